@@ -1,0 +1,76 @@
+"""What the person's commands ask of the hub, through the same socket: one JSON line each way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from kernelexec import __version__, paths
+from kernelexec.hub import Hub
+from kernelexec.recording.journal import now
+from kernelexec.session import Session
+
+
+async def serve_admin(
+    hub: Hub, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ending: asyncio.Event
+) -> None:
+    """Answer commands until the connection closes."""
+    while line := await reader.readline():
+        command = json.loads(line)
+        match command.get("command"):
+            case "ps":
+                answer = _status(hub)
+            case "stop":
+                answer = await _stop(hub, command["session"])
+            case "stop-all":
+                answer = await _stop_all(hub)
+                ending.set()
+            case unknown:
+                answer = {"error": f"unknown command {unknown!r}"}
+        writer.write(json.dumps(answer).encode() + b"\n")
+        await writer.drain()
+
+
+def _status(hub: Hub) -> dict[str, Any]:
+    return {
+        "hub": {"version": __version__, "pid": os.getpid(), "log": paths.log_file(os.environ)},
+        "sessions": [_described(session) for session in hub.sessions],
+    }
+
+
+def _described(session: Session) -> Mapping[str, Any]:
+    memory = session.kernel.memory() if session.kernel else None
+    return {
+        "session": session.id,
+        "state": session.state,
+        "running": session.current.id if session.current else None,
+        "queued": session.queued,
+        "generation": session.generation,
+        "memory_mb": round(memory / 1e6) if memory else None,
+        "idle_seconds": round((now() - session.last_used).total_seconds()),
+        "interpreter": str(session.environment.interpreter.executable),
+        "storage_dir": str(session.recorder.storage_dir),
+        "notebook": str(session.recorder.notebook) if session.recorder.notebook else None,
+    }
+
+
+async def _stop(hub: Hub, wanted: str) -> dict[str, Any]:
+    """Stop the kernel of one session, named in full or by an unambiguous part."""
+    live = [session for session in hub.sessions if session.kernel is not None]
+    found = [s for s in live if wanted in (s.id, f"{s.recorder.storage_dir}:{s.id}")]
+    found = found or [s for s in live if s.name == wanted]
+    if len(found) != 1:
+        names = [f"{s.recorder.storage_dir}:{s.id}" for s in (found or live)]
+        what = "is ambiguous" if found else "has no running kernel"
+        return {"error": f"{wanted} {what}", "sessions": names}
+    await found[0].stop_kernel()
+    return {"stopped": [found[0].id]}
+
+
+async def _stop_all(hub: Hub) -> dict[str, Any]:
+    live = [session for session in hub.sessions if session.kernel is not None]
+    await asyncio.gather(*(session.stop_kernel() for session in live))
+    return {"stopped": [session.id for session in live]}

@@ -1,0 +1,71 @@
+"""Who asks: one client, as the first line of its connection describes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kernelexec import paths
+from kernelexec.config import Config, read_config
+from kernelexec.errors import BadRequest, ConfigError
+from kernelexec.model.environment import Environment
+from kernelexec.model.naming import DEFAULT_SESSION, clean_name, session_name
+
+
+@dataclass(frozen=True)
+class SessionChoice:
+    """Which session a call is for."""
+
+    name: str
+    environment: str | None  # the label after "@"; None: the caller's own environment
+    project: str | None  # the directory whose default session it is
+
+
+@dataclass
+class Caller:
+    """One connected client. `told` holds, by session id, the generation it last heard of."""
+
+    pid: int
+    cwd: str
+    environ: Mapping[str, str]
+    environment: Environment | None = None  # found at its first call
+    gone: bool = False  # its connection has ended
+    told: dict[str, int] = field(default_factory=dict)
+    _config: Config | None = None
+
+    def config(self) -> Config:
+        """What its environment variables ask for.
+
+        Raises:
+            ConfigError: they cannot be used; the server runs, and each call says why.
+        """
+        if self._config is None:
+            self._config = read_config(self.environ, self.cwd)
+        return self._config
+
+    def choose(self, session: str | None) -> SessionChoice:
+        """The session meant by a tool's `session` argument, else the caller's default.
+
+        Raises:
+            BadRequest, ConfigError: no session can have this name.
+        """
+        if session is not None:
+            name, _, environment = session.partition("@")
+            return SessionChoice(_checked(name, BadRequest), environment or None, None)
+        configured = self.config().session
+        if configured is not None:
+            return SessionChoice(_checked(configured, ConfigError), None, None)
+        project = Path(os.path.realpath(self.cwd))
+        name = session_name(project, Path(os.path.realpath(paths.home(self.environ))))
+        return SessionChoice(name, None, None if name == DEFAULT_SESSION else str(project))
+
+
+def _checked(name: str, error: type[BadRequest] | type[ConfigError]) -> str:
+    if not name or clean_name(name) != name:
+        raise error(
+            f"{name!r} cannot be the name of a session.",
+            f"Use letters, digits, '_', '-' and '.', for example {clean_name(name) or 'analysis'!r}.",
+        )
+    return name

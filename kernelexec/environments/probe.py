@@ -1,0 +1,117 @@
+"""Asking an interpreter what it is, without importing anything into it or writing anything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kernelexec.errors import EnvironmentUnusable
+from kernelexec.model.environment import Interpreter
+
+OLDEST_PYTHON = (3, 9)
+OLDEST_IPYKERNEL = (6, 29)
+_SECONDS = 20.0  # a cold network file system; usually 0.02
+
+# Runs in any Python. A distribution's version is in the name of its metadata directory:
+# importlib.metadata would cost as much as the rest of the start.
+_PROGRAM = """
+import sys
+if sys.version_info < (3, 6):
+    sys.stdout.write('{"version": [%d, %d, %d]}' % sys.version_info[:3])
+    sys.exit()
+import json, os
+from importlib.machinery import EXTENSION_SUFFIXES
+found = None
+for folder in sys.path:
+    try:
+        names = os.listdir(folder or '.')
+    except OSError:
+        continue
+    if 'ipykernel' in names:
+        for name in names:
+            if name.startswith('ipykernel-') and name.endswith('.dist-info'):
+                found = name[len('ipykernel-'):-len('.dist-info')]
+        break
+print(json.dumps({'version': list(sys.version_info[:3]), 'prefix': sys.prefix,
+                  'abi': EXTENSION_SUFFIXES[0], 'ipykernel': found}))
+"""
+
+
+def own_abi() -> str:
+    """The `abi` of the interpreter that the hub runs in."""
+    from importlib.machinery import EXTENSION_SUFFIXES  # only the hub asks, and only once
+
+    return EXTENSION_SUFFIXES[0]
+
+
+async def probe(executable: Path, environ: Mapping[str, str]) -> Interpreter:
+    """What the interpreter at this path says of itself.
+
+    Raises:
+        EnvironmentUnusable: it is missing, does not run, or is too old.
+    """
+    said = await _ask(executable, environ)
+    major, minor, micro = said["version"]
+    version = (major, minor, micro)
+    if version < OLDEST_PYTHON:
+        raise EnvironmentUnusable(
+            f"{executable} is Python {'.'.join(map(str, version))}; kernels need "
+            f"{'.'.join(map(str, OLDEST_PYTHON))} or newer.",
+            "Make the environment anew with a newer Python.",
+        )
+    return Interpreter(
+        executable=executable,
+        prefix=Path(said["prefix"]),
+        version=version,
+        abi=said["abi"],
+        ipykernel=said["ipykernel"],
+    )
+
+
+def works_with_launcher(ipykernel: str | None) -> bool:
+    """Whether an environment's own ipykernel of this version can be used."""
+    if ipykernel is None:
+        return False
+    numbers = ipykernel.split(".")
+    try:
+        return (int(numbers[0]), int(numbers[1])) >= OLDEST_IPYKERNEL
+    except (ValueError, IndexError):
+        return False
+
+
+async def _ask(executable: Path, environ: Mapping[str, str]) -> dict[str, Any]:
+    if not executable.exists():
+        broken = " (a link to a Python that is gone)" if executable.is_symlink() else ""
+        raise EnvironmentUnusable(f"There is no Python interpreter at {executable}{broken}.")
+    if not os.access(executable, os.X_OK):
+        raise EnvironmentUnusable(f"{executable} is not executable.", f"chmod +x {executable}")
+    try:
+        process = await asyncio.create_subprocess_exec(
+            # -I: neither PYTHONPATH nor the user's own packages nor a module in the cwd may answer.
+            *(str(executable), "-I", "-c", _PROGRAM),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=dict(environ),
+            cwd="/",
+        )
+    except OSError as error:
+        raise EnvironmentUnusable(f"{executable} does not run: {error.strerror or error}.") from error
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), _SECONDS)
+    except (asyncio.TimeoutError, TimeoutError):
+        process.kill()
+        await process.wait()
+        raise EnvironmentUnusable(f"{executable} did not answer within {_SECONDS:.0f} s.") from None
+    try:
+        said = json.loads(out)
+    except ValueError:
+        tail = err.decode("utf-8", "replace").strip()[-2000:]
+        raise EnvironmentUnusable(
+            f"{executable} does not work (exit code {process.returncode}):\n{tail}"
+        ) from None
+    return dict(said)

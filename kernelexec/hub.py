@@ -1,0 +1,267 @@
+"""The hub: all sessions of one user, whoever asks for them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kernelexec.caller import Caller, SessionChoice
+from kernelexec.environments import catalog, kernelspec
+from kernelexec.environments.source import Progress, Source
+from kernelexec.errors import BadRequest, KernelexecError
+from kernelexec.kernels.kernel import Death, OnMessage
+from kernelexec.kernels.local import Launch, LocalKernel, read_death
+from kernelexec.kernels.process import boot_id
+from kernelexec.kernels.registry import KernelEntry, Registry
+from kernelexec.model.environment import Environment
+from kernelexec.model.naming import apart
+from kernelexec.recording.history import read_history
+from kernelexec.recording.journal import Journal, first_record, now, storage_failed
+from kernelexec.recording.recorder import Recorder
+from kernelexec.session import Session, Started
+
+_log = logging.getLogger(__name__)
+
+_Key = tuple[str, str]  # real path of the storage directory, session id
+
+
+class Hub:
+    """Finds, makes, adopts and stops sessions and their kernels."""
+
+    def __init__(self, runtime_dir: Path, state_dir: Path) -> None:
+        self._runtime_dir = runtime_dir
+        self._registry = Registry(state_dir / "kernels")
+        self._sessions: dict[_Key, Session] = {}
+        self._opening: dict[_Key, asyncio.Lock] = {}
+        self._preparing: dict[Path, asyncio.Task[Environment]] = {}
+
+    @property
+    def sessions(self) -> list[Session]:
+        return list(self._sessions.values())
+
+    @property
+    def has_kernels(self) -> bool:
+        return any(session.kernel is not None or session.state != "no kernel" for session in self.sessions)
+
+    # --- environments and sessions ---------------------------------------------
+
+    async def environment_of(self, caller: Caller, progress: Progress) -> Environment:
+        """The environment that a caller's configuration names.
+
+        Raises:
+            ConfigError, EnvironmentUnusable: what is wrong, and the command that mends it.
+        """
+        if caller.environment is None:
+            source = catalog.source_of(caller.config().environment, caller.environ)
+            caller.environment = await self._prepare(source, caller.environ, progress)
+        return caller.environment
+
+    async def session_of(self, caller: Caller, name: str | None, progress: Progress) -> Session:
+        """The session that a call is for, opened if need be.
+
+        Raises:
+            BadRequest, ConfigError, EnvironmentUnusable, SessionTaken, StorageFailed
+        """
+        choice = caller.choose(name)
+        storage_dir = caller.config().storage_dir
+        if choice.environment is not None:
+            known = self._sessions.get((os.path.realpath(storage_dir), f"{choice.name}@{choice.environment}"))
+            if known is not None:
+                return known
+        environment = await self.environment_of(caller, progress)
+        if choice.environment not in (None, environment.label):
+            raise BadRequest(
+                f"There is no session {choice.name}@{choice.environment} in {storage_dir}.",
+                f"Sessions there: {self._listed(storage_dir)}. Your environment is {environment.label!r}.",
+            )
+        environment, choice = self._distinct(storage_dir, environment, choice)
+        return await self._open(caller, environment, choice)
+
+    def find(self, caller: Caller, session_id: str) -> Session | None:
+        """An open session of the caller's storage directory by its id."""
+        return self._sessions.get((os.path.realpath(caller.config().storage_dir), session_id))
+
+    async def _prepare(self, source: Source, environ: Mapping[str, str], progress: Progress) -> Environment:
+        """Once at a time for each environment; goes on if who asked first gives up."""
+        task = self._preparing.get(source.prefix)
+        if task is None:
+            task = asyncio.create_task(catalog.prepare(source, environ, progress))
+            self._preparing[source.prefix] = task
+            task.add_done_callback(lambda _: self._preparing.pop(source.prefix, None))
+        return await asyncio.shield(task)
+
+    def _distinct(
+        self, storage_dir: Path, environment: Environment, choice: SessionChoice
+    ) -> tuple[Environment, SessionChoice]:
+        """The names under which this environment and this project are not mistaken for others."""
+        opened = self._first_record(storage_dir, environment, choice)
+        if opened.get("environment", environment.identity) != environment.identity:
+            environment = replace(environment, label=apart(environment.label, environment.identity))
+            opened = self._first_record(storage_dir, environment, choice)
+        if choice.project is not None and opened.get("project", choice.project) != choice.project:
+            choice = replace(choice, name=apart(choice.name, choice.project))
+        return environment, choice
+
+    def _first_record(
+        self, storage_dir: Path, environment: Environment, choice: SessionChoice
+    ) -> Mapping[str, Any]:
+        session_id = f"{choice.name}@{environment.label}"
+        known = self._sessions.get((os.path.realpath(storage_dir), session_id))
+        if known is not None:
+            return {"environment": known.environment.identity, "project": known.project}
+        return first_record(_journal_path(storage_dir, session_id))
+
+    async def _open(self, caller: Caller, environment: Environment, choice: SessionChoice) -> Session:
+        config = caller.config()
+        session_id = f"{choice.name}@{environment.label}"
+        key = (os.path.realpath(config.storage_dir), session_id)
+        async with self._opening.setdefault(key, asyncio.Lock()):
+            if key not in self._sessions:
+                session = await self._restored(
+                    config.storage_dir, config.kernel_dir, environment, choice.name, choice.project
+                )
+                if session.left_a_kernel:
+                    session.report_lost_kernel(Death().cause)
+                self._sessions[key] = session
+        return self._sessions[key]
+
+    async def _restored(
+        self, storage_dir: Path, kernel_dir: Path, environment: Environment, name: str, project: str | None
+    ) -> Session:
+        """A session with its journal open and its past read; its kernel, if any, is not looked for."""
+        session_id = f"{name}@{environment.label}"
+        try:
+            storage_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_failed(storage_dir, error) from error
+        journal = Journal(_journal_path(storage_dir, session_id))
+        history = await asyncio.to_thread(read_history, journal, session_id, storage_dir)
+        recorder = Recorder(storage_dir, session_id, journal)
+        session = Session(name, environment, project, kernel_dir, recorder, self._start_kernel)
+        journal.write(
+            "opened",
+            session=session_id,
+            project=project,
+            environment=environment.identity,
+            hub=os.getpid(),
+        )
+        session.restore(history)
+        return session
+
+    def _listed(self, storage_dir: Path) -> str:
+        real = os.path.realpath(storage_dir)
+        return ", ".join(sorted(key[1] for key in self._sessions if key[0] == real)) or "none"
+
+    # --- kernels -----------------------------------------------------------------
+
+    async def _start_kernel(
+        self, session: Session, environ: Mapping[str, str], on_message: OnMessage, progress: Progress
+    ) -> Started:
+        # Looked at again for each kernel: what was true when the session was opened may have changed.
+        source = catalog.source_at(session.environment)
+        environment = replace(await self._prepare(source, environ, progress), label=session.environment.label)
+        launch = Launch(
+            environment.argv, session.kernel_dir, kernelspec.kernel_variables(environment, environ)
+        )
+        session.kernel_dir.mkdir(parents=True, exist_ok=True)
+        kernel = await LocalKernel.start(self._runtime_dir, launch, on_message)
+        self._register(session, environment, kernel)
+        kernel.died.add_done_callback(lambda died: self._forget(kernel, died))
+        info = await kernel.ready()
+        self._register(session, environment, kernel)
+        _log.info("%s: kernel %s is ready, pids %s", session.id, kernel.directory.name, kernel.pids)
+        return Started(kernel, info, environment)
+
+    def _register(self, session: Session, environment: Environment, kernel: LocalKernel) -> None:
+        process = kernel.process
+        self._registry.write(
+            KernelEntry(
+                kernel_id=kernel.directory.name,
+                directory=str(kernel.directory),
+                boot=boot_id(),
+                keeper_pid=kernel.keeper.pid,
+                keeper_identity=kernel.keeper.identity,
+                kernel_pid=process.pid if process else None,
+                kernel_identity=process.identity if process else None,
+                started=now().isoformat(),
+                generation=session.generation + 1,
+                session_name=session.name,
+                storage_dir=str(session.recorder.storage_dir),
+                kernel_dir=str(session.kernel_dir),
+                project=session.project,
+                environment=environment.to_json(),
+            )
+        )
+
+    def _forget(self, kernel: LocalKernel, died: asyncio.Future[Death]) -> None:
+        if not died.cancelled():
+            _log.info("kernel %s: %s", kernel.directory.name, died.result().cause)
+            self._registry.remove(kernel.directory.name)
+
+    async def adopt_all(self) -> None:
+        """Find again the kernels that an earlier hub left running."""
+        for entry in self._registry.entries():
+            try:
+                await self._adopt(entry)
+            except (KernelexecError, OSError, ValueError, KeyError, TypeError) as error:
+                _log.warning("kernel %s was not adopted: %s", entry.kernel_id, error)
+
+    async def _adopt(self, entry: KernelEntry) -> None:
+        environment = Environment.from_json(entry.environment)
+        storage_dir = Path(entry.storage_dir)
+        session = await self._restored(
+            storage_dir, Path(entry.kernel_dir), environment, entry.session_name, entry.project
+        )
+        self._sessions[(os.path.realpath(storage_dir), session.id)] = session
+        try:
+            kernel = self._found(entry, session)
+        except (ProcessLookupError, OSError, ValueError, KeyError) as error:
+            _log.info("kernel %s of %s is gone: %s", entry.kernel_id, session.id, error)
+            if session.left_a_kernel:
+                session.report_lost_kernel(self._cause(entry))
+            self._registry.remove(entry.kernel_id)
+            shutil.rmtree(entry.directory, ignore_errors=True)
+            return
+        if entry.generation != session.generation:  # the hub died while this kernel started
+            await kernel.stop()
+            self._registry.remove(entry.kernel_id)
+            return
+        kernel.died.add_done_callback(lambda died: self._forget(kernel, died))
+        session.adopt(kernel, datetime.fromisoformat(entry.started))
+        _log.info("%s: kernel %s adopted, pids %s", session.id, entry.kernel_id, kernel.pids)
+
+    def _found(self, entry: KernelEntry, session: Session) -> LocalKernel:
+        if entry.boot != boot_id():
+            raise ProcessLookupError("the system was restarted")
+        kernel = None
+        if entry.kernel_pid is not None and entry.kernel_identity is not None:
+            kernel = (entry.kernel_pid, entry.kernel_identity)
+        keeper = (entry.keeper_pid, entry.keeper_identity)
+        return LocalKernel.adopt(Path(entry.directory), keeper, kernel, session.on_message)
+
+    @staticmethod
+    def _cause(entry: KernelEntry) -> str:
+        if entry.boot != boot_id():
+            return "the system was restarted"
+        return read_death(Path(entry.directory)).cause
+
+    # --- the end -----------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Leave every kernel running for the next hub; everything recorded is on disk."""
+        for session in self.sessions:
+            try:
+                await session.close()
+            except OSError:
+                _log.exception("session %s was not closed cleanly", session.id)
+
+
+def _journal_path(storage_dir: Path, session_id: str) -> Path:
+    return storage_dir / ".kernelexec" / f"{session_id}.jsonl"

@@ -1,0 +1,145 @@
+"""A client of one kernel: requests out, messages in, on the hub's event loop.
+
+Plain zmq sockets whose file descriptors the loop watches. The descriptor of a zmq socket is
+edge-triggered: it reports a change, not a state, so every read drains the socket and every send is
+followed by a drain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import zmq
+
+from kernelexec.kernels.wire import BadMessage, Message, Wire
+
+_log = logging.getLogger(__name__)
+
+_RECONNECT_MS = 5  # a kernel binds its sockets 0.2 s after its start; each try costs microseconds
+# Over ipc a reader that is behind makes the kernel queue (our launcher lets it queue without
+# limit), so a small queue here loses nothing and keeps the hub small.
+_QUEUED_MESSAGES = 1000
+_DRAIN_AT_ONCE = 200  # messages, before other sessions and clients get their turn
+_ASK_AGAIN_SECONDS = 0.25  # only for kernels that do not say when a subscription is in place
+
+_CHANNELS = {"shell": zmq.DEALER, "control": zmq.DEALER, "iopub": zmq.SUB}
+
+
+class KernelClient:
+    """The channels of one kernel.
+
+    `on_message` gets every message of iopub, in order, also those that belong to other clients'
+    requests. Replies on shell and control go to who asked.
+    """
+
+    def __init__(self, connection: Mapping[str, Any], on_message: Callable[[Message], None]) -> None:
+        self._wire = Wire(connection["key"])
+        self._on_message = on_message
+        self._replies: dict[str, asyncio.Future[Message]] = {}
+        self._subscribed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._context = zmq.Context()
+        self._sockets: dict[str, zmq.Socket[bytes]] = {}
+        for name, kind in _CHANNELS.items():
+            self._open(name, kind, _address(connection, name))
+
+    @property
+    def session(self) -> str:
+        """The id that this client's requests carry, and messages that belong to them."""
+        return self._wire.session
+
+    async def ready(self) -> Mapping[str, Any]:
+        """The kernel's kernel_info, once it answers and its output reaches us.
+
+        Waits for as long as that takes: who calls knows whether the kernel's process is alive.
+        Asks on the control channel, which a kernel serves while it runs code.
+        """
+        while True:
+            reply = self.request("control", "kernel_info_request", {})
+            try:
+                info = (await asyncio.wait_for(asyncio.shield(reply), 60)).content
+                # iopub_welcome (ipykernel 7), or the busy and idle of our own question. Without
+                # either the subscription may not be in place and the first output would be lost.
+                await asyncio.wait_for(self._subscribed.wait(), _ASK_AGAIN_SECONDS)
+            except (asyncio.TimeoutError, TimeoutError):
+                continue
+            return info
+
+    def request(self, channel: str, message_type: str, content: Mapping[str, Any]) -> asyncio.Future[Message]:
+        """Send a request now; the future is its reply."""
+        msg_id, frames = self._wire.pack(message_type, content)
+        return self.send(channel, msg_id, frames)
+
+    def pack(self, message_type: str, content: Mapping[str, Any]) -> tuple[str, list[bytes]]:
+        """A request that is sent later, whose msg_id is needed before."""
+        return self._wire.pack(message_type, content)
+
+    def send(self, channel: str, msg_id: str, frames: list[bytes]) -> asyncio.Future[Message]:
+        reply: asyncio.Future[Message] = self._loop.create_future()
+        self._replies[msg_id] = reply
+        reply.add_done_callback(lambda _: self._replies.pop(msg_id, None))
+        self._sockets[channel].send_multipart(frames, zmq.NOBLOCK)
+        self._drain_all()
+        return reply
+
+    def close(self) -> None:
+        """Disconnect. The kernel goes on."""
+        for socket in self._sockets.values():
+            self._loop.remove_reader(socket.fileno())
+            socket.close(linger=0)
+        self._sockets.clear()
+        self._context.term()
+        for reply in list(self._replies.values()):
+            reply.cancel()
+
+    def _open(self, name: str, kind: int, address: str) -> None:
+        socket = self._context.socket(kind)
+        socket.linger = 0
+        socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
+        if kind == zmq.SUB:
+            socket.setsockopt(zmq.RCVHWM, _QUEUED_MESSAGES)
+            socket.setsockopt(zmq.SUBSCRIBE, b"")
+        else:
+            socket.setsockopt(zmq.IDENTITY, f"{self._wire.session}-{name}".encode())
+        socket.connect(address)
+        self._sockets[name] = socket
+        self._loop.add_reader(socket.fileno(), self._drain, name)
+
+    def _drain_all(self) -> None:
+        for name in self._sockets:
+            self._drain(name)
+
+    def _drain(self, name: str) -> None:
+        socket = self._sockets.get(name)
+        if socket is None:  # closed while this call was scheduled
+            return
+        for _ in range(_DRAIN_AT_ONCE):
+            try:
+                frames = socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                message = self._wire.unpack(name, frames)
+            except BadMessage as error:
+                _log.warning("a message on %s was dropped: %s", name, error)
+                continue
+            self._take(message)
+        self._loop.call_soon(self._drain, name)
+
+    def _take(self, message: Message) -> None:
+        if message.channel == "iopub":
+            if message.type == "iopub_welcome" or message.parent_session == self.session:
+                self._subscribed.set()
+            self._on_message(message)
+            return
+        reply = self._replies.get(message.parent_id or "")
+        if reply is not None and not reply.done():
+            reply.set_result(message)
+
+
+def _address(connection: Mapping[str, Any], channel: str) -> str:
+    ip, port = connection["ip"], connection[f"{channel}_port"]
+    return f"ipc://{ip}-{port}" if connection["transport"] == "ipc" else f"tcp://{ip}:{port}"

@@ -1,0 +1,94 @@
+"""What a session needs of a kernel, whichever way it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kernelexec.kernels.wire import Message
+
+OnMessage = Callable[[Message], None]
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a kernel ended, as far as anybody saw it."""
+
+    exit_code: int | None = None
+    signal: int | None = None
+    oom_kills: int | None = None  # processes that the system's OOM killer ended meanwhile
+    stderr: str = ""  # the end of what the process itself wrote there
+    asked: bool = False  # by us
+
+    @property
+    def cause(self) -> str:
+        """For example "it was killed by signal 9 (SIGKILL) and the system's OOM killer ran"."""
+        if self.asked:
+            return "it was stopped"
+        if self.signal is not None:
+            text = f"it was killed by signal {self.signal} ({_signal_name(self.signal)})"
+            if self.signal == signal.SIGKILL and self.oom_kills:
+                text += " and the system's OOM killer ran: it probably used too much memory"
+            return text
+        if self.exit_code is not None:
+            return f"it exited with code {self.exit_code}"
+        return "it is gone, and nobody saw how it ended"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The kernel's answer to an execute request, after all its output has arrived."""
+
+    status: str  # "ok", "error" or "aborted"
+    content: Mapping[str, Any]
+    date: str
+    metadata: Mapping[str, Any]
+
+
+class KernelDied(Exception):
+    """The kernel ended before it answered."""
+
+
+class Kernel(Protocol):
+    """One running kernel."""
+
+    died: asyncio.Future[Death]
+
+    async def ready(self) -> Mapping[str, Any]:
+        """The kernel_info of a kernel that answers and whose output reaches us.
+
+        Raises:
+            KernelFailed: it ended, or did not answer in time.
+        """
+
+    def pack(self, code: str) -> tuple[str, list[bytes]]:
+        """An execute request: its msg_id and its frames."""
+
+    async def execute(self, msg_id: str, frames: list[bytes]) -> Reply:
+        """Send a packed request and wait for reply and idle, which are independent facts.
+
+        Raises:
+            KernelDied: no reply will come.
+        """
+
+    async def interrupt(self, msg_id: str) -> bool:
+        """Interrupt this request, and no other. False: the kernel was not running it."""
+
+    async def stop(self) -> Death:
+        """End it: asked politely, then killed."""
+
+    def detach(self) -> None:
+        """Let go of it. It runs on."""
+
+    def memory(self) -> int | None:
+        """Resident memory in bytes."""
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"

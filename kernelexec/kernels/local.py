@@ -1,0 +1,265 @@
+"""A kernel on this machine, in a process of its own that outlives the hub.
+
+The hub starts the keeper (kernelspecs/launcher.py), which forks the kernel, waits for it, and
+writes how it ended. A later hub finds both again through the registry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kernelexec.errors import KernelFailed
+from kernelexec.kernels.client import KernelClient
+from kernelexec.kernels.kernel import Death, KernelDied, OnMessage, Reply
+from kernelexec.kernels.process import Process
+from kernelexec.kernels.wire import Message
+
+_log = logging.getLogger(__name__)
+
+START_SECONDS = 120.0  # a cold network file system; a kernel that ended is told at once
+_SHUTDOWN_SECONDS = 3.0  # a kernel with an unreaped child takes 29 s to shut down by itself
+_KEEPER_SECONDS = 2.0  # to write the exit file and end what the kernel left behind
+_INTERRUPT_REPLY_SECONDS = 2.0
+_STDERR_TAIL = 4_000  # bytes
+_CONNECTION, _PROCESS, _EXIT, _STDERR = "connection.json", "process.json", "exit.json", "stderr.log"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start a kernel."""
+
+    argv: Sequence[str]  # interpreter, launcher, then what holds "{connection_file}"
+    cwd: Path
+    environ: Mapping[str, str]
+
+
+class LocalKernel:
+    """One kernel process and our connection to it (see kernel.Kernel)."""
+
+    def __init__(self, directory: Path, keeper: Process, on_message: OnMessage) -> None:
+        self.directory = directory
+        self.keeper = keeper
+        self.process: Process | None = None
+        self.died: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._on_message = on_message
+        self._client = KernelClient(json.loads((directory / _CONNECTION).read_text()), self._take)
+        self._idle: dict[str, asyncio.Event] = {}
+        self._asked_to_stop = False
+        self._watcher = asyncio.create_task(self._watch())
+
+    @classmethod
+    async def start(cls, runtime_dir: Path, launch: Launch, on_message: OnMessage) -> LocalKernel:
+        """Start keeper and kernel; does not wait until the kernel answers.
+
+        Raises:
+            KernelFailed: the interpreter cannot be started at all.
+        """
+        directory = _make_directory(runtime_dir)
+        try:
+            popen = _spawn(directory, launch)
+            keeper = Process(popen.pid)
+        except OSError as error:  # also ProcessLookupError: it has ended already
+            tail = _stderr_tail(directory)
+            shutil.rmtree(directory, ignore_errors=True)
+            raise KernelFailed(f"The kernel could not be started: {error}.\n{tail}".strip()) from error
+        kernel = cls(directory, keeper, on_message)
+        kernel._popen = popen
+        return kernel
+
+    @classmethod
+    def adopt(
+        cls, directory: Path, keeper: tuple[int, str], kernel: tuple[int, str] | None, on_message: OnMessage
+    ) -> LocalKernel:
+        """Take over a kernel that another hub started; pairs of pid and identity.
+
+        Raises:
+            ProcessLookupError: it has ended.
+            OSError, ValueError: its directory is not whole.
+        """
+        found = cls(directory, Process(*keeper), on_message)
+        if kernel is not None:
+            found.process = Process(*kernel)
+        return found
+
+    @property
+    def pids(self) -> tuple[int, int | None]:
+        """Of the keeper and, once it is known, of the kernel."""
+        return self.keeper.pid, self.process.pid if self.process else None
+
+    async def ready(self) -> Mapping[str, Any]:
+        answered = asyncio.ensure_future(self._client.ready())
+        try:
+            await asyncio.wait(
+                {answered, self.died}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            if self.died.done():
+                death = self.died.result()
+                raise KernelFailed(f"The kernel did not start: {death.cause}.\n{death.stderr}".strip())
+            if not answered.done():
+                raise KernelFailed(f"The kernel did not answer within {START_SECONDS:.0f} s.")
+            self._hold_process()
+            return answered.result()
+        finally:
+            answered.cancel()
+
+    def pack(self, code: str) -> tuple[str, list[bytes]]:
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            # Only one request of ours is in flight: there is nothing that an error should abort.
+            "stop_on_error": False,
+        }
+        return self._client.pack("execute_request", content)
+
+    async def execute(self, msg_id: str, frames: list[bytes]) -> Reply:
+        idle = self._idle[msg_id] = asyncio.Event()
+        finished = asyncio.ensure_future(self._finished(msg_id, frames, idle))
+        try:
+            await asyncio.wait({finished, self.died}, return_when=asyncio.FIRST_COMPLETED)
+            if not finished.done():
+                raise KernelDied
+            message = finished.result()
+            return Reply(message.content["status"], message.content, message.date, message.metadata)
+        finally:
+            finished.cancel()
+            self._idle.pop(msg_id, None)
+
+    async def interrupt(self, msg_id: str) -> bool:
+        reply = self._client.request("control", "interrupt_request", {"kernelexec": {"msg_id": msg_id}})
+        try:
+            message = await asyncio.wait_for(reply, _INTERRUPT_REPLY_SECONDS)
+        except (asyncio.TimeoutError, TimeoutError):
+            return False
+        return bool(message.content.get("kernelexec", {}).get("interrupted", True))
+
+    async def stop(self) -> Death:
+        self._asked_to_stop = True
+        if not self.died.done():
+            self._client.request("control", "shutdown_request", {"restart": False})
+            await asyncio.wait({self.died}, timeout=_SHUTDOWN_SECONDS)
+        if not self.died.done():
+            (self.process or self.keeper).signal(signal.SIGKILL)
+        return await self.died
+
+    def detach(self) -> None:
+        self._watcher.cancel()
+        self._client.close()
+        for process in (self.keeper, self.process):
+            if process is not None:
+                process.close()
+
+    def memory(self) -> int | None:
+        return self.process.memory() if self.process else None
+
+    async def _finished(self, msg_id: str, frames: list[bytes], idle: asyncio.Event) -> Message:
+        reply = await self._client.send("shell", msg_id, frames)
+        await idle.wait()
+        return reply
+
+    def _take(self, message: Message) -> None:
+        self._on_message(message)
+        if message.type == "status" and message.content.get("execution_state") == "idle":
+            idle = self._idle.get(message.parent_id or "")
+            if idle is not None:
+                idle.set()
+
+    def _hold_process(self) -> None:
+        """Learn the kernel's pid from its keeper, which wrote it before the kernel could answer."""
+        if self.process is None:
+            with contextlib.suppress(OSError, ValueError, KeyError, ProcessLookupError):
+                self.process = Process(json.loads((self.directory / _PROCESS).read_text())["kernel"])
+                self._process_known.set()
+
+    async def _watch(self) -> None:
+        """Tell the kernel's death, then let its keeper finish and clean up after both."""
+        self._process_known = asyncio.Event()
+        known = asyncio.create_task(self._process_known.wait())
+        try:
+            if self.process is None:
+                await asyncio.wait({self.keeper.ended, known}, return_when=asyncio.FIRST_COMPLETED)
+            # The keeper may be killed and the kernel live on; the kernel's own end is what counts.
+            await (self.process or self.keeper).ended
+            await self.keeper.wait(_KEEPER_SECONDS)
+            self.keeper.signal(signal.SIGKILL)
+            if self._popen is not None:
+                self._popen.wait()
+            self.died.set_result(read_death(self.directory, asked=self._asked_to_stop))
+        finally:
+            known.cancel()
+        self._client.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def read_death(directory: Path, *, asked: bool = False) -> Death:
+    """How the kernel of this directory ended, from what its keeper left."""
+    stderr = _stderr_tail(directory)
+    try:
+        fields = json.loads((directory / _EXIT).read_text())
+    except (OSError, ValueError):
+        return Death(stderr=stderr, asked=asked)
+    return Death(fields.get("exit_code"), fields.get("signal"), fields.get("oom_kills"), stderr, asked)
+
+
+def _make_directory(runtime_dir: Path) -> Path:
+    directory = runtime_dir / "k" / secrets.token_hex(4)
+    directory.mkdir(mode=0o700, parents=True)
+    connection = {
+        # ipc, not tcp: any local user can read a tcp kernel's output without knowing its key.
+        "transport": "ipc",
+        "ip": str(directory / "s"),
+        **{f"{name}_port": n for n, name in enumerate(("shell", "iopub", "stdin", "control", "hb"), 1)},
+        "key": secrets.token_hex(16),
+        "signature_scheme": "hmac-sha256",
+    }
+    descriptor = os.open(directory / _CONNECTION, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with open(descriptor, "w") as file:
+        json.dump(connection, file)
+    return directory
+
+
+def _spawn(directory: Path, launch: Launch) -> subprocess.Popen[bytes]:
+    connection_file = str(directory / _CONNECTION)
+    interpreter, launcher, *rest = launch.argv
+    argv = [
+        interpreter,
+        launcher,
+        *("--process-file", str(directory / _PROCESS)),
+        *("--exit-file", str(directory / _EXIT)),
+        *(part.replace("{connection_file}", connection_file) for part in rest),
+    ]
+    with open(directory / _STDERR, "ab") as stderr:
+        return subprocess.Popen(
+            argv,
+            cwd=launch.cwd,
+            env=dict(launch.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+        )
+
+
+def _stderr_tail(directory: Path) -> str:
+    try:
+        with open(directory / _STDERR, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _STDERR_TAIL))
+            return file.read().decode("utf-8", "replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,73 @@
+"""The running kernels, on disk: what a new hub needs to find them again.
+
+One JSON file a kernel in the user's state directory, written when the keeper is started (so that
+a hub that dies during a kernel's start leaves no stranger behind) and again when the kernel is up.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+_log = logging.getLogger(__name__)
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class KernelEntry:
+    """One kernel and the session it belongs to."""
+
+    kernel_id: str
+    directory: str  # connection file, sockets, exit file
+    boot: str
+    keeper_pid: int
+    keeper_identity: str
+    kernel_pid: int | None
+    kernel_identity: str | None
+    started: str  # ISO 8601
+    generation: int
+    session_name: str
+    storage_dir: str
+    kernel_dir: str
+    project: str | None  # the client directory that the session is the default of
+    environment: dict[str, Any]  # see environments/kernelspec.py
+
+
+class Registry:
+    """The entries of all kernels of this user's hub."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def write(self, entry: KernelEntry) -> None:
+        path = self._path(entry.kernel_id)
+        temporary = path.with_suffix(".tmp")
+        descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+            json.dump({"format": FORMAT, **asdict(entry)}, file)
+        os.replace(temporary, path)
+
+    def remove(self, kernel_id: str) -> None:
+        self._path(kernel_id).unlink(missing_ok=True)
+
+    def entries(self) -> list[KernelEntry]:
+        found = []
+        for path in sorted(self._directory.glob("*.json")):
+            try:
+                fields = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+                if fields.pop("format") != FORMAT:
+                    raise ValueError("another format")
+                found.append(KernelEntry(**fields))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                # Left where it is: a newer hub may have written it.
+                _log.warning("registry entry %s cannot be read: %s", path, error)
+        return found
+
+    def _path(self, kernel_id: str) -> Path:
+        return self._directory / f"{kernel_id}.json"

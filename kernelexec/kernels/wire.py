@@ -1,0 +1,94 @@
+"""The Jupyter message protocol on the wire: what jupyter_client's Session does, at a third of its
+cost for what a hub needs (no pickling, no date parsing, no copies of headers).
+
+https://jupyter-client.readthedocs.io/en/stable/messaging.html#the-wire-protocol
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+PROTOCOL_VERSION = "5.4"
+_DELIMITER = b"<IDS|MSG>"
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message from a kernel."""
+
+    channel: str  # "shell", "control" or "iopub"
+    type: str
+    content: Mapping[str, Any]
+    msg_id: str
+    parent_id: str | None
+    parent_session: str | None  # which client's request it belongs to
+    date: str  # ISO 8601, as the kernel wrote it
+    metadata: Mapping[str, Any]
+
+
+class BadMessage(Exception):
+    """Not a message of this kernel: malformed, or signed with another key."""
+
+
+class Wire:
+    """Packs and unpacks messages for one connection to a kernel."""
+
+    def __init__(self, key: str) -> None:
+        self.session = uuid.uuid4().hex
+        self._signer = hmac.HMAC(key.encode(), digestmod=hashlib.sha256) if key else None
+        self._sent = 0
+
+    def pack(self, message_type: str, content: Mapping[str, Any]) -> tuple[str, list[bytes]]:
+        """A request's msg_id and its frames."""
+        self._sent += 1
+        msg_id = f"{self.session}_{self._sent}"
+        header = {
+            "msg_id": msg_id,
+            "msg_type": message_type,
+            "username": "kernelexec",
+            "session": self.session,
+            "date": datetime.now(timezone.utc).isoformat(),
+            "version": PROTOCOL_VERSION,
+        }
+        body = [json.dumps(header).encode(), b"{}", b"{}", json.dumps(content).encode()]
+        return msg_id, [_DELIMITER, self._sign(body), *body]
+
+    def unpack(self, channel: str, frames: Sequence[bytes]) -> Message:
+        """The message in these frames.
+
+        Raises:
+            BadMessage: it is none, or its signature is wrong.
+        """
+        try:
+            start = frames.index(_DELIMITER) + 1
+            signature, body = frames[start], frames[start + 1 : start + 5]
+            if not hmac.compare_digest(self._sign(body), signature):
+                raise BadMessage("wrong signature")
+            header, parent, metadata, content = (json.loads(part) for part in body)
+            return Message(
+                channel=channel,
+                type=header["msg_type"],
+                content=content,
+                msg_id=header["msg_id"],
+                parent_id=parent.get("msg_id"),
+                parent_session=parent.get("session"),
+                date=header.get("date", ""),
+                metadata=metadata,
+            )
+        except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+            raise BadMessage(str(error)) from error
+
+    def _sign(self, body: Sequence[bytes]) -> bytes:
+        if self._signer is None:
+            return b""
+        signer = self._signer.copy()
+        for part in body:
+            signer.update(part)
+        return signer.hexdigest().encode()

@@ -1,0 +1,76 @@
+"""One client's MCP connection, on the SDK's low-level server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import mcp_types as types
+from mcp.server import Server, ServerRequestContext
+
+from kernelexec import __version__
+from kernelexec.caller import Caller
+from kernelexec.hub import Hub
+from kernelexec.mcp_server.stream import message_streams
+from kernelexec.mcp_server.tools import TOOLS, Call, call_tool
+
+_LAST_WORDS_SECONDS = 0.5  # for calls under way when the client closes its input
+
+INSTRUCTIONS = (
+    "kernelexec runs Python in Jupyter kernels that stay: variables are kept between calls, between "
+    "restarts of this client and between clients that work in the same directory. Begin with execute_code."
+)
+_DEFINITIONS = [tool.definition() for tool in TOOLS.values()]
+
+
+async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Serve one client until it closes its input. Its runs go on."""
+    under_way: set[asyncio.Task[Any]] = set()
+
+    async def list_tools(
+        context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
+    ) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=_DEFINITIONS)
+
+    async def on_call_tool(
+        context: ServerRequestContext[Any], params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        task = asyncio.current_task()
+        assert task is not None
+        under_way.add(task)
+        try:
+            return await call_tool(
+                Call(hub, caller, _Progress(context).report), params.name, params.arguments or {}
+            )
+        finally:
+            under_way.discard(task)
+
+    async def at_end() -> None:
+        caller.gone = True
+        if under_way:
+            await asyncio.wait(set(under_way), timeout=_LAST_WORDS_SECONDS)
+
+    server: Server[Any] = Server(
+        "kernelexec",
+        version=__version__,
+        title="kernelexec",
+        instructions=INSTRUCTIONS,
+        on_list_tools=list_tools,
+        on_call_tool=on_call_tool,
+    )
+    with contextlib.suppress(ConnectionError):
+        async with message_streams(reader, writer, at_end) as (incoming, outgoing):
+            await server.run(incoming, outgoing, server.create_initialization_options())
+
+
+class _Progress:
+    """Progress notifications for one call; nothing where the client did not ask for them."""
+
+    def __init__(self, context: ServerRequestContext[Any]) -> None:
+        self._context = context
+        self._sent = 0
+
+    async def report(self, text: str) -> None:
+        self._sent += 1
+        await self._context.session.report_progress(self._sent, message=text)

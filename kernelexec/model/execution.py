@@ -1,0 +1,105 @@
+"""One submission and what may become of it. Pure: no clock, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+
+from kernelexec.model.outputs import CellOutputs
+
+
+class State(str, Enum):
+    """Where an execution stands. The value is the word that replies and the journal use."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    RUNNING = "running"
+    OK = "ok"
+    ERROR = "error"
+    INTERRUPTED = "interrupted"
+    DIED = "died"  # the kernel ended while it ran
+    UNKNOWN = "unknown"  # nobody saw its end
+    NOT_RUN = "not_run"
+
+
+_FINAL = (State.OK, State.ERROR, State.INTERRUPTED, State.DIED, State.UNKNOWN)
+
+# What may follow what. `sent → queued`: the kernel answered "aborted", which means that it never
+# ran, and it is sent again. `sent` may end like `running`: a fast reply overtakes the news that
+# the kernel is busy. Nothing leaves a final state: what has begun is never run a second time.
+NEXT: dict[State, tuple[State, ...]] = {
+    State.QUEUED: (State.SENT, State.NOT_RUN),
+    State.SENT: (State.RUNNING, State.QUEUED, State.NOT_RUN, *_FINAL),
+    State.RUNNING: _FINAL,
+}
+
+
+@dataclass(frozen=True)
+class Overflow:
+    """Stream text that is too much for a notebook: all of it is in a file."""
+
+    file: str  # relative to the storage directory
+    size: int  # bytes in the file
+    left_out: int  # bytes beyond the limit, not kept
+    tail: str  # the end of the text
+
+    def notice(self) -> str:
+        """What the notebook's cell says at its end."""
+        text = f"\n[all of this output, {self.size:,} bytes: {self.file}"
+        if self.left_out:
+            text += f"; {self.left_out:,} bytes more were not kept"
+        return text + "]\n"
+
+    def to_json(self) -> dict[str, str | int]:
+        return asdict(self)
+
+
+class IllegalTransition(Exception):
+    """A bug: an execution was moved to a state that cannot follow its present one."""
+
+
+@dataclass
+class Execution:
+    """One submission to a session, e.g. `sales@analysis/7`."""
+
+    session: str
+    number: int  # never reset within a session
+    generation: int
+    code: str
+    submitted: datetime
+    label: str | None = None  # the `filename` argument
+    note: str | None = None
+    max_seconds: float | None = None
+    script: Path | None = None
+    state: State = State.QUEUED
+    execution_count: int | None = None  # the kernel's own
+    started: datetime | None = None
+    finished: datetime | None = None
+    problem: str | None = None  # why it was not run, died or was interrupted
+    outputs: CellOutputs = field(default_factory=CellOutputs)
+    timing: dict[str, str] = field(default_factory=dict)  # as JupyterLab records it in the cell
+    overflow: Overflow | None = None
+
+    @property
+    def id(self) -> str:
+        return f"{self.session}/{self.number}"
+
+    @property
+    def is_final(self) -> bool:
+        return self.state not in NEXT
+
+    @property
+    def cell_id(self) -> str:
+        return f"kernelexec-{self.number}"
+
+    def advance(self, state: State) -> None:
+        """Move to a state.
+
+        Raises:
+            IllegalTransition: it cannot follow the present one.
+        """
+        if state not in NEXT.get(self.state, ()):
+            raise IllegalTransition(f"{self.id}: {self.state.value} → {state.value}")
+        self.state = state

@@ -1,0 +1,104 @@
+"""Where kernelexec keeps things outside CODE_STORAGE_DIR.
+
+Every function takes the environment variables that decide, because the hub serves clients whose
+environments differ from its own. Imported by the bridge: strings and os.path only.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Mapping
+
+from kernelexec.errors import HubUnavailable
+
+# <sys/syslimits.h>: os.confstr knows this one by number only on some builds of Python.
+_CS_DARWIN_USER_TEMP_DIR = 65537
+
+
+def home(environ: Mapping[str, str]) -> str:
+    return environ.get("HOME") or os.path.expanduser("~")
+
+
+def runtime_dir(environ: Mapping[str, str]) -> str:
+    """The directory of the hub's socket and of the kernels' sockets.
+
+    Fixed for a user but for KERNELEXEC_RUNTIME_DIR: a client started by a desktop and a person's
+    shell have different XDG_RUNTIME_DIR and TMPDIR, and must meet at one place. Short, because a
+    socket's path has at most 107 bytes on Linux and 103 on macOS.
+    """
+    chosen = environ.get("KERNELEXEC_RUNTIME_DIR")
+    if chosen:
+        return os.path.abspath(os.path.expanduser(chosen))
+    if sys.platform == "darwin":
+        temporary = os.confstr(_CS_DARWIN_USER_TEMP_DIR) or "/tmp"
+        return os.path.join(temporary, "kernelexec")
+    return f"/tmp/kernelexec-{os.getuid()}"
+
+
+def state_dir(environ: Mapping[str, str]) -> str:
+    """The directory of the log and of the registry of running kernels."""
+    if sys.platform == "darwin":
+        return os.path.join(home(environ), "Library", "Application Support", "kernelexec", "state")
+    return os.path.join(_xdg(environ, "XDG_STATE_HOME", ".local/state"), "kernelexec")
+
+
+def data_dir(environ: Mapping[str, str]) -> str:
+    """The directory of what kernelexec makes for itself: launcher, default environment."""
+    if sys.platform == "darwin":
+        return os.path.join(home(environ), "Library", "Application Support", "kernelexec")
+    return os.path.join(_xdg(environ, "XDG_DATA_HOME", ".local/share"), "kernelexec")
+
+
+def jupyter_data_dir(environ: Mapping[str, str]) -> str:
+    """The user's Jupyter data directory, as jupyter_core finds it (without its Windows cases)."""
+    chosen = environ.get("JUPYTER_DATA_DIR")
+    if chosen:
+        return os.path.expanduser(chosen)
+    if sys.platform == "darwin":
+        return os.path.join(home(environ), "Library", "Jupyter")
+    return os.path.join(_xdg(environ, "XDG_DATA_HOME", ".local/share"), "jupyter")
+
+
+def kernelspec_templates() -> str:
+    """The folder of the kernel.json templates, logos and the launcher: in a wheel inside the
+    package, in a checkout beside it."""
+    package = os.path.dirname(os.path.abspath(__file__))
+    inside = os.path.join(package, "kernelspecs")
+    return inside if os.path.isdir(inside) else os.path.join(os.path.dirname(package), "kernelspecs")
+
+
+def log_file(environ: Mapping[str, str]) -> str:
+    return os.path.join(state_dir(environ), "hub.log")
+
+
+def make_private_dir(path: str) -> None:
+    """Make a directory that only this user can enter, or check that it is one.
+
+    Raises:
+        HubUnavailable: it belongs to somebody else, is a link, or cannot be made.
+    """
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        found = os.lstat(path)
+        if not stat.S_ISDIR(found.st_mode):
+            raise HubUnavailable(f"{path} is not a directory.", f"Remove it: rm {path}")
+        if found.st_uid != os.getuid():
+            raise HubUnavailable(
+                f"{path} belongs to another user (uid {found.st_uid}).",
+                "Set KERNELEXEC_RUNTIME_DIR to a directory of your own.",
+            )
+        if found.st_mode & 0o077:
+            os.chmod(path, 0o700)
+    except OSError as error:
+        raise HubUnavailable(
+            f"The directory {path} cannot be used: {error.strerror}.",
+            "Set KERNELEXEC_RUNTIME_DIR to a directory of your own.",
+        ) from error
+
+
+def _xdg(environ: Mapping[str, str], variable: str, below_home: str) -> str:
+    value = environ.get(variable, "")
+    # The XDG specification: a relative path is to be ignored.
+    return value if os.path.isabs(value) else os.path.join(home(environ), below_home)

@@ -1,0 +1,122 @@
+"""What a journal says of a session's past: enough to go on where an earlier hub stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kernelexec.model.execution import Execution, Overflow, State
+from kernelexec.recording.journal import Journal
+
+
+@dataclass
+class History:
+    """A session's past, without the outputs of what is long written."""
+
+    last_number: int = 0
+    generation: int = 0
+    kernel_ended: bool = True  # false: the last kernel that was started is not known to have ended
+    ran: int = 0  # executions that were sent to the last kernel
+    kernel: Mapping[str, Any] = field(default_factory=dict)  # the event of its start
+    unfinished: list[Execution] = field(default_factory=list)
+    unwritten: list[Execution] = field(default_factory=list)  # of the last generation, not in its notebook
+    msg_ids: dict[int, str] = field(default_factory=dict)  # of the unfinished ones that were sent
+
+
+def read_history(journal: Journal, session: str, storage_dir: Path) -> History:
+    """The history in a journal; empty for a new one."""
+    history = History()
+    executions: dict[int, Execution] = {}
+    for record in journal.records():
+        _take(history, executions, record, session, storage_dir)
+    history.unfinished = [execution for execution in executions.values() if not execution.is_final]
+    wanted = frozenset(executions)
+    if wanted:
+        for record in journal.records(outputs_of=wanted):
+            if record["event"] == "output":
+                executions[record["n"]].outputs.add(record["type"], record["content"])
+    history.unwritten = [
+        execution
+        for execution in executions.values()
+        if execution.is_final
+        and execution.state is not State.NOT_RUN
+        and execution.generation == history.generation
+    ]
+    return history
+
+
+def load_execution(journal: Journal, session: str, storage_dir: Path, number: int) -> Execution | None:
+    """One execution with its outputs, from the journal; None if there was none with this number."""
+    history = History()
+    executions: dict[int, Execution] = {}
+    for record in journal.records(outputs_of=frozenset({number})):
+        if record.get("n") == number:
+            if record["event"] == "output" and number in executions:
+                executions[number].outputs.add(record["type"], record["content"])
+            else:
+                _take(history, executions, record, session, storage_dir)
+    return executions.get(number)
+
+
+def _take(
+    history: History,
+    executions: dict[int, Execution],
+    record: Mapping[str, Any],
+    session: str,
+    storage_dir: Path,
+) -> None:
+    """One event; `executions` holds those that are not yet known to be in the notebook."""
+    event = record["event"]
+    number = record.get("n", 0)
+    if event == "kernel":
+        history.generation = record["generation"]
+        history.kernel_ended, history.ran, history.kernel = False, 0, record
+    elif event == "died":
+        history.kernel_ended = True
+    elif event == "submitted":
+        history.last_number = max(history.last_number, number)
+        executions[number] = _submitted(record, session, storage_dir)
+    elif event == "sent":
+        history.ran += 1
+        history.msg_ids[number] = record["msg_id"]
+        executions[number].state = State.SENT
+    elif event == "finished" and number in executions:
+        _finish(executions[number], record)
+        history.msg_ids.pop(number, None)
+    elif event == "written":
+        _forget(executions, record["numbers"])
+
+
+def _submitted(record: Mapping[str, Any], session: str, storage_dir: Path) -> Execution:
+    return Execution(
+        session=session,
+        number=record["n"],
+        generation=record["generation"],
+        code=record["code"],
+        submitted=datetime.fromisoformat(record["time"]),
+        label=record["label"],
+        note=record["note"],
+        script=storage_dir / record["script"],
+    )
+
+
+def _finish(execution: Execution, record: Mapping[str, Any]) -> None:
+    execution.state = State(record["state"])
+    execution.problem = record["problem"]
+    execution.execution_count = record["execution_count"]
+    execution.started = _moment(record["started"])
+    execution.finished = _moment(record["finished"])
+    execution.timing = dict(record["timing"])
+    execution.overflow = Overflow(**record["overflow"]) if record["overflow"] else None
+
+
+def _forget(executions: dict[int, Execution], numbers: Iterable[int]) -> None:
+    for number in numbers:
+        executions.pop(number, None)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,118 @@
+"""The journal: append-only JSON lines, the truth about a session.
+
+One line an event, each with the format number. `write` returns when the line is with the operating
+system, so it survives the hub; `sync` brings it to the disk. The journal is also the session's
+lock: the hub that holds it open is the session's owner.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from kernelexec.errors import SessionTaken, StorageFailed
+
+FORMAT = 1
+# How a line of the bulkiest kind begins; readers that do not want it need not parse it.
+_OUTPUT_PREFIX = b'{"v":1,"event":"output",'
+
+
+def now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class Journal:
+    """The journal of one session, open and owned.
+
+    Raises:
+        SessionTaken: another process owns it.
+        StorageFailed: it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._descriptor = os.open(
+                path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+            )
+        except OSError as error:
+            raise storage_failed(path, error) from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._descriptor)
+            raise SessionTaken(
+                f"The session's journal {path} is in use by another kernelexec hub{_owner(path)}.",
+                "Use another session name, or end that hub: kernelexec stop --all, with its "
+                "KERNELEXEC_RUNTIME_DIR if it was given one.",
+            ) from None
+        size = os.fstat(self._descriptor).st_size
+        self._torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
+
+    def write(self, event: str, **fields: Any) -> None:
+        """Append one event.
+
+        Raises:
+            StorageFailed: the line is not (wholly) written; a reader skips a torn line.
+        """
+        record = {"v": FORMAT, "event": event, **fields, "time": now().isoformat()}
+        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        rest = memoryview(b"\n" + line if self._torn else line)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError as error:
+            self._torn = True
+            raise storage_failed(self.path, error) from error
+        self._torn = False
+
+    def sync(self) -> None:
+        os.fsync(self._descriptor)
+
+    def records(self, *, outputs_of: frozenset[int] = frozenset()) -> Iterator[Mapping[str, Any]]:
+        """All events in order; of outputs only those of these executions."""
+        yield from read(self.path, outputs_of=outputs_of)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def read(path: Path, *, outputs_of: frozenset[int] = frozenset()) -> Iterator[Mapping[str, Any]]:
+    """The events in a journal file; torn lines and lines of another format are passed over."""
+    wanted = tuple(_OUTPUT_PREFIX + b'"n":%d,' % number for number in outputs_of)
+    with open(path, "rb") as file:
+        for line in file:
+            if line.startswith(_OUTPUT_PREFIX) and not line.startswith(wanted):
+                continue
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict) and record.get("v") == FORMAT:
+                yield record
+
+
+def first_record(path: Path) -> Mapping[str, Any]:
+    """The event that began the session; empty if there is no journal."""
+    try:
+        return next(read(path), {})
+    except OSError:
+        return {}
+
+
+def storage_failed(path: Path, error: OSError) -> StorageFailed:
+    return StorageFailed(
+        f"{error.filename or path} cannot be written: {error.strerror or error}. The code was not run.",
+        "Make room or give write access, or set CODE_STORAGE_DIR to another directory.",
+    )
+
+
+def _owner(path: Path) -> str:
+    pids = [record.get("hub") for record in read(path) if record["event"] == "opened"]
+    return f" (process {pids[-1]})" if pids else ""

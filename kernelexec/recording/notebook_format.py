@@ -1,0 +1,227 @@
+"""The layout of a notebook file, byte for byte as nbformat and JupyterLab write it. Pure.
+
+nbformat itself is not used: importing it and its schema validator costs a tenth of a second, and it can only
+read and write whole notebooks. The tests hold this module against it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+from uuid import uuid4
+
+from kernelexec.model.outputs import JSON, is_json_mime
+
+Cell: TypeAlias = Mapping[str, JSON]
+
+# nbformat 4.5, the first minor version with cell ids.
+_MAJOR, _MINOR = 4, 5
+
+# Strings in JSON hold no line break, so these bytes are nowhere else in a notebook of the standard layout.
+_HEAD = b'{\n "cells": [\n'
+_TAIL = b'\n ],\n "metadata": {'
+_CELL_END = b"\n  }"
+_CELL_BREAK = b",\n"
+_CELL_START = b"  {"
+
+# Of the types that are not text/*, those whose data nbformat stores as a list of lines.
+_MIMES_IN_LINES = frozenset({"application/javascript", "image/svg+xml"})
+
+# What only concerns a notebook in memory; nbformat writes none of it.
+_TRANSIENT_METADATA = frozenset({"orig_nbformat", "orig_nbformat_minor", "signature"})
+_TRANSIENT_CELL_METADATA = frozenset({"trusted"})
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A whole notebook: its cells, and its other top-level keys."""
+
+    cells: Sequence[Cell]
+    rest: Mapping[str, JSON]
+
+    def with_cells(self, cells: Sequence[Cell]) -> Document:
+        return replace(self, cells=[*self.cells, *cells])
+
+    def with_outputs(
+        self, cell_id: str, outputs: Sequence[Cell], execution_count: int | None
+    ) -> Document | None:
+        """With other outputs in one code cell, and its count if there is a new one; None without the cell."""
+        changed: dict[str, JSON] = {"outputs": list(outputs)}
+        if execution_count is not None:
+            changed["execution_count"] = execution_count
+        for place, cell in enumerate(self.cells):
+            if cell.get("id") == cell_id and cell.get("cell_type") == "code":
+                return replace(
+                    self, cells=[*self.cells[:place], {**cell, **changed}, *self.cells[place + 1 :]]
+                )
+        return None
+
+    def to_bytes(self) -> bytes:
+        metadata = _without(self.rest.get("metadata"), _TRANSIENT_METADATA)
+        cells = [_stored_cell(cell) for cell in self.cells]
+        return _to_json({**self.rest, "metadata": metadata, "cells": cells}) + b"\n"
+
+
+def new_document(metadata: Mapping[str, JSON]) -> Document:
+    return Document([], {"metadata": metadata, "nbformat": _MAJOR, "nbformat_minor": _MINOR})
+
+
+def parse(data: bytes) -> Document | None:
+    """A notebook of nbformat 4 in any layout, raised to 4.5 with ids for all cells; None if it is none."""
+    try:
+        # Not json.loads(bytes), which takes surrogates in UTF-8 that no reader of notebooks takes.
+        whole: JSON = json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(whole, dict) or whole.get("nbformat") != _MAJOR:
+        return None
+    cells, minor = whole.get("cells"), whole.get("nbformat_minor", 0)
+    if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
+        return None
+    if not isinstance(minor, int) or not isinstance(whole.get("metadata"), dict):
+        return None
+    rest = {key: value for key, value in whole.items() if key != "cells"}
+    rest["nbformat_minor"] = max(minor, _MINOR)
+    return Document([cell if _has_id(cell) else {**cell, "id": str(uuid4())} for cell in cells], rest)
+
+
+def tail_offset(data: bytes) -> int | None:
+    """Where the cells end in a notebook to which cells can be added as bytes; None for any other content.
+
+    All of the data is checked to be a notebook of nbformat 4.5 or later, cell by cell: one json.loads of
+    100 MB would keep every other thread waiting for half a second.
+    """
+    end = data.rfind(_TAIL)
+    if end < 0 or not data.startswith(_HEAD + _CELL_START):
+        return None
+    try:
+        if _closes_notebook(data[end:]) and all(_has_id(cell) for cell in _each_cell(data, end)):
+            return end
+    except (ValueError, RecursionError):
+        pass
+    return None
+
+
+def appended(cells: Sequence[Cell]) -> bytes:
+    """The bytes to put between the last cell and the tail."""
+    return b"".join(_CELL_BREAK + b"  " + _indented(_to_json(_stored_cell(cell))) for cell in cells)
+
+
+def _closes_notebook(tail: bytes) -> bool:
+    """Whether nothing but the list of cells is open before the tail, and the version is one we can write."""
+    closed: JSON = json.loads('{"cells": [' + tail.decode())
+    if not isinstance(closed, dict) or closed.keys() != {"cells", "metadata", "nbformat", "nbformat_minor"}:
+        return False
+    minor = closed["nbformat_minor"]
+    return closed["nbformat"] == _MAJOR and isinstance(minor, int) and minor >= _MINOR
+
+
+def _each_cell(data: bytes, end: int) -> Iterator[JSON]:
+    """The cells before `end`. Raises ValueError if they are not JSON, or not in the standard layout."""
+    start, between = len(_HEAD), _CELL_END + _CELL_BREAK + _CELL_START
+    while (found := data.find(between, start, end)) >= 0:
+        yield json.loads(data[start : found + len(_CELL_END)].decode())
+        start = found + len(_CELL_END) + len(_CELL_BREAK)
+    yield json.loads(data[start:end].decode())
+
+
+def _has_id(cell: JSON) -> bool:
+    return isinstance(cell, dict) and isinstance(cell.get("id"), str) and cell["id"] != ""
+
+
+def _stored_cell(cell: Cell) -> dict[str, JSON]:
+    """The cell as nbformat stores it: text as lists of lines."""
+    stored = dict(cell)
+    if "metadata" in cell:
+        stored["metadata"] = _without(cell["metadata"], _TRANSIENT_CELL_METADATA)
+    if "source" in cell:
+        stored["source"] = _in_lines(_joined(cell["source"]))
+    attachments, outputs = cell.get("attachments"), cell.get("outputs")
+    if isinstance(attachments, Mapping):
+        stored["attachments"] = {name: _stored_bundle(data) for name, data in attachments.items()}
+    if cell.get("cell_type") == "code" and isinstance(outputs, list):
+        stored["outputs"] = [_stored_output(output) for output in outputs]
+    return stored
+
+
+def _stored_output(output: JSON) -> JSON:
+    if not isinstance(output, Mapping):
+        return output
+    if output.get("output_type") == "stream":
+        return {**output, "text": _in_lines(_joined(output.get("text", "")))}
+    if output.get("output_type") in ("execute_result", "display_data"):
+        return {**output, "data": _stored_bundle(output.get("data", {}))}
+    return output
+
+
+def _stored_bundle(data: JSON) -> JSON:
+    if not isinstance(data, Mapping):
+        return data
+    return {mime: _stored_data(mime, value) for mime, value in data.items()}
+
+
+def _stored_data(mime: str, value: JSON) -> JSON:
+    text = value if is_json_mime(mime) else _joined(value)
+    return _in_lines(text) if mime.startswith("text/") or mime in _MIMES_IN_LINES else text
+
+
+def _joined(value: JSON) -> JSON:
+    """Text in one piece if it was in lines."""
+    if not isinstance(value, list):
+        return value
+    lines = [line for line in value if isinstance(line, str)]
+    return "".join(lines) if len(lines) == len(value) else value
+
+
+def _in_lines(value: JSON) -> JSON:
+    return value.splitlines(keepends=True) if isinstance(value, str) else value
+
+
+def _without(metadata: JSON, keys: frozenset[str]) -> JSON:
+    if not isinstance(metadata, Mapping):
+        return metadata
+    return {key: value for key, value in metadata.items() if key not in keys}
+
+
+def _indented(cell: bytes) -> bytes:
+    return cell.replace(b"\n", b"\n  ")
+
+
+def _to_json(value: JSON) -> bytes:
+    """JSON in the layout of notebooks, and always UTF-8.
+
+    A lone surrogate becomes its escape as text, six characters: JSON could hold it, but JupyterLab could not
+    save the notebook then, and in source code the escape means the same.
+    """
+    try:
+        text = _dumps(value, indent=1)
+    except RecursionError:
+        text = _dumps(value, indent=None)  # in C, which goes as deep as the parser that read the message
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text).encode()
+
+
+def _dumps(value: JSON, indent: int | None) -> str:
+    """Like json.dumps, with null for NaN and Infinity: a browser refuses a notebook that has them."""
+
+    def dumps(value: JSON) -> str:
+        return json.dumps(
+            value,
+            ensure_ascii=False,
+            allow_nan=False,
+            indent=indent,
+            separators=(",", ": "),
+            sort_keys=True,
+        )
+
+    try:
+        return dumps(value)
+    except ValueError:
+        return dumps(json.loads(json.dumps(value), parse_constant=lambda _: None))

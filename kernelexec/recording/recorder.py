@@ -1,0 +1,254 @@
+"""The recorder of one session: what was submitted and what came of it, on disk.
+
+The only writer of CODE_STORAGE_DIR. Journal and script come before the next step of a submission;
+the notebook follows behind, off the path of the reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kernelexec.model.execution import Execution, State
+from kernelexec.recording.journal import Journal, storage_failed
+from kernelexec.recording.notebook import Notebook, NotebookBusy, code_cell, markdown_cell
+from kernelexec.recording.overflow import OverflowFile
+from kernelexec.recording.script import script_name, write_script
+
+_log = logging.getLogger(__name__)
+
+_SYNC_SECONDS = 1.0  # what a power cut may take
+_FIRST_WRITE_SECONDS = 0.1  # gathers the cells of a burst
+_LATEST_WRITE_SECONDS = 2.0  # how far the notebook may be behind an idle session
+_WRITING_SHARE = 20  # writing the notebook takes at most a twentieth of the time
+_RETRY_SECONDS = 5.0  # after a full disk
+
+
+class Recorder:
+    """Writes one session's journal, scripts, notebooks and large outputs."""
+
+    def __init__(self, storage_dir: Path, session: str, journal: Journal) -> None:
+        self.storage_dir = storage_dir
+        self.session = session
+        self.journal = journal
+        self.notebook_problem: str | None = None
+        self._notebook: Notebook | None = None
+        self._generation = 0
+        self._overflows: dict[int, OverflowFile] = {}
+        self._new_cells: list[Execution] = []
+        self._changed_cells: dict[int, Execution] = {}
+        self._hurry = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._sync_handle: asyncio.TimerHandle | None = None
+
+    def notebook_path(self, generation: int) -> Path:
+        return self.storage_dir / f"{self.session}-{generation}.ipynb"
+
+    def folder(self, generation: int) -> Path:
+        return self.storage_dir / f"{self.session}-{generation}"
+
+    @property
+    def notebook(self) -> Path | None:
+        return self._notebook.path if self._notebook else None
+
+    def begin_generation(self, generation: int, metadata: Mapping[str, Any]) -> None:
+        """From now on cells go to this generation's notebook, which gets this metadata."""
+        self._generation = generation
+        self._notebook = Notebook(self.notebook_path(generation), dict(metadata))
+
+    def accept(self, execution: Execution) -> None:
+        """The submission and its script are on disk when this returns.
+
+        Raises:
+            StorageFailed: they are not, and the code must not be run.
+        """
+        folder = self.folder(execution.generation)
+        try:
+            execution.script = write_script(
+                folder, script_name(execution.number, execution.label), execution.code
+            )
+        except OSError as error:
+            raise storage_failed(folder, error) from error
+        self.journal.write(
+            "submitted",
+            n=execution.number,
+            generation=execution.generation,
+            script=str(execution.script.relative_to(self.storage_dir)),
+            label=execution.label,
+            note=execution.note,
+            code=execution.code,
+        )
+        self._sync_soon()
+
+    def sent(self, execution: Execution, msg_id: str) -> None:
+        self.journal.write("sent", n=execution.number, msg_id=msg_id)
+
+    def output(self, execution: Execution, message_type: str, content: Mapping[str, Any]) -> None:
+        """Keep one output message of an execution.
+
+        Raises:
+            StorageFailed: it is kept in memory only.
+        """
+        overflow = self._overflow_of(execution)
+        if message_type == "stream" and overflow.takes(content["text"], execution.outputs.text_size):
+            try:
+                overflow.write(execution.outputs, content["text"])
+            except OSError as error:
+                raise storage_failed(overflow.path, error) from error
+            return
+        if execution.outputs.add(message_type, content):
+            kept = {key: value for key, value in content.items() if key != "buffers"}
+            self.journal.write("output", n=execution.number, type=message_type, content=kept)
+        if execution.is_final:
+            self._changed_cells[execution.number] = execution
+            self._write_soon()
+
+    def finished(self, execution: Execution) -> None:
+        """The execution is in a final state; its cell follows."""
+        overflow = self._overflows.pop(execution.number, None)
+        if overflow is not None:
+            execution.overflow = overflow.close()
+        try:
+            self.journal.write(
+                "finished",
+                n=execution.number,
+                state=execution.state.value,
+                problem=execution.problem,
+                execution_count=execution.execution_count,
+                started=_iso(execution.started),
+                finished=_iso(execution.finished),
+                timing=execution.timing,
+                overflow=execution.overflow.to_json() if execution.overflow else None,
+            )
+        finally:
+            self._sync_soon()
+            if execution.state is not State.NOT_RUN:
+                self._new_cells.append(execution)
+                self._write_soon()
+
+    def write_again(self, execution: Execution) -> None:
+        """Add the cell of a finished execution that an earlier hub did not come to write."""
+        self._new_cells.append(execution)
+        self._write_soon()
+
+    def is_written(self, execution: Execution) -> bool:
+        """Whether all of a finished execution is on disk, so that memory need not hold it."""
+        return execution not in self._new_cells and execution.number not in self._changed_cells
+
+    async def flush(self) -> None:
+        """Bring journal and notebook to the disk now."""
+        self._hurry.set()
+        if self._writer is not None:
+            await self._writer
+        self._hurry.clear()
+        await asyncio.to_thread(self.journal.sync)
+
+    def close(self) -> None:
+        if self._sync_handle is not None:
+            self._sync_handle.cancel()
+        if self._writer is not None:
+            self._writer.cancel()
+        self.journal.close()
+
+    def _overflow_of(self, execution: Execution) -> OverflowFile:
+        overflow = self._overflows.get(execution.number)
+        if overflow is None:
+            folder = self.folder(execution.generation) / "outputs"
+            path = folder / f"{execution.number:04d}.txt"
+            overflow = self._overflows[execution.number] = OverflowFile(path, self.storage_dir)
+        return overflow
+
+    def _sync_soon(self) -> None:
+        if self._sync_handle is None:
+            self._sync_handle = asyncio.get_running_loop().call_later(_SYNC_SECONDS, self._sync)
+
+    def _sync(self) -> None:
+        self._sync_handle = None
+        asyncio.get_running_loop().run_in_executor(None, _quietly, self.journal.sync)
+
+    def _write_soon(self) -> None:
+        if self._notebook is not None and (self._writer is None or self._writer.done()):
+            self._writer = asyncio.create_task(self._write_notebook())
+
+    async def _write_notebook(self) -> None:
+        pause = _FIRST_WRITE_SECONDS
+        while self._new_cells or self._changed_cells:
+            await self._wait(pause)
+            began = time.monotonic()
+            try:
+                await self._write_batch()
+                pause = min(_LATEST_WRITE_SECONDS, (time.monotonic() - began) * _WRITING_SHARE)
+                pause = max(pause, _FIRST_WRITE_SECONDS)
+                self.notebook_problem = None
+            except NotebookBusy as busy:
+                pause = busy.retry_after
+            except OSError as error:
+                if self.notebook_problem is None:
+                    _log.exception("the notebook of %s cannot be written", self.session)
+                self.notebook_problem = f"{error.filename or self.notebook}: {error.strerror or error}"
+                if self._hurry.is_set():
+                    return  # the journal has it; the next hub writes it
+                pause = _RETRY_SECONDS
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._hurry.wait(), seconds)
+        except (asyncio.TimeoutError, TimeoutError):
+            return
+        # Hurrying, but JupyterLab may be saving: its own short pause is kept.
+        await asyncio.sleep(min(seconds, _FIRST_WRITE_SECONDS))
+
+    async def _write_batch(self) -> None:
+        notebook = self._notebook
+        assert notebook is not None
+        new = list(self._new_cells)
+        if new:
+            cells = [cell for execution in new for cell in _cells(execution, self.storage_dir)]
+            written = await asyncio.to_thread(notebook.append, cells)
+            if written.set_aside is not None:
+                _log.warning("a notebook that cannot be read was set aside: %s", written.set_aside)
+                self.journal.write("set_aside", file=written.set_aside.name)
+            del self._new_cells[: len(new)]
+            self.journal.write("written", numbers=[execution.number for execution in new])
+        for number, execution in list(self._changed_cells.items()):
+            outputs = execution.outputs.to_notebook()
+            await asyncio.to_thread(notebook.replace_cell_outputs, execution.cell_id, outputs)
+            self._changed_cells.pop(number, None)
+
+
+def _cells(execution: Execution, storage_dir: Path) -> list[dict[str, Any]]:
+    """The notebook cells of an execution: its note, if it has one, and its code."""
+    cells = []
+    if execution.note:
+        cells.append(markdown_cell(f"{execution.cell_id}-note", execution.note))
+    script = str(execution.script.relative_to(storage_dir)) if execution.script else None
+    outputs = execution.outputs.to_notebook()
+    if execution.overflow:
+        outputs.append({"output_type": "stream", "name": "stderr", "text": execution.overflow.notice()})
+    cells.append(
+        code_cell(
+            execution.cell_id,
+            execution.code,
+            outputs,
+            execution.execution_count,
+            execution.timing or None,
+            {"kernelexec": {"execution": execution.id, "state": execution.state.value, "script": script}},
+        )
+    )
+    return cells
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _quietly(action: Callable[[], None]) -> None:
+    try:
+        action()
+    except OSError:
+        _log.exception("a journal could not be synced to disk")

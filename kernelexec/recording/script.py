@@ -1,0 +1,84 @@
+"""The `.py` files: one for each submission, exactly the code that was sent.
+
+The name is made from text an assistant chose, so it is cleaned until nothing in it can mean anything to a
+file system or a shell. The file is made new, never over another one, and inside the folder that was
+opened, whatever happens to the folder's name meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kernelexec.model.naming import clean_name
+
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def script_name(number: int, label: str | None, extension: str = ".py") -> str:
+    """The file name of submission `number`: `0001.py`, or `0001-load_data.py` if there is a usable label.
+
+    The label may be any text: what may stand in a name stays, the rest becomes underscores (`clean_name`).
+    The number in front takes the meaning from names that Windows reserves, such as `con`.
+    """
+    text = (label or "").strip()
+    if extension and text.lower().endswith(extension.lower()):
+        text = text[: -len(extension)]
+    cleaned = clean_name(text)
+    return f"{number:04d}-{cleaned}{extension}" if cleaned else f"{number:04d}{extension}"
+
+
+def write_script(folder: Path, name: str, code: str) -> Path:
+    """Write the code, as it is, to a new file in the folder, which is made if needed; returns its path.
+
+    If the name is taken the file is called `NAME-2`, `NAME-3` and so on. It is not yet synced to the disk.
+
+    Raises ValueError if the code cannot be written as UTF-8 or `name` is not a plain file name; nothing was
+    written then. Raises OSError if the folder is a symbolic link or no folder, or if the file could not be
+    written whole; no part of it is left then.
+    """
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise ValueError(f"not a plain file name: {name!r}")
+    data = _encode(code)
+    folder.mkdir(parents=True, exist_ok=True)
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        file, taken = _create(directory, name)
+        _fill(directory, taken, file, data)
+    finally:
+        os.close(directory)
+    return folder / taken
+
+
+def _encode(code: str) -> bytes:
+    try:
+        return code.encode()
+    except UnicodeEncodeError as error:
+        line, surrogate = code.count("\n", 0, error.start) + 1, ord(code[error.start])
+        raise ValueError(
+            f"line {line} of the code has the lone surrogate U+{surrogate:04X}, which is no character and "
+            "cannot be written to a file; nothing was run. In a string, write it as the escape "
+            f"\\u{surrogate:04x}."
+        ) from error
+
+
+def _create(directory: int, name: str) -> tuple[int, str]:
+    """A new file in the directory, open for writing, and the name that was free for it."""
+    stem, extension = os.path.splitext(name)
+    free, attempt = name, 1
+    while True:
+        try:
+            return os.open(free, _NEW_FILE, 0o666, dir_fd=directory), free
+        except FileExistsError:
+            attempt += 1
+            free = f"{stem}-{attempt}{extension}"
+
+
+def _fill(directory: int, name: str, file: int, data: bytes) -> None:
+    """Write and close the file; remove it if that fails, for half a script looks like a whole one."""
+    try:
+        with open(file, "wb") as writer:
+            writer.write(data)
+    except BaseException:
+        os.unlink(name, dir_fd=directory)
+        raise

@@ -1,0 +1,459 @@
+"""A session: a queue of submissions, one kernel at a time, one journal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from kernelexec.errors import BadRequest, KernelexecError, StorageFailed
+from kernelexec.kernels.kernel import Death, Kernel, KernelDied, OnMessage, Reply
+from kernelexec.kernels.wire import Message
+from kernelexec.model.environment import Environment
+from kernelexec.model.execution import Execution, State
+from kernelexec.recording.history import History, load_execution
+from kernelexec.recording.journal import now
+from kernelexec.recording.recorder import Recorder
+
+_log = logging.getLogger(__name__)
+
+_RECENT = 8  # finished executions that stay in memory; the journal has all
+_OUTPUT_TYPES = frozenset(
+    {"stream", "display_data", "execute_result", "error", "clear_output", "update_display_data"}
+)
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a caller wants to be run."""
+
+    code: str
+    label: str | None = None
+    note: str | None = None
+    max_seconds: float | None = None
+    environ: Mapping[str, str] | None = None  # the caller's, for a kernel that has to be started
+
+
+@dataclass(frozen=True)
+class Started:
+    """A kernel that answers."""
+
+    kernel: Kernel
+    kernel_info: Mapping[str, Any]
+    environment: Environment
+
+
+class KernelStarter(Protocol):
+    """How a session gets its kernel; the hub's, or a fake's."""
+
+    async def __call__(
+        self, session: Session, environ: Mapping[str, str], on_message: OnMessage, progress: Progress
+    ) -> Started:
+        """A new kernel that is ready.
+
+        Raises:
+            KernelexecError: there is none, and why.
+        """
+
+
+class Session:
+    """One session, e.g. `sales@analysis` in one storage directory."""
+
+    def __init__(
+        self,
+        name: str,
+        environment: Environment,
+        project: str | None,
+        kernel_dir: Path,
+        recorder: Recorder,
+        start_kernel: KernelStarter,
+    ) -> None:
+        self.name = name
+        self.environment = environment
+        self.project = project
+        self.kernel_dir = kernel_dir
+        self.recorder = recorder
+        self.generation = 0  # of the kernel that runs or ran last
+        self.kernel: Kernel | None = None
+        self.kernel_started: datetime | None = None
+        self.current: Execution | None = None
+        self.last_used = now()
+        self.left_a_kernel = False  # an earlier hub's, not known to have ended
+        self.listeners: set[Progress] = set()
+        self.status = ""  # what takes time before the first run, for progress
+        self._start_kernel = start_kernel
+        self._last_number = 0
+        self._ran = 0  # submissions sent to the present kernel
+        self._news: list[str] = []
+        self._untold_death = False
+        self._adopted = False  # and not yet heard from
+        self._queue: deque[tuple[Execution, Mapping[str, str]]] = deque()
+        self._worker: asyncio.Task[None] | None = None
+        self._executions: dict[int, Execution] = {}
+        self._finished: dict[int, asyncio.Event] = {}
+        self._by_msg_id: dict[str, Execution] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self._interrupts: dict[int, str] = {}  # why, by number of the execution that it is meant for
+
+    @property
+    def id(self) -> str:
+        return f"{self.name}@{self.environment.label}"
+
+    @property
+    def state(self) -> str:
+        if self.current is not None:
+            return "busy"
+        if self.kernel is None:
+            return "starting" if self._worker else "no kernel"
+        return "idle"
+
+    @property
+    def queued(self) -> int:
+        return len(self._queue)
+
+    # --- what callers do -------------------------------------------------------
+
+    def submit(self, submission: Submission) -> Execution:
+        """Accept a submission: when this returns its code is on disk and it will be run in turn.
+
+        Raises:
+            StorageFailed: it could not be kept, and will not be run.
+        """
+        has_kernel = self.kernel is not None
+        execution = Execution(
+            session=self.id,
+            number=self._last_number + 1,
+            generation=self.generation if has_kernel else self.generation + 1,
+            code=submission.code,
+            submitted=now(),
+            label=submission.label,
+            note=submission.note,
+            max_seconds=submission.max_seconds,
+        )
+        self.recorder.accept(execution)
+        self._last_number = execution.number
+        self.last_used = execution.submitted
+        self._executions[execution.number] = execution
+        self._finished[execution.number] = asyncio.Event()
+        if self._untold_death:
+            self._untold_death = False
+            problem = "The kernel it was meant for is gone, with all its variables. Nothing was run."
+            self._finish(execution, State.NOT_RUN, problem)
+            return execution
+        self._queue.append((execution, submission.environ or {}))
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        return execution
+
+    async def wait(self, execution: Execution, seconds: float) -> bool:
+        """Whether the execution is in a final state within this time."""
+        finished = self._finished.get(execution.number)
+        if finished is None or execution.is_final:
+            return execution.is_final
+        with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+            await asyncio.wait_for(finished.wait(), seconds)
+        return execution.is_final
+
+    async def cancel(self, execution: Execution, why: str) -> None:
+        """Interrupt a run; take a queued submission back."""
+        if execution.is_final:
+            return
+        if execution.state is State.QUEUED:
+            self._finish(execution, State.NOT_RUN, why)
+            return
+        self._interrupts[execution.number] = why
+        await self._interrupt(execution)
+
+    def execution(self, number: int) -> Execution:
+        """One of this session's executions, also of its past.
+
+        Raises:
+            BadRequest: there was none with this number.
+        """
+        found = self._executions.get(number) or load_execution(
+            self.recorder.journal, self.id, self.recorder.storage_dir, number
+        )
+        if found is None:
+            raise BadRequest(
+                f"There is no execution {self.id}/{number}; the last one is {self.id}/{self._last_number}."
+            )
+        return found
+
+    def take_news(self) -> list[str]:
+        """What happened since anybody was last told; told once."""
+        news, self._news = self._news, []
+        self._untold_death = False
+        return news
+
+    async def stop_kernel(self) -> bool:
+        """End the kernel, if there is one; whoever asks next is told."""
+        kernel = self.kernel
+        if kernel is None:
+            return False
+        await kernel.stop()
+        await asyncio.sleep(0)  # lets _on_death run, which waits on the same future
+        return True
+
+    # --- what the hub does -----------------------------------------------------
+
+    def restore(self, history: History) -> None:
+        """Go on from the journal of an earlier hub, whose kernel was not (yet) found alive."""
+        self._last_number = history.last_number
+        self.left_a_kernel = not history.kernel_ended
+        self.generation = history.generation
+        self._ran = history.ran
+        if history.generation and history.kernel:
+            self.recorder.begin_generation(history.generation, history.kernel["notebook_metadata"])
+        for execution in history.unwritten:
+            self.recorder.write_again(execution)
+        for execution in history.unfinished:
+            self._executions[execution.number] = execution
+            if execution.state is State.QUEUED:
+                self._finish(execution, State.NOT_RUN, "The hub ended before it could be run.")
+            else:
+                self._finish(
+                    execution, State.UNKNOWN, "The hub ended while it ran; what came after that was not seen."
+                )
+
+    def adopt(self, kernel: Kernel, started: datetime) -> None:
+        """Take over the kernel that an earlier hub started for this session."""
+        self.left_a_kernel = False
+        self._adopted = True
+        self._use(kernel, started)
+
+    def report_lost_kernel(self, cause: str) -> None:
+        """The last kernel ended while no hub watched."""
+        self.left_a_kernel = False
+        self._kernel_is_gone(cause, self._ran > 0)
+
+    async def close(self) -> None:
+        """Let go of kernel and files; the kernel runs on."""
+        if self._worker is not None:
+            self._worker.cancel()
+        if self.kernel is not None:
+            self.kernel.detach()
+        await self.recorder.flush()
+        self.recorder.close()
+
+    # --- the queue -------------------------------------------------------------
+
+    async def _work(self) -> None:
+        try:
+            while self._queue:
+                execution, environ = self._queue.popleft()
+                if execution.state is State.QUEUED:  # else it was taken back
+                    await self._run(execution, environ)
+        except Exception:
+            _log.exception("session %s: its queue stopped", self.id)
+            raise
+        finally:
+            self._worker = None
+            self.current = None
+
+    async def _run(self, execution: Execution, environ: Mapping[str, str]) -> None:
+        try:
+            kernel = await self._ready_kernel(environ)
+        except KernelexecError as error:
+            # Who waits behind it would meet the same, each after another start.
+            for waiting, _ in [(execution, environ), *self._queue]:
+                if waiting.state is State.QUEUED:
+                    self._finish(waiting, State.NOT_RUN, str(error))
+            return
+        if execution.state is not State.QUEUED:  # taken back while the kernel started
+            return
+        self.current = execution
+        try:
+            reply = await self._send(execution, kernel)
+        except KernelDied:
+            death = await kernel.died
+            self._finish(execution, State.DIED, _died_problem(death))
+        except StorageFailed as error:
+            self._finish(execution, State.NOT_RUN, str(error))
+        else:
+            self._finish_with(execution, reply)
+        finally:
+            self.current = None
+
+    async def _send(self, execution: Execution, kernel: Kernel) -> Reply:
+        while True:
+            msg_id, frames = kernel.pack(execution.code)
+            self.recorder.sent(execution, msg_id)
+            self._by_msg_id[msg_id] = execution
+            execution.advance(State.SENT)
+            self._ran += 1
+            reply = await kernel.execute(msg_id, frames)
+            if reply.status != "aborted":
+                return reply
+            # Another client's error emptied the kernel's queue; it never ran.
+            execution.advance(State.QUEUED)
+
+    async def _ready_kernel(self, environ: Mapping[str, str]) -> Kernel:
+        if self.kernel is None:
+            return await self._new_kernel(environ)
+        if self._adopted:  # its first output would be lost before our subscription is in place
+            await self.kernel.ready()
+            self._adopted = False
+        return self.kernel
+
+    async def _new_kernel(self, environ: Mapping[str, str]) -> Kernel:
+        self._tell_progress("Starting the kernel.")
+        started = await self._start_kernel(self, environ, self.on_message, self._tell_progress)
+        self.environment = started.environment
+        self.generation += 1
+        self._ran = 0
+        self._by_msg_id.clear()
+        metadata = self._notebook_metadata(started)
+        self.recorder.begin_generation(self.generation, metadata)
+        try:
+            self.recorder.journal.write(
+                "kernel",
+                generation=self.generation,
+                interpreter=str(started.environment.interpreter.executable),
+                notebook_metadata=metadata,
+            )
+        except StorageFailed:
+            await started.kernel.stop()
+            raise
+        self._use(started.kernel, now())
+        return started.kernel
+
+    def _use(self, kernel: Kernel, started: datetime) -> None:
+        self.kernel = kernel
+        self.kernel_started = started
+        kernel.died.add_done_callback(self._on_death)
+
+    def _notebook_metadata(self, started: Started) -> dict[str, Any]:
+        return {
+            "kernelspec": {
+                "display_name": started.environment.display_name,
+                "language": started.kernel_info["language_info"]["name"],
+                "name": started.environment.kernelspec,
+            },
+            "language_info": dict(started.kernel_info["language_info"]),
+            "kernelexec": {"format": 1, "session": self.id, "generation": self.generation},
+        }
+
+    # --- what the kernel says --------------------------------------------------
+
+    def on_message(self, message: Message) -> None:
+        execution = self._by_msg_id.get(message.parent_id or "")
+        if execution is None:
+            return  # another client's, or an answer to a question of the hub
+        if message.type == "status":
+            self._on_status(execution, message)
+        elif message.type == "execute_input":
+            execution.execution_count = message.content.get("execution_count")
+            execution.timing["iopub.execute_input"] = message.date
+        elif message.type in _OUTPUT_TYPES:
+            try:
+                self.recorder.output(execution, message.type, message.content)
+            except StorageFailed as error:
+                self._tell_once(f"Output of {execution.id} could not be written to disk: {error.what}")
+
+    def _on_status(self, execution: Execution, message: Message) -> None:
+        state = message.content.get("execution_state")
+        if execution.is_final or state not in ("busy", "idle"):
+            return
+        execution.timing[f"iopub.status.{state}"] = message.date
+        if state == "busy" and execution.state is State.SENT:
+            execution.advance(State.RUNNING)
+            execution.started = now()
+            if execution.max_seconds is not None:
+                asyncio.get_running_loop().call_later(
+                    execution.max_seconds, self._too_long, execution, execution.max_seconds
+                )
+            if execution.number in self._interrupts:  # asked for before it began
+                self._in_background(self._interrupt(execution))
+
+    def _too_long(self, execution: Execution, seconds: float) -> None:
+        if not execution.is_final:
+            self._in_background(self.cancel(execution, f"Interrupted after max_seconds={seconds:g}."))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)  # the loop itself holds tasks only weakly
+        task.add_done_callback(self._background.discard)
+
+    async def _interrupt(self, execution: Execution) -> None:
+        msg_ids = [msg_id for msg_id, of in self._by_msg_id.items() if of is execution]
+        if self.kernel is not None and msg_ids and not execution.is_final:
+            await self.kernel.interrupt(msg_ids[-1])
+
+    def _finish_with(self, execution: Execution, reply: Reply) -> None:
+        execution.timing["shell.execute_reply"] = reply.date
+        if "started" in reply.metadata:
+            execution.timing["shell.execute_reply.started"] = reply.metadata["started"]
+        if reply.content.get("execution_count") is not None:
+            execution.execution_count = reply.content["execution_count"]
+        asked = self._interrupts.get(execution.number)
+        if reply.status == "ok":
+            problem = "It had already finished when the interrupt came." if asked else None
+            self._finish(execution, State.OK, problem)
+        elif reply.content.get("ename") == "KeyboardInterrupt":
+            self._finish(execution, State.INTERRUPTED, asked or "Interrupted, not by this client.")
+        else:
+            self._finish(execution, State.ERROR)
+
+    def _finish(self, execution: Execution, state: State, problem: str | None = None) -> None:
+        execution.advance(state)
+        execution.finished = self.last_used = now()
+        execution.problem = problem
+        self._interrupts.pop(execution.number, None)
+        try:
+            self.recorder.finished(execution)
+        except StorageFailed as error:
+            self._tell_once(f"The end of {execution.id} could not be written to disk: {error.what}")
+        self._finished.setdefault(execution.number, asyncio.Event()).set()
+        self._forget_old()
+
+    def _on_death(self, died: asyncio.Future[Death]) -> None:
+        if died.cancelled():
+            return
+        death = died.result()
+        running = self.current is not None
+        self._kernel_is_gone(death.cause, untold=self._ran > 0 and not running)
+        for execution, _ in self._queue:
+            if execution.state is State.QUEUED:
+                self._finish(execution, State.NOT_RUN, _died_problem(death))
+
+    def _kernel_is_gone(self, cause: str, untold: bool) -> None:
+        self.kernel = None
+        self._untold_death = untold
+        if untold:
+            self._news.append(
+                f"The kernel of {self.id} (generation {self.generation}) ended: {cause}. "
+                "All its variables are lost; nothing was run again. The next submission starts a new kernel."
+            )
+        try:
+            self.recorder.journal.write("died", generation=self.generation, cause=cause)
+        except StorageFailed:
+            _log.exception("session %s: the kernel's end is not in the journal", self.id)
+
+    def _tell_once(self, news: str) -> None:
+        if news not in self._news:
+            self._news.append(news)
+
+    def _tell_progress(self, text: str) -> None:
+        self.status = text
+        for listener in list(self.listeners):
+            listener(text)
+
+    def _forget_old(self) -> None:
+        """Keep little in memory: every finished execution can be read from the journal."""
+        finished = [e for e in self._executions.values() if e.is_final]
+        for execution in finished[:-_RECENT]:
+            if self.recorder.is_written(execution):
+                del self._executions[execution.number]
+                self._finished.pop(execution.number, None)
+
+
+def _died_problem(death: Death) -> str:
+    text = f"The kernel ended: {death.cause}. All its variables are lost; nothing was run again."
+    return f"{text}\nThe end of its stderr:\n{death.stderr}" if death.stderr else text

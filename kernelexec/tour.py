@@ -1,0 +1,195 @@
+"""`kernelexec try`: a short analysis of a real dataset, through the real server.
+
+Starts the server the way a client does and talks to it with the official MCP client over stdio.
+The dataset is Palmer Penguins (https://allisonhorst.github.io/palmerpenguins/, CC0), which ships
+in the PyPI package palmerpenguins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import mcp_types as types
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+_NEEDED = ("pandas", "matplotlib", "palmerpenguins")
+_PATIENCE_SECONDS = 300.0  # the first use of an environment on a slow disk
+
+
+@dataclass(frozen=True)
+class _Step:
+    label: str
+    note: str
+    code: str
+
+
+_STEPS = (
+    _Step(
+        "load",
+        "## Palmer Penguins\nMeasurements of 344 penguins (Gorman, Williams and Fraser 2014; CC0).",
+        """
+        import matplotlib.pyplot as plt
+        import pandas as pd
+        from palmerpenguins import load_penguins
+
+        penguins = load_penguins()
+        print(penguins.shape[0], "penguins,", penguins.shape[1], "columns")
+        penguins.head()
+        """,
+    ),
+    _Step(
+        "clean",
+        "Rows without a measurement do not help; how many are there?",
+        """
+        measured = penguins.dropna(subset=["bill_length_mm", "flipper_length_mm", "body_mass_g"])
+        print(len(penguins) - len(measured), "rows left out")
+        measured.groupby("species")[["bill_length_mm", "flipper_length_mm", "body_mass_g"]].mean().round(1)
+        """,
+    ),
+    _Step(
+        "plot",
+        "Heavier penguins have longer flippers, in each species.",
+        """
+        figure, axes = plt.subplots(figsize=(6, 4))
+        for species, group in measured.groupby("species"):
+            axes.scatter(group.flipper_length_mm, group.body_mass_g, s=12, label=species)
+        axes.set(xlabel="flipper length (mm)", ylabel="body mass (g)")
+        axes.legend()
+        plt.show()
+        """,
+    ),
+)
+_MISTAKE = _Step(
+    "mistake", "A mistake is an error in the reply, and the variables stay.", 'measured["weight"]'
+)
+_AFTER = _Step(
+    "reuse",
+    "Another client, the same variables: the server process above is gone, the kernel is not.",
+    'measured[["flipper_length_mm", "body_mass_g"]].corr().round(3)',
+)
+
+
+def run(copy_to: Path | None) -> int:
+    """Show the tour on the terminal; exit status 0, or 1 with what to do."""
+    return asyncio.run(_tour(copy_to))
+
+
+async def _tour(copy_to: Path | None) -> int:
+    print("Starting the server as an MCP client does: kernelexec (stdio)\n")
+    async with _client() as client:
+        tools = (await client.list_tools()).tools
+        print("Tools:", ", ".join(tool.name for tool in tools), "\n")
+        if not await _has_packages(client):
+            return 1
+        for step in (*_STEPS, _MISTAKE):
+            await _show(client, step)
+    print("The client is closed and its server process has ended. A new client connects:\n")
+    async with _client() as client:
+        await _show(client, _AFTER)
+        print(">>> get_environment_config()")
+        config = await client.call_tool("get_environment_config", {})
+        _print_reply(config)
+    facts = dict(line.split(": ", 1) for line in _text(config).splitlines())
+    return await _report(facts, copy_to)
+
+
+@asynccontextmanager
+async def _client() -> AsyncIterator[ClientSession]:
+    """A client with a server process of its own, configured like this process."""
+    # A session of its own, so that a tour does not mix with the person's work.
+    environ = {"KERNELEXEC_SESSION": "tour", **os.environ}
+    server = StdioServerParameters(command=sys.executable, args=["-m", "kernelexec"], env=environ)
+    async with stdio_client(server) as streams, ClientSession(*streams) as client:
+        await client.initialize()
+        yield client
+
+
+async def _has_packages(client: ClientSession) -> bool:
+    """Whether the environment has what the tour needs; says what to do if not."""
+    names = ", ".join(f"{name!r}" for name in _NEEDED)
+    code = (
+        "import importlib.util, sys\n"
+        f"missing = [name for name in ({names}) if importlib.util.find_spec(name) is None]\n"
+        'print("kernel:", sys.executable, "missing:", " ".join(missing) or "nothing")'
+    )
+    reply = await _call(client, _Step("check", "", code))
+    text = _text(reply)
+    if reply.is_error or "missing: nothing" in text:
+        if reply.is_error:
+            print(text)
+        return not reply.is_error
+    python, _, missing = text.rpartition("kernel: ")[2].partition(" missing: ")
+    print(
+        f"The environment lacks packages that this tour needs. Install them with\n\n"
+        f"    {python} -m pip install {missing.strip()}\n\n"
+        "or point the tour at an environment that has them: ENV_TYPE=venv VENV_PATH=/path kernelexec try"
+    )
+    return False
+
+
+async def _show(client: ClientSession, step: _Step) -> None:
+    print(f'>>> execute_code(filename="{step.label}", code=...)')
+    print(textwrap.indent(textwrap.dedent(step.code).strip(), "  | "))
+    _print_reply(await _call(client, step))
+
+
+async def _call(client: ClientSession, step: _Step) -> types.CallToolResult:
+    arguments = {"code": textwrap.dedent(step.code).strip(), "filename": step.label}
+    if step.note:
+        arguments["note"] = step.note
+
+    async def progress(done: float, total: float | None, message: str | None) -> None:
+        print(f"  ... {message}", flush=True)
+
+    return await client.call_tool(
+        "execute_code", arguments, read_timeout_seconds=_PATIENCE_SECONDS, progress_callback=progress
+    )
+
+
+def _print_reply(reply: types.CallToolResult) -> None:
+    for block in reply.content:
+        if isinstance(block, types.TextContent):
+            print(textwrap.indent(block.text, "    ", lambda line: True))
+        elif isinstance(block, types.ImageContent):
+            size = len(base64.b64decode(block.data))
+            print(f"    <{block.mime_type}, {size:,} bytes, shown to the assistant as a picture>")
+    print(flush=True)
+
+
+def _text(reply: types.CallToolResult) -> str:
+    return "\n".join(block.text for block in reply.content if isinstance(block, types.TextContent))
+
+
+async def _written(notebook: Path, label: str) -> None:
+    """Wait until the notebook, which follows each reply within two seconds, has the last cell."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if notebook.exists() and f"-{label}.py" in notebook.read_text(encoding="utf-8"):
+            return
+        await asyncio.sleep(0.1)
+
+
+async def _report(facts: dict[str, str], copy_to: Path | None) -> int:
+    notebook = Path(facts["notebook"])
+    folder = notebook.with_suffix("")
+    print("Kept for you:")
+    print(f"  notebook  {notebook}")
+    for script in sorted(folder.glob("*.py")):
+        print(f"  script    {script}")
+    await _written(notebook, _AFTER.label)
+    if copy_to is not None:
+        shutil.copyfile(notebook, copy_to)
+        print(f"  copied to {copy_to}")
+    print("\nThe kernel still runs: `kernelexec ps` shows it, `kernelexec stop tour` ends it.")
+    return 0

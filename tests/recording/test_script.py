@@ -1,0 +1,147 @@
+"""Scripts in real folders; the names are checked as values."""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kernelexec.recording.script import script_name, write_script
+
+
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """Writing beyond fails as on a full disk: Python ignores SIGXFSZ, so write(2) says EFBIG."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_name_is_the_number_and_the_label() -> None:
+    assert script_name(1, None) == "0001.py"
+    assert script_name(1, "load_data") == "0001-load_data.py"
+    assert script_name(123456, "x", ".r") == "123456-x.r"
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("load_data.py", "0007-load_data.py"),
+        ("Load.PY ", "0007-Load.py"),
+        ("src/models/fit.py", "0007-src_models_fit.py"),
+        ("../../etc/passwd", "0007-etc_passwd.py"),
+        ("/etc/cron.d/x", "0007-etc_cron.d_x.py"),
+        ("C:\\Windows\\x", "0007-C_Windows_x.py"),
+        ("a\0b\nc", "0007-a_b_c.py"),
+        ("$(id); rm -rf ~", "0007-id_rm_-rf.py"),
+        ("con", "0007-con.py"),
+        ("..", "0007.py"),
+        (".py", "0007.py"),
+        ("📈📉", "0007.py"),
+        ("", "0007.py"),
+        ("Umsätze 2026", "0007-Umsätze_2026.py"),
+        ("Umsa\u0308tze", "0007-Umsätze.py"),
+        ("データ", "0007-データ.py"),
+        ("trailing. . ", "0007-trailing.py"),
+        ("\ud800x", "0007-x.py"),
+        ("\u202egnp.exe", "0007-gnp.exe.py"),
+    ],
+)
+def test_a_label_is_cleaned(label: str, name: str) -> None:
+    assert script_name(7, label) == name
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(1, 10**6), st.text(max_size=400))
+def test_any_label_gives_a_portable_name(number: int, label: str) -> None:
+    name = script_name(number, label)
+    assert name.startswith(f"{number:04d}")
+    assert name.endswith(".py")
+    assert len(name.encode()) <= 255
+    assert unicodedata.normalize("NFC", name) == name
+    assert not set(name) & set('/\\\0:*?"<>|$`~; \n\t')
+    assert all(character.isalnum() or character in "._-" for character in name)
+
+
+def test_a_script_is_exactly_the_code(tmp_path: Path) -> None:
+    code = "x = 'ä'\r\ny = 2\r# \0 \u2028 no newline at the end"
+    path = write_script(tmp_path / "sales@analysis-1", "0001.py", code)
+    assert path == tmp_path / "sales@analysis-1" / "0001.py"
+    assert path.read_bytes() == code.encode()
+
+
+def test_a_new_script_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    path = write_script(tmp_path / "a", "0001.py", "")
+    (tmp_path / "other").touch()
+    (tmp_path / "folder").mkdir()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)
+    assert path.parent.stat().st_mode == (tmp_path / "folder").stat().st_mode
+
+
+def test_an_existing_file_is_never_overwritten(tmp_path: Path) -> None:
+    paths = [write_script(tmp_path, "0001-x.py", code) for code in ("first", "second", "third")]
+    assert [path.name for path in paths] == ["0001-x.py", "0001-x-2.py", "0001-x-3.py"]
+    assert [path.read_text() for path in paths] == ["first", "second", "third"]
+
+
+def test_a_link_in_the_scripts_place_is_not_followed(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "folder", tmp_path / "outside.py"
+    folder.mkdir()
+    (folder / "0001.py").symlink_to(outside)
+    assert write_script(folder, "0001.py", "x").name == "0001-2.py"
+    assert not outside.exists()
+
+
+def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "folder").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="folder"):
+        write_script(tmp_path / "folder", "0001.py", "x")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_the_storage_directory_itself_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "storage").symlink_to(tmp_path / "real")
+    write_script(tmp_path / "storage" / "main@env-1", "0001.py", "x")
+    assert (tmp_path / "real" / "main@env-1" / "0001.py").read_text() == "x"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b.py", "../x.py", "/x.py", "a\0.py"])
+def test_a_name_that_is_a_path_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="not a plain file name"):
+        write_script(tmp_path / "folder", name, "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_code_that_cannot_be_written_is_refused_before_anything_is(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"line 2 .* U\+D800.* escape \\ud800") as refusal:
+        write_script(tmp_path / "folder", "0001.py", "x = 1\ny = '\ud800'")
+    assert not isinstance(refusal.value, UnicodeError)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [1, 4096, 1_000_000])
+def test_a_script_that_does_not_fit_on_the_disk_leaves_nothing(tmp_path: Path, size: int) -> None:
+    with files_no_larger_than(size // 2), pytest.raises(OSError):  # noqa: PT011 - whatever the system says
+        write_script(tmp_path, "0001.py", "x" * size)
+    assert list(tmp_path.iterdir()) == []
+    assert len(write_script(tmp_path, "0001.py", "x" * size).read_bytes()) == size
+
+
+def test_no_file_descriptor_is_left_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/dev/fd"))
+    for _ in range(3):
+        write_script(tmp_path, "0001.py", "x")
+    assert len(os.listdir("/dev/fd")) == before
