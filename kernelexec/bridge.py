@@ -6,11 +6,10 @@ Standard library only; it knows nothing of MCP but how to refuse when there is n
 from __future__ import annotations
 
 import _thread
-import json
 import os
-import socket
 import sys
 import time
+from _socket import SHUT_WR, socket  # see rendezvous
 
 from kernelexec.errors import HubUnavailable
 from kernelexec.paths import log_file
@@ -47,12 +46,12 @@ def main() -> int:
     return 0
 
 
-def _pass_input(hub: socket.socket) -> None:
+def _pass_input(hub: socket) -> None:
     try:
         while chunk := os.read(0, _CHUNK):
             hub.sendall(chunk)
         _input_ended.acquire()
-        hub.shutdown(socket.SHUT_WR)
+        hub.shutdown(SHUT_WR)
     except OSError:
         return  # the hub is gone: the main thread sees it too
     time.sleep(_LAST_WORDS_SECONDS)
@@ -67,6 +66,8 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 def _refuse(error: HubUnavailable) -> None:
     """Answer the client's first request with what is wrong: few clients show stderr."""
+    import json  # here: the other path, which every client waits for, does without
+
     print(f"kernelexec: {error}", file=sys.stderr)
     for line in sys.stdin.buffer:
         try:

@@ -12,7 +12,7 @@ from typing import Any
 
 from kernelexec import __version__, paths
 from kernelexec.errors import HubUnavailable, KernelexecError
-from kernelexec.rendezvous import join_hub
+from kernelexec.rendezvous import join_hub, read_line
 
 _USAGE = 2  # exit status of a command that was called wrongly
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kernelexec",
-        description="Persistent Jupyter kernels for AI assistants. Without a command: the MCP server, on stdio.",
+        description="Persistent Jupyter kernels for AI assistants. Without a command: the stdio MCP server.",
     )
     parser.add_argument("--version", action="version", version=f"kernelexec {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -65,7 +65,7 @@ def _ps(options: argparse.Namespace) -> int:
     if not sessions:
         print("no sessions")
         return 0
-    rows = [("SESSION", "STATE", "GENERATION", "MEMORY", "IDLE", "NOTEBOOK")]
+    rows: list[tuple[str, ...]] = [("SESSION", "STATE", "GENERATION", "MEMORY", "IDLE", "NOTEBOOK")]
     rows += [_row(session) for session in sessions]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
@@ -125,9 +125,9 @@ def _ask(command: Mapping[str, str]) -> dict[str, Any]:
         if _has_kernels():
             raise
         return {}
-    with connection, connection.makefile("rb") as answers:
-        connection.sendall(json.dumps(command).encode() + b"\n")
-        line = answers.readline()
+    connection.sendall(json.dumps(command).encode() + b"\n")
+    line = read_line(connection)
+    connection.close()
     if not line:
         raise HubUnavailable(
             "The hub ended before it answered.", f"Its log says why: {paths.log_file(os.environ)}"

@@ -106,6 +106,8 @@ class _Daemon:
             self._idle_handle.cancel()
         try:
             await self._serve(reader, writer)
+        except asyncio.CancelledError:
+            pass  # the hub ends; asyncio would log a cancelled connection as a failure
         except Exception:  # noqa: BLE001 - one connection's failure is not the others'
             _log.exception("a connection failed")
         finally:
@@ -120,21 +122,14 @@ class _Daemon:
         try:
             hello = _read_hello(await asyncio.wait_for(reader.readline(), _HELLO_SECONDS))
         except (ValueError, asyncio.TimeoutError, TimeoutError) as error:
-            writer.write(_line({"error": f"no hello line: {error}"}))
+            writer.write(rendezvous.answer("error", f"no hello line: {error}"))
             return
-        retire = hello["protocol"] > rendezvous.PROTOCOL
-        answer = {
-            "kernelexec": rendezvous.FORMAT,
-            "protocol": rendezvous.PROTOCOL,
-            "version": __version__,
-            "pid": os.getpid(),
-            "retire": retire,
-        }
-        writer.write(_line(answer))
-        if retire:
+        if hello["protocol"] > rendezvous.PROTOCOL:
+            writer.write(rendezvous.answer("retire", __version__))
             _log.info("retiring for version %s", hello["version"])
             self._ending.set()
             return
+        writer.write(rendezvous.answer("ok", __version__))
         caller = Caller(pid=hello["pid"], cwd=hello["cwd"], environ=hello["environ"])
         if hello["role"] == "admin":
             await serve_admin(self._hub, reader, writer, self._ending)
@@ -163,10 +158,6 @@ def _read_hello(line: bytes) -> Mapping[str, Any]:
         if not isinstance(hello.get(field), kind):
             raise ValueError(f"{field} is missing")
     return hello
-
-
-def _line(message: Mapping[str, Any]) -> bytes:
-    return json.dumps(message).encode() + b"\n"
 
 
 def _peer_uid(connection: socket.socket) -> int:

@@ -143,7 +143,7 @@ class Session:
         self._executions[execution.number] = execution
         self._finished[execution.number] = asyncio.Event()
         if self._untold_death:
-            self._untold_death = False
+            self._death_is_told()
             problem = "The kernel it was meant for is gone, with all its variables. Nothing was run."
             self._finish(execution, State.NOT_RUN, problem)
             return execution
@@ -189,7 +189,8 @@ class Session:
     def take_news(self) -> list[str]:
         """What happened since anybody was last told; told once."""
         news, self._news = self._news, []
-        self._untold_death = False
+        if self._untold_death:
+            self._death_is_told()
         return news
 
     async def stop_kernel(self) -> bool:
@@ -209,6 +210,8 @@ class Session:
         self.left_a_kernel = not history.kernel_ended
         self.generation = history.generation
         self._ran = history.ran
+        if history.untold_death is not None:
+            self._tell_death(history.untold_death)
         if history.generation and history.kernel:
             self.recorder.begin_generation(history.generation, history.kernel["notebook_metadata"])
         for execution in history.unwritten:
@@ -425,16 +428,27 @@ class Session:
 
     def _kernel_is_gone(self, cause: str, untold: bool) -> None:
         self.kernel = None
-        self._untold_death = untold
         if untold:
-            self._news.append(
-                f"The kernel of {self.id} (generation {self.generation}) ended: {cause}. "
-                "All its variables are lost; nothing was run again. The next submission starts a new kernel."
-            )
+            self._tell_death(cause)
+        self._note("died", generation=self.generation, cause=cause, untold=untold)
+
+    def _tell_death(self, cause: str) -> None:
+        self._untold_death = True
+        self._news.append(
+            f"The kernel of {self.id} (generation {self.generation}) ended: {cause}. "
+            "All its variables are lost; nothing was run again. The next submission starts a new kernel."
+        )
+
+    def _death_is_told(self) -> None:
+        self._untold_death = False
+        self._note("told", generation=self.generation)
+
+    def _note(self, event: str, **fields: Any) -> None:
+        """A journal line that nothing waits for."""
         try:
-            self.recorder.journal.write("died", generation=self.generation, cause=cause)
+            self.recorder.journal.write(event, **fields)
         except StorageFailed:
-            _log.exception("session %s: the kernel's end is not in the journal", self.id)
+            _log.exception("session %s: %s is not in the journal", self.id, event)
 
     def _tell_once(self, news: str) -> None:
         if news not in self._news:

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mcp_types as types
 from mcp import ClientSession, StdioServerParameters
@@ -71,7 +72,7 @@ _STEPS = (
     ),
 )
 _MISTAKE = _Step(
-    "mistake", "A mistake is an error in the reply, and the variables stay.", 'measured["weight"]'
+    "mistake", "A mistake is an error in the reply, and the variables stay.", "measured_penguins.describe()"
 )
 _AFTER = _Step(
     "reuse",
@@ -100,8 +101,7 @@ async def _tour(copy_to: Path | None) -> int:
         print(">>> get_environment_config()")
         config = await client.call_tool("get_environment_config", {})
         _print_reply(config)
-    facts = dict(line.split(": ", 1) for line in _text(config).splitlines())
-    return await _report(facts, copy_to)
+    return await _report(Path(_facts(config)["notebook"]), copy_to)
 
 
 @asynccontextmanager
@@ -117,39 +117,43 @@ async def _client() -> AsyncIterator[ClientSession]:
 
 async def _has_packages(client: ClientSession) -> bool:
     """Whether the environment has what the tour needs; says what to do if not."""
-    names = ", ".join(f"{name!r}" for name in _NEEDED)
-    code = (
-        "import importlib.util, sys\n"
-        f"missing = [name for name in ({names}) if importlib.util.find_spec(name) is None]\n"
-        'print("kernel:", sys.executable, "missing:", " ".join(missing) or "nothing")'
-    )
-    reply = await _call(client, _Step("check", "", code))
+    code = f"""
+        import importlib.util
+
+        needed = {_NEEDED}
+        [name for name in needed if importlib.util.find_spec(name) is None] or "nothing is missing"
+        """
+    step = _Step("check", "", code)
+    reply = await _show(client, step)
+    if _text(reply).startswith("NOT RUN"):  # news of a kernel that an earlier tour left, and that is gone
+        reply = await _show(client, step)
     text = _text(reply)
-    if reply.is_error or "missing: nothing" in text:
-        if reply.is_error:
-            print(text)
+    if reply.is_error or "nothing is missing" in text:
         return not reply.is_error
-    python, _, missing = text.rpartition("kernel: ")[2].partition(" missing: ")
+    missing = [name for name in _NEEDED if repr(name) in text]
+    python = _facts(await client.call_tool("get_environment_config", {}))["interpreter"]
     print(
-        f"The environment lacks packages that this tour needs. Install them with\n\n"
-        f"    {python} -m pip install {missing.strip()}\n\n"
+        "The environment lacks packages that this tour needs. Install them with\n\n"
+        f"    {python} -m pip install {' '.join(missing)}\n\n"
         "or point the tour at an environment that has them: ENV_TYPE=venv VENV_PATH=/path kernelexec try"
     )
     return False
 
 
-async def _show(client: ClientSession, step: _Step) -> None:
+async def _show(client: ClientSession, step: _Step) -> types.CallToolResult:
     print(f'>>> execute_code(filename="{step.label}", code=...)')
     print(textwrap.indent(textwrap.dedent(step.code).strip(), "  | "))
-    _print_reply(await _call(client, step))
+    reply = await _call(client, step)
+    _print_reply(reply)
+    return reply
 
 
 async def _call(client: ClientSession, step: _Step) -> types.CallToolResult:
-    arguments = {"code": textwrap.dedent(step.code).strip(), "filename": step.label}
+    arguments: dict[str, Any] = {"code": textwrap.dedent(step.code).strip(), "filename": step.label}
     if step.note:
         arguments["note"] = step.note
 
-    async def progress(done: float, total: float | None, message: str | None) -> None:
+    async def progress(progress: float, total: float | None, message: str | None) -> None:
         print(f"  ... {message}", flush=True)
 
     return await client.call_tool(
@@ -160,7 +164,7 @@ async def _call(client: ClientSession, step: _Step) -> types.CallToolResult:
 def _print_reply(reply: types.CallToolResult) -> None:
     for block in reply.content:
         if isinstance(block, types.TextContent):
-            print(textwrap.indent(block.text, "    ", lambda line: True))
+            print(textwrap.indent(block.text, "    "))
         elif isinstance(block, types.ImageContent):
             size = len(base64.b64decode(block.data))
             print(f"    <{block.mime_type}, {size:,} bytes, shown to the assistant as a picture>")
@@ -169,6 +173,10 @@ def _print_reply(reply: types.CallToolResult) -> None:
 
 def _text(reply: types.CallToolResult) -> str:
     return "\n".join(block.text for block in reply.content if isinstance(block, types.TextContent))
+
+
+def _facts(config: types.CallToolResult) -> dict[str, str]:
+    return dict(line.split(": ", 1) for line in _text(config).splitlines())
 
 
 async def _written(notebook: Path, label: str) -> None:
@@ -180,8 +188,7 @@ async def _written(notebook: Path, label: str) -> None:
         await asyncio.sleep(0.1)
 
 
-async def _report(facts: dict[str, str], copy_to: Path | None) -> int:
-    notebook = Path(facts["notebook"])
+async def _report(notebook: Path, copy_to: Path | None) -> int:
     folder = notebook.with_suffix("")
     print("Kept for you:")
     print(f"  notebook  {notebook}")

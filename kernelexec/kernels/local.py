@@ -102,9 +102,7 @@ class LocalKernel:
     async def ready(self) -> Mapping[str, Any]:
         answered = asyncio.ensure_future(self._client.ready())
         try:
-            await asyncio.wait(
-                {answered, self.died}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
+            await _first_of(answered, self.died, seconds=START_SECONDS)
             if self.died.done():
                 death = self.died.result()
                 raise KernelFailed(f"The kernel did not start: {death.cause}.\n{death.stderr}".strip())
@@ -131,7 +129,7 @@ class LocalKernel:
         idle = self._idle[msg_id] = asyncio.Event()
         finished = asyncio.ensure_future(self._finished(msg_id, frames, idle))
         try:
-            await asyncio.wait({finished, self.died}, return_when=asyncio.FIRST_COMPLETED)
+            await _first_of(finished, self.died)
             if not finished.done():
                 raise KernelDied
             message = finished.result()
@@ -192,7 +190,7 @@ class LocalKernel:
         known = asyncio.create_task(self._process_known.wait())
         try:
             if self.process is None:
-                await asyncio.wait({self.keeper.ended, known}, return_when=asyncio.FIRST_COMPLETED)
+                await _first_of(self.keeper.ended, known)
             # The keeper may be killed and the kernel live on; the kernel's own end is what counts.
             await (self.process or self.keeper).ended
             await self.keeper.wait(_KEEPER_SECONDS)
@@ -204,6 +202,10 @@ class LocalKernel:
             known.cancel()
         self._client.close()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+async def _first_of(*futures: asyncio.Future[Any], seconds: float | None = None) -> None:
+    await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
 def read_death(directory: Path, *, asked: bool = False) -> Death:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from kernelexec import __version__
 from kernelexec.caller import Caller
-from kernelexec.model.environment import Environment
 from kernelexec.session import Session
 
 
-def describe(caller: Caller, environment: Environment, session: Session) -> str:
+def describe(caller: Caller, session: Session) -> str:
     """Environment, session and files, one fact a line."""
+    environment = session.environment
     interpreter = environment.interpreter
     if environment.borrowed_ipykernel is None:
         ipykernel = f"{interpreter.ipykernel}, the environment's own"

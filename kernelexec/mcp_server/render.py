@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import mcp_types as types
@@ -100,6 +101,12 @@ def _what_comes_first(session: Session) -> str:
 def _seconds(execution: Execution) -> str:
     began = execution.started or execution.submitted
     seconds = ((execution.finished or now()) - began).total_seconds()
+    timing = execution.timing
+    if "iopub.status.busy" in timing and "shell.execute_reply" in timing:  # the kernel's own clock
+        seconds = (
+            datetime.fromisoformat(timing["shell.execute_reply"].replace("Z", "+00:00"))
+            - datetime.fromisoformat(timing["iopub.status.busy"].replace("Z", "+00:00"))
+        ).total_seconds()
     return f"{seconds:.3f} s" if seconds < 1 else f"{seconds:.1f} s"
 
 
@@ -162,7 +169,8 @@ def _share(lengths: Sequence[int], limit: int) -> int:
 def _blocks(execution: Execution) -> tuple[list[Block], list[types.ImageContent]]:
     blocks: list[Block] = []
     images: list[types.ImageContent] = []
-    for output in execution.outputs.to_notebook():
+    outputs: list[dict[str, Any]] = execution.outputs.to_notebook()
+    for output in outputs:
         match output["output_type"]:
             case "stream":
                 blocks.append((f"[{output['name']}]", plain(output["text"]).rstrip("\n")))

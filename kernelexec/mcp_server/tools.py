@@ -27,7 +27,8 @@ Report = Callable[[str], Awaitable[None]]
 def _fits(code: str) -> str:
     if len(code) > CODE_LIMIT:
         raise ValueError(
-            f"{len(code):,} characters is more than the limit of {CODE_LIMIT:,}; put data into a file and read it"
+            f"{len(code):,} characters is more than the limit of {CODE_LIMIT:,}; "
+            "put data into a file and read it"
         )
     return code
 
@@ -39,14 +40,14 @@ class _Arguments(BaseModel):
 _WaitSeconds = Annotated[
     float | None,
     Field(
-        ge=0, description="How long to wait for the end before replying (default 45). The run goes on after."
+        ge=0, description="How long to wait for the end before replying (default 45); then the run goes on."
     ),
 ]
 _SessionName = Annotated[
     str | None,
     Field(
         max_length=200,
-        description="Another session, with variables of its own. Leave out for your project's.",
+        description="Another session, with its own variables. Leave out for your project's.",
     ),
 ]
 
@@ -155,9 +156,8 @@ async def _wait_for_execution(call: Call, arguments: WaitForExecution) -> types.
 
 
 async def _get_environment_config(call: Call, arguments: GetEnvironmentConfig) -> types.CallToolResult:
-    environment = await call.hub.environment_of(call.caller, lambda text: None)
     session = await _session(call, None)
-    return types.CallToolResult(content=[types.TextContent(text=describe(call.caller, environment, session))])
+    return types.CallToolResult(content=[types.TextContent(text=describe(call.caller, session))])
 
 
 async def _session(call: Call, name: str | None) -> Session:
@@ -200,7 +200,7 @@ def _encodable(code: str) -> None:
         code.encode()
     except UnicodeEncodeError as error:
         raise BadRequest(
-            f"The code has a character that UTF-8 cannot encode (a lone surrogate at position {error.start}).",
+            f"The code has a character that UTF-8 cannot encode (position {error.start}, a lone surrogate).",
             "Write it as an escape, for example '\\ud800', inside a string.",
         ) from None
 
@@ -242,9 +242,9 @@ TOOLS = {
                 "imports and functions stay for later calls, also after a restart of this client, so do not "
                 "repeat earlier code. Use it like a notebook cell: the value of the last expression, prints, "
                 "errors and plots come back; top-level await, %magics and !commands work. The first line of "
-                "the reply is the verdict; text on stderr alone is not an error. A run that takes longer than "
-                "wait_seconds goes on; get its end with wait_for_execution. Every call is kept as a .py file "
-                "and as a cell of a notebook."
+                "the reply is the verdict; text on stderr alone is not an error. A run that takes longer "
+                "than wait_seconds goes on; get its end with wait_for_execution. Every call is kept as a "
+                ".py file and as a cell of a notebook."
             ),
             arguments=ExecuteCode,
             run=_execute_code,
@@ -265,8 +265,8 @@ TOOLS = {
             name="get_environment_config",
             title="Show environment and session",
             description=(
-                "Which Python environment and session your code runs in: interpreter, versions, kernel state, "
-                "working directory, where scripts and the notebook are kept."
+                "Which Python environment and session your code runs in: interpreter, versions, kernel "
+                "state, working directory, where scripts and the notebook are kept."
             ),
             arguments=GetEnvironmentConfig,
             run=_get_environment_config,

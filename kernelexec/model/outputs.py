@@ -12,12 +12,17 @@ Text is kept as it came: escape codes, carriage returns and backspaces are the n
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
 Content: TypeAlias = Mapping[str, JSON]
+
+# Levels of lists and objects in one value. nbformat copies notebooks with two or three Python frames for
+# each, of which there are 1,000: JupyterLab could read a notebook with a deeper value, but not save it.
+_DEEPEST = 100
+_TOO_DEEP = f"(left out of the notebook: JSON nested more than {_DEEPEST} levels deep)"
 
 
 class CellOutputs:
@@ -152,8 +157,24 @@ def is_json_mime(mime: str) -> bool:
     return mime == "application/json" or (mime.startswith("application/") and mime.endswith("+json"))
 
 
+def is_deeper_than(levels: int, value: JSON) -> bool:
+    """Whether the lists and objects in a value from json.loads are nested more than so many levels deep."""
+    layer = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(levels):
+        layer = [inner for outer in layer for inner in _items(outer) if isinstance(inner, (dict, list))]
+    return bool(layer)
+
+
+def _items(outer: dict[str, JSON] | list[JSON]) -> Iterable[JSON]:
+    return outer.values() if isinstance(outer, dict) else outer
+
+
+def _shallow(value: JSON) -> JSON:
+    return _TOO_DEEP if is_deeper_than(_DEEPEST, value) else value
+
+
 def _display(content: Content) -> dict[str, JSON]:
-    data, metadata = content.get("data"), content.get("metadata")
+    data, metadata = content.get("data"), _shallow(content.get("metadata"))
     return {
         "data": _mimebundle(data) if isinstance(data, Mapping) else {},
         "metadata": dict(metadata) if isinstance(metadata, Mapping) else {},
@@ -163,7 +184,7 @@ def _display(content: Content) -> dict[str, JSON]:
 def _mimebundle(data: Content) -> dict[str, JSON]:
     """The data with only text under text types; a type without a value (None) is left out."""
     return {
-        mime: value if is_json_mime(mime) or _is_text(value) else _text(value)
+        mime: _shallow(value) if is_json_mime(mime) or _is_text(value) else _text(value)
         for mime, value in data.items()
         if value is not None or is_json_mime(mime)
     }
@@ -176,7 +197,9 @@ def _is_text(value: JSON) -> bool:
 
 
 def _text(value: JSON) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str):
+        return value
+    return _TOO_DEEP if is_deeper_than(_DEEPEST, value) else json.dumps(value)
 
 
 def _text_list(value: JSON) -> list[str]:

@@ -19,6 +19,7 @@ class History:
     last_number: int = 0
     generation: int = 0
     kernel_ended: bool = True  # false: the last kernel that was started is not known to have ended
+    untold_death: str | None = None  # why the last kernel ended, while nobody has been told
     ran: int = 0  # executions that were sent to the last kernel
     kernel: Mapping[str, Any] = field(default_factory=dict)  # the event of its start
     unfinished: list[Execution] = field(default_factory=list)
@@ -76,6 +77,9 @@ def _take(
         history.kernel_ended, history.ran, history.kernel = False, 0, record
     elif event == "died":
         history.kernel_ended = True
+        history.untold_death = record["cause"] if record["untold"] else None
+    elif event == "told":
+        history.untold_death = None
     elif event == "submitted":
         history.last_number = max(history.last_number, number)
         executions[number] = _submitted(record, session, storage_dir)

@@ -11,7 +11,6 @@ While that may be going on nothing is written here; the caller is told NotebookB
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
@@ -36,9 +35,8 @@ _RETRY_AFTER = 0.25
 # How often to start over when somebody changed the file while we prepared the new one.
 _TRIES = 5
 
+# Bytes per read where the operating system does not copy.
 _BLOCK = 1 << 20
-# copy_file_range is missing or will not do it here: old systems, FUSE, some network file systems.
-_CANNOT_COPY = frozenset({errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM})
 
 # What tells one version of a file from another: inode, size, time of change in nanoseconds.
 _Version: TypeAlias = tuple[int, int, int]
@@ -184,7 +182,7 @@ class Notebook:
         try:
             if not stat.S_ISREG(os.lstat(self.path).st_mode):
                 self._put_aside()
-            return os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            return os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
 
@@ -218,7 +216,7 @@ class Notebook:
         self._sweep()
         try:
             written = _write_file(self._temporary, content, source)
-            if written is None or not self._replace(source):
+            if not self._replace(source):
                 return False
         finally:
             for path in (self._temporary, self._former):
@@ -298,8 +296,8 @@ def _version(found: os.stat_result) -> _Version:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _write_file(path: Path, content: _Content, source: _Source | None) -> _Version | None:
-    """Write the content to a new file that is on the disk then; None if the source has become too short.
+def _write_file(path: Path, content: _Content, source: _Source | None) -> _Version:
+    """Write the content to a new file that is on the disk then.
 
     The file gets the owner and the permissions of the source, or those of any new file.
     """
@@ -308,8 +306,7 @@ def _write_file(path: Path, content: _Content, source: _Source | None) -> _Versi
     try:
         if source is not None:
             _make_like(file, source.stat)
-            if not _copy(source.file, file, content.kept):
-                return None
+            _copy(source.file, file, content.kept)
         _write_all(file, content.added)
         os.fsync(file)
         return _version(os.fstat(file))
@@ -326,16 +323,15 @@ def _make_like(file: int, old: os.stat_result) -> None:
     os.fchmod(file, stat.S_IMODE(old.st_mode))
 
 
-def _copy(source: int, target: int, size: int) -> bool:
-    """Copy the first `size` bytes; False if there are not so many."""
+def _copy(source: int, target: int, size: int) -> None:
+    """Copy the first `size` bytes, or what there is: a source that has become shorter is found out later."""
     done = _copy_in_kernel(source, target, size)
     while done < size:
         block = os.pread(source, min(_BLOCK, size - done), done)
         if not block:
-            return False
+            return
         _write_all(target, block)
         done += len(block)
-    return True
 
 
 def _copy_in_kernel(source: int, target: int, size: int) -> int:
@@ -344,9 +340,7 @@ def _copy_in_kernel(source: int, target: int, size: int) -> int:
     while done < size and hasattr(os, "copy_file_range"):  # Linux
         try:
             copied = os.copy_file_range(source, target, size - done, done)
-        except OSError as error:
-            if error.errno not in _CANNOT_COPY:
-                raise
+        except OSError:  # not on this file system; if it is something else, copying by hand meets it again
             break
         if not copied:
             break

@@ -13,12 +13,16 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 from uuid import uuid4
 
-from kernelexec.model.outputs import JSON, is_json_mime
+from kernelexec.model.outputs import JSON, is_deeper_than, is_json_mime
 
 Cell: TypeAlias = Mapping[str, JSON]
 
 # nbformat 4.5, the first minor version with cell ids.
 _MAJOR, _MINOR = 4, 5
+
+# Levels of lists and objects. The JSON writer takes a Python frame for each, of which there are 1,000, and
+# nbformat takes two or three: nobody else could write such a notebook either.
+_DEEPEST = 400
 
 # Strings in JSON hold no line break, so these bytes are nowhere else in a notebook of the standard layout.
 _HEAD = b'{\n "cells": [\n'
@@ -78,7 +82,7 @@ def parse(data: bytes) -> Document | None:
         whole: JSON = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(whole, dict) or whole.get("nbformat") != _MAJOR:
+    if not isinstance(whole, dict) or whole.get("nbformat") != _MAJOR or is_deeper_than(_DEEPEST, whole):
         return None
     cells, minor = whole.get("cells"), whole.get("nbformat_minor", 0)
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
@@ -115,10 +119,10 @@ def appended(cells: Sequence[Cell]) -> bytes:
 def _closes_notebook(tail: bytes) -> bool:
     """Whether nothing but the list of cells is open before the tail, and the version is one we can write."""
     closed: JSON = json.loads('{"cells": [' + tail.decode())
-    if not isinstance(closed, dict) or closed.keys() != {"cells", "metadata", "nbformat", "nbformat_minor"}:
+    if not isinstance(closed, dict) or closed.get("nbformat") != _MAJOR:
         return False
-    minor = closed["nbformat_minor"]
-    return closed["nbformat"] == _MAJOR and isinstance(minor, int) and minor >= _MINOR
+    minor = closed.get("nbformat_minor")
+    return isinstance(minor, int) and minor >= _MINOR
 
 
 def _each_cell(data: bytes, end: int) -> Iterator[JSON]:
@@ -144,7 +148,7 @@ def _stored_cell(cell: Cell) -> dict[str, JSON]:
     attachments, outputs = cell.get("attachments"), cell.get("outputs")
     if isinstance(attachments, Mapping):
         stored["attachments"] = {name: _stored_bundle(data) for name, data in attachments.items()}
-    if cell.get("cell_type") == "code" and isinstance(outputs, list):
+    if isinstance(outputs, list):
         stored["outputs"] = [_stored_output(output) for output in outputs]
     return stored
 
@@ -198,27 +202,19 @@ def _to_json(value: JSON) -> bytes:
     A lone surrogate becomes its escape as text, six characters: JSON could hold it, but JupyterLab could not
     save the notebook then, and in source code the escape means the same.
     """
-    try:
-        text = _dumps(value, indent=1)
-    except RecursionError:
-        text = _dumps(value, indent=None)  # in C, which goes as deep as the parser that read the message
+    text = _dumps(value)
     try:
         return text.encode()
     except UnicodeEncodeError:
         return _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text).encode()
 
 
-def _dumps(value: JSON, indent: int | None) -> str:
+def _dumps(value: JSON) -> str:
     """Like json.dumps, with null for NaN and Infinity: a browser refuses a notebook that has them."""
 
     def dumps(value: JSON) -> str:
         return json.dumps(
-            value,
-            ensure_ascii=False,
-            allow_nan=False,
-            indent=indent,
-            separators=(",", ": "),
-            sort_keys=True,
+            value, ensure_ascii=False, allow_nan=False, indent=1, separators=(",", ": "), sort_keys=True
         )
 
     try:

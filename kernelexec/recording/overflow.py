@@ -36,8 +36,8 @@ class OverflowFile:
         """
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "wb", buffering=0)
-            before = "".join(o["text"] for o in outputs.to_notebook() if o["output_type"] == "stream")
+            self._file = open(self.path, "wb", buffering=0)  # noqa: SIM115 - open until the run ends
+            before = "".join(str(o["text"]) for o in outputs.to_notebook() if o["output_type"] == "stream")
             self._append(before)
         self._append(text)
         self._tail = (self._tail + text)[-_TAIL:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import time
 from typing import Any
 
@@ -238,6 +239,26 @@ def test_text_types_hold_text_and_json_types_hold_anything() -> None:
     assert output["data"] == {"text/plain": "5", "text/html": ["a", "b"], "application/x+json": None}
     assert is_json_mime("application/json")
     assert not is_json_mime("text/x+json")
+
+
+@pytest.mark.parametrize("mime", ["application/json", "text/plain"])
+def test_json_too_deep_for_a_notebook_is_left_out(mime: str) -> None:
+    deep = json.loads("[" * 100 + "{}" + "]" * 100)
+    outputs = fold(("display_data", {"data": {mime: deep, "text/html": "kept"}, "metadata": {"a": deep}}))
+    [output] = dicts(outputs)
+    assert output["data"] == {
+        mime: "(left out of the notebook: JSON nested more than 100 levels deep)",
+        "text/html": "kept",
+    }
+    assert output["metadata"] == {}
+    [output] = dicts(fold(("display_data", {"data": {"application/json": deep[0]}})))
+    assert output["data"] == {"application/json": deep[0]}
+
+
+@pytest.mark.parametrize("count", [-1, True, "3", None, 1.5])
+def test_an_execution_count_that_is_none_is_not_kept(count: Any) -> None:
+    [output] = dicts(fold(("execute_result", {"execution_count": count})))
+    assert output["execution_count"] is None
 
 
 def test_200_000_small_messages_fold_in_well_under_a_second() -> None:

@@ -204,6 +204,20 @@ def test_an_unknown_top_level_list_is_not_taken_for_the_cells(path: Path) -> Non
     assert found["list"] == [{"id": "no cell"}]
 
 
+def test_an_older_notebook_whose_cells_have_ids_keeps_them(path: Path) -> None:
+    saved(path, standard(document(cell(1))).replace(b'"nbformat_minor": 5', b'"nbformat_minor": 4'))
+    Notebook(path, {}).append([cell(2)])
+    assert path.read_bytes() == standard(document(cell(1), cell(2)))
+
+
+def test_what_nbformat_never_saves_goes_when_a_notebook_is_written_anew(path: Path) -> None:
+    transient = {**METADATA, "signature": "x", "orig_nbformat": 3, "orig_nbformat_minor": 0}
+    content = document({**cell(1), "metadata": {"trusted": True}}, metadata=transient)
+    saved(path, json.dumps(content).encode())
+    Notebook(path, {}).append([cell(2)])
+    assert path.read_bytes() == standard(document(cell(1), cell(2)))
+
+
 @pytest.mark.parametrize("minor", [0, 4])
 def test_an_older_notebook_gets_ids_and_becomes_4_5(path: Path, minor: int) -> None:
     without_id = [{key: value for key, value in cell(n).items() if key != "id"} for n in (1, 2)]
@@ -286,18 +300,14 @@ def test_nan_becomes_null_because_browsers_refuse_it(path: Path) -> None:
     assert found["cells"][0]["outputs"][0]["data"]["application/json"] == {"a": [None, None, 1.5]}
 
 
-def test_data_nested_deeper_than_the_indenting_encoder_can_go(path: Path) -> None:
-    deep: Any = "bottom"
-    for _ in range(sys.getrecursionlimit() // 2):
-        deep = [deep]
+@pytest.mark.parametrize("compact", [False, True])
+def test_cells_follow_the_deepest_data_that_jupyter_can_write(path: Path, compact: bool) -> None:
+    deep = json.loads("[" * 150 + "1" + "]" * 150)
     output = {"output_type": "display_data", "data": {"application/json": deep}, "metadata": {}}
-    ours = Notebook(path, METADATA)
-    ours.append([cell(1)])
-    ours.append([code_cell("c2", "x", [output], 1)])
-    ours.append([cell(3)])
-    found = json.loads(path.read_text())
-    assert [each["id"] for each in found["cells"]] == ["c1", "c2", "c3"]
-    assert found["cells"][1]["outputs"][0]["data"]["application/json"] == deep
+    before = document(code_cell("c1", "x", [output], 1))
+    saved(path, json.dumps(before).encode() if compact else standard(before))
+    Notebook(path, {}).append([cell(2)])
+    assert path.read_bytes() == standard(document(*before["cells"], cell(2)))
 
 
 # Changing a cell
@@ -354,6 +364,9 @@ UNREADABLE = {
     "metadata that is none": b'{"cells": [], "metadata": [], "nbformat": 4, "nbformat_minor": 5}',
     "a version that is none": b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": "5"}',
     "nested too deep": b"[" * 200_000,
+    "nested too deep to be written": json.dumps(
+        document({**cell(1), "metadata": json.loads('{"a":' * 410 + "1" + "}" * 410)})
+    ).encode(),
 }
 
 
@@ -401,6 +414,21 @@ def test_what_is_no_regular_file_is_set_aside_and_not_followed(
     assert path.read_bytes() == standard(document(cell(1)))
     if make is make_link:
         assert (tmp_path / "outside.ipynb").read_bytes() == standard(document(cell(9)))
+
+
+def test_a_notebook_mended_while_we_looked_is_not_set_aside(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(path, CONFLICT)
+    original = module.parse
+
+    def mended_meanwhile(data: bytes) -> object:
+        saved(path, standard(document(cell(1))))
+        return original(data)
+
+    monkeypatch.setattr(module, "parse", mended_meanwhile)
+    assert Notebook(path, METADATA).append([cell(2)]) == Written(path)
+    assert ids(path) == ["c1", "c2"]
 
 
 def test_a_set_aside_notebook_is_told_even_if_the_first_write_after_it_fails(
@@ -465,6 +493,30 @@ def test_at_no_step_of_a_save_in_jupyterlab_anything_is_lost(path: Path) -> None
     clock.ahead = 0.3
     ours.append([cell(3)])
     assert ids(path) == ["c2", "c7", "c3"]
+
+
+def test_during_a_save_no_work_is_done(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = Notebook(path, METADATA)
+    ours.append([cell(1)])
+    path.with_name(f".~{path.name}").touch()
+    synced = during(monkeypatch, "fsync", lambda: None)
+    with pytest.raises(NotebookBusy):
+        ours.append([cell(2)])
+    assert synced == []
+
+
+def test_a_save_that_begins_while_we_write_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = Notebook(path, METADATA)
+    ours.append([cell(1)])
+    intermediate = path.with_name(f".~{path.name}")
+    during(monkeypatch, "fsync", intermediate.touch)
+    with pytest.raises(NotebookBusy):
+        ours.append([cell(2)])
+    assert ids(path) == ["c1"]
+    intermediate.unlink()
+    ours.append([cell(2)])
+    assert ids(path) == ["c1", "c2"]
+    assert names(path.parent) == [path.name]
 
 
 def test_a_slow_save_that_leaves_no_trace_is_waited_for(path: Path) -> None:

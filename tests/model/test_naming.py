@@ -1,0 +1,119 @@
+"""Names as values."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernelexec.model.naming import (
+    apart,
+    clean_name,
+    digits,
+    environment_label,
+    parse_execution_id,
+    session_name,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("sales", "sales"),
+        ("Sales 2026", "Sales_2026"),
+        ("a/b\\c", "a_b_c"),
+        ("../..", ""),
+        ("", ""),
+        ("-rf", "rf"),
+        (".hidden", "hidden"),
+        ("a\0b", "a_b"),
+        ("x; rm -rf ~", "x_rm_-rf"),
+        ("📈", ""),
+        ("Umsa\u0308tze", "Umsätze"),
+        ("\ud800x", "x"),
+        ("a" * 100, "a" * 60),
+        ("ä" * 100, "ä" * 30),
+        ("データ" * 20, "データ" * 6 + "デー"),
+    ],
+)
+def test_a_clean_name_holds_nothing_that_means_anything_to_a_file_system(text: str, name: str) -> None:
+    assert clean_name(text) == name
+
+
+@given(st.text())
+def test_cleaning_a_clean_name_changes_nothing(text: str) -> None:
+    assert clean_name(clean_name(text)) == clean_name(text)
+
+
+@given(st.text(max_size=300))
+def test_a_clean_name_is_a_plain_file_name_of_at_most_60_bytes(text: str) -> None:
+    name = clean_name(text)
+    assert len(name.encode()) <= 60
+    assert not set(name) & set('/\\\0\n:*?"<>|@ ')
+    assert name[:1] not in ("-", ".")
+    assert name[-1:] != "."
+
+
+@pytest.mark.parametrize(
+    ("project", "name"),
+    [("/home/ann/sales", "sales"), ("/home/ann", "main"), ("/", "main"), ("/srv/...", "main"), ("/srv/a b", "a_b")],
+)
+def test_a_projects_session_is_called_after_its_directory(project: str, name: str) -> None:
+    assert session_name(PurePath(project), PurePath("/home/ann")) == name
+
+
+@pytest.mark.parametrize(
+    ("prefix", "label"),
+    [
+        ("/home/ann/sales/.venv", "sales"),
+        ("/home/ann/sales/venv", "sales"),
+        ("/home/ann/sales/ENV", "sales"),
+        ("/home/ann/sales/.env", "sales"),
+        ("/opt/conda/envs/analysis", "analysis"),
+        ("/.venv", "env"),
+        ("/", "env"),
+        ("/srv/📈", "env"),
+    ],
+)
+def test_an_environment_is_called_after_its_folder_or_its_project(prefix: str, label: str) -> None:
+    assert environment_label(PurePath(prefix)) == label
+
+
+def test_two_things_of_one_name_are_told_apart_by_what_they_stand_for() -> None:
+    assert apart("sales", "/a") != apart("sales", "/b")
+    assert apart("sales", "/a") == f"sales-{digits('/a')}"
+    assert len(digits("/a")) == 6
+
+
+def test_a_path_that_is_not_utf8_has_digits_too() -> None:
+    assert digits("/srv/\udcff") != digits("/srv/\udcfe")
+
+
+def test_a_name_told_apart_is_still_a_clean_name_and_can_be_asked_for() -> None:
+    longest = clean_name("x" * 200)
+    assert clean_name(apart(longest, "/a")) == apart(longest, "/a")
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("sales@analysis/7", ("sales@analysis", 7)),
+        (" sales@analysis/7\n", ("sales@analysis", 7)),
+        ("sales@analysis/70", ("sales@analysis", 70)),
+        ("sales@analysis/07", None),
+        ("sales@analysis/0", None),
+        ("sales@analysis/-1", None),
+        ("sales@analysis/1e3", None),
+        ("sales@analysis/" + "9" * 10, None),
+        ("sales/7", None),
+        ("@analysis/7", None),
+        ("7", None),
+        ("", None),
+        ("sales@\nanalysis/7", None),
+        ("sales@analysis/٧", None),
+    ],
+)
+def test_an_execution_id_is_a_session_and_a_number(text: str, parsed: tuple[str, int] | None) -> None:
+    assert parse_execution_id(text) == parsed

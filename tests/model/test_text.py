@@ -1,0 +1,79 @@
+"""Text of outputs as it goes into a reply."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernelexec.model.text import clip, plain
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b[38;2;1;2;3mx", "x"),
+        ("\x1b]0;title\x07after", "after"),
+        ("\x1b]52;c;aGk=\x1b\\after", "after"),  # writes the clipboard
+        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1bP1$r0m\x1b\\after", "after"),
+        ("\x1b(Bx\x1bcy", "xy"),
+        ("a\tb\nc", "a\tb\nc"),
+        ("10%\r20%\r100%\n", "100%\n"),
+        ("100%\r", "100%"),
+        ("dos\r\nlines\r\n", "dos\nlines\n"),
+        ("a\x00b\x07", "a\\u0000b\\u0007"),
+        ("\x9b31m", "\\u009b31m"),
+        ("\u202edetrevni", "\\u202edetrevni"),
+        ("a\u2066b\u2069", "a\\u2066b\\u2069"),
+        ("\ud800", "\\ud800"),
+        ("ä 📈 データ", "ä 📈 データ"),
+        ("\x1b", "\\u001b"),
+        ("\x1b[", ""),
+        ("", ""),
+    ],
+)
+def test_plain_text_is_what_a_terminal_shows_and_nothing_that_misleads(raw: str, shown: str) -> None:
+    assert plain(raw) == shown
+
+
+@given(st.text(alphabet=st.one_of(st.characters(), st.sampled_from("\x1b[]\\0;m\r\n\x07P"))))
+def test_plain_text_has_no_control_but_tab_and_newline_and_can_be_encoded(text: str) -> None:
+    shown = plain(text)
+    shown.encode()
+    assert not [c for c in shown if (ord(c) < 32 and c not in "\t\n") or 0x7F <= ord(c) <= 0x9F]
+
+
+def test_an_escape_code_that_never_ends_does_not_hide_the_lines_after_it() -> None:
+    assert "Traceback" in plain("\x1b]0;oops\nTraceback (most recent call last)\n")
+
+
+def test_cleaning_a_long_hostile_text_takes_linear_time() -> None:
+    assert plain("\x1b]" * 100_000) == ""
+    assert plain("\x1b[" + "0" * 1_000_000) == "0" * 1_000_000
+
+
+def test_a_short_text_is_not_clipped() -> None:
+    assert clip("x" * 100, 100, "all of it is in n.ipynb") == "x" * 100
+
+
+def test_a_clipped_text_has_head_and_tail_and_says_what_is_missing_and_where_it_is() -> None:
+    text = "\n".join(f"line {n}" for n in range(1000))
+    clipped = clip(text, 300, "all of it is in n.ipynb")
+    head, notice, tail = clipped.partition("\n[... ")[0], clipped.split("\n")[-0], clipped.rpartition("...]\n")[2]
+    assert notice == "line 0"
+    assert text.startswith(head + "\n")
+    assert text.endswith("\n" + tail)
+    left_out = len(text) - len(head) - len(tail)
+    assert f"[... {left_out:,} characters left out; all of it is in n.ipynb ...]" in clipped
+
+
+@given(st.text(min_size=1, max_size=3000), st.integers(3, 2000))
+def test_a_clipped_text_keeps_to_its_limit(text: str, limit: int) -> None:
+    assert len(clip(text, limit, "there")) <= limit + len("\n[... 1,000 characters left out; there ...]\n")
+
+
+def test_one_long_line_is_clipped_too() -> None:
+    clipped = clip("a" * 1000 + "z" * 1000, 90, "there")
+    assert clipped == "a" * 60 + "\n[... 1,910 characters left out; there ...]\n" + "z" * 30
