@@ -34,6 +34,7 @@ class Caller:
     gone: bool = False  # its connection has ended
     told: dict[str, int] = field(default_factory=dict)
     _config: Config | None = None
+    _default: SessionChoice | None = None
 
     def config(self) -> Config:
         """What its environment variables ask for.
@@ -54,6 +55,11 @@ class Caller:
         if session is not None:
             name, _, environment = session.partition("@")
             return SessionChoice(_checked(name, BadRequest), environment or None, None)
+        if self._default is None:
+            self._default = self._choose_default()
+        return self._default
+
+    def _choose_default(self) -> SessionChoice:
         configured = self.config().session
         if configured is not None:
             return SessionChoice(_checked(configured, ConfigError), None, None)

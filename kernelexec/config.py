@@ -31,6 +31,7 @@ class Config:
     """A client's configuration, checked as far as it can be without touching the environment."""
 
     storage_dir: Path
+    storage_identity: str  # its real path: two spellings of one directory share their sessions
     environment: EnvironmentChoice
     session: str | None  # KERNELEXEC_SESSION
     client_dir: Path
@@ -50,6 +51,7 @@ def read_config(environ: Mapping[str, str], cwd: str) -> Config:
     longest = _seconds(environ, "KERNELEXEC_MAX_WAIT_SECONDS", LONGEST_WAIT_SECONDS)
     return Config(
         storage_dir=storage_dir,
+        storage_identity=os.path.realpath(storage_dir),
         environment=_environment(environ, client_dir),
         session=environ.get("KERNELEXEC_SESSION") or None,
         client_dir=client_dir,

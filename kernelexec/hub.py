@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelexec.caller import Caller, SessionChoice
+from kernelexec.config import Config
 from kernelexec.environments import catalog, kernelspec
 from kernelexec.environments.source import Progress, Source
 from kernelexec.errors import BadRequest, KernelexecError
@@ -70,23 +71,23 @@ class Hub:
             BadRequest, ConfigError, EnvironmentUnusable, SessionTaken, StorageFailed
         """
         choice = caller.choose(name)
-        storage_dir = caller.config().storage_dir
+        config = caller.config()
         if choice.environment is not None:
-            known = self._sessions.get((os.path.realpath(storage_dir), f"{choice.name}@{choice.environment}"))
+            known = self._sessions.get((config.storage_identity, f"{choice.name}@{choice.environment}"))
             if known is not None:
                 return known
         environment = await self.environment_of(caller, progress)
         if choice.environment not in (None, environment.label):
             raise BadRequest(
-                f"There is no session {choice.name}@{choice.environment} in {storage_dir}.",
-                f"Sessions there: {self._listed(storage_dir)}. Your environment is {environment.label!r}.",
+                f"There is no session {choice.name}@{choice.environment} in {config.storage_dir}.",
+                f"Sessions there: {self._listed(config)}. Your environment is {environment.label!r}.",
             )
-        environment, choice = self._distinct(storage_dir, environment, choice)
-        return await self._open(caller, environment, choice)
+        environment, choice = self._distinct(config, environment, choice)
+        return await self._open(config, environment, choice)
 
     def find(self, caller: Caller, session_id: str) -> Session | None:
         """An open session of the caller's storage directory by its id."""
-        return self._sessions.get((os.path.realpath(caller.config().storage_dir), session_id))
+        return self._sessions.get((caller.config().storage_identity, session_id))
 
     async def _prepare(self, source: Source, environ: Mapping[str, str], progress: Progress) -> Environment:
         """Once at a time for each environment; goes on if who asked first gives up."""
@@ -98,30 +99,29 @@ class Hub:
         return await asyncio.shield(task)
 
     def _distinct(
-        self, storage_dir: Path, environment: Environment, choice: SessionChoice
+        self, config: Config, environment: Environment, choice: SessionChoice
     ) -> tuple[Environment, SessionChoice]:
         """The names under which this environment and this project are not mistaken for others."""
-        opened = self._first_record(storage_dir, environment, choice)
+        opened = self._first_record(config, environment, choice)
         if opened.get("environment", environment.identity) != environment.identity:
             environment = replace(environment, label=apart(environment.label, environment.identity))
-            opened = self._first_record(storage_dir, environment, choice)
+            opened = self._first_record(config, environment, choice)
         if choice.project is not None and opened.get("project", choice.project) != choice.project:
             choice = replace(choice, name=apart(choice.name, choice.project))
         return environment, choice
 
     def _first_record(
-        self, storage_dir: Path, environment: Environment, choice: SessionChoice
+        self, config: Config, environment: Environment, choice: SessionChoice
     ) -> Mapping[str, Any]:
         session_id = f"{choice.name}@{environment.label}"
-        known = self._sessions.get((os.path.realpath(storage_dir), session_id))
+        known = self._sessions.get((config.storage_identity, session_id))
         if known is not None:
             return {"environment": known.environment.identity, "project": known.project}
-        return first_record(_journal_path(storage_dir, session_id))
+        return first_record(_journal_path(config.storage_dir, session_id))
 
-    async def _open(self, caller: Caller, environment: Environment, choice: SessionChoice) -> Session:
-        config = caller.config()
+    async def _open(self, config: Config, environment: Environment, choice: SessionChoice) -> Session:
         session_id = f"{choice.name}@{environment.label}"
-        key = (os.path.realpath(config.storage_dir), session_id)
+        key = (config.storage_identity, session_id)
         async with self._opening.setdefault(key, asyncio.Lock()):
             if key not in self._sessions:
                 session = await self._restored(
@@ -155,9 +155,9 @@ class Hub:
         session.restore(history)
         return session
 
-    def _listed(self, storage_dir: Path) -> str:
-        real = os.path.realpath(storage_dir)
-        return ", ".join(sorted(key[1] for key in self._sessions if key[0] == real)) or "none"
+    def _listed(self, config: Config) -> str:
+        here = [key[1] for key in self._sessions if key[0] == config.storage_identity]
+        return ", ".join(sorted(here)) or "none"
 
     # --- kernels -----------------------------------------------------------------
 

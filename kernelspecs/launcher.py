@@ -13,8 +13,7 @@ The process forks before it imports anything. The parent is the keeper: a bare i
 waits for the kernel, writes how it ended, ends what it left behind, and ends the same way. The
 child becomes ipykernel. Hub and Jupyter frontends start it alike, from the same kernelspec.
 
-Runs in other people's environments: Python 3.8 or newer, ipykernel 6.29 or newer, nothing else.
-Each change to ipykernel checks that what it changes is there, and is left out where it is not.
+Runs in other people's environments: Python 3.8 or newer, the standard library only.
 """
 
 from __future__ import annotations
@@ -108,7 +107,7 @@ def watch_parent(kernel, signal):
 def send(pid, number):
     try:
         os.kill(pid, number)
-    except ProcessLookupError:
+    except ProcessLookupError:  # not contextlib.suppress: an import that the keeper would hold for life
         pass
 
 
@@ -196,190 +195,26 @@ def end_like(status, signal):
 
 def run_kernel(keeper, options):
     """Become ipykernel."""
-    safe_path = bool(getattr(sys.flags, "safe_path", False))
-    if not safe_path:
-        del sys.path[0]  # our own directory; nothing in the cwd may shadow a module at the start
     if os.environ.get("JPY_PARENT_PID"):
         os.environ["JPY_PARENT_PID"] = str(keeper)  # ipykernel compares it with its real parent
-    forbid_questions()
+    here = os.path.dirname(os.path.abspath(__file__))
+    # With -P or PYTHONSAFEPATH Python leaves our directory out, and the user wants no cwd either.
+    safe_path = sys.path[:1] != [here]
+    if safe_path:
+        sys.path.insert(0, here)
     borrowed = options["--ipykernel"]
     if borrowed:
         # In front for the import, so that an old traitlets in the environment does not break
         # ipykernel; at the end afterwards, so that user code gets the environment's own packages.
         sys.path.insert(0, borrowed)
-    app_class, config = make_app()
+    import kernel_app
+
+    sys.path.remove(here)
     if borrowed:
         sys.path.remove(borrowed)
         sys.path.append(borrowed)
-    if not safe_path:
-        sys.path.insert(0, "")
     sys.argv[0] = "ipykernel_launcher"
-    app_class.launch_instance(config=config)
-
-
-def forbid_questions():
-    """Programs that would wait for ever for an answer nobody can give: pagers, editors, passwords."""
-    for name, value in (
-        ("PAGER", "cat"),
-        ("GIT_PAGER", "cat"),
-        ("GIT_EDITOR", "true"),
-        ("GIT_TERMINAL_PROMPT", "0"),
-    ):
-        os.environ.setdefault(name, value)
-
-
-def make_app():
-    """The ipykernel application with our changes, and its configuration."""
-    import comm  # noqa: F401 - imported now, because later the cwd comes first on sys.path
-    import zmq
-    from ipykernel.ipkernel import IPythonKernel
-    from ipykernel.kernelapp import IPKernelApp
-    from traitlets.config import Config
-
-    for late in ("jedi", "matplotlib_inline.backend_inline", "nest_asyncio", "pexpect", "IPython.core.completer"):
-        import_if_there(late)
-    skip_needless_flushes()
-
-    class App(IPKernelApp):
-        def init_iopub(self, context):
-            # The default limit of 1,000 queued messages drops output without a word: of 200,000
-            # lines 1,990 arrived. A socket takes its options from the context when it is made.
-            context.setsockopt(zmq.SNDHWM, 0)
-            try:
-                super().init_iopub(context)
-            finally:
-                context.sockopts.pop(zmq.SNDHWM, None)
-
-    config = Config()
-    config.IPKernelApp.kernel_class = interruptible(IPythonKernel)
-    # The history database costs 0.5 ms a call and, shared by all kernels, its lock. In, Out, _ and
-    # %history work without it.
-    config.HistoryManager.enabled = False
-    # A pause that stock ipykernel makes before each reply; over an ordered socket it does nothing.
-    config.IPythonKernel._execute_sleep = 0.0
-    return App, config
-
-
-def import_if_there(name):
-    import importlib
-
-    try:
-        importlib.import_module(name)
-    except Exception:  # noqa: BLE001 - another library's trouble is not ours; it shows when it is used
-        pass
-
-
-def skip_needless_flushes():
-    """A flush of an empty stream costs ipykernel a round trip between threads, four times a call."""
-    from ipykernel.iostream import OutStream
-
-    flush = OutStream.flush
-    code = getattr(OutStream.write, "__code__", None)
-    if code is None or not {"_buffers", "_buffer_lock"} <= set(code.co_names):
-        return
-
-    def flush_if_needed(self):
-        with self._buffer_lock:
-            empty = not self._buffers and not getattr(self, "_flush_pending", False)
-        if not empty:
-            flush(self)
-
-    OutStream.flush = flush_if_needed
-
-
-def interruptible(kernel_class):
-    """The kernel with interrupts that name the request they are meant for.
-
-    An interrupt_request whose content has {"kernelexec": {"msg_id": ID}} interrupts only while the
-    request ID runs; the reply's content says {"kernelexec": {"interrupted": true or false}}. Any
-    SIGINT counts only while a request runs, so one that comes late never hits the next request.
-    """
-    import asyncio
-    import contextlib
-    import functools
-    import signal
-    import threading
-
-    needed = ("do_execute", "interrupt_request", "pre_handler_hook", "get_parent", "_cancel_on_sigint")
-    if not all(hasattr(kernel_class, name) for name in needed):
-        return kernel_class
-
-    class Kernel(kernel_class):
-        _running = None  # msg_id of the request that user code runs for
-        _wanted = None  # msg_id that the next SIGINT is meant for; None: any
-
-        @functools.wraps(kernel_class.do_execute)
-        async def do_execute(self, *args, **kwargs):
-            if threading.current_thread() is not threading.main_thread():
-                return await super().do_execute(*args, **kwargs)  # a subshell: no signals there
-            reply = None
-            try:
-                self._running = self.get_parent("shell").get("header", {}).get("msg_id", "")
-                try:
-                    reply = await super().do_execute(*args, **kwargs)
-                finally:
-                    self._running = None
-            except (KeyboardInterrupt, asyncio.CancelledError):
-                pass  # it came outside of user code, where nothing else would answer the request
-            return reply or self._interrupted_reply()
-
-        def _interrupted_reply(self):
-            count = getattr(self, "execution_count", None)
-            error = {"ename": "KeyboardInterrupt", "evalue": "", "traceback": ["KeyboardInterrupt"]}
-            self.send_response(self.iopub_socket, "error", error)
-            return dict(error, status="error", execution_count=count, user_expressions={}, payload=[])
-
-        def pre_handler_hook(self):
-            self.saved_sigint_handler = signal.signal(signal.SIGINT, self._on_sigint)
-
-        def _on_sigint(self, signum, frame):
-            if self._is_meant():
-                raise KeyboardInterrupt
-
-        def _is_meant(self):
-            wanted, self._wanted = self._wanted, None
-            return self._running is not None and wanted in (None, self._running)
-
-        @contextlib.contextmanager
-        def _cancel_on_sigint(self, future):
-            """For top-level await: a waiting coroutine is cancelled, a running one interrupted."""
-            loop = asyncio.get_running_loop()
-            coroutine = future.get_coro()
-
-            def on_sigint(signum, frame):
-                if not self._is_meant():
-                    return
-                if getattr(coroutine, "cr_running", False):
-                    raise KeyboardInterrupt
-                loop.call_soon_threadsafe(future.cancel)
-
-            before = signal.signal(signal.SIGINT, on_sigint)
-            try:
-                yield
-            finally:
-                signal.signal(signal.SIGINT, before)
-
-        async def interrupt_request(self, stream, ident, parent):
-            named = parent["content"].get("kernelexec")
-            content = {"status": "ok"}
-            if named is not None:
-                meant = self._running is not None and named.get("msg_id") == self._running
-                content["kernelexec"] = {"interrupted": meant}
-                self._wanted = named.get("msg_id") if meant else None
-            if named is None or meant:
-                interrupt_group(signal.SIGINT)
-            self.session.send(stream, "interrupt_reply", content, parent, ident=ident)
-
-    return Kernel
-
-
-def interrupt_group(number):
-    """The kernel and what it started in its process group, if the group is the keeper's and ours."""
-    group = os.getpgrp()
-    if group in (os.getpid(), os.getppid()):
-        os.killpg(group, number)
-    else:
-        os.kill(os.getpid(), number)
+    kernel_app.launch(add_cwd=not safe_path)
 
 
 if __name__ == "__main__":

@@ -26,17 +26,21 @@ from kernelexec.model.naming import apart
 _log = logging.getLogger(__name__)
 
 FORMAT = 1
+_LAUNCHER = ("launcher.py", "kernel_app.py")
 
 
 def install_launcher(data_dir: Path) -> Path:
     """The launcher, copied to our data directory under its hash: an environment of uvx vanishes,
     and a running kernel's launcher must not change."""
-    source = Path(paths.kernelspec_templates(), "launcher.py").read_bytes()
-    target = data_dir / "launcher" / hashlib.sha256(source).hexdigest()[:12] / "launcher.py"
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _replace(target, source)
-    return target
+    templates = Path(paths.kernelspec_templates())
+    sources = {name: (templates / name).read_bytes() for name in _LAUNCHER}
+    digest = hashlib.sha256(b"\0".join(sources.values())).hexdigest()[:12]
+    folder = data_dir / "launcher" / digest
+    for name, source in sources.items():
+        if not (folder / name).exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            _replace(folder / name, source)
+    return folder / _LAUNCHER[0]
 
 
 def find(prefix: Path, kernels_dir: Path, launcher: Path) -> Environment | None:

@@ -59,6 +59,7 @@ async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: 
         on_list_tools=list_tools,
         on_call_tool=on_call_tool,
     )
+    server.middleware.clear()  # OpenTelemetry's: nobody collects its spans here, and each call pays
     with contextlib.suppress(ConnectionError):
         async with message_streams(reader, writer, at_end) as (incoming, outgoing):
             await server.run(incoming, outgoing, server.create_initialization_options())

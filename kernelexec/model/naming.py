@@ -20,7 +20,8 @@ _EXECUTION_ID = re.compile(r"(?P<session>.+@.+)/(?P<number>[1-9][0-9]{0,8})")
 def clean_name(text: str) -> str:
     """A portable file name part: letters, digits, `_`, `-` and `.`; NFC; "" if nothing is left."""
     text = unicodedata.normalize("NFC", text)
-    kept = "".join(c if c.isalnum() or c in "_-." else "_" for c in text)
+    # Marks too: without them Hindi or Thai lose their vowels.
+    kept = "".join(c if unicodedata.category(c)[0] in "LNM" or c in "_-." else "_" for c in text)
     kept = re.sub(r"_{2,}", "_", kept).strip("._- ")
     return kept.encode("utf-8", "ignore")[:_LONGEST].decode("utf-8", "ignore").strip("._- ")
 

@@ -215,10 +215,15 @@ class Recorder:
                 self.journal.write("set_aside", file=written.set_aside.name)
             del self._new_cells[: len(new)]
             self.journal.write("written", numbers=[execution.number for execution in new])
-        for number, execution in list(self._changed_cells.items()):
+        while self._changed_cells:
+            # Taken out before the write: what changes during it is a new change.
+            number, execution = self._changed_cells.popitem()
             outputs = execution.outputs.to_notebook()
-            await asyncio.to_thread(notebook.replace_cell_outputs, execution.cell_id, outputs)
-            self._changed_cells.pop(number, None)
+            try:
+                await asyncio.to_thread(notebook.replace_cell_outputs, execution.cell_id, outputs)
+            except (NotebookBusy, OSError):
+                self._changed_cells[number] = execution
+                raise
 
 
 def _cells(execution: Execution, storage_dir: Path) -> list[dict[str, Any]]:
