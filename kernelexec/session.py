@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -98,9 +97,9 @@ class Session:
         self._worker: asyncio.Task[None] | None = None
         self._executions: dict[int, Execution] = {}
         self._finished: dict[int, asyncio.Event] = {}
+        self._waiting: Counter[int] = Counter()  # calls that wait, by number of the execution
         self._by_msg_id: dict[str, Execution] = {}
         self._background: set[asyncio.Task[None]] = set()
-        self._interrupts: dict[int, str] = {}  # why, by number of the execution that it is meant for
 
     @property
     def id(self) -> str:
@@ -157,8 +156,13 @@ class Session:
         finished = self._finished.get(execution.number)
         if finished is None or execution.is_final:
             return execution.is_final
-        with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+        self._waiting[execution.number] += 1
+        try:
             await asyncio.wait_for(finished.wait(), seconds)
+        except (asyncio.TimeoutError, TimeoutError):
+            pass
+        finally:
+            self._waiting[execution.number] -= 1
         return execution.is_final
 
     async def cancel(self, execution: Execution, why: str) -> None:
@@ -168,7 +172,7 @@ class Session:
         if execution.state is State.QUEUED:
             self._finish(execution, State.NOT_RUN, why)
             return
-        self._interrupts[execution.number] = why
+        execution.interrupt = why
         await self._interrupt(execution)
 
     def execution(self, number: int) -> Execution:
@@ -372,7 +376,7 @@ class Session:
                 asyncio.get_running_loop().call_later(
                     execution.max_seconds, self._too_long, execution, execution.max_seconds
                 )
-            if execution.number in self._interrupts:  # asked for before it began
+            if execution.interrupt is not None:  # asked for before it began
                 self._in_background(self._interrupt(execution))
 
     def _too_long(self, execution: Execution, seconds: float) -> None:
@@ -395,12 +399,15 @@ class Session:
             execution.timing["shell.execute_reply.started"] = reply.metadata["started"]
         if reply.content.get("execution_count") is not None:
             execution.execution_count = reply.content["execution_count"]
-        asked = self._interrupts.get(execution.number)
+        asked = execution.interrupt
+        name = reply.content.get("ename")
         if reply.status == "ok":
-            problem = "It had already finished when the interrupt came." if asked else None
+            problem = f"It finished although an interrupt was asked for: {asked}" if asked else None
             self._finish(execution, State.OK, problem)
-        elif reply.content.get("ename") == "KeyboardInterrupt":
-            self._finish(execution, State.INTERRUPTED, asked or "Interrupted, not by this client.")
+        # A coroutine that waits is interrupted by its cancellation.
+        elif name == "KeyboardInterrupt" or (asked and name == "CancelledError"):
+            problem = f"{asked or 'Interrupted, not by this client.'} Variables are kept."
+            self._finish(execution, State.INTERRUPTED, problem)
         else:
             self._finish(execution, State.ERROR)
 
@@ -408,7 +415,6 @@ class Session:
         execution.advance(state)
         execution.finished = self.last_used = now()
         execution.problem = problem
-        self._interrupts.pop(execution.number, None)
         try:
             self.recorder.finished(execution)
         except StorageFailed as error:
@@ -420,8 +426,8 @@ class Session:
         if died.cancelled():
             return
         death = died.result()
-        running = self.current is not None
-        self._kernel_is_gone(death.cause, untold=self._ran > 0 and not running)
+        told = self.current is not None and self._waiting[self.current.number] > 0
+        self._kernel_is_gone(death.cause, untold=self._ran > 0 and not told)
         for execution, _ in self._queue:
             if execution.state is State.QUEUED:
                 self._finish(execution, State.NOT_RUN, _died_problem(death))
@@ -466,6 +472,7 @@ class Session:
             if self.recorder.is_written(execution):
                 del self._executions[execution.number]
                 self._finished.pop(execution.number, None)
+                self._waiting.pop(execution.number, None)
 
 
 def _died_problem(death: Death) -> str:

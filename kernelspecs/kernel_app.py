@@ -79,7 +79,7 @@ def skip_needless_flushes():
 
 
 def kernel_class():
-    needed = ("do_execute", "interrupt_request", "pre_handler_hook", "get_parent", "_cancel_on_sigint")
+    needed = ("do_execute", "interrupt_request", "get_parent", "_cancel_on_sigint")
     return Kernel if all(hasattr(IPythonKernel, name) for name in needed) else IPythonKernel
 
 
@@ -87,12 +87,13 @@ class Kernel(IPythonKernel):
     """With interrupts that name the request they are meant for.
 
     An interrupt_request whose content has {"kernelexec": {"msg_id": ID}} interrupts only while the
-    request ID runs; the reply's content says {"kernelexec": {"interrupted": true or false}}. Any
-    SIGINT counts only while a request runs, so one that comes late never hits the next request.
+    request ID runs; the reply's content says {"kernelexec": {"interrupted": true or false}}.
     """
 
     _running = None  # msg_id of the request that user code runs for
-    _wanted = None  # msg_id that the next SIGINT is meant for; None: any
+    # Held from the look at _running to the signal's delivery, and by the main thread when a run
+    # ends: so a signal is always sent before the end of the run that it is meant for.
+    _interrupting = threading.Lock()
 
     @functools.wraps(IPythonKernel.do_execute)
     async def do_execute(self, *args, **kwargs):
@@ -101,30 +102,29 @@ class Kernel(IPythonKernel):
         reply = None
         try:
             self._running = self.get_parent("shell").get("header", {}).get("msg_id", "")
-            try:
-                reply = await super().do_execute(*args, **kwargs)
-            finally:
-                self._running = None
+            reply = await super().do_execute(*args, **kwargs)
         except (KeyboardInterrupt, asyncio.CancelledError):
             pass  # it came outside of user code, where nothing else would answer the request
+        finally:
+            self._end_run()
         return reply or self._interrupted_reply()
+
+    def _end_run(self):
+        while True:
+            try:
+                with self._interrupting:
+                    self._running = None
+                # Delivers what is pending; what comes later is ignored, until post_handler_hook.
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                return
+            except KeyboardInterrupt:
+                pass  # meant for this run, which is over
 
     def _interrupted_reply(self):
         error = {"ename": "KeyboardInterrupt", "evalue": "", "traceback": ["KeyboardInterrupt"]}
         self.send_response(self.iopub_socket, "error", error)
         count = getattr(self, "execution_count", None)
         return dict(error, status="error", execution_count=count, user_expressions={}, payload=[])
-
-    def pre_handler_hook(self):
-        self.saved_sigint_handler = signal.signal(signal.SIGINT, self._on_sigint)
-
-    def _on_sigint(self, signum, frame):
-        if self._is_meant():
-            raise KeyboardInterrupt
-
-    def _is_meant(self):
-        wanted, self._wanted = self._wanted, None
-        return self._running is not None and wanted in (None, self._running)
 
     @contextlib.contextmanager
     def _cancel_on_sigint(self, future):
@@ -133,8 +133,6 @@ class Kernel(IPythonKernel):
         coroutine = future.get_coro()
 
         def on_sigint(signum, frame):
-            if not self._is_meant():
-                return
             if getattr(coroutine, "cr_running", False):
                 raise KeyboardInterrupt
             loop.call_soon_threadsafe(future.cancel)
@@ -148,13 +146,14 @@ class Kernel(IPythonKernel):
     async def interrupt_request(self, stream, ident, parent):
         named = parent["content"].get("kernelexec")
         content = {"status": "ok"}
-        meant = True
-        if named is not None:
-            meant = self._running is not None and named.get("msg_id") == self._running
-            content["kernelexec"] = {"interrupted": meant}
-            self._wanted = named.get("msg_id") if meant else None
-        if meant:
+        if named is None:
             interrupt_group()
+        else:
+            with self._interrupting:
+                meant = self._running is not None and named.get("msg_id") == self._running
+                if meant:
+                    interrupt_group()
+            content["kernelexec"] = {"interrupted": meant}
         self.session.send(stream, "interrupt_reply", content, parent, ident=ident)
 
 

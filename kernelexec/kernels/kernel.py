@@ -27,7 +27,7 @@ class Death:
     def cause(self) -> str:
         """For example "it was killed by signal 9 (SIGKILL) and the system's OOM killer ran"."""
         if self.asked:
-            return "it was stopped"
+            return "it was stopped on request (kernelexec stop)"
         if self.signal is not None:
             text = f"it was killed by signal {self.signal} ({_signal_name(self.signal)})"
             if self.signal == signal.SIGKILL and self.oom_kills:

@@ -130,7 +130,7 @@ class LocalKernel:
         finished = asyncio.ensure_future(self._finished(msg_id, frames, idle))
         try:
             await _first_of(finished, self.died)
-            if not finished.done():
+            if self.died.done() and (finished.cancelled() or not finished.done()):
                 raise KernelDied
             message = finished.result()
             return Reply(message.content["status"], message.content, message.date, message.metadata)

@@ -86,9 +86,16 @@ def _verdict(execution: Execution, session: Session) -> str:
 def _explanation(execution: Execution) -> list[str]:
     if execution.is_final:
         return [plain(execution.problem)] if execution.problem else []
+    asked = []
+    if execution.interrupt:
+        asked = [
+            f"{execution.interrupt} It has not stopped: the code may catch KeyboardInterrupt, "
+            "or be busy in native code."
+        ]
     return [
+        *asked,
         f'Get the rest with wait_for_execution(execution_id="{execution.id}"). Do not submit it again: '
-        "it would run twice."
+        "it would run twice.",
     ]
 
 

@@ -78,6 +78,7 @@ class Execution:
     started: datetime | None = None
     finished: datetime | None = None
     problem: str | None = None  # why it was not run, died or was interrupted
+    interrupt: str | None = None  # why an interrupt was asked for
     outputs: CellOutputs = field(default_factory=CellOutputs)
     timing: dict[str, str] = field(default_factory=dict)  # as JupyterLab records it in the cell
     overflow: Overflow | None = None
