@@ -23,7 +23,7 @@ class SessionChoice:
     project: str | None  # the directory whose default session it is
 
 
-@dataclass
+@dataclass(eq=False)
 class Caller:
     """One connected client. `told` holds, by session id, the generation it last heard of."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import fcntl
+import gc
 import json
 import logging
 import logging.handlers
@@ -44,6 +45,8 @@ def main() -> int:
     os.set_inheritable(lock, False)
     os.chdir("/")
     os.umask(0o022)
+    gc.freeze()  # what the imports made stays for ever: no collection need look at it again
+    gc.enable()
     _start_log()
     try:
         asyncio.run(_Daemon().run())

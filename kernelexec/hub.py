@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from kernelexec.caller import Caller, SessionChoice
 from kernelexec.config import Config
@@ -40,6 +41,8 @@ class Hub:
         self._runtime_dir = runtime_dir
         self._registry = Registry(state_dir / "kernels")
         self._sessions: dict[_Key, Session] = {}
+        # What each caller's `session` arguments came to: a session stays the same object.
+        self._chosen: WeakKeyDictionary[Caller, dict[str | None, Session]] = WeakKeyDictionary()
         self._opening: dict[_Key, asyncio.Lock] = {}
         self._preparing: dict[Path, asyncio.Task[Environment]] = {}
 
@@ -70,6 +73,12 @@ class Hub:
         Raises:
             BadRequest, ConfigError, EnvironmentUnusable, SessionTaken, StorageFailed
         """
+        chosen = self._chosen.setdefault(caller, {})
+        if name not in chosen:
+            chosen[name] = await self._choose(caller, name, progress)
+        return chosen[name]
+
+    async def _choose(self, caller: Caller, name: str | None, progress: Progress) -> Session:
         choice = caller.choose(name)
         config = caller.config()
         if choice.environment is not None:

@@ -6,7 +6,6 @@ https://jupyter-client.readthedocs.io/en/stable/messaging.html#the-wire-protocol
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import uuid
@@ -33,6 +32,11 @@ class Message:
     metadata: Mapping[str, Any]
 
 
+def _loads(part: bytes) -> Any:
+    # json.loads looks for the encoding of bytes first; these are UTF-8.
+    return {} if part == b"{}" else json.loads(part.decode())
+
+
 class BadMessage(Exception):
     """Not a message of this kernel: malformed, or signed with another key."""
 
@@ -42,7 +46,7 @@ class Wire:
 
     def __init__(self, key: str) -> None:
         self.session = uuid.uuid4().hex
-        self._signer = hmac.HMAC(key.encode(), digestmod=hashlib.sha256) if key else None
+        self._key = key.encode()
         self._sent = 0
 
     def pack(self, message_type: str, content: Mapping[str, Any]) -> tuple[str, list[bytes]]:
@@ -71,7 +75,7 @@ class Wire:
             signature, body = frames[start], frames[start + 1 : start + 5]
             if not hmac.compare_digest(self._sign(body), signature):
                 raise BadMessage("wrong signature")
-            header, parent, metadata, content = (json.loads(part) for part in body)
+            header, parent, metadata, content = map(_loads, body)
             return Message(
                 channel=channel,
                 type=header["msg_type"],
@@ -86,9 +90,6 @@ class Wire:
             raise BadMessage(str(error)) from error
 
     def _sign(self, body: Sequence[bytes]) -> bytes:
-        if self._signer is None:
+        if not self._key:
             return b""
-        signer = self._signer.copy()
-        for part in body:
-            signer.update(part)
-        return signer.hexdigest().encode()
+        return hmac.digest(self._key, b"".join(body), "sha256").hex().encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,9 @@ class Environment:
     variables: tuple[tuple[str, str], ...]  # activation; a value may hold ${PATH}
     borrowed_ipykernel: Path | None  # where ipykernel comes from if it has none of its own
 
-    @property
+    @cached_property
     def identity(self) -> str:
+        """The real path of the prefix, as it was when first asked for."""
         return str(self.prefix.resolve())
 
     def to_json(self) -> dict[str, Any]:

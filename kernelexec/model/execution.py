@@ -60,7 +60,7 @@ class IllegalTransition(Exception):
     """A bug: an execution was moved to a state that cannot follow its present one."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Execution:
     """One submission to a session, e.g. `sales@analysis/7`."""
 

@@ -78,7 +78,7 @@ class Recorder:
             "submitted",
             n=execution.number,
             generation=execution.generation,
-            script=str(execution.script.relative_to(self.storage_dir)),
+            script=f"{folder.name}/{execution.script.name}",
             label=execution.label,
             note=execution.note,
             code=execution.code,
