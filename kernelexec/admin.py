@@ -53,7 +53,7 @@ def _described(session: Session) -> Mapping[str, Any]:
         "idle_seconds": round((now() - session.last_used).total_seconds()),
         "interpreter": str(session.environment.interpreter.executable),
         "storage_dir": str(session.recorder.storage_dir),
-        "notebook": str(session.recorder.notebook) if session.recorder.notebook else None,
+        "notebook": str(session.notebook) if session.notebook else None,
     }
 
 

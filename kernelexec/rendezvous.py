@@ -141,9 +141,10 @@ def _introduce(connection: socket, role: str, environ: Mapping[str, str]) -> boo
     """Exchange hello and answer. False: this hub is ending, look again."""
     try:
         connection.sendall(hello(role, environ))
-        said = read_line(connection).decode("utf-8", "replace").split(maxsplit=3)
+        line = read_line(connection)
     except (BrokenPipeError, ConnectionResetError):
-        said = []
+        line = b""
+    said = line.decode("utf-8", "replace").split(maxsplit=3) if line.endswith(b"\n") else []
     if said[2:3] == ["ok"]:
         return True
     connection.close()
@@ -172,9 +173,7 @@ def _spawn_hub(environ: Mapping[str, str], lock: int) -> int:
         f"import gc, sys; gc.disable(); sys.path[0] = {package_root!r}; "
         "from kernelexec.daemon import main; sys.exit(main())"
     )
-    log = log_file(environ)
-    os.makedirs(os.path.dirname(log), mode=0o700, exist_ok=True)
-    log_descriptor = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    log_descriptor = _open_log(log_file(environ))
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     os.set_inheritable(lock, True)
     try:
@@ -194,6 +193,17 @@ def _spawn_hub(environ: Mapping[str, str], lock: int) -> int:
     finally:
         os.close(log_descriptor)
         os.close(null)
+
+
+def _open_log(path: str) -> int:
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        return os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise HubUnavailable(
+            f"The hub's log {path} cannot be written: {error.strerror}.",
+            "Set XDG_STATE_HOME, or HOME, to a directory that can be written.",
+        ) from error
 
 
 def _has_ended(pid: int) -> bool:

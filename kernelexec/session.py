@@ -98,7 +98,7 @@ class Session:
         self._executions: dict[int, Execution] = {}
         self._finished: dict[int, asyncio.Event] = {}
         self._waiting: Counter[int] = Counter()  # calls that wait, by number of the execution
-        self._by_msg_id: dict[str, Execution] = {}
+        self._numbers: dict[str, int] = {}  # of the executions of this generation, by msg_id
         self._background: set[asyncio.Task[None]] = set()
 
     @property
@@ -112,6 +112,11 @@ class Session:
         if self.kernel is None:
             return "starting" if self._worker else "no kernel"
         return "idle"
+
+    @property
+    def notebook(self) -> Path | None:
+        """The present generation's, which is there once a cell has been run."""
+        return self.recorder.notebook_path(self.generation) if self.generation else None
 
     @property
     def queued(self) -> int:
@@ -216,8 +221,8 @@ class Session:
         self._ran = history.ran
         if history.untold_death is not None:
             self._tell_death(history.untold_death)
-        if history.generation and history.kernel:
-            self.recorder.begin_generation(history.generation, history.kernel["notebook_metadata"])
+        for generation, metadata in history.notebooks.items():
+            self.recorder.begin_generation(generation, metadata)
         for execution in history.unwritten:
             self.recorder.write_again(execution)
         for execution in history.unfinished:
@@ -256,18 +261,27 @@ class Session:
             while self._queue:
                 execution, environ = self._queue.popleft()
                 if execution.state is State.QUEUED:  # else it was taken back
-                    await self._run(execution, environ)
-        except Exception:
-            _log.exception("session %s: its queue stopped", self.id)
-            raise
+                    await self._run_safely(execution, environ)
         finally:
             self._worker = None
+
+    async def _run_safely(self, execution: Execution, environ: Mapping[str, str]) -> None:
+        """Whatever goes wrong, the execution gets an end and the next one its turn."""
+        try:
+            await self._run(execution, environ)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not leave callers waiting
+            _log.exception("%s could not be run", execution.id)
+            problem = f"A fault in kernelexec: {error!r}. Its log has more (kernelexec ps names it)."
+            if not execution.is_final:
+                begun = execution.state is not State.QUEUED
+                self._finish(execution, State.UNKNOWN if begun else State.NOT_RUN, problem)
+        finally:
             self.current = None
 
     async def _run(self, execution: Execution, environ: Mapping[str, str]) -> None:
         try:
             kernel = await self._ready_kernel(environ)
-        except KernelexecError as error:
+        except (KernelexecError, OSError) as error:
             # Who waits behind it would meet the same, each after another start.
             for waiting, _ in [(execution, environ), *self._queue]:
                 if waiting.state is State.QUEUED:
@@ -285,14 +299,12 @@ class Session:
             self._finish(execution, State.NOT_RUN, str(error))
         else:
             self._finish_with(execution, reply)
-        finally:
-            self.current = None
 
     async def _send(self, execution: Execution, kernel: Kernel) -> Reply:
         while True:
             msg_id, frames = kernel.pack(execution.code)
             self.recorder.sent(execution, msg_id)
-            self._by_msg_id[msg_id] = execution
+            self._numbers[msg_id] = execution.number
             execution.advance(State.SENT)
             self._ran += 1
             reply = await kernel.execute(msg_id, frames)
@@ -300,6 +312,8 @@ class Session:
                 return reply
             # Another client's error emptied the kernel's queue; it never ran.
             execution.advance(State.QUEUED)
+            execution.started = None
+            execution.timing.clear()
 
     async def _ready_kernel(self, environ: Mapping[str, str]) -> Kernel:
         if self.kernel is None:
@@ -315,7 +329,7 @@ class Session:
         self.environment = started.environment
         self.generation += 1
         self._ran = 0
-        self._by_msg_id.clear()
+        self._numbers.clear()
         metadata = self._notebook_metadata(started)
         self.recorder.begin_generation(self.generation, metadata)
         try:
@@ -350,9 +364,12 @@ class Session:
     # --- what the kernel says --------------------------------------------------
 
     def on_message(self, message: Message) -> None:
-        execution = self._by_msg_id.get(message.parent_id or "")
-        if execution is None:
+        number = self._numbers.get(message.parent_id or "")
+        if number is None:
             return  # another client's, or an answer to a question of the hub
+        execution = self._executions.get(number)
+        if execution is None:  # it ended long ago, and a thread of it still prints
+            execution = self._executions[number] = self.execution(number)
         if message.type == "status":
             self._on_status(execution, message)
         elif message.type == "execute_input":
@@ -389,7 +406,7 @@ class Session:
         task.add_done_callback(self._background.discard)
 
     async def _interrupt(self, execution: Execution) -> None:
-        msg_ids = [msg_id for msg_id, of in self._by_msg_id.items() if of is execution]
+        msg_ids = [msg_id for msg_id, number in self._numbers.items() if number == execution.number]
         if self.kernel is not None and msg_ids and not execution.is_final:
             await self.kernel.interrupt(msg_ids[-1])
 

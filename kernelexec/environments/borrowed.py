@@ -13,8 +13,8 @@ import compileall
 import hashlib
 import importlib.metadata
 import importlib.util
-import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -46,7 +46,13 @@ async def borrow_ipykernel(data_dir: Path, interpreter: Interpreter, progress: P
     folder = data_dir / "ipykernel" / _folder_name()
     if not folder.exists():
         progress("Preparing ipykernel for environments that have none (first use only).")
-        await asyncio.to_thread(_make, folder)
+        try:
+            await asyncio.to_thread(_make, folder)
+        except OSError as error:
+            raise EnvironmentUnusable(
+                f"ipykernel could not be copied to {folder}: {error.strerror or error}.",
+                f"Make room there, or install it: {interpreter.executable} -m pip install 'ipykernel>=6.29'",
+            ) from error
     return folder
 
 
@@ -73,8 +79,9 @@ def _closure(name: str) -> dict[str, importlib.metadata.Distribution]:
 
 
 def _make(folder: Path) -> None:
-    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+    unfinished.chmod(0o755)
     for distribution in _closure("ipykernel").values():
         for file in distribution.files or ():
             if ".." not in file.parts:  # bin/, share/: not importable
@@ -83,7 +90,7 @@ def _make(folder: Path) -> None:
     compileall.compile_dir(unfinished, quiet=2, workers=1)
     try:
         unfinished.rename(folder)
-    except OSError:  # another hub was faster
+    except OSError:  # somebody else was faster
         shutil.rmtree(unfinished)
 
 

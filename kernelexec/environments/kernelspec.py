@@ -113,7 +113,7 @@ def kernel_variables(environment: Environment, environ: Mapping[str, str]) -> di
     """The environment variables of a kernel that this client starts: its own, activated."""
     variables = {name: value for name, value in environ.items() if not _is_not_the_kernels(name)}
     for name, value in environment.variables:
-        variables[name] = Template(value).safe_substitute(environ)
+        variables[name] = Template(value).safe_substitute({"PATH": "", **environ})
     return variables
 
 

@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Interpreter
@@ -54,22 +53,7 @@ async def probe(executable: Path, environ: Mapping[str, str]) -> Interpreter:
     Raises:
         EnvironmentUnusable: it is missing, does not run, or is too old.
     """
-    said = await _ask(executable, environ)
-    major, minor, micro = said["version"]
-    version = (major, minor, micro)
-    if version < OLDEST_PYTHON:
-        raise EnvironmentUnusable(
-            f"{executable} is Python {'.'.join(map(str, version))}; kernels need "
-            f"{'.'.join(map(str, OLDEST_PYTHON))} or newer.",
-            "Make the environment anew with a newer Python.",
-        )
-    return Interpreter(
-        executable=executable,
-        prefix=Path(said["prefix"]),
-        version=version,
-        abi=said["abi"],
-        ipykernel=said["ipykernel"],
-    )
+    return await _ask(executable, environ)
 
 
 def works_with_launcher(ipykernel: str | None) -> bool:
@@ -83,7 +67,7 @@ def works_with_launcher(ipykernel: str | None) -> bool:
         return False
 
 
-async def _ask(executable: Path, environ: Mapping[str, str]) -> dict[str, Any]:
+async def _ask(executable: Path, environ: Mapping[str, str]) -> Interpreter:
     if not executable.exists():
         broken = " (a link to a Python that is gone)" if executable.is_symlink() else ""
         raise EnvironmentUnusable(f"There is no Python interpreter at {executable}{broken}.")
@@ -108,10 +92,27 @@ async def _ask(executable: Path, environ: Mapping[str, str]) -> dict[str, Any]:
         await process.wait()
         raise EnvironmentUnusable(f"{executable} did not answer within {_SECONDS:.0f} s.") from None
     try:
-        said = json.loads(out)
-    except ValueError:
+        return _understand(executable, out)
+    except (ValueError, KeyError, TypeError, IndexError):
         tail = err.decode("utf-8", "replace").strip()[-2000:]
         raise EnvironmentUnusable(
-            f"{executable} does not work (exit code {process.returncode}):\n{tail}"
+            f"{executable} does not work as Python (exit code {process.returncode}).\n{tail}".strip()
         ) from None
-    return dict(said)
+
+
+def _understand(executable: Path, out: bytes) -> Interpreter:
+    said = json.loads(out.splitlines()[-1])  # a sitecustomize may have printed before
+    major, minor, micro = map(int, said["version"])
+    if (major, minor) < OLDEST_PYTHON:
+        raise EnvironmentUnusable(
+            f"{executable} is Python {major}.{minor}.{micro}; kernels need "
+            f"{'.'.join(map(str, OLDEST_PYTHON))} or newer.",
+            "Make the environment anew with a newer Python.",
+        )
+    return Interpreter(
+        executable=executable,
+        prefix=Path(said["prefix"]),
+        version=(major, minor, micro),
+        abi=str(said["abi"]),
+        ipykernel=said.get("ipykernel"),
+    )

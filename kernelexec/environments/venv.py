@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kernelexec.environments.probe import probe
@@ -76,32 +76,42 @@ class Default:
         return Found(self.kind, self.prefix, found.interpreter, "default", found.variables)
 
     async def _make(self, environ: Mapping[str, str]) -> None:
-        shutil.rmtree(self.prefix, ignore_errors=True)  # half made by a hub that was killed
-        self.prefix.parent.mkdir(parents=True, exist_ok=True)
         # The interpreter behind our own environment: that of `uvx kernelexec` may vanish.
         python = getattr(sys, "_base_executable", None) or sys.executable
-        process = await asyncio.create_subprocess_exec(
-            *(python, "-m", "venv", str(self.prefix)),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=_bare(environ),
-            cwd="/",
-        )
-        output, _ = await process.communicate()
-        if process.returncode != 0:
-            text = output.decode("utf-8", "replace").strip()[-2000:]
+        shutil.rmtree(self.prefix, ignore_errors=True)  # half made by a hub that was killed
+        try:
+            self.prefix.parent.mkdir(parents=True, exist_ok=True)
+            output, made = await _run((python, "-m", "venv", str(self.prefix)), environ)
+            if made:
+                (self.prefix / _MADE).write_text(json.dumps({"format": 1, "python": python}))
+        except OSError as error:
+            output, made = str(error), False
+        if not made:
             shutil.rmtree(self.prefix, ignore_errors=True)
             raise EnvironmentUnusable(
-                f"The default environment could not be made with {python} -m venv:\n{text}",
+                f"The default environment could not be made with {python} -m venv {self.prefix}:\n{output}",
                 "Set ENV_TYPE=venv and VENV_PATH to a virtual environment of yours instead.",
             )
-        (self.prefix / _MADE).write_text(json.dumps({"format": 1, "python": python}))
+
+
+async def _run(command: Sequence[str], environ: Mapping[str, str]) -> tuple[str, bool]:
+    """A command's output and whether it succeeded."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=_bare(environ),
+        cwd="/",
+    )
+    output, _ = await process.communicate()
+    return output.decode("utf-8", "replace").strip()[-2000:], process.returncode == 0
 
 
 def _activation(prefix: Path) -> tuple[tuple[str, str], ...]:
     """What bin/activate sets, so that `!pip` and subprocesses find the environment."""
-    return (("PATH", f"{prefix}/bin:${{PATH}}"), ("VIRTUAL_ENV", str(prefix)))
+    escaped = str(prefix).replace("$", "$$")  # Jupyter fills in ${NAME}, and so do we
+    return (("PATH", f"{escaped}/bin:${{PATH}}"), ("VIRTUAL_ENV", escaped))
 
 
 def _bare(environ: Mapping[str, str]) -> dict[str, str]:

@@ -133,7 +133,10 @@ class KernelClient:
         if message.channel == "iopub":
             if message.type == "iopub_welcome" or message.parent_session == self.session:
                 self._subscribed.set()
-            self._on_message(message)
+            try:
+                self._on_message(message)
+            except Exception:  # noqa: BLE001 - what comes after this message must still be heard
+                _log.exception("a %s message could not be handled", message.type)
             return
         reply = self._replies.get(message.parent_id or "")
         if reply is not None and not reply.done():

@@ -32,9 +32,13 @@ class Message:
     metadata: Mapping[str, Any]
 
 
-def _loads(part: bytes) -> Any:
-    # json.loads looks for the encoding of bytes first; these are UTF-8.
-    return {} if part == b"{}" else json.loads(part.decode())
+def _loads(part: bytes) -> dict[str, Any]:
+    if part == b"{}":
+        return {}
+    loaded = json.loads(part.decode())  # of bytes it would look for their encoding first
+    if not isinstance(loaded, dict):
+        raise BadMessage("not a JSON object")
+    return loaded
 
 
 class BadMessage(Exception):
@@ -76,6 +80,9 @@ class Wire:
             if not hmac.compare_digest(self._sign(body), signature):
                 raise BadMessage("wrong signature")
             header, parent, metadata, content = map(_loads, body)
+            names = (header["msg_type"], header["msg_id"], parent.get("msg_id", ""))
+            if not all(isinstance(name, str) for name in names):
+                raise BadMessage("a type or id that is no text")
             return Message(
                 channel=channel,
                 type=header["msg_type"],
@@ -86,7 +93,7 @@ class Wire:
                 date=header.get("date", ""),
                 metadata=metadata,
             )
-        except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, IndexError, KeyError, TypeError, RecursionError) as error:
             raise BadMessage(str(error)) from error
 
     def _sign(self, body: Sequence[bytes]) -> bytes:

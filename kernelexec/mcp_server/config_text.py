@@ -27,7 +27,7 @@ def describe(caller: Caller, session: Session) -> str:
         "working directory": session.kernel_dir,
         "your directory": caller.cwd,
         "storage directory": session.recorder.storage_dir,
-        "notebook": session.recorder.notebook or "none yet",
+        "notebook": session.notebook or "none yet",
         "kernelexec": __version__,
     }
     return "\n".join(f"{name}: {value}" for name, value in facts.items())

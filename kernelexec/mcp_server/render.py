@@ -18,8 +18,10 @@ from kernelexec.recording.journal import now
 from kernelexec.session import Session
 
 TEXT_LIMIT = 10_000  # characters; one client keeps 12,000, others more
-_BLOCK_LEAST = 600  # characters that each block may have, however many there are
-_BLOCKS_EACH_END = 8  # of many outputs, how many of the first and of the last are shown
+_BLOCK_LEAST = 500  # characters that each block may have, however many there are
+_BLOCKS_EACH_END = 6  # of many outputs, how many of the first and of the last are shown
+_PROBLEM_LIMIT = 3_000  # characters of why a run did not end well, with a dead kernel's stderr
+_LONGEST_NAME = 100  # characters of an exception's name
 _IMAGES = 4
 _IMAGE_BYTES = 600_000  # together: clients refuse results over 1 MB, and base64 adds a third
 _IMAGE_TYPES = ("image/png", "image/jpeg")
@@ -42,7 +44,8 @@ def execution_result(execution: Execution, session: Session, caller: Caller) -> 
             f"News: the notebook cannot be written ({session.recorder.notebook_problem}); "
             "the journal has everything, and the notebook follows when it can."
         )
-    text = "\n".join(lines) + _body(blocks, TEXT_LIMIT - sum(map(len, lines)), where)
+    head = "\n".join(lines)
+    text = plain(head + _body(blocks, TEXT_LIMIT - len(head), where))
     content: list[types.ContentBlock] = [types.TextContent(text=text), *images]
     return types.CallToolResult(
         content=content,
@@ -85,7 +88,9 @@ def _verdict(execution: Execution, session: Session) -> str:
 
 def _explanation(execution: Execution) -> list[str]:
     if execution.is_final:
-        return [plain(execution.problem)] if execution.problem else []
+        return (
+            [clip(plain(execution.problem), _PROBLEM_LIMIT, "the log has more")] if execution.problem else []
+        )
     asked = []
     if execution.interrupt:
         asked = [
@@ -120,13 +125,13 @@ def _seconds(execution: Execution) -> str:
 def _error_name(execution: Execution) -> str:
     for output in reversed(execution.outputs.to_notebook()):
         if output["output_type"] == "error":
-            return plain(str(output["ename"]))
+            return plain(str(output["ename"]))[:_LONGEST_NAME]
     return "an error"
 
 
 def _kernel_lines(execution: Execution, session: Session, caller: Caller) -> list[str]:
     """Which kernel this is, when it is not the one the caller last spoke to."""
-    if session.kernel is None or session.kernel_started is None:
+    if session.kernel is None or session.kernel_started is None or execution.generation != session.generation:
         return []
     if caller.told.get(session.id) == session.generation:
         return []
@@ -140,7 +145,7 @@ def _kernel_lines(execution: Execution, session: Session, caller: Caller) -> lis
         which = f"Kernel: {kernel}, running since {since}. Variables of earlier calls are still there."
     return [
         which,
-        f"Working directory: {session.kernel_dir}. Notebook with every call: {session.recorder.notebook}",
+        f"Working directory: {session.kernel_dir}. Notebook with every call: {session.notebook}",
     ]
 
 
@@ -200,16 +205,17 @@ def _shown(data: Mapping[str, Any], images: list[types.ImageContent]) -> str:
     """A display's text; its image, if it has one that fits, is added to `images`."""
     for mime in _IMAGE_TYPES:
         if mime in data:
-            return f"{_text_of(data)}\n{_take_image(mime, str(data[mime]), images)}".strip()
-    return _text_of(data) or f"[{', '.join(data)}: not text; it is in the notebook]"
+            return f"{_text_of(data) or ''}\n{_take_image(mime, str(data[mime]), images)}".strip()
+    text = _text_of(data)
+    return f"[{', '.join(data)}: not text; it is in the notebook]" if text is None else text
 
 
-def _text_of(data: Mapping[str, Any]) -> str:
+def _text_of(data: Mapping[str, Any]) -> str | None:
     for mime in _TEXT_TYPES:
         if mime in data:
             value = data[mime]
             return plain(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-    return ""
+    return None
 
 
 def _take_image(mime: str, encoded: str, images: list[types.ImageContent]) -> str:

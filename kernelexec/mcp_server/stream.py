@@ -43,7 +43,7 @@ async def message_streams(
     async def receive() -> None:
         async with incoming_send:
             async for line in _lines(reader):
-                if not line.strip():
+                if line is not None and not line.strip():
                     continue
                 message = _parse(line)
                 if isinstance(message, SessionMessage):
@@ -66,8 +66,10 @@ async def message_streams(
         tasks.cancel_scope.cancel()
 
 
-async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
+    """The lines up to the end of input; None for one that is too long."""
     while True:
+        line: bytes | None
         try:
             line = await reader.readuntil(b"\n")
         except asyncio.IncompleteReadError as end:
@@ -76,8 +78,7 @@ async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
             return
         except asyncio.LimitOverrunError:
             await _skip_line(reader)
-            yield b"\xff"  # never valid: answered as a line that cannot be read
-            continue
+            line = None
         except ConnectionError:
             return
         yield line
@@ -94,28 +95,44 @@ async def _skip_line(reader: asyncio.StreamReader) -> None:
             return
 
 
-def _parse(line: bytes) -> SessionMessage | dict[str, Any]:
+def _parse(line: bytes | None) -> SessionMessage | dict[str, Any]:
     """The message, or the JSON-RPC error that answers a line which is none."""
+    if line is None:
+        return _error(_PARSE_ERROR, f"A line of more than {LINE_LIMIT:,} bytes", None)
     try:
-        return SessionMessage(types.jsonrpc_message_adapter.validate_json(line, by_name=False))
-    except ValueError as error:
+        message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
+    except ValueError:
         _log.info("a line of %d bytes could not be read", len(line))
-        return _error(line, error)
+        return _explain(line)
+    if isinstance(message, types.JSONRPCNotification) and b'"id"' in line and "id" in json.loads(line):
+        return _explain(line)  # an id of null, say: a request that would never be answered
+    return SessionMessage(message)
 
 
-def _error(line: bytes, error: ValueError) -> dict[str, Any]:
-    code, reason = _PARSE_ERROR, "Not valid JSON"
+def _explain(line: bytes) -> dict[str, Any]:
     try:
-        json.loads(line)
+        request = json.loads(line)
     except UnicodeDecodeError:
-        reason = "Not valid UTF-8"
+        return _error(_PARSE_ERROR, "Not valid UTF-8", _guess_id(line))
     except RecursionError:
-        reason = "Nested too deeply"
+        return _error(_PARSE_ERROR, "Nested too deeply", _guess_id(line))
     except ValueError as problem:
-        reason = f"Not valid JSON: {problem}"
-    else:
-        code, reason = _INVALID_REQUEST, "Not a JSON-RPC 2.0 message with text that UTF-8 can encode"
+        return _error(_PARSE_ERROR, f"Not valid JSON: {problem}", _guess_id(line))
+    request_id = request.get("id") if isinstance(request, dict) else None
+    if not isinstance(request_id, (int, str)):
+        request_id = None
+    return _error(_INVALID_REQUEST, "Not a JSON-RPC 2.0 message with text that UTF-8 can encode", request_id)
+
+
+def _guess_id(line: bytes) -> int | str | None:
+    """The id in a line that cannot be parsed, so that whoever waits for it is answered."""
     found = _ID.search(line)
-    request_id = json.loads(found[1]) if found else None
-    message = f"{reason}. Nothing was run."
-    return {"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": message}}
+    return json.loads(found[1]) if found else None
+
+
+def _error(code: int, reason: str, request_id: int | str | None) -> dict[str, Any]:
+    return {
+        "jsonrpc": "2.0",
+        "id": request_id,
+        "error": {"code": code, "message": f"{reason}. Nothing was run."},
+    }

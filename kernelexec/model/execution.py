@@ -26,13 +26,13 @@ class State(str, Enum):
 
 _FINAL = (State.OK, State.ERROR, State.INTERRUPTED, State.DIED, State.UNKNOWN)
 
-# What may follow what. `sent → queued`: the kernel answered "aborted", which means that it never
-# ran, and it is sent again. `sent` may end like `running`: a fast reply overtakes the news that
-# the kernel is busy. Nothing leaves a final state: what has begun is never run a second time.
+# What may follow what. Back to `queued`: the kernel was busy with it only to answer "aborted", which
+# means that no code ran, and it is sent again. `sent` may end like `running`: a fast reply overtakes
+# the news that the kernel is busy. Nothing leaves a final state: what has begun is never run twice.
 NEXT: dict[State, tuple[State, ...]] = {
     State.QUEUED: (State.SENT, State.NOT_RUN),
     State.SENT: (State.RUNNING, State.QUEUED, State.NOT_RUN, *_FINAL),
-    State.RUNNING: _FINAL,
+    State.RUNNING: (State.QUEUED, *_FINAL),
 }
 
 

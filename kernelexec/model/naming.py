@@ -23,7 +23,14 @@ def clean_name(text: str) -> str:
     # Marks too: without them Hindi or Thai lose their vowels.
     kept = "".join(c if unicodedata.category(c)[0] in "LNM" or c in "_-." else "_" for c in text)
     kept = re.sub(r"_{2,}", "_", kept).strip("._- ")
-    return kept.encode("utf-8", "ignore")[:_LONGEST].decode("utf-8", "ignore").strip("._- ")
+    while kept and unicodedata.category(kept[0])[0] == "M":  # it would change what stands before
+        kept = kept[1:].lstrip("._- ")
+    return _cut(kept, _LONGEST)
+
+
+def _cut(name: str, size: int) -> str:
+    """At most so many bytes of it, and no punctuation at the end."""
+    return name.encode("utf-8", "ignore")[:size].decode("utf-8", "ignore").strip("._- ")
 
 
 def digits(identity: str) -> str:
@@ -46,7 +53,8 @@ def environment_label(prefix: PurePath) -> str:
 
 def apart(name: str, identity: str) -> str:
     """The name for the second, third, ... thing called `name`."""
-    return f"{name}-{digits(identity)}"
+    end = f"-{digits(identity)}"
+    return _cut(name, _LONGEST - len(end)) + end
 
 
 def parse_execution_id(text: str) -> tuple[str, int] | None:

@@ -6,7 +6,7 @@ import re
 
 # CSI, OSC (ended by BEL or ST) and the other escape sequences of ECMA-48.
 _ESCAPES = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])"
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[PX^_][^\x1b\n]*(?:\x1b\\)?|[ -/]*[0-~])"
 )
 # Controls but tab and newline, and the marks that reorder text (Trojan source, CVE-2021-42574).
 _CONTROLS = re.compile(
@@ -29,8 +29,9 @@ def clip(text: str, limit: int, where: str) -> str:
     """
     if len(text) <= limit:
         return text
-    head = _up_to_line_end(text[: limit * 2 // 3])
-    tail = _from_line_start(text[-(limit // 3) :])
+    room = max(0, limit - len(where) - 50)  # for the line in between
+    head = _up_to_line_end(text[: room * 2 // 3])
+    tail = _from_line_start(text[len(text) - room // 3 :])
     left_out = len(text) - len(head) - len(tail)
     return f"{head}\n[... {left_out:,} characters left out; {where} ...]\n{tail}"
 

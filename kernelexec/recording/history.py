@@ -21,9 +21,9 @@ class History:
     kernel_ended: bool = True  # false: the last kernel that was started is not known to have ended
     untold_death: str | None = None  # why the last kernel ended, while nobody has been told
     ran: int = 0  # executions that were sent to the last kernel
-    kernel: Mapping[str, Any] = field(default_factory=dict)  # the event of its start
+    notebooks: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # metadata by generation
     unfinished: list[Execution] = field(default_factory=list)
-    unwritten: list[Execution] = field(default_factory=list)  # of the last generation, not in its notebook
+    unwritten: list[Execution] = field(default_factory=list)  # not in its notebook yet
     msg_ids: dict[int, str] = field(default_factory=dict)  # of the unfinished ones that were sent
 
 
@@ -42,9 +42,7 @@ def read_history(journal: Journal, session: str, storage_dir: Path) -> History:
     history.unwritten = [
         execution
         for execution in executions.values()
-        if execution.is_final
-        and execution.state is not State.NOT_RUN
-        and execution.generation == history.generation
+        if execution.is_final and execution.state is not State.NOT_RUN
     ]
     return history
 
@@ -74,7 +72,8 @@ def _take(
     number = record.get("n", 0)
     if event == "kernel":
         history.generation = record["generation"]
-        history.kernel_ended, history.ran, history.kernel = False, 0, record
+        history.kernel_ended, history.ran = False, 0
+        history.notebooks[history.generation] = record["notebook_metadata"]
     elif event == "died":
         history.kernel_ended = True
         history.untold_death = record["cause"] if record["untold"] else None
@@ -86,12 +85,15 @@ def _take(
     elif event == "sent":
         history.ran += 1
         history.msg_ids[number] = record["msg_id"]
-        executions[number].state = State.SENT
+        if number in executions:
+            executions[number].state = State.SENT
     elif event == "finished" and number in executions:
         _finish(executions[number], record)
         history.msg_ids.pop(number, None)
     elif event == "written":
         _forget(executions, record["numbers"])
+    elif event == "overflow" and number in executions:
+        executions[number].overflow = Overflow(**record["overflow"])
 
 
 def _submitted(record: Mapping[str, Any], session: str, storage_dir: Path) -> Execution:
@@ -119,7 +121,8 @@ def _finish(execution: Execution, record: Mapping[str, Any]) -> None:
 
 def _forget(executions: dict[int, Execution], numbers: Iterable[int]) -> None:
     for number in numbers:
-        executions.pop(number, None)
+        if number in executions and executions[number].is_final:
+            del executions[number]
 
 
 def _moment(text: str | None) -> datetime | None:

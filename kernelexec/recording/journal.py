@@ -19,6 +19,7 @@ from kernelexec.errors import SessionTaken, StorageFailed
 
 FORMAT = 1
 # How a line of the bulkiest kind begins; readers that do not want it need not parse it.
+_SPOIL = b"!\n"  # after a line that may lack nothing but its end: no reader takes it for an event
 _OUTPUT_PREFIX = b'{"v":1,"event":"output",'
 
 
@@ -59,16 +60,17 @@ class Journal:
         """Append one event.
 
         Raises:
-            StorageFailed: the line is not (wholly) written; a reader skips a torn line.
+            StorageFailed: it is not in the journal, in whole or in part.
         """
         record = {"v": FORMAT, "event": event, **fields, "time": now().isoformat()}
         line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
-        rest = memoryview(b"\n" + line if self._torn else line)
+        rest = memoryview(_SPOIL + line if self._torn else line)
+        size = os.fstat(self._descriptor).st_size
         try:
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         except OSError as error:
-            self._torn = True
+            self._take_back(size)
             raise storage_failed(self.path, error) from error
         self._torn = False
 
@@ -82,6 +84,13 @@ class Journal:
     def close(self) -> None:
         os.close(self._descriptor)
 
+    def _take_back(self, size: int) -> None:
+        """Remove what was written of a line that was not wholly written."""
+        try:
+            os.ftruncate(self._descriptor, size)
+        except OSError:
+            self._torn = True  # the next write spoils it
+
 
 def read(path: Path, *, outputs_of: frozenset[int] = frozenset()) -> Iterator[Mapping[str, Any]]:
     """The events in a journal file; torn lines and lines of another format are passed over."""
@@ -90,11 +99,13 @@ def read(path: Path, *, outputs_of: frozenset[int] = frozenset()) -> Iterator[Ma
         for line in file:
             if line.startswith(_OUTPUT_PREFIX) and not line.startswith(wanted):
                 continue
+            if not line.endswith(b"\n"):
+                return  # torn: even if only its end is missing, nobody was told that it was written
             try:
                 record = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(record, dict) and record.get("v") == FORMAT:
+            if isinstance(record, dict) and record.get("v") == FORMAT and "event" in record:
                 yield record
 
 
@@ -108,7 +119,7 @@ def first_record(path: Path) -> Mapping[str, Any]:
 
 def storage_failed(path: Path, error: OSError) -> StorageFailed:
     return StorageFailed(
-        f"{error.filename or path} cannot be written: {error.strerror or error}. The code was not run.",
+        f"{error.filename or path} cannot be written: {error.strerror or error}.",
         "Make room or give write access, or set CODE_STORAGE_DIR to another directory.",
     )
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from kernelexec.errors import StorageFailed
 from kernelexec.model.execution import Execution, State
 from kernelexec.recording.journal import Journal, storage_failed
 from kernelexec.recording.notebook import Notebook, NotebookBusy, code_cell, markdown_cell
@@ -37,8 +38,7 @@ class Recorder:
         self.session = session
         self.journal = journal
         self.notebook_problem: str | None = None
-        self._notebook: Notebook | None = None
-        self._generation = 0
+        self._notebooks: dict[int, Notebook] = {}  # by generation
         self._overflows: dict[int, OverflowFile] = {}
         self._new_cells: list[Execution] = []
         self._changed_cells: dict[int, Execution] = {}
@@ -52,14 +52,14 @@ class Recorder:
     def folder(self, generation: int) -> Path:
         return self.storage_dir / f"{self.session}-{generation}"
 
-    @property
-    def notebook(self) -> Path | None:
-        return self._notebook.path if self._notebook else None
-
     def begin_generation(self, generation: int, metadata: Mapping[str, Any]) -> None:
-        """From now on cells go to this generation's notebook, which gets this metadata."""
-        self._generation = generation
-        self._notebook = Notebook(self.notebook_path(generation), dict(metadata))
+        """The cells of this generation go to a notebook of its own, which gets this metadata."""
+        self._notebooks[generation] = Notebook(self.notebook_path(generation), dict(metadata))
+
+    def _notebook_of(self, generation: int) -> Notebook:
+        if generation not in self._notebooks:  # its metadata was lost with a part of the journal
+            self.begin_generation(generation, {})
+        return self._notebooks[generation]
 
     def accept(self, execution: Execution) -> None:
         """The submission and its script are on disk when this returns.
@@ -69,50 +69,48 @@ class Recorder:
         """
         folder = self.folder(execution.generation)
         try:
-            execution.script = write_script(
-                folder, script_name(execution.number, execution.label), execution.code
-            )
+            script = write_script(folder, script_name(execution.number, execution.label), execution.code)
         except OSError as error:
             raise storage_failed(folder, error) from error
-        self.journal.write(
-            "submitted",
-            n=execution.number,
-            generation=execution.generation,
-            script=f"{folder.name}/{execution.script.name}",
-            label=execution.label,
-            note=execution.note,
-            code=execution.code,
-        )
+        try:
+            self.journal.write(
+                "submitted",
+                n=execution.number,
+                generation=execution.generation,
+                script=f"{folder.name}/{script.name}",
+                label=execution.label,
+                note=execution.note,
+                code=execution.code,
+            )
+        except StorageFailed:
+            script.unlink(missing_ok=True)
+            raise
+        execution.script = script
         self._sync_soon()
 
     def sent(self, execution: Execution, msg_id: str) -> None:
         self.journal.write("sent", n=execution.number, msg_id=msg_id)
 
     def output(self, execution: Execution, message_type: str, content: Mapping[str, Any]) -> None:
-        """Keep one output message of an execution.
+        """Keep one output message of an execution, also one that comes after its end.
 
         Raises:
             StorageFailed: it is kept in memory only.
         """
-        overflow = self._overflow_of(execution)
-        if message_type == "stream" and overflow.takes(content["text"], execution.outputs.text_size):
-            try:
-                overflow.write(execution.outputs, content["text"])
-            except OSError as error:
-                raise storage_failed(overflow.path, error) from error
-            return
-        if execution.outputs.add(message_type, content):
-            kept = {key: value for key, value in content.items() if key != "buffers"}
-            self.journal.write("output", n=execution.number, type=message_type, content=kept)
         if execution.is_final:
             self._changed_cells[execution.number] = execution
             self._write_soon()
+        text = content.get("text") if message_type == "stream" else None
+        overflow = self._overflow_of(execution)
+        if isinstance(text, str) and overflow.takes(text, execution.outputs.text_size):
+            self._overflow(execution, overflow, text)
+        elif execution.outputs.add(message_type, content) or message_type == "clear_output":
+            kept = {key: value for key, value in content.items() if key != "buffers"}
+            self.journal.write("output", n=execution.number, type=message_type, content=kept)
 
     def finished(self, execution: Execution) -> None:
         """The execution is in a final state; its cell follows."""
-        overflow = self._overflows.pop(execution.number, None)
-        if overflow is not None:
-            execution.overflow = overflow.close()
+        self._close_overflow(execution)
         try:
             self.journal.write(
                 "finished",
@@ -153,15 +151,34 @@ class Recorder:
             self._sync_handle.cancel()
         if self._writer is not None:
             self._writer.cancel()
+        for overflow in self._overflows.values():
+            overflow.close()
         self.journal.close()
 
     def _overflow_of(self, execution: Execution) -> OverflowFile:
         overflow = self._overflows.get(execution.number)
         if overflow is None:
-            folder = self.folder(execution.generation) / "outputs"
-            path = folder / f"{execution.number:04d}.txt"
-            overflow = self._overflows[execution.number] = OverflowFile(path, self.storage_dir)
+            path = self.folder(execution.generation) / "outputs" / f"{execution.number:04d}.txt"
+            overflow = OverflowFile(path, self.storage_dir, execution.overflow)
+            if not execution.is_final:
+                self._overflows[execution.number] = overflow
         return overflow
+
+    def _overflow(self, execution: Execution, overflow: OverflowFile, text: str) -> None:
+        try:
+            overflow.write(execution.outputs, text)
+        except OSError as error:
+            raise storage_failed(overflow.path, error) from error
+        finally:
+            if execution.is_final:
+                execution.overflow = overflow.close() or execution.overflow
+        if execution.is_final and execution.overflow is not None:
+            self.journal.write("overflow", n=execution.number, overflow=execution.overflow.to_json())
+
+    def _close_overflow(self, execution: Execution) -> None:
+        overflow = self._overflows.pop(execution.number, None)
+        if overflow is not None:
+            execution.overflow = overflow.close()
 
     def _sync_soon(self) -> None:
         if self._sync_handle is None:
@@ -172,7 +189,7 @@ class Recorder:
         asyncio.get_running_loop().run_in_executor(None, _quietly, self.journal.sync)
 
     def _write_soon(self) -> None:
-        if self._notebook is not None and (self._writer is None or self._writer.done()):
+        if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_notebook())
 
     async def _write_notebook(self) -> None:
@@ -187,10 +204,10 @@ class Recorder:
                 self.notebook_problem = None
             except NotebookBusy as busy:
                 pause = busy.retry_after
-            except OSError as error:
+            except (OSError, StorageFailed) as error:
                 if self.notebook_problem is None:
                     _log.exception("the notebook of %s cannot be written", self.session)
-                self.notebook_problem = f"{error.filename or self.notebook}: {error.strerror or error}"
+                self.notebook_problem = str(error)
                 if self._hurry.is_set():
                     return  # the journal has it; the next hub writes it
                 pause = _RETRY_SECONDS
@@ -204,26 +221,35 @@ class Recorder:
         await asyncio.sleep(min(seconds, _FIRST_WRITE_SECONDS))
 
     async def _write_batch(self) -> None:
-        notebook = self._notebook
-        assert notebook is not None
-        new = list(self._new_cells)
-        if new:
-            cells = [cell for execution in new for cell in _cells(execution, self.storage_dir)]
-            written = await asyncio.to_thread(notebook.append, cells)
-            if written.set_aside is not None:
-                _log.warning("a notebook that cannot be read was set aside: %s", written.set_aside)
-                self.journal.write("set_aside", file=written.set_aside.name)
-            del self._new_cells[: len(new)]
-            self.journal.write("written", numbers=[execution.number for execution in new])
+        for generation in sorted({execution.generation for execution in self._new_cells}):
+            new = [execution for execution in self._new_cells if execution.generation == generation]
+            await self._append(self._notebook_of(generation), new)
         while self._changed_cells:
             # Taken out before the write: what changes during it is a new change.
             number, execution = self._changed_cells.popitem()
-            outputs = execution.outputs.to_notebook()
+            notebook = self._notebook_of(execution.generation)
             try:
-                await asyncio.to_thread(notebook.replace_cell_outputs, execution.cell_id, outputs)
+                await asyncio.to_thread(notebook.replace_cell_outputs, execution.cell_id, _outputs(execution))
             except (NotebookBusy, OSError):
-                self._changed_cells[number] = execution
+                self._changed_cells.setdefault(number, execution)
                 raise
+
+    async def _append(self, notebook: Notebook, new: list[Execution]) -> None:
+        cells = [cell for execution in new for cell in _cells(execution, self.storage_dir)]
+        written = await asyncio.to_thread(notebook.append, cells)
+        if written.set_aside is not None:
+            _log.warning("a notebook that cannot be read was set aside: %s", written.set_aside)
+            self.journal.write("set_aside", file=written.set_aside.name)
+        self._new_cells = [execution for execution in self._new_cells if execution not in new]
+        self.journal.write("written", numbers=[execution.number for execution in new])
+
+
+def _outputs(execution: Execution) -> list[dict[str, Any]]:
+    """What the cell shows."""
+    outputs: list[dict[str, Any]] = execution.outputs.to_notebook()
+    if execution.overflow:
+        outputs.append({"output_type": "stream", "name": "stderr", "text": execution.overflow.notice()})
+    return outputs
 
 
 def _cells(execution: Execution, storage_dir: Path) -> list[dict[str, Any]]:
@@ -232,14 +258,11 @@ def _cells(execution: Execution, storage_dir: Path) -> list[dict[str, Any]]:
     if execution.note:
         cells.append(markdown_cell(f"{execution.cell_id}-note", execution.note))
     script = str(execution.script.relative_to(storage_dir)) if execution.script else None
-    outputs = execution.outputs.to_notebook()
-    if execution.overflow:
-        outputs.append({"output_type": "stream", "name": "stderr", "text": execution.overflow.notice()})
     cells.append(
         code_cell(
             execution.cell_id,
             execution.code,
-            outputs,
+            _outputs(execution),
             execution.execution_count,
             execution.timing or None,
             {"kernelexec": {"execution": execution.id, "state": execution.state.value, "script": script}},
