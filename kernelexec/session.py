@@ -227,6 +227,7 @@ class Session:
             self.recorder.write_again(execution)
         for execution in history.unfinished:
             self._executions[execution.number] = execution
+            self.recorder.doubt(execution)
             if execution.state is State.QUEUED:
                 self._finish(execution, State.NOT_RUN, "The hub ended before it could be run.")
             else:

@@ -1,166 +1,320 @@
 """ipykernel as kernelexec runs it; started by launcher.py, in the user's environment.
 
-Python 3.8 or newer, ipykernel 6.29 or newer. Each change to ipykernel checks that what it changes
-is there, and is left out where it is not.
+What the kernel does that ipykernel alone does not:
+- iopub has no high-water mark: a slow reader costs memory instead of losing output
+- no file in the working directory, which joins sys.path afterwards, can shadow a module needed at the start
+- DIR comes first on sys.path while ipykernel is imported, and last from then on
+- an `interrupt_request` with `{"kernelexec": {"msg_id": ID}}` reaches the run of that request or nobody; the reply's
+  content is `{"status": "ok", "kernelexec": {"interrupted": bool}}`
+- an interrupt reaches the group, so subprocesses too, and stops a top-level `await`; each run gets its reply
+- debugpy is imported with the first debug request; a child forked by a cell ends where the cell ends
+Each change looks for what it changes, and without it leaves ipykernel as it is (made for 6.29 to 7.x, Python 3.8 on).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import functools
 import os
 import signal
+import sys
 import threading
+from importlib.machinery import PathFinder
 
 import zmq
-from ipykernel.iostream import OutStream
-from ipykernel.ipkernel import IPythonKernel
-from ipykernel.kernelapp import IPKernelApp
+from ipykernel import iostream, ipkernel, kernelapp
+from postponed_debugger import PostponedDebugger
 from traitlets.config import Config
 
-# Programs that would wait for ever for an answer nobody can give: pagers, editors, passwords.
-NO_QUESTIONS = {"PAGER": "cat", "GIT_PAGER": "cat", "GIT_EDITOR": "true", "GIT_TERMINAL_PROMPT": "0"}
+# Programs which would wait for ever for a person: git's editor and its password prompt, and pagers.
+# And the advice of debugpy, which is imported late, would land in a cell's output.
+ENVIRONMENT = {
+    "GIT_EDITOR": "true",
+    "GIT_TERMINAL_PROMPT": "0",
+    "PAGER": "cat",
+    "GIT_PAGER": "cat",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+}
+
+# What IPython imports only when it needs it: to show an error, to complete, to run `!command`, to plot, to debug.
+LATE_IMPORTS = frozenset(
+    ["asttokens", "executing", "pure_eval", "stack_data", "pygments", "jedi", "parso", "pexpect", "ptyprocess", "matplotlib_inline", "debugpy"]
+)
 
 
-def launch(add_cwd):
-    """Run the kernel until it is shut down. `add_cwd`: with the cwd on sys.path, as is usual."""
-    for name, value in NO_QUESTIONS.items():
+def launch(side_directory: str | None, *, started_by_hub: bool) -> None:
+    """Run the kernel until it is shut down. ipykernel came from `side_directory`, where that is given."""
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    skip_needless_flushes()
-    config = Config()
-    config.IPKernelApp.kernel_class = kernel_class()
-    # The history database costs 0.5 ms a call and, shared by all kernels, its lock. In, Out, _ and
-    # %history work without it.
-    config.HistoryManager.enabled = False
-    # A pause that stock ipykernel makes before each reply; over an ordered socket it does nothing.
-    config.IPythonKernel._execute_sleep = 0.0
-    App.add_cwd = add_cwd
-    App.launch_instance(config=config)
+    IPKernelApp.side_directory = side_directory
+    skip_empty_flushes(iostream.OutStream)
+    # Below the user's configuration files and command line. ipykernel's own comment on the sleep calls it a mitigation.
+    defaults = Config({"IPythonKernel": {"_execute_sleep": 0.0}})
+    if started_by_hub:
+        # The hub's journal is the record. In, Out and %history work as ever, but the assistant's code stays out of the
+        # person's history database, and a run saves 0.5 ms. A person who starts this kernel from Jupyter has the
+        # history they are used to.
+        defaults.HistoryManager.enabled = False
+    IPKernelApp.launch_instance(kernel_class=IPythonKernel, config=defaults)
 
 
-class App(IPKernelApp):
-    """Loses no output, and lets nothing in the cwd break its start."""
+# The stock names: traitlets files the command line under the class's name, and to find `IPKernelApp` in
+# get_ipython().config is how half the world tells that it runs in a kernel.
+class IPKernelApp(kernelapp.IPKernelApp):
+    """Loses no output, and lets nothing in the working directory break its start."""
 
-    add_cwd = True
+    side_directory: str | None = None
 
     def init_iopub(self, context):
-        # The default limit of 1,000 queued messages drops output without a word: of 200,000 lines
-        # 1,990 arrived. A socket takes its options from the context when it is made.
-        context.setsockopt(zmq.SNDHWM, 0)
+        options = getattr(context, "sockopts", {})  # what pyzmq sets on each new socket
+        options[zmq.SNDHWM] = 0  # the default of 1000 drops the rest without a word
         try:
             super().init_iopub(context)
         finally:
-            context.sockopts.pop(zmq.SNDHWM, None)
+            options.pop(zmq.SNDHWM, None)
 
     def init_path(self):
-        """Not yet: a random.py of the user's must not be imported by what starts after this."""
-
-    def init_code(self):
-        if self.add_cwd:
+        """ipykernel has been imported, no code of the user's has run: time for the rest of sys.path."""
+        sys.meta_path.insert(0, LateImports(list(sys.path)))
+        if self.side_directory is not None:
+            sys.path.remove(self.side_directory)
+            sys.path.append(self.side_directory)
+        if not unsafe_path_forbidden():
             super().init_path()
-        super().init_code()
 
 
-def skip_needless_flushes():
-    """A flush of an empty stream costs a round trip between threads, four times a call."""
-    flush = OutStream.flush
-    names = getattr(getattr(OutStream.write, "__code__", None), "co_names", ())
-    if not {"_buffers", "_buffer_lock"} <= set(names):
+def unsafe_path_forbidden() -> bool:
+    """Whether the user wants no working directory on sys.path. Before 3.11 Python, before 9.7 IPython did not ask."""
+    by_environment = os.environ.get("PYTHONSAFEPATH") and not sys.flags.ignore_environment
+    return bool(by_environment or sys.flags.isolated or getattr(sys.flags, "safe_path", False))
+
+
+class LateImports:
+    """A finder which imports what IPython uses from where IPython came from, whatever the working directory holds."""
+
+    def __init__(self, path: list[str]) -> None:
+        self.path = path
+
+    def find_spec(self, name, path=None, target=None):
+        return PathFinder.find_spec(name, self.path) if name in LATE_IMPORTS else None
+
+
+def skip_empty_flushes(stream_class) -> None:
+    """Return at once from a flush of nothing: each run flushes both streams twice, at 0.1 ms in another thread."""
+    flush = getattr(stream_class, "flush", None)
+    if flush is None:
         return
 
     def flush_if_needed(self):
-        with self._buffer_lock:
-            empty = not self._buffers and not getattr(self, "_flush_pending", False)
-        if not empty:
+        if getattr(self, "_buffers", True) or getattr(self, "_flush_pending", True):
             flush(self)
 
-    OutStream.flush = flush_if_needed
+    stream_class.flush = flush_if_needed
 
 
-def kernel_class():
-    needed = ("do_execute", "interrupt_request", "get_parent", "_cancel_on_sigint")
-    return Kernel if all(hasattr(IPythonKernel, name) for name in needed) else IPythonKernel
+class IPythonKernel(ipkernel.IPythonKernel):
+    """Every run gets its reply, and an interrupt the run it is meant for."""
 
+    def __init__(self, **options) -> None:
+        self.kernel_pid = os.getpid()
+        self.main_thread = threading.get_ident()
+        self.interrupts = Interrupts()
+        self.cancelled = False  # the current run, because of an interrupt
+        super().__init__(**options)
+        show_cancelled_as_interrupted(self)
 
-class Kernel(IPythonKernel):
-    """With interrupts that name the request they are meant for.
+    def in_main_thread(self) -> bool:
+        return (
+            threading.get_ident() == self.main_thread
+        )  # a subshell runs in another, where signals do not arrive
 
-    An interrupt_request whose content has {"kernelexec": {"msg_id": ID}} interrupts only while the
-    request ID runs; the reply's content says {"kernelexec": {"interrupted": true or false}}.
-    """
+    def pre_handler_hook(self):
+        """Let SIGINT raise from here on, unless this is a run.
 
-    _running = None  # msg_id of the request that user code runs for
-    # Held from the look at _running to the signal's delivery, and by the main thread when a run
-    # ends: so a signal is always sent before the end of the run that it is meant for.
-    _interrupting = threading.Lock()
+        A run listens from do_execute on: a KeyboardInterrupt before would leave it without a reply.
+        """
+        if self.in_main_thread() and self.get_parent("shell")["header"]["msg_type"] != "execute_request":
+            super().pre_handler_hook()
 
-    @functools.wraps(IPythonKernel.do_execute)
-    async def do_execute(self, *args, **kwargs):
-        if threading.current_thread() is not threading.main_thread():
-            return await super().do_execute(*args, **kwargs)  # a subshell: no signals there
-        reply = None
+    def post_handler_hook(self):
+        if self.in_main_thread():
+            self.interrupts.deafen()
+
+    async def do_execute(self, *arguments, **options):
+        if not self.in_main_thread():
+            return await super().do_execute(*arguments, **options)
+        self.cancelled = False
         try:
-            self._running = self.get_parent("shell").get("header", {}).get("msg_id", "")
-            reply = await super().do_execute(*args, **kwargs)
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            pass  # it came outside of user code, where nothing else would answer the request
-        finally:
-            self._end_run()
-        return reply or self._interrupted_reply()
-
-    def _end_run(self):
-        while True:
             try:
-                with self._interrupting:
-                    self._running = None
-                # Delivers what is pending; what comes later is ignored, until post_handler_hook.
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
-                return
-            except KeyboardInterrupt:
-                pass  # meant for this run, which is over
+                self.interrupts.listen(self.get_parent("shell")["header"]["msg_id"])
+                reply = await super().do_execute(*arguments, **options)
+            finally:
+                self.interrupts.deafen()
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            self.interrupts.deafen()  # again: the interrupt may have cut the first one short
+            reply = self.interrupted_reply()
+        if self.cancelled and reply.get("ename") == "CancelledError":
+            reply.update(ename="KeyboardInterrupt", evalue="")
+        if os.getpid() != self.kernel_pid:
+            end_forked_child(reply)
+        return reply
 
-    def _interrupted_reply(self):
-        error = {"ename": "KeyboardInterrupt", "evalue": "", "traceback": ["KeyboardInterrupt"]}
-        self.send_response(self.iopub_socket, "error", error)
-        count = getattr(self, "execution_count", None)
-        return dict(error, status="error", execution_count=count, user_expressions={}, payload=[])
+    def interrupted_reply(self) -> dict[str, object]:
+        """For an interrupt which hit ipykernel's code around the user's. ipykernel itself would not reply at all."""
+        cell = self.shell.run_cell_async.__code__
+        for task in asyncio.all_tasks():  # hit between making the cell's task and waiting for it
+            if getattr(task.get_coro(), "cr_code", None) is cell:
+                task.cancel()
+        self.shell.showtraceback()
+        return {
+            "status": "error",
+            "ename": "KeyboardInterrupt",
+            "evalue": "",
+            "traceback": getattr(self.shell, "_last_traceback", None) or [],
+            "execution_count": self.shell.execution_count - 1,
+            "user_expressions": {},
+            "payload": [],
+        }
 
-    @contextlib.contextmanager
-    def _cancel_on_sigint(self, future):
-        """For top-level await: a waiting coroutine is cancelled, a running one interrupted."""
-        loop = asyncio.get_running_loop()
-        coroutine = future.get_coro()
+    def _cancel_on_sigint(self, task):
+        """ipykernel's own, for cells with a top-level await, does not wake the event loop from its signal handler."""
+        return Cancellation(self, task)
 
-        def on_sigint(signum, frame):
-            if getattr(coroutine, "cr_running", False):
-                raise KeyboardInterrupt
-            loop.call_soon_threadsafe(future.cancel)
-
-        before = signal.signal(signal.SIGINT, on_sigint)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+    def _send_interrupt_children(self):
+        self.interrupts.send()
 
     async def interrupt_request(self, stream, ident, parent):
         named = parent["content"].get("kernelexec")
-        content = {"status": "ok"}
-        if named is None:
-            interrupt_group()
-        else:
-            with self._interrupting:
-                meant = self._running is not None and named.get("msg_id") == self._running
-                if meant:
-                    interrupt_group()
-            content["kernelexec"] = {"interrupted": meant}
+        if not isinstance(named, dict):
+            await super().interrupt_request(stream, ident, parent)
+            return
+        content = {
+            "status": "ok",
+            "kernelexec": {"interrupted": self.interrupts.interrupt(named.get("msg_id"))},
+        }
         self.session.send(stream, "interrupt_reply", content, parent, ident=ident)
 
+    async def poll_stopped_queue(self):
+        if not isinstance(getattr(self, "debugger", None), PostponedDebugger):
+            await super().poll_stopped_queue()
 
-def interrupt_group():
-    """The kernel, and what it started, if the process group is the keeper's and ours."""
-    group = os.getpgrp()
-    if group in (os.getpid(), os.getppid()):
-        os.killpg(group, signal.SIGINT)
-    else:
-        os.kill(os.getpid(), signal.SIGINT)
+    async def do_debug_request(self, msg):
+        debugger = getattr(self, "debugger", None)
+        if isinstance(debugger, PostponedDebugger):
+            self.debugger = debugger.load()
+            self.debug_events = asyncio.ensure_future(
+                self.poll_stopped_queue()
+            )  # kept: a loop's own reference is weak
+        return await super().do_debug_request(msg)
+
+
+class Interrupts:
+    """Sees to it that a SIGINT reaches the run it is meant for, or nobody.
+
+    SIGINT is ignored except between listen and deafen. A named interrupt is checked and sent under a lock, which
+    deafen takes first. So when deafen sets SIGINT to be ignored, all that will ever be sent to this run has been sent:
+    what arrived raises there, and the system drops what is still on its way.
+    """
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.keeper = os.getppid()
+        self.lock = threading.Lock()
+        self.run: str | None = None
+
+    def listen(self, msg_id: str) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with self.lock:
+            self.run = msg_id
+
+    def deafen(self) -> None:
+        while (
+            os.getpid() == self.pid
+        ):  # in a child forked by the user's code nobody may ever release the lock
+            try:
+                with self.lock:
+                    self.run = None
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                return
+            except KeyboardInterrupt:
+                pass  # meant for the run which has just ended
+
+    def interrupt(self, msg_id: object) -> bool:
+        with self.lock:
+            if self.run is None or self.run != msg_id:
+                return False
+            self.send()
+            return True
+
+    def send(self) -> None:
+        """Interrupt the kernel and its subprocesses; only the kernel when the group is not the launcher's own."""
+        group = os.getpgrp()
+        if group in (self.pid, self.keeper):
+            os.killpg(group, signal.SIGINT)
+        else:
+            os.kill(self.pid, signal.SIGINT)
+
+
+class Cancellation:
+    """While a cell with a top-level await runs, SIGINT raises in the user's code, or cancels what the cell awaits."""
+
+    def __init__(self, kernel, task) -> None:
+        self.kernel = kernel
+        self.task = task
+        self.run_code = getattr(type(kernel.shell).run_code, "__code__", None)
+
+    def __enter__(self) -> None:
+        self.previous = signal.signal(signal.SIGINT, self.interrupt)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self.previous)
+
+    def interrupt(self, signum, frame) -> None:
+        if os.getpid() != self.kernel.kernel_pid or self.in_cell(frame):
+            raise KeyboardInterrupt
+        self.task.get_loop().call_soon_threadsafe(self.cancel)  # the only call which wakes a loop that sleeps
+
+    def cancel(self) -> None:
+        if self.task.cancel():
+            self.kernel.cancelled = True
+
+    def in_cell(self, frame) -> bool:
+        """Whether IPython's run_code runs the user's code: a KeyboardInterrupt anywhere else would end the loop."""
+        namespace = self.kernel.shell.user_global_ns
+        while frame is not None:
+            caller = frame.f_back
+            if caller is not None and caller.f_code is self.run_code and frame.f_globals is namespace:
+                return True
+            frame = caller
+        return False
+
+
+def show_cancelled_as_interrupted(kernel) -> None:
+    """Show the CancelledError of an interrupted await as the KeyboardInterrupt it is, and leave out our own frame."""
+    shell = kernel.shell
+    show = shell.showtraceback
+
+    def showtraceback(exc_tuple=None, *arguments, **options):
+        _kind, error, trace = exc_tuple or sys.exc_info()
+        if kernel.cancelled and isinstance(error, asyncio.CancelledError):
+            error = KeyboardInterrupt().with_traceback(trace)
+            exc_tuple = KeyboardInterrupt, error, trace
+        elif isinstance(error, KeyboardInterrupt):
+            drop_last_frame_of(Cancellation.interrupt.__code__, trace)
+        show(exc_tuple, *arguments, **options)
+
+    shell.showtraceback = showtraceback
+
+
+def drop_last_frame_of(code, trace) -> None:
+    while trace is not None and trace.tb_next is not None:
+        if trace.tb_next.tb_frame.f_code is code:
+            trace.tb_next = None
+        trace = trace.tb_next
+
+
+def end_forked_child(reply) -> None:
+    """End a child which came back from the cell that forked it: two processes must not answer on the same sockets."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(reply["status"] == "error")

@@ -1,220 +1,281 @@
-"""Starts an ipykernel in the user's interpreter, with a keeper that watches over it.
+"""Start an IPython kernel under the eyes of a keeper.
 
-    PYTHON launcher.py [--process-file FILE] [--exit-file FILE] [--ipykernel DIR]
-                       -f CONNECTION_FILE [ipykernel arguments ...]
+    PYTHON launcher.py [--process-file PATH] [--exit-file PATH] [--ipykernel DIR] -f CONNECTION_FILE [ARGUMENT ...]
 
---process-file FILE   gets {"format": 1, "keeper": PID, "kernel": PID} as soon as both exist
---exit-file FILE      gets {"format": 1, "kernel": PID, "exit_code": N | null, "signal": N | null,
-                      "oom_kills": N | null, "time": SECONDS} when the kernel has ended; oom_kills
-                      counts what the system's OOM killer ended meanwhile
---ipykernel DIR       where ipykernel comes from if the environment has none
+The process forks before it imports anything. The parent is the keeper, a bare interpreter which waits. The child is
+the kernel: ipykernel, given `-f CONNECTION_FILE [ARGUMENT ...]`. Both stay in the starter's session and process group.
 
-The process forks before it imports anything. The parent is the keeper: a bare interpreter that
-waits for the kernel, writes how it ended, ends what it left behind, and ends the same way. The
-child becomes ipykernel. Hub and Jupyter frontends start it alike, from the same kernelspec.
+What the keeper promises:
+- process file, directly after the fork: `{"format": 1, "keeper": pid, "kernel": pid}`
+- exit file, when the kernel has ended: `{"format": 1, "kernel": pid, "exit_code": int or null, "signal": int or null,
+  "oom_kills": int or null, "time": Unix seconds}`, where oom_kills counts the whole system's while the kernel lived
+- only then does it kill what the kernel left behind, and end the way the kernel did: same exit code, or same signal
+- SIGTERM is passed on and becomes SIGKILL after 3 s; SIGINT and SIGHUP mean the kernel, not the keeper
+- with JPY_PARENT_PID the kernel ends with its starter, without it the kernel outlives everybody, even its keeper
 
-Runs in other people's environments: Python 3.8 or newer, the standard library only.
+The kernel is told about in kernel_app.py. For Python 3.8 and newer.
 """
 
 from __future__ import annotations
 
+# Nothing but modules every interpreter has loaded anyway: the keeper stays as long as the kernel does, and pays for
+# each import. Hence the C module in place of `signal`, and the imports inside functions below.
+import _signal
 import os
 import sys
 
-FORMAT = 1
-GRACE_SECONDS = 3  # for the kernel, between the keeper's SIGTERM and SIGKILL
 OPTIONS = ("--process-file", "--exit-file", "--ipykernel")
+NO_KEEPER = "--no-keeper"  # internal: this process is to be the kernel
+GRACE_SECONDS = 3.0  # between SIGTERM and SIGKILL
+STARTER_CHECK_SECONDS = 1.0  # as often as ipykernel's own parent poller
+PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36  # linux/prctl.h
 
 
-def main():
-    options = take_options(sys.argv)
-    keeper = os.getpid()
+def main() -> None:
+    if sys.argv[1:2] == [NO_KEEPER]:
+        del sys.argv[1]
+        run_kernel(take_options(sys.argv))
+        return
+    # Until each of the two knows what to do with these signals, they wait.
+    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGINT, _signal.SIGHUP, _signal.SIGTERM))
+    _signal.signal(
+        _signal.SIGCHLD, _signal.SIG_DFL
+    )  # ignored by the starter, it would hide the kernel's exit status
     kernel = os.fork()
     if kernel:
-        keep(kernel, options)
-    else:
-        run_kernel(keeper, options)
+        Keeper(kernel, take_options(sys.argv)).keep(mask)
+        return
+    _signal.signal(
+        _signal.SIGINT, _signal.SIG_IGN
+    )  # as ipykernel does itself, but only when it has been imported
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+    if tied_to_starter():
+        os.environ["JPY_PARENT_PID"] = str(
+            os.getppid()
+        )  # ipykernel's poller compares it with its parent: the keeper
+    if sys.platform == "darwin":
+        restart_without_keeper()
+    run_kernel(take_options(sys.argv))
 
 
-def take_options(argv):
-    """Remove our own options from argv; the rest is ipykernel's."""
-    options = dict.fromkeys(OPTIONS)
-    for name in OPTIONS:
-        if name in argv:
-            at = argv.index(name)
-            options[name] = argv[at + 1]
-            del argv[at : at + 2]
+def take_options(argv: list[str]) -> dict[str, str]:
+    """Remove the launcher's own options, which come first, from argv and return them."""
+    options = {}
+    while len(argv) > 2 and argv[1] in OPTIONS:
+        options[argv[1]] = argv[2]
+        del argv[1:3]
     return options
 
 
-# --- the keeper ------------------------------------------------------------------
-# Lives as long as the kernel and costs memory for as long: no `signal`, `json` or `subprocess`.
+def tied_to_starter() -> bool:
+    return os.environ.get("JPY_PARENT_PID", "") not in ("", "0")
 
 
-def keep(kernel, options):
-    """Wait for the kernel's end, write it down, clean up, and end in the same way."""
-    import _signal as signal  # the C module behind `signal`, without its enums
-
-    # An interrupt goes to the whole process group and is meant for the kernel.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    become_subreaper()
-    watch_parent(kernel, signal)
-    oom_kills = count_oom_kills()
-    if options["--process-file"]:
-        text = '{"format": %d, "keeper": %d, "kernel": %d}' % (FORMAT, os.getpid(), kernel)
-        write_file(options["--process-file"], text)
-    status = wait_for(kernel)
-    if options["--exit-file"]:
-        write_file(options["--exit-file"], describe_exit(kernel, status, oom_kills))
-    end_leftovers(signal)
-    end_like(status, signal)
+def restart_without_keeper() -> None:
+    """Become a fresh interpreter: Apple's frameworks refuse to work in a process which forked and did not exec."""
+    words = list(
+        getattr(sys, "orig_argv", [sys.executable, *sys.argv])
+    )  # orig_argv: Python 3.10, keeps -X and -W
+    words.insert(len(words) - len(sys.argv) + 1, NO_KEEPER)
+    os.execv(sys.executable, words)
 
 
-def become_subreaper():
-    """Linux: processes that the kernel's own children leave behind become ours to end."""
-    if sys.platform == "linux":
+# ---------------------------------------------------------------------------------------------------------- the keeper
+
+
+class Keeper:
+    """The kernel's parent: waits, reports, cleans up."""
+
+    def __init__(self, kernel: int, options: dict[str, str]) -> None:
+        self.kernel = kernel  # 0 once waited for, when the number may become a stranger's
+        self.options = options
+        self.starter = os.getppid()
+        self.ending = False
+
+    def keep(self, mask: set[int]) -> None:
+        """Return never."""
+        kernel, oom_kills_before = self.kernel, oom_kills()
+        self.write("--process-file", format=1, keeper=os.getpid(), kernel=kernel)
+        for number in (_signal.SIGINT, _signal.SIGHUP):
+            _signal.signal(number, _signal.SIG_IGN)
+        _signal.signal(_signal.SIGTERM, self.end_kernel)
+        _signal.signal(_signal.SIGALRM, self.check)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+        if tied_to_starter():
+            _signal.setitimer(_signal.ITIMER_REAL, STARTER_CHECK_SECONDS, STARTER_CHECK_SECONDS)
+        reaper = prctl(PR_SET_CHILD_SUBREAPER, 1)
+        status = self.wait()
+        self.report(kernel, status, oom_kills_before)
+        end_leftovers(reaper)
+        end_like(status)
+
+    def wait(self) -> int:
+        """Wait for the kernel, reaping on the way what its orphans leave; return its wait status."""
+        while True:
+            pid, status = os.waitpid(-1, 0)
+            if pid == self.kernel:
+                self.kernel = 0
+                _signal.setitimer(_signal.ITIMER_REAL, 0)
+                _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
+                return status
+
+    def end_kernel(self, *_: object) -> None:
+        self.signal_kernel(_signal.SIGTERM)
+        if not self.ending:
+            self.ending = True
+            _signal.setitimer(_signal.ITIMER_REAL, GRACE_SECONDS)
+
+    def check(self, *_: object) -> None:
+        if self.ending:
+            self.signal_kernel(_signal.SIGKILL)
+        elif os.getppid() != self.starter:
+            self.end_kernel()
+
+    def signal_kernel(self, number: int) -> None:
+        if self.kernel:
+            kill(self.kernel, number)
+
+    def report(self, kernel: int, status: int, oom_kills_before: int | None) -> None:
+        import time
+
+        signalled, now = os.WIFSIGNALED(status), oom_kills()
+        self.write(
+            "--exit-file",
+            format=1,
+            kernel=kernel,
+            exit_code=None if signalled else os.WEXITSTATUS(status),
+            signal=os.WTERMSIG(status) if signalled else None,
+            oom_kills=None if now is None or oom_kills_before is None else now - oom_kills_before,
+            time=time.time(),
+        )
+
+    def write(self, option: str, **numbers: float | None) -> None:
+        """Write the file which the option names, whole or not at all. A full disk must not end the keeper."""
+        path = self.options.get(option)
+        if path is None:
+            return
+        members = ", ".join(
+            f'"{name}": {"null" if value is None else value}' for name, value in numbers.items()
+        )
+        temporary = f"{path}.{os.getpid()}.tmp"
         try:
-            import ctypes
-
-            PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
-            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        except (ImportError, OSError, AttributeError):
-            pass  # what is left behind then outlives the kernel, as under a plain ipykernel
-
-
-def watch_parent(kernel, signal):
-    """SIGTERM ends the kernel. So does the end of a Jupyter that started us and says so in
-    JPY_PARENT_PID; without that the kernel outlives its starter."""
-    killing = []
-
-    def terminate(signum, frame):
-        send(kernel, signal.SIGKILL if killing else signal.SIGTERM)
-        killing.append(True)
-        signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
-
-    def look(signum, frame):
-        if killing or os.getppid() != parent:
-            terminate(signum, frame)
-
-    parent = os.getppid()
-    signal.signal(signal.SIGTERM, terminate)
-    signal.signal(signal.SIGALRM, look)
-    if os.environ.get("JPY_PARENT_PID") == str(parent):
-        signal.setitimer(signal.ITIMER_REAL, 1, 1)
+            file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                os.write(file, f"{{{members}}}\n".encode())
+            finally:
+                os.close(file)
+            os.replace(temporary, path)
+        except OSError as error:
+            os.write(2, f"kernel launcher: {option}: {error}\n".encode())
 
 
-def send(pid, number):
+def kill(pid: int, number: int) -> bool:
     try:
         os.kill(pid, number)
-    except ProcessLookupError:  # not contextlib.suppress: an import that the keeper would hold for life
-        pass
+    except OSError:  # gone, or (sudo) not ours to signal
+        return False
+    return True
 
 
-def wait_for(kernel):
-    """The kernel's wait status; what else ends meanwhile is reaped."""
-    while True:
-        pid, status = os.waitpid(-1, 0)
-        if pid == kernel:
-            return status
-
-
-def describe_exit(kernel, status, oom_kills_before):
-    import time
-
-    signaled = os.WIFSIGNALED(status)
-    oom_kills = count_oom_kills()
-    return '{"format": %d, "kernel": %d, "exit_code": %s, "signal": %s, "oom_kills": %s, "time": %.3f}' % (
-        FORMAT,
-        kernel,
-        "null" if signaled else os.WEXITSTATUS(status),
-        os.WTERMSIG(status) if signaled else "null",
-        "null" if None in (oom_kills, oom_kills_before) else oom_kills - oom_kills_before,
-        time.time(),
-    )
-
-
-def count_oom_kills():
-    """How many processes the system's OOM killer has ended since boot; None where it does not say."""
+def prctl(option: int, value: int) -> bool:
+    if not sys.platform.startswith("linux"):
+        return False
     try:
-        with open("/proc/vmstat") as file:
-            for line in file:
-                if line.startswith("oom_kill "):
-                    return int(line.split()[1])
-    except (OSError, ValueError):
-        pass
-    return None
+        import ctypes
+
+        return ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), 0, 0, 0) == 0
+    except (ImportError, OSError, AttributeError):
+        return False
 
 
-def write_file(path, text):
-    """Whole or not at all, for this user only."""
-    temporary = path + ".tmp"
+def oom_kills() -> int | None:
+    """How many processes the kernel of this system has killed for want of memory; None where it does not tell."""
     try:
-        descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-        os.write(descriptor, text.encode())
-        os.close(descriptor)
-        os.replace(temporary, path)
-    except OSError as error:
-        sys.stderr.write("kernelexec launcher: %s: %s\n" % (path, error))
+        with open("/proc/vmstat") as lines:
+            return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
+    except OSError:
+        return None
 
 
-def end_leftovers(signal):
-    """End the processes that the kernel started and did not wait for."""
+def end_leftovers(reaper: bool) -> None:
+    """Kill what the kernel left behind.
+
+    To a subreaper the children of each process it kills come next, so going on until there are no more children
+    reaches all descendants, in whatever session or group. Elsewhere only those in our group can be found, and only
+    with a signal we survive ourselves.
+    """
+    if not reaper and os.getpgrp() == os.getpid():
+        os.killpg(0, _signal.SIGTERM)  # ignored here since the kernel ended
     while True:
-        for pid in children():
-            send(pid, signal.SIGKILL)
+        killed = [pid for pid in children() if kill(pid, _signal.SIGKILL)]
         try:
-            os.waitpid(-1, 0)  # their own children then become ours
+            pid, _ = os.waitpid(-1, 0 if killed else os.WNOHANG)
         except ChildProcessError:
             return
+        if not pid:
+            return  # what is left belongs to another user
 
 
-def children():
+def children() -> list[int]:
     try:
-        with open("/proc/self/task/%d/children" % os.getpid()) as file:
-            return [int(pid) for pid in file.read().split()]
+        with open(f"/proc/self/task/{os.getpid()}/children") as pids:
+            return [int(pid) for pid in pids.read().split()]
+    except OSError:  # the file depends on how Linux was built
+        return scan_for_children()
+
+
+def scan_for_children() -> list[int]:
+    try:
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
         return []
+    return [pid for pid in pids if parent_of(pid) == os.getpid()]
 
 
-def end_like(status, signal):
-    """So that a Jupyter that started us sees how the kernel ended."""
-    if os.WIFSIGNALED(status):
-        import resource
-
-        number = os.WTERMSIG(status)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
-            signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-    os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1)
+def parent_of(pid: int) -> int | None:
+    try:
+        with open(f"/proc/{pid}/stat", errors="replace") as stat:
+            return int(stat.read().rpartition(")")[2].split()[1])  # the name before may contain anything
+    except (OSError, IndexError):
+        return None
 
 
-# --- the kernel --------------------------------------------------------------------
+def end_like(status: int) -> None:
+    """End with the wait status the kernel had, so that whoever started the launcher sees what happened to it."""
+    if not os.WIFSIGNALED(status):
+        os._exit(os.WEXITSTATUS(status))
+    import resource
+
+    number = os.WTERMSIG(status)
+    resource.setrlimit(
+        resource.RLIMIT_CORE, (0, 0)
+    )  # the kernel's core is worth keeping, the keeper's is not
+    prctl(PR_SET_DUMPABLE, 0)  # because a core_pattern which is a pipe does not look at the limit
+    if number != _signal.SIGKILL:
+        _signal.signal(number, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (number,))
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)
 
 
-def run_kernel(keeper, options):
-    """Become ipykernel."""
-    if os.environ.get("JPY_PARENT_PID"):
-        os.environ["JPY_PARENT_PID"] = str(keeper)  # ipykernel compares it with its real parent
+# ---------------------------------------------------------------------------------------------------------- the kernel
+
+
+def run_kernel(options: dict[str, str]) -> None:
     here = os.path.dirname(os.path.abspath(__file__))
-    # With -P or PYTHONSAFEPATH Python leaves our directory out, and the user wants no cwd either.
-    safe_path = sys.path[:1] != [here]
-    if safe_path:
+    if here not in sys.path[:1]:  # with -P or PYTHONSAFEPATH the interpreter left it out
         sys.path.insert(0, here)
-    borrowed = options["--ipykernel"]
-    if borrowed:
-        # In front for the import, so that an old traitlets in the environment does not break
-        # ipykernel; at the end afterwards, so that user code gets the environment's own packages.
-        sys.path.insert(0, borrowed)
+    side_directory = options.get("--ipykernel")
+    if side_directory is not None:
+        sys.path.insert(0, side_directory)
+    import postponed_debugger
+
+    postponed_debugger.install()  # before ipykernel is imported
     import kernel_app
 
     sys.path.remove(here)
-    if borrowed:
-        sys.path.remove(borrowed)
-        sys.path.append(borrowed)
     sys.argv[0] = "ipykernel_launcher"
-    kernel_app.launch(add_cwd=not safe_path)
+    kernel_app.launch(side_directory, started_by_hub="--process-file" in options)
 
 
 if __name__ == "__main__":

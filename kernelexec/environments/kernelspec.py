@@ -26,7 +26,7 @@ from kernelexec.model.naming import apart
 _log = logging.getLogger(__name__)
 
 FORMAT = 1
-_LAUNCHER = ("launcher.py", "kernel_app.py")
+_LAUNCHER = ("launcher.py", "kernel_app.py", "postponed_debugger.py")
 
 
 def install_launcher(data_dir: Path) -> Path:

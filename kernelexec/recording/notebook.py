@@ -120,6 +120,17 @@ class Notebook:
                     return Written(self.path, set_aside)
         raise NotebookBusy(self.path)
 
+    def has_cell(self, cell_id: str) -> bool:
+        """Whether there is a cell with this id.
+
+        Raises:
+            OSError: the file is there and cannot be read.
+        """
+        try:
+            return f'"id": "{cell_id}"'.encode() in self.path.read_bytes()
+        except FileNotFoundError:
+            return False
+
     def replace_cell_outputs(
         self, cell_id: str, outputs: Sequence[Cell], execution_count: int | None = None
     ) -> bool:

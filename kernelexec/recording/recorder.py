@@ -17,7 +17,7 @@ from typing import Any
 from kernelexec.errors import StorageFailed
 from kernelexec.model.execution import Execution, State
 from kernelexec.recording.journal import Journal, storage_failed
-from kernelexec.recording.notebook import Notebook, NotebookBusy, code_cell, markdown_cell
+from kernelexec.recording.notebook import Notebook, NotebookBusy, Written, code_cell, markdown_cell
 from kernelexec.recording.overflow import OverflowFile
 from kernelexec.recording.script import script_name, write_script
 
@@ -42,6 +42,7 @@ class Recorder:
         self._overflows: dict[int, OverflowFile] = {}
         self._new_cells: list[Execution] = []
         self._changed_cells: dict[int, Execution] = {}
+        self._doubtful: set[int] = set()  # numbers of cells that may be in the notebook already
         self._hurry = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._sync_handle: asyncio.TimerHandle | None = None
@@ -130,9 +131,14 @@ class Recorder:
                 self._write_soon()
 
     def write_again(self, execution: Execution) -> None:
-        """Add the cell of a finished execution that an earlier hub did not come to write."""
+        """Add the cell of an execution that an earlier hub did not come to write, as far as is known."""
+        self.doubt(execution)
         self._new_cells.append(execution)
         self._write_soon()
+
+    def doubt(self, execution: Execution) -> None:
+        """The execution's cell may be in the notebook already: look before it is added."""
+        self._doubtful.add(execution.number)
 
     def is_written(self, execution: Execution) -> bool:
         """Whether all of a finished execution is on disk, so that memory need not hold it."""
@@ -235,13 +241,18 @@ class Recorder:
                 raise
 
     async def _append(self, notebook: Notebook, new: list[Execution]) -> None:
-        cells = [cell for execution in new for cell in _cells(execution, self.storage_dir)]
-        written = await asyncio.to_thread(notebook.append, cells)
+        written = await asyncio.to_thread(self._append_missing, notebook, new)
         if written.set_aside is not None:
             _log.warning("a notebook that cannot be read was set aside: %s", written.set_aside)
             self.journal.write("set_aside", file=written.set_aside.name)
+        self._doubtful.difference_update(execution.number for execution in new)
         self._new_cells = [execution for execution in self._new_cells if execution not in new]
         self.journal.write("written", numbers=[execution.number for execution in new])
+
+
+    def _append_missing(self, notebook: Notebook, new: list[Execution]) -> Written:
+        missing = [e for e in new if e.number not in self._doubtful or not notebook.has_cell(e.cell_id)]
+        return notebook.append([cell for e in missing for cell in _cells(e, self.storage_dir)])
 
 
 def _outputs(execution: Execution) -> list[dict[str, Any]]:
