@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo check test format lock notebook clean
+.PHONY: demo check test bench format lock notebook clean
 
 demo: .venv/ready .demo/ready  ## the main job: a real client, server, kernel and notebook
 	ENV_TYPE=venv VENV_PATH=.demo/venv CODE_STORAGE_DIR=.demo/storage $(BIN)/kernelexec try
@@ -16,6 +16,10 @@ check: .venv/ready  ## all that CI checks: format, lint, types, import contracts
 
 test: .venv/ready  ## the tests alone
 	$(BIN)/python -m pytest
+
+bench: .venv/ready  ## what a user waits for, side by side with the parts without us
+	$(BIN)/python -m compileall -q .venv/lib kernelexec
+	$(BIN)/python benchmarks/latency.py
 
 format: .venv/ready
 	$(BIN)/ruff format

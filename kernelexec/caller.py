@@ -11,7 +11,7 @@ from kernelexec import paths
 from kernelexec.config import Config, read_config
 from kernelexec.errors import BadRequest, ConfigError
 from kernelexec.model.environment import Environment
-from kernelexec.model.naming import DEFAULT_SESSION, clean_name, session_name
+from kernelexec.model.naming import clean_name, session_name
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class SessionChoice:
 
     name: str
     environment: str | None  # the label after "@"; None: the caller's own environment
-    project: str | None  # the directory whose default session it is
+    project: str | None  # the directory whose default session it is; "": of none, None: chosen by name
 
 
 @dataclass(eq=False)
@@ -64,8 +64,9 @@ class Caller:
         if configured is not None:
             return SessionChoice(_checked(configured, ConfigError), None, None)
         project = Path(os.path.realpath(self.cwd))
-        name = session_name(project, Path(os.path.realpath(paths.home(self.environ))))
-        return SessionChoice(name, None, None if name == DEFAULT_SESSION else str(project))
+        home = Path(os.path.realpath(paths.home(self.environ)))
+        nowhere = project in (home, Path(project.anchor))  # where clients without a project are started
+        return SessionChoice(session_name(project, home), None, "" if nowhere else str(project))
 
 
 def _checked(name: str, error: type[BadRequest] | type[ConfigError]) -> str:

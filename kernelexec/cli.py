@@ -101,6 +101,8 @@ def _age(seconds: int) -> str:
 def _stop(options: argparse.Namespace) -> int:
     command = {"command": "stop-all"} if options.all else {"command": "stop", "session": options.session}
     answer = _ask(command)
+    if not answer and not options.all:
+        answer = {"error": f"{options.session} has no running kernel", "sessions": []}
     if "error" in answer:
         print(f"kernelexec: {answer['error']}", file=sys.stderr)
         for name in answer["sessions"]:

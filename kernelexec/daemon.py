@@ -81,6 +81,7 @@ class _Daemon:
         _log.info("hub %s started, pid %d, socket %s", __version__, os.getpid(), self._socket_path)
         self._count_down()
         await self._ending.wait()
+        self._hub.closing = True
         server.close()
         Path(self._socket_path).unlink(missing_ok=True)
         for connection in list(self._connections):
@@ -124,7 +125,7 @@ class _Daemon:
             return
         try:
             hello = _read_hello(await asyncio.wait_for(reader.readline(), _HELLO_SECONDS))
-        except (ValueError, asyncio.TimeoutError, TimeoutError) as error:
+        except (ValueError, RecursionError, asyncio.TimeoutError, TimeoutError) as error:
             writer.write(rendezvous.answer("error", f"no hello line: {error}"))
             return
         if hello["protocol"] > rendezvous.PROTOCOL:

@@ -23,7 +23,7 @@ from kernelexec.kernels.local import Launch, LocalKernel, read_death
 from kernelexec.kernels.process import boot_id
 from kernelexec.kernels.registry import KernelEntry, Registry
 from kernelexec.model.environment import Environment
-from kernelexec.model.naming import apart
+from kernelexec.model.naming import apart, clean_name
 from kernelexec.recording.history import read_history
 from kernelexec.recording.journal import Journal, first_record, now, storage_failed
 from kernelexec.recording.recorder import Recorder
@@ -38,6 +38,7 @@ class Hub:
     """Finds, makes, adopts and stops sessions and their kernels."""
 
     def __init__(self, runtime_dir: Path, state_dir: Path) -> None:
+        self.closing = False  # connections end because the hub does, not because clients wish it
         self._runtime_dir = runtime_dir
         self._registry = Registry(state_dir / "kernels")
         self._sessions: dict[_Key, Session] = {}
@@ -98,6 +99,12 @@ class Hub:
         """An open session of the caller's storage directory by its id."""
         return self._sessions.get((caller.config().storage_identity, session_id))
 
+    def has_journal(self, caller: Caller, session_id: str) -> bool:
+        """Whether there has been a session with this id in the caller's storage directory."""
+        name, _, label = session_id.partition("@")
+        plain_names = clean_name(name) == name and clean_name(label) == label
+        return plain_names and _journal_path(caller.config().storage_dir, session_id).exists()
+
     async def _prepare(self, source: Source, environ: Mapping[str, str], progress: Progress) -> Environment:
         """Once at a time for each environment; goes on if who asked first gives up."""
         task = self._preparing.get(source.prefix)
@@ -151,16 +158,20 @@ class Hub:
         except OSError as error:
             raise storage_failed(storage_dir, error) from error
         journal = Journal(_journal_path(storage_dir, session_id))
-        history = await asyncio.to_thread(read_history, journal, session_id, storage_dir)
+        try:
+            history = await asyncio.to_thread(read_history, journal, session_id, storage_dir)
+            journal.write(
+                "opened",
+                session=session_id,
+                project=project,
+                environment=environment.identity,
+                hub=os.getpid(),
+            )
+        except BaseException:
+            journal.close()  # it is the session's lock
+            raise
         recorder = Recorder(storage_dir, session_id, journal)
         session = Session(name, environment, project, kernel_dir, recorder, self._start_kernel)
-        journal.write(
-            "opened",
-            session=session_id,
-            project=project,
-            environment=environment.identity,
-            hub=os.getpid(),
-        )
         session.restore(history)
         return session
 
@@ -183,20 +194,25 @@ class Hub:
         kernel = await LocalKernel.start(self._runtime_dir, launch, on_message)
         self._register(session, environment, kernel)
         kernel.died.add_done_callback(lambda died: self._forget(kernel, died))
-        info = await kernel.ready()
+        try:
+            info = await kernel.ready()
+        except KernelexecError:
+            await kernel.stop()
+            raise
         self._register(session, environment, kernel)
         _log.info("%s: kernel %s is ready, pids %s", session.id, kernel.directory.name, kernel.pids)
         return Started(kernel, info, environment)
 
     def _register(self, session: Session, environment: Environment, kernel: LocalKernel) -> None:
-        process = kernel.process
+        keeper, process = kernel.keeper, kernel.process
+        assert keeper is not None  # it is our own child
         self._registry.write(
             KernelEntry(
                 kernel_id=kernel.directory.name,
                 directory=str(kernel.directory),
                 boot=boot_id(),
-                keeper_pid=kernel.keeper.pid,
-                keeper_identity=kernel.keeper.identity,
+                keeper_pid=keeper.pid,
+                keeper_identity=keeper.identity,
                 kernel_pid=process.pid if process else None,
                 kernel_identity=process.identity if process else None,
                 started=now().isoformat(),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -91,13 +92,12 @@ class Session:
         self._last_number = 0
         self._ran = 0  # submissions sent to the present kernel
         self._news: list[str] = []
-        self._untold_death = False
+        self._untold_death: str | None = None  # how the last kernel ended, until somebody is told
         self._adopted = False  # and not yet heard from
         self._queue: deque[tuple[Execution, Mapping[str, str]]] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._executions: dict[int, Execution] = {}
         self._finished: dict[int, asyncio.Event] = {}
-        self._waiting: Counter[int] = Counter()  # calls that wait, by number of the execution
         self._numbers: dict[str, int] = {}  # of the executions of this generation, by msg_id
         self._background: set[asyncio.Task[None]] = set()
 
@@ -146,10 +146,9 @@ class Session:
         self.last_used = execution.submitted
         self._executions[execution.number] = execution
         self._finished[execution.number] = asyncio.Event()
-        if self._untold_death:
-            self._death_is_told()
-            problem = "The kernel it was meant for is gone, with all its variables. Nothing was run."
-            self._finish(execution, State.NOT_RUN, problem)
+        if self._untold_death is not None:
+            # It may rely on variables that are gone: the caller hears of that first.
+            self._finish(execution, State.NOT_RUN, self._take_death())
             return execution
         self._queue.append((execution, submission.environ or {}))
         if self._worker is None:
@@ -161,13 +160,8 @@ class Session:
         finished = self._finished.get(execution.number)
         if finished is None or execution.is_final:
             return execution.is_final
-        self._waiting[execution.number] += 1
-        try:
+        with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
             await asyncio.wait_for(finished.wait(), seconds)
-        except (asyncio.TimeoutError, TimeoutError):
-            pass
-        finally:
-            self._waiting[execution.number] -= 1
         return execution.is_final
 
     async def cancel(self, execution: Execution, why: str) -> None:
@@ -195,11 +189,13 @@ class Session:
             )
         return found
 
-    def take_news(self) -> list[str]:
-        """What happened since anybody was last told; told once."""
+    def take_news(self, told: str | None = None) -> list[str]:
+        """What happened since anybody was last told, but for what `told` says already; told once."""
         news, self._news = self._news, []
-        if self._untold_death:
-            self._death_is_told()
+        if self._untold_death is not None:
+            death = self._take_death()
+            if death not in (told or ""):
+                news.append(death)
         return news
 
     async def stop_kernel(self) -> bool:
@@ -295,7 +291,10 @@ class Session:
             reply = await self._send(execution, kernel)
         except KernelDied:
             death = await kernel.died
-            self._finish(execution, State.DIED, _died_problem(death))
+            problem = self._death_text(death.cause)
+            if death.stderr:
+                problem += f"\nThe end of its stderr:\n{death.stderr}"
+            self._finish(execution, State.DIED, problem)
         except StorageFailed as error:
             self._finish(execution, State.NOT_RUN, str(error))
         else:
@@ -444,11 +443,10 @@ class Session:
         if died.cancelled():
             return
         death = died.result()
-        told = self.current is not None and self._waiting[self.current.number] > 0
-        self._kernel_is_gone(death.cause, untold=self._ran > 0 and not told)
+        self._kernel_is_gone(death.cause, untold=self._ran > 0)
         for execution, _ in self._queue:
             if execution.state is State.QUEUED:
-                self._finish(execution, State.NOT_RUN, _died_problem(death))
+                self._finish(execution, State.NOT_RUN, self._death_text(death.cause))
 
     def _kernel_is_gone(self, cause: str, untold: bool) -> None:
         self.kernel = None
@@ -457,15 +455,18 @@ class Session:
         self._note("died", generation=self.generation, cause=cause, untold=untold)
 
     def _tell_death(self, cause: str) -> None:
-        self._untold_death = True
-        self._news.append(
-            f"The kernel of {self.id} (generation {self.generation}) ended: {cause}. "
-            "All its variables are lost; nothing was run again. The next submission starts a new kernel."
+        self._untold_death = self._death_text(cause)
+
+    def _death_text(self, cause: str) -> str:
+        return (
+            f"The kernel of {self.id} (generation {self.generation}) ended: {cause}. All its variables are "
+            "lost; nothing was run again. The next submission starts a new kernel."
         )
 
-    def _death_is_told(self) -> None:
-        self._untold_death = False
+    def _take_death(self) -> str:
+        death, self._untold_death = self._untold_death or "", None
         self._note("told", generation=self.generation)
+        return death
 
     def _note(self, event: str, **fields: Any) -> None:
         """A journal line that nothing waits for."""
@@ -490,9 +491,3 @@ class Session:
             if self.recorder.is_written(execution):
                 del self._executions[execution.number]
                 self._finished.pop(execution.number, None)
-                self._waiting.pop(execution.number, None)
-
-
-def _died_problem(death: Death) -> str:
-    text = f"The kernel ended: {death.cause}. All its variables are lost; nothing was run again."
-    return f"{text}\nThe end of its stderr:\n{death.stderr}" if death.stderr else text

@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 from kernelexec.caller import Caller
 from kernelexec.kernels.kernel import Death, KernelDied, OnMessage, Reply
 from kernelexec.kernels.wire import Message
 from kernelexec.model.environment import Environment, Interpreter
 from kernelexec.model.execution import Execution, State
+from kernelexec.recording import recorder as recorder_module
 from kernelexec.recording.history import read_history
 from kernelexec.recording.journal import Journal
 from kernelexec.recording.recorder import Recorder
@@ -72,9 +75,8 @@ class Run:
         return self.reply("error", **content)
 
     def reply(self, status: str = "ok", **content: Any) -> Reply:
-        return Reply(
-            status, {"status": status, "execution_count": self.kernel.count, **content}, DATE, {"started": DATE}
-        )
+        told = {"status": status, "execution_count": self.kernel.count, **content}
+        return Reply(status, told, DATE, {"started": DATE})
 
 
 Answer = Callable[[Run], Awaitable[Reply]]
@@ -294,18 +296,16 @@ def environment(**changes: Any) -> Environment:
 
 
 def caller(storage_dir: Path, **environ: str) -> Caller:
-    return Caller(
-        pid=1, cwd="/home/ann/sales", environ={"CODE_STORAGE_DIR": str(storage_dir), "HOME": "/home/ann", **environ}
-    )
+    variables = {"CODE_STORAGE_DIR": str(storage_dir), "HOME": "/home/ann", **environ}
+    return Caller(pid=1, cwd="/home/ann/sales", environ=variables)
 
 
 def journal_path(storage_dir: Path) -> Path:
     return storage_dir / ".kernelexec" / "sales@analysis.jsonl"
 
 
-@asynccontextmanager
-async def session_in(storage_dir: Path, starter: FakeStarter) -> Any:
-    """The session sales@analysis, opened from its journal as a hub opens it; closed at the end."""
+def open_session(storage_dir: Path, starter: FakeStarter) -> Session:
+    """The session sales@analysis, opened from its journal as a hub opens it."""
     journal = Journal(journal_path(storage_dir))
     session = Session(
         "sales", environment(), None, storage_dir, Recorder(storage_dir, "sales@analysis", journal), starter
@@ -315,10 +315,37 @@ async def session_in(storage_dir: Path, starter: FakeStarter) -> Any:
     session.restore(history)
     if session.left_a_kernel:
         session.report_lost_kernel(Death().cause)
-    try:
-        yield session
-    finally:
-        await session.close()
+    return session
+
+
+def let_notebooks_be_old(storage_dir: Path) -> None:
+    """As if the last write was long ago: a young file that another hub wrote is waited for, 0.2 s."""
+    for notebook in storage_dir.glob("*.ipynb"):
+        os.utime(notebook, (1, 1))
+
+
+@contextmanager
+def quick_recording(gather_cells_for: float = 0.001) -> Iterator[None]:
+    """Without what would make up most of the tests' time: the pause of 0.1 s that gathers the cells
+    of a burst, and waiting for the disk (no test here cuts the power)."""
+    with (
+        mock.patch.object(recorder_module, "_FIRST_WRITE_SECONDS", gather_cells_for),
+        mock.patch.object(os, "fsync", return_value=None),
+    ):
+        yield
+
+
+@asynccontextmanager
+async def session_in(
+    storage_dir: Path, starter: FakeStarter, gather_cells_for: float = 0.001
+) -> AsyncIterator[Session]:
+    """The session sales@analysis as long as a hub has it open; closed at the end."""
+    with quick_recording(gather_cells_for):
+        session = open_session(storage_dir, starter)
+        try:
+            yield session
+        finally:
+            await session.close()
 
 
 def submit(session: Session, code: str, **more: Any) -> Execution:
@@ -327,7 +354,7 @@ def submit(session: Session, code: str, **more: Any) -> Execution:
 
 async def finish(session: Session, *executions: Execution) -> None:
     for execution in executions:
-        assert await session.wait(execution, 5), f"{execution.id} is still {execution.state.value}"
+        assert await session.wait(execution, 2), f"{execution.id} is still {execution.state.value}"
 
 
 async def ran(session: Session, code: str, **more: Any) -> Execution:
@@ -338,11 +365,11 @@ async def ran(session: Session, code: str, **more: Any) -> Execution:
 
 
 async def settled(condition: Callable[[], bool]) -> None:
-    """Give other tasks their turns until this is so; for what happens without anything to wait for."""
-    for _ in range(1000):
+    """Give other tasks and threads their turns until this is so; for what tells nobody that it happened."""
+    for turn in range(3000):
         if condition():
             return
-        await asyncio.sleep(0)
+        await asyncio.sleep(0 if turn < 1000 else 0.001)
     raise AssertionError("it did not come to that")
 
 
@@ -352,7 +379,7 @@ def journal_lines(storage_dir: Path) -> list[dict[str, Any]]:
 
 
 def _lines(data: bytes) -> Iterator[dict[str, Any]]:
-    for line in data.split(b"\n"):
+    for line in data.split(b"\n")[:-1]:  # what has no end is not a line
         try:
             yield json.loads(line)
         except ValueError:
@@ -388,6 +415,10 @@ class FakeHub:
 
     session: Session
     opened: list[str | None] = field(default_factory=list)
+    closing: bool = False
+
+    def has_journal(self, caller: Caller, session_id: str) -> bool:
+        return False
 
     async def environment_of(self, caller: Caller, progress: Progress) -> Environment:
         return self.session.environment

@@ -48,10 +48,12 @@ class Launch:
 class LocalKernel:
     """One kernel process and our connection to it (see kernel.Kernel)."""
 
-    def __init__(self, directory: Path, keeper: Process, on_message: OnMessage) -> None:
+    def __init__(
+        self, directory: Path, keeper: Process | None, process: Process | None, on_message: OnMessage
+    ) -> None:
         self.directory = directory
-        self.keeper = keeper
-        self.process: Process | None = None
+        self.keeper = keeper  # None: somebody killed it, and its kernel lives on
+        self.process = process  # None: not known yet
         self.died: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
         self._popen: subprocess.Popen[bytes] | None = None
         self._on_message = on_message
@@ -75,7 +77,7 @@ class LocalKernel:
             tail = _stderr_tail(directory)
             shutil.rmtree(directory, ignore_errors=True)
             raise KernelFailed(f"The kernel could not be started: {error}.\n{tail}".strip()) from error
-        kernel = cls(directory, keeper, on_message)
+        kernel = cls(directory, keeper, None, on_message)
         kernel._popen = popen
         return kernel
 
@@ -89,15 +91,18 @@ class LocalKernel:
             ProcessLookupError: it has ended.
             OSError, ValueError: its directory is not whole.
         """
-        found = cls(directory, Process(*keeper), on_message)
-        if kernel is not None:
-            found.process = Process(*kernel)
-        return found
+        process = Process(*kernel) if kernel else None
+        try:
+            return cls(directory, Process(*keeper), process, on_message)
+        except ProcessLookupError:
+            if process is None:
+                raise
+            return cls(directory, None, process, on_message)
 
     @property
-    def pids(self) -> tuple[int, int | None]:
-        """Of the keeper and, once it is known, of the kernel."""
-        return self.keeper.pid, self.process.pid if self.process else None
+    def pids(self) -> tuple[int | None, int | None]:
+        """Of keeper and kernel."""
+        return self.keeper.pid if self.keeper else None, self.process.pid if self.process else None
 
     async def ready(self) -> Mapping[str, Any]:
         answered = asyncio.ensure_future(self._client.ready())
@@ -126,6 +131,8 @@ class LocalKernel:
         return self._client.pack("execute_request", content)
 
     async def execute(self, msg_id: str, frames: list[bytes]) -> Reply:
+        if self.died.done():
+            raise KernelDied
         idle = self._idle[msg_id] = asyncio.Event()
         finished = asyncio.ensure_future(self._finished(msg_id, frames, idle))
         try:
@@ -139,11 +146,14 @@ class LocalKernel:
             self._idle.pop(msg_id, None)
 
     async def interrupt(self, msg_id: str) -> bool:
-        reply = self._client.request("control", "interrupt_request", {"kernelexec": {"msg_id": msg_id}})
-        try:
-            message = await asyncio.wait_for(reply, _INTERRUPT_REPLY_SECONDS)
-        except (asyncio.TimeoutError, TimeoutError):
+        if self.died.done():
             return False
+        reply = self._client.request("control", "interrupt_request", {"kernelexec": {"msg_id": msg_id}})
+        await _first_of(reply, self.died, seconds=_INTERRUPT_REPLY_SECONDS)
+        if not reply.done() or reply.cancelled():
+            reply.cancel()
+            return False
+        message = reply.result()
         return bool(message.content.get("kernelexec", {}).get("interrupted", True))
 
     async def stop(self) -> Death:
@@ -152,7 +162,7 @@ class LocalKernel:
             self._client.request("control", "shutdown_request", {"restart": False})
             await asyncio.wait({self.died}, timeout=_SHUTDOWN_SECONDS)
         if not self.died.done():
-            (self.process or self.keeper).signal(signal.SIGKILL)
+            self._either.signal(signal.SIGKILL)
         return await self.died
 
     def detach(self) -> None:
@@ -164,6 +174,13 @@ class LocalKernel:
 
     def memory(self) -> int | None:
         return self.process.memory() if self.process else None
+
+    @property
+    def _either(self) -> Process:
+        """The kernel's process, or the keeper's while the kernel's is not known."""
+        process = self.process or self.keeper
+        assert process is not None
+        return process
 
     async def _finished(self, msg_id: str, frames: list[bytes], idle: asyncio.Event) -> Message:
         reply = await self._client.send("shell", msg_id, frames)
@@ -190,11 +207,12 @@ class LocalKernel:
         known = asyncio.create_task(self._process_known.wait())
         try:
             if self.process is None:
-                await _first_of(self.keeper.ended, known)
+                await _first_of(self._either.ended, known)
             # The keeper may be killed and the kernel live on; the kernel's own end is what counts.
-            await (self.process or self.keeper).ended
-            await self.keeper.wait(_KEEPER_SECONDS)
-            self.keeper.signal(signal.SIGKILL)
+            await self._either.ended
+            if self.keeper is not None:
+                await self.keeper.wait(_KEEPER_SECONDS)
+                self.keeper.signal(signal.SIGKILL)
             if self._popen is not None:
                 self._popen.wait()
             self.died.set_result(read_death(self.directory, asked=self._asked_to_stop))
@@ -213,9 +231,9 @@ def read_death(directory: Path, *, asked: bool = False) -> Death:
     stderr = _stderr_tail(directory)
     try:
         fields = json.loads((directory / _EXIT).read_text())
-    except (OSError, ValueError):
+        return Death(fields["exit_code"], fields["signal"], fields["oom_kills"], stderr, asked)
+    except (OSError, ValueError, KeyError, TypeError):
         return Death(stderr=stderr, asked=asked)
-    return Death(fields.get("exit_code"), fields.get("signal"), fields.get("oom_kills"), stderr, asked)
 
 
 def _make_directory(runtime_dir: Path) -> Path:

@@ -25,7 +25,8 @@ _LONGEST_NAME = 100  # characters of an exception's name
 _IMAGES = 4
 _IMAGE_BYTES = 600_000  # together: clients refuse results over 1 MB, and base64 adds a third
 _IMAGE_TYPES = ("image/png", "image/jpeg")
-_TEXT_TYPES = ("text/plain", "text/markdown", "text/latex", "application/json")
+# What says most comes first: beside Markdown, LaTeX and JSON the plain text is often a mere `<... object>`.
+_TEXT_TYPES = ("text/markdown", "text/latex", "application/json", "text/plain")
 
 _FAILED = (State.ERROR, State.DIED, State.NOT_RUN)
 
@@ -37,7 +38,8 @@ def execution_result(execution: Execution, session: Session, caller: Caller) -> 
     blocks, images = _blocks(execution)
     where = _where(execution, session)
     lines = [_verdict(execution, session), *_explanation(execution)]
-    lines += [f"News: {news}" for news in session.take_news()]
+    if not caller.gone:  # else nobody would hear it
+        lines += [f"News: {news}" for news in session.take_news(execution.problem)]
     lines += _kernel_lines(execution, session, caller)
     if session.recorder.notebook_problem:
         lines.append(
@@ -60,7 +62,7 @@ def execution_result(execution: Execution, session: Session, caller: Caller) -> 
 
 def failure(what: str) -> types.CallToolResult:
     """The reply to a call that could not be served; nothing was run."""
-    return types.CallToolResult(content=[types.TextContent(text=what)], is_error=True)
+    return types.CallToolResult(content=[types.TextContent(text=plain(what))], is_error=True)
 
 
 def _verdict(execution: Execution, session: Session) -> str:

@@ -15,7 +15,7 @@ from kernelexec.hub import Hub
 from kernelexec.mcp_server.stream import message_streams
 from kernelexec.mcp_server.tools import TOOLS, Call, call_tool
 
-_LAST_WORDS_SECONDS = 0.5  # for calls under way when the client closes its input
+_LAST_WORDS_SECONDS = 0.75  # for calls under way when the client closes its input
 
 INSTRUCTIONS = (
     "kernelexec runs Python in Jupyter kernels that stay: variables are kept between calls, between "

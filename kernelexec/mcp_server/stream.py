@@ -21,9 +21,10 @@ from mcp.shared.message import SessionMessage
 
 _log = logging.getLogger(__name__)
 
-LINE_LIMIT = 64 << 20  # bytes; execute_code has a smaller limit of its own and says so
+LINE_LIMIT = 32 << 20  # bytes: the most that execute_code takes, were each character an escape
+_END = 300  # bytes of each end of a line that is too long, where its id is looked for
 _PARSE_ERROR, _INVALID_REQUEST = -32700, -32600  # JSON-RPC
-_ID = re.compile(rb'"id"\s*:\s*(-?[0-9]{1,18}|"[^"\\]{0,200}")')
+_ID = re.compile(rb'"id"\s*:\s*(-?[0-9]{1,18}(?![0-9])|"[^"\\]{0,200}")')
 
 Inbox = MemoryObjectReceiveStream[SessionMessage | Exception]
 Outbox = MemoryObjectSendStream[SessionMessage]
@@ -43,7 +44,7 @@ async def message_streams(
     async def receive() -> None:
         async with incoming_send:
             async for line in _lines(reader):
-                if line is not None and not line.strip():
+                if not line.strip():
                     continue
                 message = _parse(line)
                 if isinstance(message, SessionMessage):
@@ -66,10 +67,13 @@ async def message_streams(
         tasks.cancel_scope.cancel()
 
 
-async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
-    """The lines up to the end of input; None for one that is too long."""
+class _TooLong(bytes):
+    """The two ends of a line that is too long."""
+
+
+async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """The lines up to the end of input; of one that is too long, both ends."""
     while True:
-        line: bytes | None
         try:
             line = await reader.readuntil(b"\n")
         except asyncio.IncompleteReadError as end:
@@ -77,28 +81,29 @@ async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes | None]:
                 yield end.partial
             return
         except asyncio.LimitOverrunError:
-            await _skip_line(reader)
-            line = None
+            line = await _skip_line(reader)
         except ConnectionError:
             return
         yield line
 
 
-async def _skip_line(reader: asyncio.StreamReader) -> None:
+async def _skip_line(reader: asyncio.StreamReader) -> _TooLong:
+    head = b""
     while True:
         try:
-            await reader.readuntil(b"\n")
-            return
+            rest = await reader.readuntil(b"\n")
+            return _TooLong(head + rest[-_END:])
         except asyncio.LimitOverrunError as overrun:
-            await reader.readexactly(overrun.consumed)
-        except asyncio.IncompleteReadError:
-            return
+            chunk = await reader.readexactly(overrun.consumed)
+            head = head or chunk[:_END]
+        except asyncio.IncompleteReadError as end:
+            return _TooLong(head + end.partial[-_END:])
 
 
-def _parse(line: bytes | None) -> SessionMessage | dict[str, Any]:
+def _parse(line: bytes) -> SessionMessage | dict[str, Any]:
     """The message, or the JSON-RPC error that answers a line which is none."""
-    if line is None:
-        return _error(_PARSE_ERROR, f"A line of more than {LINE_LIMIT:,} bytes", None)
+    if isinstance(line, _TooLong):
+        return _error(_PARSE_ERROR, f"A line of more than {LINE_LIMIT:,} bytes", _guess_id(line))
     try:
         message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
     except ValueError:
@@ -119,7 +124,7 @@ def _explain(line: bytes) -> dict[str, Any]:
     except ValueError as problem:
         return _error(_PARSE_ERROR, f"Not valid JSON: {problem}", _guess_id(line))
     request_id = request.get("id") if isinstance(request, dict) else None
-    if not isinstance(request_id, (int, str)):
+    if isinstance(request_id, bool) or not isinstance(request_id, (int, str)):
         request_id = None
     return _error(_INVALID_REQUEST, "Not a JSON-RPC 2.0 message with text that UTF-8 can encode", request_id)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import mcp_types as types
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from kernelexec.caller import Caller
 from kernelexec.errors import BadRequest, KernelexecError
@@ -17,6 +17,7 @@ from kernelexec.mcp_server import render
 from kernelexec.mcp_server.config_text import describe
 from kernelexec.model.execution import Execution
 from kernelexec.model.naming import parse_execution_id
+from kernelexec.model.text import plain
 from kernelexec.session import Session, Submission
 
 CODE_LIMIT = 5_000_000  # characters; more is data, which belongs in a file
@@ -33,12 +34,19 @@ def _fits(code: str) -> str:
     return code
 
 
+def _no_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a number of seconds, not true or false")  # pydantic takes true for 1
+    return value
+
+
 class _Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 _WaitSeconds = Annotated[
     float | None,
+    BeforeValidator(_no_boolean),
     Field(
         ge=0, description="How long to wait for the end before replying (default 45); then the run goes on."
     ),
@@ -66,7 +74,9 @@ class ExecuteCode(_Arguments):
     ] = None
     wait_seconds: _WaitSeconds = None
     max_seconds: Annotated[
-        float | None, Field(gt=0, description="Interrupt the run after this time (default: never).")
+        float | None,
+        BeforeValidator(_no_boolean),
+        Field(gt=0, description="Interrupt the run after this time (default: never)."),
     ] = None
 
 
@@ -149,7 +159,11 @@ async def _wait_for_execution(call: Call, arguments: WaitForExecution) -> types.
             "An id looks like main@default/7; each reply of execute_code begins with one.",
         )
     config = call.caller.config()
-    session = call.hub.find(call.caller, parsed[0]) or await _session(call, parsed[0])
+    session = call.hub.find(call.caller, parsed[0])
+    if session is None and call.hub.has_journal(call.caller, parsed[0]):
+        session = await _session(call, parsed[0])
+    if session is None:
+        raise BadRequest(f"There is no session {parsed[0]} in {config.storage_dir}.", "Its reply names it.")
     seconds = config.wait_seconds if arguments.wait_seconds is None else arguments.wait_seconds
     execution = session.execution(parsed[1])
     return await _wait(call, session, execution, min(seconds, config.longest_wait_seconds))
@@ -157,7 +171,7 @@ async def _wait_for_execution(call: Call, arguments: WaitForExecution) -> types.
 
 async def _get_environment_config(call: Call, arguments: GetEnvironmentConfig) -> types.CallToolResult:
     session = await _session(call, None)
-    return types.CallToolResult(content=[types.TextContent(text=describe(call.caller, session))])
+    return types.CallToolResult(content=[types.TextContent(text=plain(describe(call.caller, session)))])
 
 
 async def _session(call: Call, name: str | None) -> Session:
@@ -169,8 +183,9 @@ async def _session(call: Call, name: str | None) -> Session:
         reports.add(task)
         task.add_done_callback(reports.discard)
 
+    limit = call.caller.config().longest_wait_seconds
     finding = asyncio.ensure_future(call.hub.session_of(call.caller, name, progress))
-    done, _ = await asyncio.wait({finding}, timeout=call.caller.config().longest_wait_seconds)
+    done, _ = await asyncio.wait({finding}, timeout=limit)
     if not done:
         finding.add_done_callback(lambda task: task.cancelled() or task.exception())
         raise BadRequest(
@@ -180,7 +195,7 @@ async def _session(call: Call, name: str | None) -> Session:
 
 
 async def _report(call: Call, text: str) -> None:
-    await call.report(text)
+    await call.report(plain(text))
 
 
 async def _wait(call: Call, session: Session, execution: Execution, seconds: float) -> types.CallToolResult:
@@ -188,8 +203,8 @@ async def _wait(call: Call, session: Session, execution: Execution, seconds: flo
         await session.wait(execution, seconds)
     except asyncio.CancelledError:
         # The SDK cancels for a client's cancel, which is meant for the run, and for the end of the
-        # connection, which is not: a client that disappears does not stop what it started.
-        if not call.caller.gone:
+        # connection or of the hub, which is not: who disappears does not stop what was started.
+        if not call.caller.gone and not call.hub.closing:
             await asyncio.shield(session.cancel(execution, "Cancelled by the client."))
         raise
     return render.execution_result(execution, session, call.caller)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelexec.errors import SessionTaken, StorageFailed
+from kernelexec.recording.script import open_folder
 
 FORMAT = 1
 # How a line of the bulkiest kind begins; readers that do not want it need not parse it.
@@ -39,9 +40,12 @@ class Journal:
         self.path = path
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._descriptor = os.open(
-                path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-            )
+            folder = open_folder(path.parent)
+            try:
+                flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+                self._descriptor = os.open(path.name, flags, 0o600, dir_fd=folder)
+            finally:
+                os.close(folder)
         except OSError as error:
             raise storage_failed(path, error) from error
         try:

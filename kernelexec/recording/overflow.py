@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from io import FileIO
 from pathlib import Path
 
 from kernelexec.model.execution import Overflow
 from kernelexec.model.outputs import CellOutputs
+from kernelexec.recording.script import open_folder
 
 NOTEBOOK_LIMIT = 5_000_000  # characters of stream text in one cell; more makes JupyterLab slow
 FILE_LIMIT = 1_000_000_000  # bytes; what an endless print loop may take of the disk
@@ -42,8 +44,7 @@ class OverflowFile:
         if self._file is None:
             if not self._continues:
                 text = "".join(str(o["text"]) for o in outputs.to_notebook() if "text" in o) + text
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "ab" if self._continues else "wb", buffering=0)  # noqa: SIM115
+            self._file = self._open()
         self._append(text.encode("utf-8", "backslashreplace"))
 
     def close(self) -> Overflow | None:
@@ -52,6 +53,16 @@ class OverflowFile:
             return None
         self._file.close()
         return Overflow(str(self.path.relative_to(self._storage_dir)), self._size, self._left_out, self._tail)
+
+    def _open(self) -> FileIO:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags |= os.O_APPEND if self._continues else os.O_TRUNC
+        os.close(open_folder(self.path.parent.parent))
+        directory = open_folder(self.path.parent)
+        try:
+            return FileIO(os.open(self.path.name, flags, 0o666, dir_fd=directory), "wb")
+        finally:
+            os.close(directory)
 
     def _append(self, data: bytes) -> None:
         assert self._file is not None

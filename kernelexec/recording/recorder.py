@@ -249,7 +249,6 @@ class Recorder:
         self._new_cells = [execution for execution in self._new_cells if execution not in new]
         self.journal.write("written", numbers=[execution.number for execution in new])
 
-
     def _append_missing(self, notebook: Notebook, new: list[Execution]) -> Written:
         missing = [e for e in new if e.number not in self._doubtful or not notebook.has_cell(e.cell_id)]
         return notebook.append([cell for e in missing for cell in _cells(e, self.storage_dir)])

@@ -40,14 +40,22 @@ def write_script(folder: Path, name: str, code: str) -> Path:
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise ValueError(f"not a plain file name: {name!r}")
     data = _encode(code)
-    folder.mkdir(parents=True, exist_ok=True)
-    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    directory = open_folder(folder)
     try:
         file, taken = _create(directory, name)
         _fill(directory, taken, file, data)
     finally:
         os.close(directory)
     return folder / taken
+
+
+def open_folder(folder: Path) -> int:
+    """A descriptor of the folder, which is made if needed.
+
+    Raises OSError if it is a symbolic link, which may lead out of the storage directory, or no folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def _encode(code: str) -> bytes:

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from fakes import environment
 
 from kernelexec.model.environment import Environment
+from tests.fakes import environment
 
 
 @pytest.mark.parametrize("borrowed", [None, Path("/data/ipykernel")])

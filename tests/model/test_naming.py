@@ -58,7 +58,13 @@ def test_a_clean_name_is_a_plain_file_name_of_at_most_60_bytes(text: str) -> Non
 
 @pytest.mark.parametrize(
     ("project", "name"),
-    [("/home/ann/sales", "sales"), ("/home/ann", "main"), ("/", "main"), ("/srv/...", "main"), ("/srv/a b", "a_b")],
+    [
+        ("/home/ann/sales", "sales"),
+        ("/home/ann", "main"),
+        ("/", "main"),
+        ("/srv/...", "main"),
+        ("/srv/a b", "a_b"),
+    ],
 )
 def test_a_projects_session_is_called_after_its_directory(project: str, name: str) -> None:
     assert session_name(PurePath(project), PurePath("/home/ann")) == name

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from mcp.client.stdio import stdio_client
 from tests.real.home import COMMAND, Home
 
 ANSWER_SECONDS = 60.0
-_VERDICT = re.compile(r"(?P<state>[A-Z ]+): (?P<id>\S+@\S+/\d+)")
+_VERDICT = re.compile(r"(?P<state>[A-Z ]+): (?:nobody saw how )?(?P<id>\S+@\S+/\d+)")
 _SAVED = re.compile(r"; saved as (?P<script>/.+\.py)$")
 
 
@@ -206,7 +206,10 @@ class RawClient:
                 self._others.remove(message)
                 return message
         while True:
-            line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            try:
+                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"no answer to request {request_id}; heard {self._others}") from None
             assert line is not None, "the server closed the connection"
             message = json.loads(line)
             assert message["jsonrpc"] == "2.0", line
@@ -223,10 +226,8 @@ class RawClient:
         """Close the server's input and wait for its end."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        try:
+        with suppress(BrokenPipeError):
             self.process.stdin.close()
-        except BrokenPipeError:
-            pass
         self.process.wait(10)
         self._reader.join(10)
         self.process.stdout.close()

@@ -10,10 +10,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
+
+import psutil
 
 COMMAND = str(Path(sys.executable).parent / "kernelexec")
 PATIENCE_SECONDS = 30.0  # for what is done in a second on an idle machine
@@ -43,6 +46,7 @@ class Home:
         self.storage = path / "kernelexec"
         self.data_home = data_home
         self.tag = uuid4().hex
+        self.may_log_tracebacks = False  # set by tests that break what the hub needs
         self.environ = {
             "HOME": str(path),
             "PATH": "/usr/bin:/bin",
@@ -120,19 +124,17 @@ class Home:
         left += [f"file {path}" for path in self.runtime.glob("k/*")]
         left += [f"file {path}" for path in self.runtime.glob("*.sock")]
         left += [f"file {path}" for path in self.registry.glob("*")]
-        shutil.rmtree(self.runtime, ignore_errors=True)
+        shutil.rmtree(self.runtime)
         return left
 
-    def _is_ours(self, environ: bytes) -> bool:
+    def _is_ours(self, environ: Mapping[str, str]) -> bool:
         # The hub has a cleaned environment, kernels have none of kernelexec's variables.
-        return self.tag.encode() in environ or b"KERNELEXEC_RUNTIME_DIR=%b\0" % bytes(self.runtime) in environ
+        runtime = environ.get("KERNELEXEC_RUNTIME_DIR")
+        return environ.get(_TAG) == self.tag or runtime == str(self.runtime)
 
 
-def _command_lines(wanted: Callable[[bytes], bool]) -> Iterator[tuple[int, str]]:
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if wanted((folder / "environ").read_bytes()):
-                line = (folder / "cmdline").read_bytes()
-                yield int(folder.name), line.replace(b"\0", b" ").decode("utf-8", "replace")
-        except OSError:  # it has ended meanwhile, or is somebody else's
-            continue
+def _command_lines(wanted: Callable[[Mapping[str, str]], bool]) -> Iterator[tuple[int, str]]:
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # it has ended meanwhile, or is somebody else's
+            if wanted(process.environ()):
+                yield process.pid, " ".join(process.cmdline())

@@ -1,8 +1,0 @@
-"""Makes tests/fakes.py importable from every folder of tests, however pytest is started."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))

@@ -1,0 +1,474 @@
+"""Replies as the assistant reads them: the texts in replies/, and the rules that hold for all.
+
+KERNELEXEC_WRITE_REPLIES=1 writes the texts anew, for a person to review.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import re
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mcp_types as types
+import pytest
+
+from kernelexec.errors import KernelFailed
+from kernelexec.kernels.kernel import Death
+from kernelexec.mcp_server.render import TEXT_LIMIT, execution_result, failure
+from kernelexec.model.execution import Execution, State
+from kernelexec.recording import overflow as overflow_module
+from kernelexec.session import Session
+from tests.fakes import (
+    Answer,
+    FakeKernel,
+    FakeStarter,
+    caller,
+    dying,
+    environment,
+    failing,
+    fine,
+    printing,
+    ran,
+    run,
+    saying,
+    session_in,
+    settled,
+    stalling,
+    submit,
+)
+
+REPLIES = Path(__file__).parent / "replies"
+MOST = 12_000  # characters that the client with the smallest limit keeps
+PNG = base64.b64encode(b"\x89PNG" + bytes(100)).decode()
+
+
+@pytest.fixture
+def storage() -> Iterator[Path]:
+    """A directory whose path is always equally long: where a text is cut depends on it."""
+    with tempfile.TemporaryDirectory(prefix="kx", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def reply_of(execution: Execution, session: Session, *, told: bool = False) -> types.CallToolResult:
+    """The reply; `told`: the caller has spoken to this kernel before."""
+    someone = caller(session.recorder.storage_dir)
+    if told:
+        someone.told[session.id] = session.generation
+    return execution_result(execution, session, someone)
+
+
+def text_of(result: types.CallToolResult) -> str:
+    return "\n".join(block.text for block in result.content if isinstance(block, types.TextContent))
+
+
+def images_of(result: types.CallToolResult) -> list[types.ImageContent]:
+    return [block for block in result.content if isinstance(block, types.ImageContent)]
+
+
+def steady(text: str, storage_dir: Path) -> str:
+    """Without what differs from run to run."""
+    text = text.replace(str(storage_dir), "/data")
+    text = re.sub(r"\b\d+\.\d+ s\b", "0.123 s", text)
+    return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "2026-11-23 10:00:00 UTC", text)
+
+
+def held_against(name: str, result: types.CallToolResult, storage_dir: Path) -> None:
+    """Compare with replies/NAME.txt: error flag, text, and the kinds of what follows it."""
+    blocks = [f"<{block.mime_type}>\n" for block in images_of(result)]
+    flag = "isError\n\n" if result.is_error else ""
+    shown = f"{flag}{steady(text_of(result), storage_dir)}\n{''.join(blocks)}"
+    file = REPLIES / f"{name}.txt"
+    if os.environ.get("KERNELEXEC_WRITE_REPLIES"):
+        file.write_text(shown)
+    assert shown == file.read_text()
+
+
+# --- what is said, word by word -------------------------------------------------------
+
+
+TRACEBACK = (
+    "\x1b[31m-------------------------------------------\x1b[39m",
+    "\x1b[31mKeyError\x1b[39m                  Traceback (most recent call last)",
+    "Cell \x1b[32mIn[1]\x1b[39m\x1b[32m, line 1\x1b[39m\n"
+    '\x1b[32m----> \x1b[39m\x1b[32m1\x1b[39m penguins["weight"]',
+    "\x1b[31mKeyError\x1b[39m: 'weight'",
+)
+FIGURE = ("display_data", {"data": {"text/plain": "<Figure size 640x480>", "image/png": PNG}, "metadata": {}})
+RESULT = ("execute_result", {"data": {"text/plain": "42"}, "metadata": {}, "execution_count": 1})
+
+ANSWERED: dict[str, Answer] = {
+    "success": saying(("stream", {"name": "stdout", "text": "loading\n"}), RESULT),
+    "success_without_output": fine,
+    "error": failing("KeyError", "'weight'", TRACEBACK),
+    "stderr": saying(
+        ("stream", {"name": "stdout", "text": "344 rows\n"}),
+        ("stream", {"name": "stderr", "text": "FutureWarning: use .loc\n"}),
+        RESULT,
+    ),
+    "progress_bar": printing("  0%|          |\r 50%|#####     |\r100%|##########|\n", "stderr"),
+    "truncated": printing("".join(f"line {n:06d}\n" for n in range(20_000))),
+    "many_outputs": saying(*(("display_data", {"data": {"text/plain": f"row {n}"}}) for n in range(50))),
+    "image": saying(FIGURE),
+    "five_images": saying(*[FIGURE] * 5),
+    "image_and_error": saying(FIGURE, ("error", {"ename": "E", "evalue": "", "traceback": ["E"]})),
+    "not_text": saying(("display_data", {"data": {"text/html": "<b>x</b>", "application/pdf": "aGk="}})),
+    "died": dying(Death(signal=9, oom_kills=1), first="half\n"),
+    "died_segfault": dying(Death(signal=11, stderr="Fatal Python error: Aborted\n\x1b[1mThread 0x1")),
+    "interrupted_by_another": failing("KeyboardInterrupt"),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERED)
+def test_the_reply_to_a_run_that_has_ended(storage: Path, name: str) -> None:
+    async def test() -> None:
+        async with session_in(storage, FakeStarter([fine, ANSWERED[name]])) as session:
+            await ran(session, "x = 1")
+            execution = await ran(session, "penguins")
+            held_against(name, reply_of(execution, session, told=True), storage)
+
+    run(test())
+
+
+async def new_kernel(session: Session, starter: FakeStarter) -> Execution:
+    return await ran(session, "x = 1", label="load data")
+
+
+async def known_kernel_of_an_earlier_client(session: Session, starter: FakeStarter) -> Execution:
+    await ran(session, "x = 1")
+    return await ran(session, "x")
+
+
+async def running(session: Session, starter: FakeStarter) -> Execution:
+    starter.plan = [[stalling(first="epoch 1\n")]]
+    execution = submit(session, "train()")
+    await settled(lambda: execution.state is State.RUNNING)
+    return execution
+
+
+async def running_in_spite_of_an_interrupt(session: Session, starter: FakeStarter) -> Execution:
+    async def deaf(kernel_run: Any) -> Any:
+        kernel_run.busy()
+        await asyncio.Event().wait()
+
+    starter.plan = [[deaf]]
+    execution = submit(session, "train()")
+    await settled(lambda: execution.state is State.RUNNING)
+    await session.cancel(execution, "Cancelled by the client.")
+    return execution
+
+
+async def queued(session: Session, starter: FakeStarter) -> Execution:
+    starter.plan = [[stalling()]]
+    first = submit(session, "train()")
+    await settled(lambda: first.state is State.RUNNING)
+    return submit(session, "x")
+
+
+async def queued_while_the_kernel_starts(session: Session, starter: FakeStarter) -> Execution:
+    starter.go_on.clear()
+    execution = submit(session, "x")
+    await settled(lambda: starter.starts == 1)
+    return execution
+
+
+async def interrupted(session: Session, starter: FakeStarter) -> Execution:
+    starter.plan = [[stalling(first="epoch 1\n")]]
+    return await ran(session, "train()", max_seconds=0.01)
+
+
+async def not_run_after_a_death_in_between(session: Session, starter: FakeStarter) -> Execution:
+    await ran(session, "x = 1")
+    starter.kernels[0].die(Death(signal=9, oom_kills=2))
+    await settled(lambda: session.kernel is None)
+    return submit(session, "x")
+
+
+async def new_kernel_after_that(session: Session, starter: FakeStarter) -> Execution:
+    reply_of(await not_run_after_a_death_in_between(session, starter), session)
+    return await ran(session, "x = 1")
+
+
+async def not_run_because_queued_behind_a_death(session: Session, starter: FakeStarter) -> Execution:
+    starter.plan = [[dying(Death(exit_code=3), first="")]]
+    first, second = submit(session, "exit(3)"), submit(session, "x")
+    await session.wait(first, 2)
+    await session.wait(second, 2)
+    return second
+
+
+async def not_run_because_no_kernel_starts(session: Session, starter: FakeStarter) -> Execution:
+    starter.plan = [KernelFailed("The kernel did not start: it exited with code 1.\nNo module named 'zmq'")]
+    return await ran(session, "x")
+
+
+async def not_run_because_taken_back(session: Session, starter: FakeStarter) -> Execution:
+    execution = await queued(session, starter)
+    await session.cancel(execution, "Cancelled by the client.")
+    return execution
+
+
+async def notebook_not_written(session: Session, starter: FakeStarter) -> Execution:
+    execution = await ran(session, "x")
+    session.recorder.notebook_problem = "/data/sales@analysis-1.ipynb: No space left on device"
+    return execution
+
+
+SITUATIONS: list[Callable[[Session, FakeStarter], Awaitable[Execution]]] = [
+    new_kernel,
+    known_kernel_of_an_earlier_client,
+    running,
+    running_in_spite_of_an_interrupt,
+    queued,
+    queued_while_the_kernel_starts,
+    interrupted,
+    not_run_after_a_death_in_between,
+    new_kernel_after_that,
+    not_run_because_queued_behind_a_death,
+    not_run_because_no_kernel_starts,
+    not_run_because_taken_back,
+    notebook_not_written,
+]
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda each: each.__name__)
+def test_the_reply_in_a_situation(
+    storage: Path, situation: Callable[[Session, FakeStarter], Awaitable[Execution]]
+) -> None:
+    async def test() -> None:
+        starter = FakeStarter()
+        async with session_in(storage, starter) as session:
+            execution = await situation(session, starter)
+            held_against(situation.__name__, reply_of(execution, session), storage)
+
+    run(test())
+
+
+def test_the_reply_to_a_run_whose_end_nobody_saw(storage: Path) -> None:
+    async def test() -> None:
+        async with session_in(storage, FakeStarter([stalling(first="half\n")])) as session:
+            execution = submit(session, "train()")
+            await settled(lambda: execution.state is State.RUNNING)
+        async with session_in(storage, FakeStarter()) as session:
+            session.take_news()
+            held_against("unknown", reply_of(session.execution(1), session), storage)
+
+    run(test())
+
+
+def test_the_reply_to_a_run_whose_output_went_to_a_file(
+    storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overflow_module, "NOTEBOOK_LIMIT", 100)
+
+    async def test() -> None:
+        answer = saying(*(("stream", {"name": "stdout", "text": f"line {n}\n"}) for n in range(100)))
+        async with session_in(storage, FakeStarter([answer])) as session:
+            held_against("overflow", reply_of(await ran(session, "x"), session, told=True), storage)
+
+    run(test())
+
+
+def test_every_text_in_replies_is_one_that_is_tested() -> None:
+    tested = {*ANSWERED, *(each.__name__ for each in SITUATIONS), "unknown", "overflow"}
+    assert {path.stem for path in REPLIES.glob("*.txt")} == tested
+
+
+# --- what holds for all ------------------------------------------------------------------
+
+
+def replied(tmp_path: Path, answer: Answer, *, told: bool = True) -> types.CallToolResult:
+    async def test() -> types.CallToolResult:
+        async with session_in(tmp_path, FakeStarter([answer])) as session:
+            return reply_of(await ran(session, "x"), session, told=told)
+
+    return run(test())
+
+
+LINES = "".join(f"line {n:05d}\n" for n in range(1_000))
+LARGE: dict[str, Answer] = {
+    "one_block": printing("x" * 1_000_000),
+    "many_lines": printing("y\n" * 100_000),
+    "sixteen_large_blocks": saying(*[("display_data", {"data": {"text/plain": LINES}})] * 16),
+    "a_hundred_large_blocks": saying(*[("display_data", {"data": {"text/plain": LINES}})] * 100),
+    "two_thousand_small_blocks": saying(*[("display_data", {"data": {"text/plain": "x"}})] * 2_000),
+    "a_long_traceback": failing("E", "", [LINES] * 10),
+    "a_long_error_name": failing("E" * 100_000, "v" * 100_000),
+    "a_long_stderr": dying(Death(signal=11, stderr="s" * 4_000), first="o" * 1_000_000),
+    "escape_codes_and_controls": printing("\x00\x07" * 50_000),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_no_reply_is_longer_than_every_client_keeps(tmp_path: Path, name: str) -> None:
+    result = replied(tmp_path, LARGE[name], told=False)
+    assert len(text_of(result)) <= MOST
+
+
+@pytest.mark.parametrize(
+    "name", ["one_block", "many_lines", "sixteen_large_blocks", "a_hundred_large_blocks"]
+)
+def test_a_long_reply_uses_the_room_there_is_and_says_where_the_rest_is(tmp_path: Path, name: str) -> None:
+    text = text_of(replied(tmp_path, LARGE[name]))
+    assert len(text) > TEXT_LIMIT * 0.8
+    assert "left out" in text
+    assert str(tmp_path / "sales@analysis-1.ipynb") in text
+
+
+def test_short_blocks_leave_their_room_to_long_ones(tmp_path: Path) -> None:
+    texts = ["x" * 9_000, "short", "short"]
+    text = text_of(replied(tmp_path, saying(*(("display_data", {"data": {"text/plain": t}}) for t in texts))))
+    assert "x" * 9_000 in text
+
+
+def test_a_long_problem_does_not_hide_the_output(tmp_path: Path) -> None:
+    result = replied(tmp_path, dying(Death(signal=11, stderr="s" * 20_000), first="the output"))
+    assert "the output" in text_of(result)
+
+
+@pytest.mark.parametrize(
+    "raw", ["\x1b]52;c;aGk=\x07x", "\x1b[2Jx", "a\u202eb", "\x9d0;x\x07", "\ud800", "\x00"]
+)
+def test_no_control_character_reaches_the_reply(tmp_path: Path, raw: str) -> None:
+    answer = saying(
+        ("stream", {"name": "stdout", "text": raw}),
+        ("stream", {"name": raw, "text": "x"}),
+        ("display_data", {"data": {"text/plain": raw, f"image/{raw}": "x"}}),
+        ("display_data", {"data": {f"application/{raw}": "x"}}),
+        ("error", {"ename": raw, "evalue": raw, "traceback": [raw]}),
+    )
+    text = text_of(replied(tmp_path, answer))
+    text.encode()
+    bad = {c for c in text if (ord(c) < 32 and c != "\n") or 0x7F <= ord(c) < 0xA0 or c in "\u202e\ud800"}
+    assert not bad
+
+
+def test_at_most_four_images_and_600_kb_of_them(tmp_path: Path) -> None:
+    def picture(size: int) -> tuple[str, dict[str, Any]]:
+        encoded = base64.b64encode(bytes(size)).decode()
+        return "display_data", {"data": {"image/png": encoded}, "metadata": {}}
+
+    many = replied(tmp_path / "many", saying(*[picture(100)] * 6))
+    assert len(images_of(many)) == 4
+    assert text_of(many).count("left out of this reply") == 2
+    large = replied(tmp_path / "large", saying(picture(500_000), picture(500_000), picture(90_000)))
+    assert [len(base64.b64decode(image.data)) for image in images_of(large)] == [500_000, 90_000]
+    assert "500 kB: left out of this reply; it is in the notebook" in text_of(large)
+
+
+@pytest.mark.parametrize(("mime", "sent"), [("image/png", 1), ("image/jpeg", 1), ("image/svg+xml", 0)])
+def test_only_images_that_reach_a_model_are_sent(tmp_path: Path, mime: str, sent: int) -> None:
+    result = replied(tmp_path, saying(("display_data", {"data": {mime: PNG}})))
+    assert [image.mime_type for image in images_of(result)] == [mime] * sent
+
+
+def test_base64_in_lines_is_sent_in_one_and_what_is_none_is_not_sent(tmp_path: Path) -> None:
+    lines = PNG[:20] + "\n" + PNG[20:] + "\n"
+    [image] = images_of(replied(tmp_path / "a", saying(("display_data", {"data": {"image/png": lines}}))))
+    assert image.data == PNG
+    broken = replied(tmp_path / "b", saying(("display_data", {"data": {"image/png": "no base64!"}})))
+    assert images_of(broken) == []
+    assert "not valid base64" in text_of(broken)
+
+
+def test_a_result_with_an_empty_text_is_not_called_something_else(tmp_path: Path) -> None:
+    text = text_of(replied(tmp_path, saying(("execute_result", {"data": {"text/plain": ""}}))))
+    assert "not text" not in text
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_error"),
+    [
+        (fine, False),
+        (failing("E"), True),
+        (failing("KeyboardInterrupt"), False),
+        (dying(Death(signal=9)), True),
+        (ANSWERED["image_and_error"], False),
+        (printing("oops", "stderr"), False),
+    ],
+)
+def test_what_failed_is_marked_as_an_error_unless_images_would_be_lost(
+    tmp_path: Path, answer: Answer, is_error: bool
+) -> None:
+    assert replied(tmp_path, answer).is_error is is_error
+
+
+def test_a_call_that_could_not_be_served_is_an_error() -> None:
+    result = failure("It was not run.")
+    assert (result.is_error, text_of(result)) == (True, "It was not run.")
+
+
+def test_a_caller_is_told_of_its_kernel_once(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with session_in(tmp_path, FakeStarter()) as session:
+            someone = caller(tmp_path)
+            first, second = await ran(session, "a"), await ran(session, "b")
+            assert "Kernel: new" in text_of(execution_result(first, session, someone))
+            assert "Kernel:" not in text_of(execution_result(second, session, someone))
+            assert "still there" in text_of(execution_result(second, session, caller(tmp_path)))
+
+    run(test())
+
+
+def test_an_old_run_of_another_kernel_is_not_said_to_have_run_in_the_present_one(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with session_in(tmp_path, FakeStarter([dying(Death(signal=9), first="half")])) as session:
+            await ran(session, "a")
+            await ran(session, "b")
+            text = text_of(execution_result(session.execution(1), session, caller(tmp_path)))
+            assert text.startswith("DIED: sales@analysis/1")
+            assert "Kernel: new" not in text
+            assert "sales@analysis-2.ipynb" not in text.partition("Kernel:")[0]
+
+    run(test())
+
+
+@pytest.mark.parametrize("first", [dying(Death(signal=11), first="half"), fine])
+def test_an_old_reply_does_not_swallow_the_news_of_a_later_death(tmp_path: Path, first: Answer) -> None:
+    async def test() -> None:
+        starter = FakeStarter([first])
+        async with session_in(tmp_path, starter) as session:
+            await ran(session, "a")
+            session.take_news(session.execution(session._last_number).problem)
+            await ran(session, "b")
+            starter.kernels[-1].die(Death(signal=9))
+            await settled(lambda: session.kernel is None)
+            text = text_of(execution_result(session.execution(1), session, caller(tmp_path)))
+            assert "signal 9" in text
+
+    run(test())
+
+
+def test_an_old_submission_that_was_not_run_does_not_swallow_the_news_of_a_death(tmp_path: Path) -> None:
+    async def test() -> None:
+        starter = FakeStarter()
+        starter.go_on.clear()
+        async with session_in(tmp_path, starter) as session:
+            first = submit(session, "a")
+            await session.cancel(first, "Cancelled by the client.")
+            starter.go_on.set()
+            await ran(session, "b")
+            starter.kernels[0].die(Death(signal=9))
+            await settled(lambda: session.kernel is None)
+            assert "signal 9" in text_of(execution_result(first, session, caller(tmp_path)))
+
+    run(test())
+
+
+def test_an_adopted_kernel_is_not_called_new(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with session_in(tmp_path, FakeStarter()) as session:
+            await ran(session, "a")
+        async with session_in(tmp_path, FakeStarter()) as session:
+            session.take_news()
+            started = session.execution(1).submitted
+            session.adopt(FakeKernel(session.on_message), started)
+            text = text_of(execution_result(await ran(session, "b"), session, caller(tmp_path)))
+            assert "running since" in text
+            assert environment().interpreter.version_text in text
+
+    run(test())

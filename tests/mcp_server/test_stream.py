@@ -1,0 +1,169 @@
+"""Lines of JSON-RPC as the MCP SDK gets them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, cast
+
+import mcp_types as types
+import pytest
+from mcp.shared.message import SessionMessage
+
+from kernelexec.mcp_server import stream as module
+from kernelexec.mcp_server.stream import message_streams
+from tests.fakes import run, settled
+
+
+class Writer:
+    """As much of an asyncio.StreamWriter as is used; a client that reads all."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+    async def drain(self) -> None:
+        pass
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        assert self.data.endswith(b"\n") or not self.data
+        return [json.loads(line) for line in self.data.splitlines()]
+
+
+async def exchange(
+    sent: bytes, *replies: dict[str, Any], limit: int = 1 << 20
+) -> tuple[list[SessionMessage], Writer, list[str]]:
+    """What the SDK gets of these bytes, what the client gets back, and in which order it ended."""
+    reader = asyncio.StreamReader(limit=limit)
+    reader.feed_data(sent)
+    reader.feed_eof()
+    writer = Writer()
+    order: list[str] = []
+    got = []
+
+    async def at_end() -> None:
+        order.append("at_end")
+
+    streams = message_streams(reader, cast(asyncio.StreamWriter, writer), at_end)
+    async with streams as (incoming, outgoing), incoming, outgoing:  # the SDK closes both
+        for reply in replies:
+            message = types.jsonrpc_message_adapter.validate_python(reply, by_name=False)
+            await outgoing.send(SessionMessage(message))
+        async for message in incoming:
+            assert isinstance(message, SessionMessage)
+            got.append(message)
+        order.append("end of messages")
+        await settled(lambda: len(writer.data.splitlines()) >= len(replies))
+    return got, writer, order
+
+
+def ping(number: Any = 1) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "id": number, "method": "ping"}).encode()
+
+
+def test_each_line_is_one_message() -> None:
+    got, writer, _ = run(exchange(ping(1) + b"\n\n  \n" + ping("a") + b"\r\n" + ping(3)))
+    assert [message.message.id for message in got] == [1, "a", 3]  # type: ignore[union-attr]
+    assert writer.lines == []
+
+
+def test_a_message_goes_out_as_one_line() -> None:
+    reply = {"jsonrpc": "2.0", "id": 1, "result": {"text": "two\nlines ä \u2028 📈"}}
+    _, writer, _ = run(exchange(b"", reply))
+    assert writer.data.count(b"\n") == 1
+    assert writer.lines == [reply]
+
+
+def test_the_end_of_input_is_known_before_the_sdk_hears_of_it() -> None:
+    """Else a client's end could not be told from its cancel."""
+    _, _, order = run(exchange(ping() + b"\n"))
+    assert order == ["at_end", "end of messages"]
+
+
+PARSE_ERROR, INVALID_REQUEST = -32700, -32600
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "told", "request_id"),
+    [
+        (b"{", PARSE_ERROR, "Not valid JSON", None),
+        (b"hello", PARSE_ERROR, "Not valid JSON", None),
+        (b'{"jsonrpc": "2.0", "id": 7, "method": "x", }', PARSE_ERROR, "Not valid JSON", 7),
+        (b'{"jsonrpc":"2.0","id":"a-1","method":"\xff"}', PARSE_ERROR, "Not valid UTF-8", "a-1"),
+        (b"[" * 100_000, PARSE_ERROR, "Nested too deeply", None),
+        (b"5", INVALID_REQUEST, "Not a JSON-RPC 2.0 message", None),
+        (b"[]", INVALID_REQUEST, "Not a JSON-RPC 2.0 message", None),
+        (b'{"id": 3}', INVALID_REQUEST, "Not a JSON-RPC 2.0 message", 3),
+        (b'{"jsonrpc": "2.0", "id": null, "method": "x"}', INVALID_REQUEST, "Not a JSON-RPC", None),
+        (
+            b'{"jsonrpc": "2.0", "id": 4, "method": "x", "params": {"code": "\\ud800"}}',
+            INVALID_REQUEST,
+            "text that UTF-8 can encode",
+            4,
+        ),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_answered_and_the_next_one_served(
+    line: bytes, code: int, told: str, request_id: Any
+) -> None:
+    got, writer, _ = run(exchange(line + b"\n" + ping(9) + b"\n"))
+    [answer] = writer.lines
+    assert (answer["jsonrpc"], answer["id"], answer["error"]["code"]) == ("2.0", request_id, code)
+    assert told in answer["error"]["message"]
+    assert "Nothing was run" in answer["error"]["message"]
+    assert len(answer["error"]["message"]) < 300
+    assert [message.message.id for message in got] == [9]  # type: ignore[union-attr]
+
+
+def test_an_id_inside_the_parameters_is_not_taken_for_the_requests() -> None:
+    line = b'{"jsonrpc": "2.0", "method": "x", "params": {"id": 5, "code": "\\ud800"}, "id": 4}\n'
+    _, writer, _ = run(exchange(line))
+    assert writer.lines[0]["id"] == 4
+
+
+def test_code_is_never_altered() -> None:
+    code = "x = 'ä 📈 \u2028 \\ud800 \x7f'\r\n\ty"
+    line = json.dumps(
+        {"jsonrpc": "2.0", "id": 1, "method": "m", "params": {"code": code}}, ensure_ascii=False
+    )
+    got, _, _ = run(exchange(line.encode() + b"\n"))
+    assert got[0].message.params["code"] == code  # type: ignore[union-attr,index]
+
+
+def test_a_line_that_is_too_long_is_answered_and_the_next_one_served() -> None:
+    long = b'{"jsonrpc": "2.0", "id": 1, "method": "' + b"x" * 5_000 + b'"}'
+    got, writer, _ = run(exchange(long + b"\n" + ping(2) + b"\n", limit=1_000))
+    [answer] = writer.lines
+    assert "error" in answer
+    assert [message.message.id for message in got] == [2]  # type: ignore[union-attr]
+
+
+def test_a_line_that_is_too_long_is_told_to_be_too_long() -> None:
+    _, writer, _ = run(exchange(b"x" * 5_000 + b"\n", limit=1_000))
+    assert f"{module.LINE_LIMIT:,}" in writer.lines[0]["error"]["message"]
+
+
+def test_an_endless_line_without_an_end_is_no_end_of_the_server() -> None:
+    got, _, order = run(exchange(b"x" * 5_000, limit=1_000))
+    assert (got, order[-1]) == ([], "end of messages")
+
+
+def test_a_connection_that_breaks_is_an_end_like_any_other() -> None:
+    async def test() -> list[str]:
+        reader = asyncio.StreamReader()
+        reader.set_exception(ConnectionResetError())
+        order: list[str] = []
+
+        async def at_end() -> None:
+            order.append("at_end")
+
+        streams = message_streams(reader, cast(asyncio.StreamWriter, Writer()), at_end)
+        async with streams as (incoming, outgoing), incoming, outgoing:
+            async for _ in incoming:
+                order.append("message")
+        return order
+
+    assert run(test()) == ["at_end"]

@@ -1,0 +1,539 @@
+"""One hub for each user: found or started by whoever needs it, replaced when it is gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from tests.real.clients import RawClient
+from tests.real.conftest import Connect, ConnectRaw
+from tests.real.home import COMMAND, Home, eventually
+
+
+def join(home: Home) -> socket.socket:
+    """A connection to the hub's socket, without a word said."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(20)
+    connection.connect(str(home.runtime / "hub.sock"))
+    return connection
+
+
+def hello(home: Home, **changes: Any) -> bytes:
+    message = {
+        "kernelexec": 1,
+        "protocol": 1,
+        "role": "mcp",
+        "version": "99.0",
+        "pid": os.getpid(),
+        "cwd": str(home.path),
+        "environ": home.environ,
+        **changes,
+    }
+    return json.dumps(message).encode() + b"\n"
+
+
+# --- starting --------------------------------------------------------------------------------------
+
+
+def test_clients_that_race_start_one_hub(home: Home) -> None:
+    clients = [RawClient(home) for _ in range(8)]
+    try:
+        for client in clients:
+            answer = client.initialize()
+            assert answer["result"]["serverInfo"]["name"] == "kernelexec"
+        home.hub()  # exactly one
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_clients_that_race_on_a_new_session_share_one_kernel(home: Home, connect_raw: ConnectRaw) -> None:
+    clients = [connect_raw(home) for _ in range(4)]
+    asked = [client.begin_execute("import os\nos.getpid()") for client in clients]
+    replies = [client.reply(request) for client, request in zip(clients, asked, strict=True)]
+    assert sorted(reply.number for reply in replies) == [1, 2, 3, 4]
+    assert len({reply.block("result") for reply in replies}) == 1
+
+
+def test_a_second_hub_ends_at_once(home: Home, connect_raw: ConnectRaw) -> None:
+    connect_raw(home)
+    program = "import sys; from kernelexec.daemon import main; sys.exit(main())"
+    for _ in range(2):
+        second = subprocess.run(
+            [sys.executable, "-c", program], env=home.environ, timeout=30, capture_output=True, check=False
+        )
+        assert second.returncode == 0, second.stderr
+    home.hub()
+
+
+def test_two_hubs_started_in_the_same_moment_leave_one(home: Home, connect_raw: ConnectRaw) -> None:
+    program = "import sys; from kernelexec.daemon import main; sys.exit(main())"
+    home.registry.mkdir(parents=True)  # the log's folder, which a bridge makes
+    hubs = [
+        subprocess.Popen([sys.executable, "-c", program], env=home.environ, start_new_session=True)
+        for _ in range(2)
+    ]
+    eventually(lambda: [hub for hub in hubs if hub.poll() is not None])
+    assert connect_raw(home).execute("1 + 1").block("result") == "2"
+    (running,) = [hub for hub in hubs if hub.poll() is None]
+    assert home.hub() == running.pid
+    running.terminate()
+    assert running.wait(20) == 0
+
+
+def _socket_of_a_dead_hub(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+def _regular_file(path: Path) -> None:
+    path.write_text("in the way")
+
+
+@pytest.mark.parametrize("leave", [_socket_of_a_dead_hub, _regular_file])
+def test_what_lies_where_the_socket_belongs_is_replaced(
+    home: Home, connect_raw: ConnectRaw, leave: Any
+) -> None:
+    leave(home.runtime / "hub.sock")
+    assert connect_raw(home).execute("1 + 1").block("result") == "2"
+
+
+def test_the_hub_starts_without_the_clients_environment_and_directory(
+    home: Home, connect_raw: ConnectRaw
+) -> None:
+    connect_raw(home, home.project("w"), PYTHONPATH="/nonexistent", A_SECRET="x")
+    hub = Path(f"/proc/{home.hub()}")
+    environ = (hub / "environ").read_bytes()
+    assert b"A_SECRET" not in environ
+    assert b"PYTHONPATH" not in environ
+    assert b"VENV_PATH" not in environ
+    assert os.readlink(hub / "cwd") == "/"
+    for descriptor in (0, 1, 2):
+        assert not os.readlink(hub / "fd" / str(descriptor)).startswith("pipe:")
+
+
+def test_modules_in_the_clients_directory_are_not_imported(home: Home, connect_raw: ConnectRaw) -> None:
+    project = home.project("shadows")
+    for name in ("json", "socket", "mcp", "kernelexec", "ipykernel", "zmq", "asyncio"):
+        (project / f"{name}.py").write_text("raise SystemExit('shadowed')")
+    assert connect_raw(home, project).execute("1 + 1").block("result") == "2"
+
+
+def test_modules_in_the_kernels_directory_do_not_keep_it_from_starting(
+    home: Home, connect_raw: ConnectRaw
+) -> None:
+    for name in ("json", "random", "ipykernel", "zmq", "nbformat", "ipykernel_launcher"):
+        (home.path / f"{name}.py").write_text("raise SystemExit('shadowed')")
+    client = connect_raw(home, KERNELEXEC_CWD=str(home.path))
+    assert client.execute("1 + 1").block("result") == "2"
+
+
+def test_a_runtime_directory_with_a_path_too_long_is_refused_in_the_first_answer(home: Home) -> None:
+    long = str(home.path / ("x" * 120))
+    with RawClient(home, KERNELEXEC_RUNTIME_DIR=long) as client:
+        answer = client.request("initialize", {})
+        assert "KERNELEXEC_RUNTIME_DIR" in answer["error"]["message"]
+
+
+# --- modes -----------------------------------------------------------------------------------------
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_what_is_private_is_the_users_alone(home: Home, connect_raw: ConnectRaw) -> None:
+    os.chmod(home.runtime, 0o755)  # as an older version or a person may have left it
+    os.umask(before := os.umask(0o022))
+    assert before == 0o022
+    connect_raw(home).execute("1")
+    assert mode(home.runtime) == 0o700
+    assert mode(home.runtime / "hub.sock") == 0o600
+    (kernel,) = home.runtime.glob("k/*")
+    assert mode(kernel) == 0o700
+    assert mode(kernel / "connection.json") == 0o600
+    assert json.loads((kernel / "connection.json").read_text())["transport"] == "ipc"
+    assert mode(home.storage / ".kernelexec") == 0o700
+    assert mode(home.storage / ".kernelexec" / "main@plain.jsonl") == 0o600
+    (entry,) = home.registry.glob("*.json")
+    assert mode(entry) == 0o600
+    assert mode(home.path / ".local" / "state" / "kernelexec" / "hub.log") & 0o077 == 0
+    assert {mode(path) & 0o077 for path in kernel.iterdir() if not path.is_socket()} <= {0, 0o044}
+
+
+def test_a_runtime_directory_that_is_a_link_is_refused(home: Home) -> None:
+    link = home.path / "link"
+    link.symlink_to(home.runtime)
+    with RawClient(home, KERNELEXEC_RUNTIME_DIR=str(link)) as client:
+        assert "not a directory" in client.request("initialize", {})["error"]["message"]
+
+
+# --- a bridge's end --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["end of input", "SIGTERM"])
+def test_a_bridge_ends_within_a_second_and_ends_nothing_else(
+    home: Home, connect_raw: ConnectRaw, how: str
+) -> None:
+    client, other = connect_raw(home), connect_raw(home)
+    gate = home.path / "gate"
+    client.execute("import os, time")
+    running = other.begin_execute(f"while not os.path.exists({str(gate)!r}): time.sleep(.01)\n'undisturbed'")
+    client.begin_execute("'queued'")
+    began = time.monotonic()
+    if how == "SIGTERM":
+        client.process.send_signal(signal.SIGTERM)
+        client.process.wait(10)
+    else:
+        client.close()
+    assert time.monotonic() - began < 1
+    assert home.hub()
+    gate.touch()
+    assert other.reply(running).block("result") == "'undisturbed'"
+
+
+def test_what_was_asked_before_the_end_of_input_is_answered(home: Home, connect_raw: ConnectRaw) -> None:
+    connect_raw(home).execute("from_before = 1")  # so that the kernel is there
+    for _ in range(5):  # the end may overtake the request at several places
+        client = connect_raw(home)
+        asked = client.begin_execute("from_before + 1")
+        assert client.process.stdin is not None
+        client.process.stdin.close()
+        answer = client.answer(asked)
+        assert "result" in answer, answer
+        assert "[result]\n2" in answer["result"]["content"][0]["text"]
+
+
+# --- the hub's end ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_next_hub_adopts_what_an_idle_hub_left(
+    home: Home, connect_raw: ConnectRaw, connect: Connect, number: signal.Signals
+) -> None:
+    first = connect_raw(home)
+    last = first.execute("kept = 'still here'\nprint('before')")
+    assert last.number == 1
+    home.end_hub(number)
+    first.close()
+
+    client = connect(home)
+    reply = client.execute("kept")
+    assert reply.state == "OK", reply.text
+    assert reply.number == 2
+    assert reply.block("result") == "'still here'"
+    assert "generation 1 of main@plain" in reply.text
+    assert "still there" in reply.text
+    assert client.wait_for("main@plain/1").block("stdout") == "before"
+
+    notebook = home.storage / "main@plain-1.ipynb"
+    eventually(lambda: notebook.exists() and len(nbformat.read(notebook, 4).cells) == 2)
+    sources = [cell.source for cell in nbformat.read(notebook, 4).cells]
+    assert sources == ["kept = 'still here'\nprint('before')", "kept"]
+    journal = home.storage / ".kernelexec" / "main@plain.jsonl"
+    events = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert [event["n"] for event in events if event["event"] == "finished"] == [1, 2]
+    home.hub()
+
+
+def test_ps_finds_the_kernels_that_a_dead_hub_left(home: Home, connect_raw: ConnectRaw) -> None:
+    connect_raw(home).execute("1")
+    home.end_hub(signal.SIGKILL)
+    (session,) = home.status()["sessions"]
+    assert session["session"] == "main@plain"
+    assert session["state"] == "idle"
+
+
+def test_a_kernel_that_ended_while_there_was_no_hub_is_told(
+    home: Home, connect_raw: ConnectRaw, connect: Connect
+) -> None:
+    pid = int(connect_raw(home).execute("import os\nos.getpid()").block("result"))
+    home.end_hub(signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+    eventually(
+        lambda: not home.processes() or set(home.processes().values()) == {""} or pid not in home.processes()
+    )
+    client = connect(home)
+    reply = client.execute("1")
+    assert reply.state == "NOT RUN", reply.text
+    assert "SIGKILL" in reply.text or "nobody saw" in reply.text
+    assert "generation 2" in client.execute("1").text
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_is_neither_interrupted_nor_repeated_when_its_hub_ends(
+    home: Home, connect_raw: ConnectRaw, connect: Connect, number: signal.Signals
+) -> None:
+    begun, gate, done = home.path / "begun", home.path / "gate", home.path / "done"
+    first = connect_raw(home)
+    first.execute("import os, time")
+    first.begin_execute(
+        f"with open({str(begun)!r}, 'a') as f: f.write('x')\n"
+        f"while not os.path.exists({str(gate)!r}): time.sleep(.01)\n"
+        f"open({str(done)!r}, 'w').close()"
+    )
+    eventually(begun.exists)
+    home.end_hub(number)
+    client = connect(home)
+    told = client.wait_for("main@plain/2", wait_seconds=0)
+    assert told.state in ("UNKNOWN", "RUNNING"), told.text
+    gate.touch()
+    reply = client.execute("'after'")
+    assert reply.state == "OK"
+    assert done.exists(), "the run was interrupted"
+    assert begun.read_text() == "x"
+
+
+def test_a_hub_that_ends_logs_no_traceback(home: Home, connect_raw: ConnectRaw) -> None:
+    connect_raw(home).execute("1")
+    home.command("stop", "--all")
+    eventually(lambda: not home.hubs())
+    assert "Traceback" not in home.log(), home.log()
+
+
+def test_a_bridge_whose_hub_ends_says_so_and_ends(home: Home, connect_raw: ConnectRaw) -> None:
+    client = connect_raw(home)
+    home.end_hub(signal.SIGKILL)
+    assert client.process.wait(10) == 1
+    assert connect_raw(home).execute("1 + 1").block("result") == "2"
+
+
+def test_an_idle_hub_without_client_and_kernel_ends(home: Home, connect_raw: ConnectRaw) -> None:
+    home.environ["KERNELEXEC_HUB_IDLE_SECONDS"] = "0.3"
+    client = connect_raw(home)
+    done = home.path / "done"
+    client.execute("1")
+    client.begin_execute(f"import time\ntime.sleep(1.5)\nopen({str(done)!r}, 'w').close()", wait_seconds=0)
+    hub = home.hub()
+    client.close()
+    eventually(done.exists)  # five times as long as an idle hub stays
+    assert home.hub() == hub
+    assert home.command("stop", "main@plain").returncode == 0
+    eventually(lambda: not home.hubs(), 10)
+    assert not (home.runtime / "hub.sock").exists()
+
+
+def test_another_hub_does_not_take_a_session_that_is_in_use(
+    home: Home, connect_raw: ConnectRaw, new_home: Any
+) -> None:
+    connect_raw(home).execute("mine = 1")
+    stranger = new_home(CODE_STORAGE_DIR=str(home.storage))
+    reply = connect_raw(stranger, home.path).execute("mine", session="main")
+    assert reply.is_error
+    assert str(home.hub()) in reply.text
+    assert not reply.state
+
+
+# --- identity --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def left_entry(home: Home, connect_raw: ConnectRaw) -> dict[str, Any]:
+    """The registry entry of a kernel that has been stopped, put back with its directory."""
+    client = connect_raw(home)
+    client.execute("1")
+    (path,) = home.registry.glob("*.json")
+    entry: dict[str, Any] = json.loads(path.read_text())
+    connection = Path(entry["directory"], "connection.json").read_text()
+    home.command("stop", "--all")
+    eventually(lambda: not home.processes())
+    Path(entry["directory"]).mkdir(parents=True)
+    Path(entry["directory"], "connection.json").write_text(connection)
+    return entry
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"boot": "an earlier one"}, {"keeper_identity": "1", "kernel_identity": "1"}],
+    ids=["same boot", "another boot", "another start time"],
+)
+def test_a_process_that_has_a_dead_kernels_pid_is_neither_signalled_nor_adopted(
+    home: Home, connect: Connect, left_entry: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    stranger = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    try:
+        left_entry |= {"keeper_pid": stranger.pid, "kernel_pid": stranger.pid, **changes}
+        (home.registry / f"{left_entry['kernel_id']}.json").write_text(json.dumps(left_entry))
+        client = connect(home)
+        reply = client.execute("1 + 1")
+        if reply.state == "NOT RUN":
+            reply = client.execute("1 + 1")
+        assert reply.block("result") == "2"
+        assert "generation 2" in reply.text
+        assert [path.stem for path in home.registry.glob("*.json")] != [left_entry["kernel_id"]]
+        assert home.command("stop", "--all").returncode == 0
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", '{"format": 1}', '{"format": 99, "kernel_id": "x"}', "\0\xff"]
+)
+def test_a_registry_entry_that_cannot_be_read_keeps_nobody_from_working(
+    home: Home, connect_raw: ConnectRaw, content: str
+) -> None:
+    home.registry.mkdir(parents=True)
+    entry = home.registry / "broken.json"
+    entry.write_text(content)
+    assert connect_raw(home).execute("1 + 1").block("result") == "2"
+    entry.unlink()
+
+
+# --- who knocks at the socket ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\n",
+        b"garbage\n",
+        b"\xff\xfe\n",
+        b"null\n",
+        b"[1]\n",
+        b"{}\n",
+        b'{"kernelexec": 2}\n',
+        b'{"kernelexec": 1, "protocol": "1"}\n',
+        b"[" * 100_000 + b"\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ],
+    ids=lambda line: repr(line[:20]),
+)
+def test_who_does_not_say_hello_is_refused_and_nobody_else_disturbed(shared_home: Home, line: bytes) -> None:
+    with RawClient(shared_home) as client:
+        client.initialize()
+        with join(shared_home) as stranger:
+            stranger.sendall(line)
+            with stranger.makefile("rb") as answers:
+                answer = answers.readline()
+                assert b"error" in answer, answer
+                assert answers.readline() == b""
+        assert client.request("ping", {})["result"] == {}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"environ": {"HOME": 5}},
+        {"environ": {"ENV_TYPE": ["venv"]}},
+        {"cwd": "/nonexistent"},
+        {"cwd": ""},
+        {"role": "nobody"},
+        {"pid": -1},
+        {"protocol": 0},
+        {"protocol": True},
+    ],
+    ids=str,
+)
+def test_an_odd_hello_does_not_disturb_the_hub(shared_home: Home, changes: dict[str, Any]) -> None:
+    with RawClient(shared_home) as client:
+        client.initialize()
+        hub = shared_home.hub()
+        with join(shared_home) as stranger:
+            stranger.sendall(hello(shared_home, **changes))
+            with stranger.makefile("rb") as answers:
+                assert answers.readline()
+                call = {"name": "get_environment_config", "arguments": {}}
+                initialize = {
+                    "protocolVersion": "2025-06-18",
+                    "capabilities": {},
+                    "clientInfo": {"name": "x", "version": "1"},
+                }
+                for number, (method, params) in enumerate((("initialize", initialize), ("tools/call", call))):
+                    request = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+                    try:
+                        stranger.sendall(json.dumps(request).encode() + b"\n")
+                        assert answers.readline() or True
+                    except (BrokenPipeError, ConnectionResetError):
+                        break
+        assert client.request("ping", {})["result"] == {}
+        assert shared_home.hub() == hub
+
+
+def test_silent_connections_disturb_nobody(shared_home: Home, connect_raw: ConnectRaw) -> None:
+    connect_raw(shared_home)
+    silent = [join(shared_home) for _ in range(50)]
+    assert connect_raw(shared_home).execute("1 + 1").block("result") == "2"
+    for connection in silent:
+        connection.close()
+    assert connect_raw(shared_home).execute("1 + 1").block("result") == "2"
+
+
+def test_many_connections_come_and_go(shared_home: Home, connect_raw: ConnectRaw) -> None:
+    connect_raw(shared_home).execute("1")
+    descriptors = Path(f"/proc/{shared_home.hub()}/fd")
+
+    def count() -> int:
+        return len(list(descriptors.iterdir()))
+
+    before = count()
+    for _ in range(100):
+        with join(shared_home) as connection:
+            connection.sendall(hello(shared_home))
+            assert connection.recv(1)
+    eventually(lambda: count() <= before + 1)
+
+
+def test_a_newer_client_makes_the_hub_retire_and_the_kernels_stay(
+    home: Home, connect_raw: ConnectRaw, connect: Connect
+) -> None:
+    first = connect_raw(home)
+    first.execute("kept = 1\nimport os, time")
+    begun, gate, done = home.path / "begun", home.path / "gate", home.path / "done"
+    first.begin_execute(
+        f"open({str(begun)!r}, 'w').close()\n"
+        f"while not os.path.exists({str(gate)!r}): time.sleep(.01)\n"
+        f"open({str(done)!r}, 'w').close()"
+    )
+    eventually(begun.exists)
+    old = home.hub()
+    with join(home) as newer:
+        newer.sendall(hello(home, protocol=2))
+        with newer.makefile("rb") as answers:
+            assert answers.readline().split()[:3] == [b"kernelexec", b"1", b"retire"]
+    eventually(lambda: old not in home.processes())
+    gate.touch()
+    client = connect(home)
+    assert client.execute("kept").block("result") == "1"
+    assert done.exists(), "the running cell was interrupted"
+
+
+# --- files that vanish -----------------------------------------------------------------------------
+
+
+def test_a_runtime_directory_that_was_deleted_is_made_anew_for_the_next_client(
+    home: Home, connect_raw: ConnectRaw
+) -> None:
+    first = connect_raw(home)
+    first.request("ping", {})
+    first.close()
+    home.command("stop", "--all")
+    eventually(lambda: not home.hubs())
+    shutil.rmtree(home.runtime)
+    assert connect_raw(home).execute("1 + 1").block("result") == "2"
+
+
+def test_the_server_can_be_run_as_a_module(home: Home) -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "kernelexec", "--version"],
+        env=home.environ,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert process.stdout.startswith("kernelexec ")
+    assert Path(COMMAND).exists()

@@ -1,0 +1,224 @@
+"""The journal: real files, whole and torn."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernelexec.errors import SessionTaken, StorageFailed
+from kernelexec.recording.journal import Journal, first_record, read
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / ".kernelexec" / "sales@analysis.jsonl"
+
+
+def events(path: Path) -> list[str]:
+    return [record["event"] for record in read(path)]
+
+
+def test_what_was_written_is_read_in_order_with_format_and_time(path: Path) -> None:
+    journal = Journal(path)
+    journal.write("submitted", n=1, code="x = 'ä\n\ud800'")
+    journal.write("sent", n=1)
+    first, second = journal.records()
+    assert (first["v"], first["event"], first["n"], first["code"]) == (1, "submitted", 1, "x = 'ä\n\ud800'")
+    assert second["event"] == "sent"
+    assert datetime.fromisoformat(first["time"]).tzinfo is not None
+    assert path.read_bytes().count(b"\n") == 2
+    journal.close()
+
+
+def test_a_line_is_with_the_system_when_write_returns(path: Path) -> None:
+    journal = Journal(path)
+    journal.write("submitted", n=1)
+    assert events(path) == ["submitted"]
+    journal.sync()
+    journal.close()
+
+
+def test_outputs_are_read_only_for_who_asks_for_them(path: Path) -> None:
+    journal = Journal(path)
+    for number in (1, 2, 12, 1):
+        journal.write("output", n=number, type="stream", content={})
+    journal.write("finished", n=1)
+    assert [r["event"] for r in journal.records()] == ["finished"]
+    assert [r["n"] for r in journal.records(outputs_of=frozenset({1}))] == [1, 1, 1]
+    assert [r["n"] for r in journal.records(outputs_of=frozenset({2, 12}))] == [2, 12, 1]
+    journal.close()
+
+
+def test_a_journal_and_its_folder_are_the_users_alone(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        Journal(path).close()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_journal_has_one_owner_at_a_time_who_is_named(path: Path) -> None:
+    first = Journal(path)
+    first.write("opened", hub=4711)
+    with pytest.raises(SessionTaken, match="process 4711") as refused:
+        Journal(path)
+    assert refused.value.next_step
+    first.close()
+    Journal(path).close()
+
+
+def test_an_owner_that_has_written_nothing_yet_is_told_without_a_name(path: Path) -> None:
+    first = Journal(path)
+    with pytest.raises(SessionTaken, match=r"another kernelexec hub\."):
+        Journal(path)
+    first.close()
+
+
+def test_a_refused_owner_holds_no_descriptor(path: Path) -> None:
+    first = Journal(path)
+    before = os.listdir("/dev/fd")
+    with pytest.raises(SessionTaken):
+        Journal(path)
+    assert len(os.listdir("/dev/fd")) == len(before)
+    first.close()
+
+
+def test_a_link_in_the_journals_place_is_not_followed(path: Path, tmp_path: Path) -> None:
+    path.parent.mkdir()
+    (tmp_path / "outside").touch()
+    path.symlink_to(tmp_path / "outside")
+    with pytest.raises(StorageFailed, match="cannot be written"):
+        Journal(path)
+
+
+def test_a_folder_that_cannot_be_made_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageFailed, match="file") as refused:
+        Journal(tmp_path / "file" / "x.jsonl")
+    assert "CODE_STORAGE_DIR" in refused.value.next_step
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=50)
+def test_after_any_torn_end_the_next_event_is_whole(
+    tmp_path_factory: pytest.TempPathFactory, tail: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "x.jsonl"
+    path.write_bytes(b'{"v":1,"event":"opened"}\n' + tail)
+    journal = Journal(path)
+    journal.write("submitted", n=1)
+    journal.write("sent", n=1)
+    journal.close()
+    assert events(path) == ["opened", "submitted", "sent"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"5",
+        b"null",
+        b'"x"',
+        b"\xff\xfe",
+        b'{"v":2,"event":"newer"}',
+        b'{"event":"no format"}',
+        b"<<<<<<< HEAD",
+        b"\x00" * 100,
+        b'{"v":1}',
+    ],
+)
+def test_a_line_that_is_none_of_ours_is_passed_over(path: Path, line: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b'{"v":1,"event":"a"}\n' + line + b'\n{"v":1,"event":"b"}\n')
+    assert events(path) == ["a", "b"]
+
+
+class Disk:
+    """os.write, a few bytes at a time, full after so many."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int, at_once: int = 1 << 20) -> None:
+        self.room = room
+        self._at_once = at_once
+        self._write = os.write
+        monkeypatch.setattr(os, "write", self.write)
+
+    def write(self, descriptor: int, data: Any) -> int:
+        if self.room <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = self._write(descriptor, bytes(data)[: min(self.room, self._at_once)])
+        self.room -= written
+        return written
+
+
+def test_a_write_in_many_pieces_is_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(path)
+    Disk(monkeypatch, room=1 << 20, at_once=3)
+    journal.write("submitted", code="x" * 100)
+    [record] = journal.records()
+    assert record["code"] == "x" * 100
+    journal.close()
+
+
+def test_wherever_a_disk_becomes_full_the_lines_before_and_after_are_whole(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Journal(path).close()
+    for room in range(80):
+        path.write_bytes(b"")
+        journal = Journal(path)
+        journal.write("before")
+        with monkeypatch.context() as patch:
+            disk = Disk(patch, room)
+            with pytest.raises(StorageFailed, match=r"No space left on device") as refused:
+                journal.write("submitted", code="x" * 30)
+            assert str(path) in refused.value.what
+            disk.room = 1 << 20
+            journal.write("after")
+        journal.close()
+        assert events(path) == ["before", "after"], f"full after {room} bytes"
+
+
+def test_a_line_that_lacks_only_its_end_counts_as_not_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wrote it was told that it failed."""
+    journal = Journal(path)
+    journal.write("lost")
+    size = path.stat().st_size
+    path.write_bytes(b"")
+    with monkeypatch.context() as patch:
+        Disk(patch, size - 1)
+        with pytest.raises(StorageFailed):
+            journal.write("lost")
+    journal.write("after")
+    journal.close()
+    assert events(path) == ["after"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"torn", b'{"v":1,"event":"opened","project":"/p"}\n{"v":1'])
+def test_the_first_event_tells_whose_session_it_is(path: Path, content: bytes | None) -> None:
+    path.parent.mkdir()
+    if content is not None:
+        path.write_bytes(content)
+    found = first_record(path)
+    assert found.get("project") == ("/p" if content and b"/p" in content else None)
+
+
+def test_10_000_events_are_read_in_well_under_a_second(path: Path) -> None:
+    path.parent.mkdir()
+    line = json.dumps({"v": 1, "event": "output", "n": 1, "content": "x" * 1000}, separators=(",", ":"))
+    path.write_text((line + "\n") * 10_000 + '{"v":1,"event":"finished"}\n')
+    assert events(path) == ["finished"]

@@ -1,0 +1,410 @@
+"""The recorder: journal, scripts, notebook and large outputs of one session, in a real directory."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kernelexec.errors import StorageFailed
+from kernelexec.model.execution import Execution, State
+from kernelexec.recording import overflow as overflow_module
+from kernelexec.recording import recorder as module
+from kernelexec.recording.history import load_execution
+from kernelexec.recording.journal import Journal
+from kernelexec.recording.notebook import Notebook, NotebookBusy
+from kernelexec.recording.recorder import Recorder
+from tests.fakes import cells, journal_lines, journal_path, run, settled, text_of
+
+NOW = datetime(2026, 11, 23, 10, tzinfo=timezone.utc)
+SESSION = "sales@analysis"
+
+
+@pytest.fixture(autouse=True)
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FIRST_WRITE_SECONDS", 0.001)
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
+
+
+@asynccontextmanager
+async def recorder_in(storage_dir: Path) -> AsyncIterator[Recorder]:
+    recorder = Recorder(storage_dir, SESSION, Journal(journal_path(storage_dir)))
+    recorder.begin_generation(1, {"kernelspec": {"name": "kernelexec-analysis", "display_name": "analysis"}})
+    yield recorder
+    await recorder.flush()
+    recorder.close()
+
+
+def execution(number: int = 1, generation: int = 1, **fields: Any) -> Execution:
+    return Execution(SESSION, number, generation, f"x = {number}", NOW, **fields)
+
+
+def ended(recorder: Recorder, number: int, *texts: str, state: State = State.OK, **fields: Any) -> Execution:
+    """An execution that the recorder has seen from its submission to its end."""
+    one = execution(number, **fields)
+    recorder.accept(one)
+    recorder.sent(one, f"m_{number}")
+    one.state = State.RUNNING
+    for text in texts:
+        recorder.output(one, "stream", {"name": "stdout", "text": text})
+    one.state, one.started, one.finished, one.execution_count = state, NOW, NOW, number
+    recorder.finished(one)
+    return one
+
+
+def test_a_submission_is_in_the_journal_and_in_its_script_when_it_is_accepted(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            one = execution(7, label="load data.py", note="why")
+            recorder.accept(one)
+            assert one.script == tmp_path / "sales@analysis-1" / "0007-load_data.py"
+            assert one.script.read_text() == "x = 7"
+            [line] = journal_lines(tmp_path)
+            assert (line["event"], line["n"], line["code"], line["note"]) == ("submitted", 7, "x = 7", "why")
+            assert tmp_path / line["script"] == one.script
+
+    run(test())
+
+
+def test_the_cells_of_a_burst_are_written_in_order_and_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    append = Notebook.append
+
+    def counting(self: Notebook, new: Any) -> Any:
+        written.append(len(new))
+        return append(self, new)
+
+    monkeypatch.setattr(Notebook, "append", counting)
+
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            for number in range(1, 11):
+                ended(recorder, number, f"{number}\n")
+
+    run(test())
+    assert written == [10]
+    assert [text_of(cell["outputs"]) for cell in cells(tmp_path)] == [f"{n}\n" for n in range(1, 11)]
+    assert journal_lines(tmp_path)[-1]["numbers"] == list(range(1, 11))
+
+
+def test_what_was_not_run_has_a_script_and_no_cell(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            one = execution()
+            recorder.accept(one)
+            one.state = State.NOT_RUN
+            recorder.finished(one)
+            assert recorder.is_written(one)
+
+    run(test())
+    assert (tmp_path / "sales@analysis-1" / "0001.py").exists()
+    assert cells(tmp_path) == []
+
+
+def test_a_cell_tells_its_execution_state_script_and_times(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            ended(recorder, 1, timing={"iopub.execute_input": "2026"}, note="# Why", state=State.ERROR)
+
+    run(test())
+    note, cell = cells(tmp_path)
+    assert (note["cell_type"], note["source"]) == ("markdown", ["# Why"])
+    assert cell["metadata"]["execution"] == {"iopub.execute_input": "2026"}
+    assert cell["metadata"]["kernelexec"] == {
+        "execution": "sales@analysis/1",
+        "state": "error",
+        "script": "sales@analysis-1/0001.py",
+    }
+
+
+def test_an_execution_stays_in_memory_until_its_cell_is_written(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            one = ended(recorder, 1)
+            assert not recorder.is_written(one)
+            await recorder.flush()
+            assert recorder.is_written(one)
+            recorder.output(one, "stream", {"name": "stdout", "text": "late"})
+            assert not recorder.is_written(one)
+            await recorder.flush()
+            assert recorder.is_written(one)
+            assert text_of(cells(tmp_path)[0]["outputs"]) == "late"
+
+    run(test())
+
+
+def test_a_message_that_changes_nothing_is_not_kept(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            one = execution()
+            recorder.accept(one)
+            recorder.output(one, "update_display_data", {"data": {}, "transient": {"display_id": "unknown"}})
+            assert [line["event"] for line in journal_lines(tmp_path)] == ["submitted"]
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [
+            ("stream", {"name": "stdout", "text": "a"}),
+            ("clear_output", {"wait": True}),
+            ("error", {"ename": "E"}),
+        ],
+        [("stream", {"name": "stdout", "text": "a"}), ("clear_output", {"wait": False})],
+        [
+            ("display_data", {"data": {"text/plain": "1"}, "transient": {"display_id": "d"}}),
+            ("update_display_data", {"data": {"text/plain": "2"}, "transient": {"display_id": "d"}}),
+        ],
+        [("display_data", {"data": {"image/png": "aGk="}, "buffers": []})],
+    ],
+)
+def test_the_journal_gives_the_same_outputs_as_the_messages_did(tmp_path: Path, messages: list[Any]) -> None:
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            one = execution()
+            recorder.accept(one)
+            for message_type, content in messages:
+                recorder.output(one, message_type, content)
+            again = load_execution(recorder.journal, SESSION, tmp_path, 1)
+            assert again is not None
+            assert again.outputs.to_notebook() == one.outputs.to_notebook()
+
+    run(test())
+
+
+# --- large outputs -----------------------------------------------------------------
+
+
+def test_output_beyond_a_notebooks_limit_goes_to_a_file_and_the_cell_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overflow_module, "NOTEBOOK_LIMIT", 100)
+
+    async def test() -> Execution:
+        async with recorder_in(tmp_path) as recorder:
+            return ended(recorder, 1, *[f"line {n}\n" for n in range(100)])
+
+    one = run(test())
+    everything = "".join(f"line {n}\n" for n in range(100))
+    assert one.overflow is not None
+    assert (tmp_path / one.overflow.file).read_text() == everything
+    shown = text_of(cells(tmp_path)[0]["outputs"])
+    assert everything.startswith(shown.partition("\n[all of this output")[0])
+    assert one.overflow.file in shown
+    assert len(one.outputs.to_notebook()[0]["text"]) <= 100
+
+
+def test_late_output_destroys_nothing_of_what_overflowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overflow_module, "NOTEBOOK_LIMIT", 100)
+
+    async def test() -> Execution:
+        async with recorder_in(tmp_path) as recorder:
+            one = ended(recorder, 1, "a" * 90, "b" * 90)
+            await recorder.flush()
+            recorder.output(one, "stream", {"name": "stdout", "text": "late " * 10})
+            return one
+
+    one = run(test())
+    assert one.overflow is not None
+    kept = (tmp_path / one.overflow.file).read_text()
+    assert kept.startswith("a" * 90 + "b" * 90), "the file was begun anew"
+    assert "late " * 10 in kept + text_of(cells(tmp_path)[0]["outputs"])
+
+
+def test_a_cell_that_is_changed_late_still_says_where_all_of_its_output_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overflow_module, "NOTEBOOK_LIMIT", 100)
+
+    async def test() -> Execution:
+        async with recorder_in(tmp_path) as recorder:
+            one = ended(recorder, 1, "a" * 50, "b" * 90)
+            await recorder.flush()
+            recorder.output(one, "stream", {"name": "stdout", "text": "late"})
+            return one
+
+    one = run(test())
+    assert one.overflow is not None
+    assert one.overflow.file in text_of(cells(tmp_path)[0]["outputs"])
+
+
+# --- what goes wrong with the notebook ------------------------------------------------
+
+
+@dataclass
+class Failing:
+    """Notebook.append, failing for the first so many times."""
+
+    error: Exception
+    times: int
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> Failing:
+        append = Notebook.append
+
+        def failing(notebook: Notebook, new: Any) -> Any:
+            if self.times > 0:
+                self.times -= 1
+                raise self.error
+            return append(notebook, new)
+
+        monkeypatch.setattr(Notebook, "append", failing)
+        return self
+
+
+def test_a_notebook_that_is_being_saved_is_written_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = NotebookBusy(tmp_path, retry_after=0.001)
+    Failing(busy, 3).install(monkeypatch)
+
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            ended(recorder, 1)
+            await asyncio.sleep(0)
+            ended(recorder, 2)
+            await recorder.flush()
+            assert recorder.notebook_problem is None
+
+    run(test())
+    assert [cell["id"] for cell in cells(tmp_path)] == ["kernelexec-1", "kernelexec-2"]
+
+
+def test_a_full_disk_is_told_and_the_notebook_follows_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = Failing(OSError(errno.ENOSPC, "No space left on device", "/x.ipynb"), 3).install(monkeypatch)
+
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            one = ended(recorder, 1)
+            await settled(lambda: full.times <= 1)
+            assert "No space left on device" in (recorder.notebook_problem or "")
+            assert not recorder.is_written(one)
+            await settled(lambda: recorder.is_written(one))
+            assert recorder.notebook_problem is None
+
+    run(test())
+    assert len(cells(tmp_path)) == 1
+
+
+def test_a_hub_that_ends_does_not_wait_for_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Failing(OSError(errno.ENOSPC, "No space left on device"), 10_000).install(monkeypatch)
+
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            ended(recorder, 1)
+
+    run(test())
+    assert "written" not in [line["event"] for line in journal_lines(tmp_path)]
+
+
+def test_a_notebook_that_is_none_is_set_aside_and_the_journal_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "sales@analysis-1.ipynb"
+    path.mkdir()
+
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            ended(recorder, 1)
+
+    run(test())
+    [line] = [line for line in journal_lines(tmp_path) if line["event"] == "set_aside"]
+    assert (tmp_path / line["file"]).is_dir()
+    assert len(cells(tmp_path)) == 1
+
+
+def test_a_journal_that_fails_while_the_notebook_is_written_stops_no_later_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Journal.write
+    failures = ["once"]
+
+    def failing(self: Journal, event: str, **fields: Any) -> None:
+        if event == "written" and failures:
+            failures.pop()
+            raise StorageFailed("The disk is full.")
+        write(self, event, **fields)
+
+    monkeypatch.setattr(Journal, "write", failing)
+
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            one = ended(recorder, 1)
+            await settled(lambda: recorder.is_written(one))
+            ended(recorder, 2)
+
+    run(test())
+    assert [cell["id"] for cell in cells(tmp_path)] == ["kernelexec-1", "kernelexec-2"]
+
+
+def test_cells_of_the_last_generation_go_to_its_own_notebook(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            ended(recorder, 1)
+            recorder.begin_generation(2, {})
+            ended(recorder, 2, generation=2)
+
+    run(test())
+    assert [cell["id"] for cell in cells(tmp_path, 1)] == ["kernelexec-1"]
+    assert [cell["id"] for cell in cells(tmp_path, 2)] == ["kernelexec-2"]
+
+
+def test_late_output_of_the_last_generation_goes_to_its_own_notebook(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            one = ended(recorder, 1)
+            await recorder.flush()
+            recorder.begin_generation(2, {})
+            recorder.output(one, "stream", {"name": "stdout", "text": "late"})
+
+    run(test())
+    assert text_of(cells(tmp_path, 1)[0]["outputs"]) == "late"
+
+
+def test_the_notebook_has_the_metadata_of_its_kernel(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            assert recorder.notebook_path(1) == tmp_path / "sales@analysis-1.ipynb"
+            ended(recorder, 1)
+
+    run(test())
+    found = json.loads((tmp_path / "sales@analysis-1.ipynb").read_text())
+    assert found["metadata"]["kernelspec"]["name"] == "kernelexec-analysis"
+
+
+def test_a_journal_is_synced_within_its_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SYNC_SECONDS", 0.001)
+    synced: list[str] = []
+    sync = Journal.sync
+
+    def counting(self: Journal) -> None:
+        synced.append("journal")
+        sync(self)
+
+    monkeypatch.setattr(Journal, "sync", counting)
+
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            recorder.accept(execution(1))
+            recorder.accept(execution(2))
+            await settled(lambda: bool(synced))
+            assert synced == ["journal"]
+            recorder.accept(execution(3))
+            await settled(lambda: len(synced) == 2)
+
+    run(test())

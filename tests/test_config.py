@@ -1,0 +1,110 @@
+"""A client's environment variables and what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kernelexec.config import EnvironmentChoice, read_config
+from kernelexec.errors import ConfigError
+
+HOME = {"HOME": "/home/ann"}
+
+
+def test_without_any_variable_everything_has_a_place() -> None:
+    config = read_config(HOME, "/home/ann/sales")
+    assert config.storage_dir == Path("/home/ann/kernelexec")
+    assert config.kernel_dir == config.storage_dir
+    assert config.client_dir == Path("/home/ann/sales")
+    assert config.environment == EnvironmentChoice("default")
+    assert config.session is None
+    assert (config.wait_seconds, config.longest_wait_seconds) == (45, 50)
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ("/data/out", "/data/out"),
+        ("out", "/home/ann/sales/out"),
+        ("./a/../out/", "/home/ann/sales/out"),
+        ("~", "/home/ann"),
+        ("~/out", "/home/ann/out"),
+        (" /data/my files ", "/data/my files"),
+        ("/data/$(id); 'x'", "/data/$(id); 'x'"),
+        ("/données", "/données"),
+        ("", "/home/ann/kernelexec"),
+        ("  ", "/home/ann/kernelexec"),
+    ],
+)
+def test_the_storage_directory_is_a_path_and_never_a_shell_word(value: str, path: str) -> None:
+    assert read_config({**HOME, "CODE_STORAGE_DIR": value}, "/home/ann/sales").storage_dir == Path(path)
+
+
+def test_another_users_home_can_be_named(tmp_path: Path) -> None:
+    assert read_config({**HOME, "CODE_STORAGE_DIR": "~root/x"}, "/").storage_dir == Path("/root/x")
+
+
+def test_kernels_can_work_elsewhere_than_in_the_storage_directory() -> None:
+    config = read_config({**HOME, "KERNELEXEC_CWD": "work", "CODE_STORAGE_DIR": "/data"}, "/home/ann")
+    assert (config.kernel_dir, config.storage_dir) == (Path("/home/ann/work"), Path("/data"))
+
+
+@pytest.mark.parametrize("variable", ["CODE_STORAGE_DIR", "VENV_PATH", "KERNELEXEC_CWD"])
+def test_a_path_with_a_nul_is_refused(variable: str) -> None:
+    with pytest.raises(ConfigError, match=variable):
+        read_config({**HOME, variable: "/a\0b"}, "/")
+
+
+@pytest.mark.parametrize(
+    ("variables", "choice"),
+    [
+        ({}, EnvironmentChoice("default")),
+        ({"ENV_TYPE": "default"}, EnvironmentChoice("default")),
+        ({"ENV_TYPE": "default", "VENV_PATH": "/v"}, EnvironmentChoice("default")),
+        ({"VENV_PATH": "/v"}, EnvironmentChoice("venv", Path("/v"))),
+        ({"ENV_TYPE": "venv", "VENV_PATH": "/v"}, EnvironmentChoice("venv", Path("/v"))),
+        ({"ENV_TYPE": " VENV ", "VENV_PATH": ".venv"}, EnvironmentChoice("venv", Path("/home/ann/.venv"))),
+    ],
+)
+def test_the_environment_that_is_asked_for(variables: dict[str, str], choice: EnvironmentChoice) -> None:
+    assert read_config({**HOME, **variables}, "/home/ann").environment == choice
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"ENV_TYPE": "venv"}, "VENV_PATH"),
+        ({"ENV_TYPE": "venv", "VENV_PATH": " "}, "VENV_PATH"),
+        ({"ENV_TYPE": "docker"}, "'docker' is not one of venv, default"),
+        ({"ENV_TYPE": "docker", "VENV_PATH": "/v"}, "'docker'"),
+    ],
+)
+def test_an_environment_that_cannot_be_meant_is_refused_with_what_to_do(
+    variables: dict[str, str], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told) as refused:
+        read_config({**HOME, **variables}, "/home/ann")
+    assert "Set ENV_TYPE=venv" in refused.value.next_step
+
+
+@pytest.mark.parametrize("value", ["-1", "nan", "inf", "-inf", "1e18", "soon", "86401", "5 s", "0x10"])
+@pytest.mark.parametrize("variable", ["KERNELEXEC_WAIT_SECONDS", "KERNELEXEC_MAX_WAIT_SECONDS"])
+def test_a_time_that_is_none_is_refused_and_named(variable: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=f"{variable}='{value}'"):
+        read_config({**HOME, variable: value}, "/")
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("0", 0), ("12.5", 12.5), ("86400", 86_400), ("", 45)])
+def test_the_waiting_time_can_be_set(value: str, seconds: float) -> None:
+    assert read_config({**HOME, "KERNELEXEC_WAIT_SECONDS": value}, "/").wait_seconds == seconds
+
+
+def test_the_usual_wait_is_never_longer_than_the_longest() -> None:
+    config = read_config({**HOME, "KERNELEXEC_MAX_WAIT_SECONDS": "10"}, "/")
+    assert (config.wait_seconds, config.longest_wait_seconds) == (10, 10)
+
+
+@pytest.mark.parametrize(("value", "session"), [("sales", "sales"), ("", None)])
+def test_a_session_can_be_set(value: str, session: str | None) -> None:
+    assert read_config({**HOME, "KERNELEXEC_SESSION": value}, "/").session == session

@@ -1,0 +1,343 @@
+"""The hub's sessions: which one a call is for, and what becomes of a kernel that an earlier hub left."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kernelexec import hub as module
+from kernelexec.caller import Caller
+from kernelexec.environments import catalog
+from kernelexec.errors import BadRequest, KernelFailed, SessionTaken, StorageFailed
+from kernelexec.hub import Hub
+from kernelexec.kernels.kernel import OnMessage
+from kernelexec.kernels.registry import Registry
+from kernelexec.model.environment import Environment
+from kernelexec.model.execution import State
+from kernelexec.session import Session
+from tests.fakes import FakeKernel, environment, journal_lines, ran, run, settled, submit
+
+
+class FakeLocalKernel(FakeKernel):
+    """As much more of a LocalKernel as the hub uses."""
+
+    started: list[FakeLocalKernel]
+    left: dict[Path, FakeLocalKernel]  # by directory: what a hub can adopt
+    ready_raises: Exception | None
+
+    def __init__(self, directory: Path, on_message: OnMessage) -> None:
+        super().__init__(on_message)
+        self.directory = directory
+        self.keeper = SimpleNamespace(pid=10, identity="100")
+        self.process = SimpleNamespace(pid=11, identity="101")
+        self.pids = (10, 11)
+        self.not_ready = self.ready_raises
+
+    @classmethod
+    async def start(cls, runtime_dir: Path, launch: Any, on_message: OnMessage) -> FakeLocalKernel:
+        kernel = cls(runtime_dir / "k" / f"{len(cls.started):08x}", on_message)
+        cls.started.append(kernel)
+        cls.left[kernel.directory] = kernel
+        return kernel
+
+    @classmethod
+    def adopt(cls, directory: Path, keeper: Any, kernel: Any, on_message: OnMessage) -> FakeLocalKernel:
+        if directory not in cls.left or cls.left[directory].died.done():
+            raise ProcessLookupError(keeper)
+        found = cls(directory, on_message)
+        cls.left[directory] = found
+        return found
+
+
+@pytest.fixture(autouse=True)
+def kernels(monkeypatch: pytest.MonkeyPatch) -> list[FakeLocalKernel]:
+    monkeypatch.setattr(FakeLocalKernel, "started", [], raising=False)
+    monkeypatch.setattr(FakeLocalKernel, "left", {}, raising=False)
+    monkeypatch.setattr(FakeLocalKernel, "ready_raises", None, raising=False)
+    monkeypatch.setattr(module, "LocalKernel", FakeLocalKernel)
+    return FakeLocalKernel.started
+
+
+@pytest.fixture(autouse=True)
+def prepared(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Environments are prepared at once, each by its path; which ones were."""
+    asked: list[Path] = []
+
+    async def prepare(source: Any, environ: Mapping[str, str], progress: Any) -> Environment:
+        asked.append(source.prefix)
+        await asyncio.sleep(0)
+        return environment(prefix=source.prefix, label=source.prefix.name)
+
+    monkeypatch.setattr(catalog, "prepare", prepare)
+    return asked
+
+
+@asynccontextmanager
+async def hub_in(folder: Path) -> AsyncIterator[Hub]:
+    hub = Hub(folder / "run", folder / "state")
+    await hub.adopt_all()
+    try:
+        yield hub
+    finally:
+        await hub.close()
+
+
+def caller(folder: Path, cwd: str = "/home/ann/sales", venv: str = "/envs/analysis", **more: str) -> Caller:
+    environ = {"CODE_STORAGE_DIR": str(folder / "storage"), "HOME": "/home/ann", "VENV_PATH": venv, **more}
+    return Caller(pid=1, cwd=cwd, environ=environ)
+
+
+async def session_of(hub: Hub, someone: Caller, name: str | None = None) -> Session:
+    return await hub.session_of(someone, name, lambda text: None)
+
+
+def test_the_same_project_and_environment_is_the_same_session_whoever_asks(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            first = await session_of(hub, caller(tmp_path))
+            assert first.id == "sales@analysis"
+            assert await session_of(hub, caller(tmp_path)) is first
+            assert await session_of(hub, caller(tmp_path), "sales") is first
+            assert await session_of(hub, caller(tmp_path, cwd="/elsewhere"), "sales@analysis") is first
+            assert await session_of(hub, caller(tmp_path), "other") is not first
+
+    run(test())
+
+
+def test_many_callers_in_one_moment_open_a_session_once(tmp_path: Path, prepared: list[Path]) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            sessions = await asyncio.gather(*(session_of(hub, caller(tmp_path)) for _ in range(10)))
+            assert len({id(session) for session in sessions}) == 1
+            assert prepared == [Path("/envs/analysis")]
+
+    run(test())
+
+
+def test_a_storage_directory_reached_by_another_path_is_the_same(tmp_path: Path) -> None:
+    async def test() -> None:
+        (tmp_path / "storage").mkdir()
+        (tmp_path / "link").symlink_to("storage")
+        async with hub_in(tmp_path) as hub:
+            first = await session_of(hub, caller(tmp_path))
+            linked = caller(tmp_path, CODE_STORAGE_DIR=str(tmp_path / "link"))
+            assert await session_of(hub, linked) is first
+
+    run(test())
+
+
+@pytest.mark.parametrize("same_hub", [True, False])
+def test_two_projects_of_one_name_do_not_share_variables(tmp_path: Path, same_hub: bool) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            assert (await session_of(hub, caller(tmp_path, cwd="/a/sales"))).id == "sales@analysis"
+            if same_hub:
+                await check(hub)
+        if not same_hub:
+            async with hub_in(tmp_path) as hub:
+                await check(hub)
+
+    async def check(hub: Hub) -> None:
+        other = await session_of(hub, caller(tmp_path, cwd="/b/sales"))
+        assert other.id.startswith("sales-")
+        assert other.id.endswith("@analysis")
+        assert await session_of(hub, caller(tmp_path, cwd="/b/sales")) is other
+
+    run(test())
+
+
+def test_two_environments_of_one_name_do_not_share_variables(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            first = await session_of(hub, caller(tmp_path, venv="/a/analysis"))
+            second = await session_of(hub, caller(tmp_path, venv="/b/analysis"))
+            assert first.id == "sales@analysis"
+            assert second.id.startswith("sales@analysis-")
+            assert first.recorder.journal.path != second.recorder.journal.path
+
+    run(test())
+
+
+def test_a_session_of_another_environment_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            await session_of(hub, caller(tmp_path))
+            with pytest.raises(BadRequest, match="no session sales@other") as refused:
+                await session_of(hub, caller(tmp_path), "sales@other")
+            assert "sales@analysis" in refused.value.next_step
+
+    run(test())
+
+
+def test_a_session_that_another_hub_has_is_refused(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            await session_of(hub, caller(tmp_path))
+            async with hub_in(tmp_path / "another") as other:
+                with pytest.raises(SessionTaken, match=f"process {os.getpid()}"):
+                    await session_of(other, caller(tmp_path))
+
+    run(test())
+
+
+def test_a_session_that_could_not_be_opened_for_want_of_room_can_be_opened_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+
+    def full(descriptor: int, data: Any) -> int:
+        if b'"opened"' in bytes(data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data)
+
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "write", full)
+                with pytest.raises(StorageFailed, match="No space left"):
+                    await session_of(hub, caller(tmp_path))
+            assert (await session_of(hub, caller(tmp_path))).id == "sales@analysis"
+
+    run(test())
+
+
+# --- kernels ---------------------------------------------------------------------------
+
+
+def entries(folder: Path) -> list[Any]:
+    return Registry(folder / "state" / "kernels").entries()
+
+
+def test_a_kernel_is_in_the_registry_as_long_as_it_lives(
+    tmp_path: Path, kernels: list[FakeLocalKernel]
+) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            session = await session_of(hub, caller(tmp_path))
+            assert not hub.has_kernels
+            await ran(session, "x = 1")
+            assert hub.has_kernels
+            [entry] = entries(tmp_path)
+            assert (entry.generation, entry.session_name, entry.kernel_pid) == (1, "sales", 11)
+            kernels[0].die()
+            await settled(lambda: not entries(tmp_path))
+            assert not hub.has_kernels
+
+    run(test())
+
+
+def test_a_kernel_that_does_not_get_ready_is_ended(tmp_path: Path, kernels: list[FakeLocalKernel]) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            session = await session_of(hub, caller(tmp_path))
+            FakeLocalKernel.ready_raises = KernelFailed("The kernel did not answer within 120 s.")
+            execution = await ran(session, "x = 1")
+            assert execution.state is State.NOT_RUN
+            await settled(kernels[0].died.done)
+            await settled(lambda: not entries(tmp_path))
+
+    run(test())
+
+
+def test_the_next_hub_goes_on_with_the_kernel(tmp_path: Path, kernels: list[FakeLocalKernel]) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            await ran(await session_of(hub, caller(tmp_path)), "x = 1")
+        async with hub_in(tmp_path) as hub:
+            [session] = hub.sessions
+            assert await session_of(hub, caller(tmp_path)) is session
+            assert (session.state, session.generation) == ("idle", 1)
+            execution = await ran(session, "x")
+            assert (execution.number, execution.generation) == (2, 1)
+            assert len(kernels) == 1
+            assert session.take_news() == []
+
+    run(test())
+
+
+def test_a_kernel_that_ended_while_no_hub_watched_is_told_before_anything_runs(
+    tmp_path: Path, kernels: list[FakeLocalKernel]
+) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            await ran(await session_of(hub, caller(tmp_path)), "x = 1")
+        FakeLocalKernel.left.clear()
+        async with hub_in(tmp_path) as hub:
+            assert entries(tmp_path) == []
+            session = await session_of(hub, caller(tmp_path))
+            execution = submit(session, "x")
+            assert execution.state is State.NOT_RUN
+            assert execution.problem is not None
+            assert "nobody saw how it ended" in execution.problem
+
+    run(test())
+
+
+def test_a_kernel_of_before_the_systems_restart_is_not_taken_for_another(
+    tmp_path: Path, kernels: list[FakeLocalKernel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            await ran(await session_of(hub, caller(tmp_path)), "x = 1")
+        monkeypatch.setattr(module, "boot_id", lambda: "another boot")
+        async with hub_in(tmp_path) as hub:
+            session = await session_of(hub, caller(tmp_path))
+            assert session.kernel is None
+            execution = submit(session, "x")
+            assert execution.state is State.NOT_RUN
+            assert execution.problem is not None
+            assert "the system was restarted" in execution.problem
+        assert not kernels[0].died.done()
+
+    run(test())
+
+
+def test_a_kernel_whose_start_no_hub_saw_to_its_end_is_stopped(
+    tmp_path: Path, kernels: list[FakeLocalKernel]
+) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            await ran(await session_of(hub, caller(tmp_path)), "x = 1")
+        [entry] = entries(tmp_path)
+        Registry(tmp_path / "state" / "kernels").write(replace(entry, generation=2))
+        async with hub_in(tmp_path) as hub:
+            assert FakeLocalKernel.left[kernels[0].directory].died.done()
+            assert entries(tmp_path) == []
+            assert (await session_of(hub, caller(tmp_path))).kernel is None
+
+    run(test())
+
+
+def test_a_storage_directory_that_is_gone_stops_no_other_kernel_from_being_found(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            await ran(await session_of(hub, caller(tmp_path)), "x = 1")
+            elsewhere = caller(tmp_path, CODE_STORAGE_DIR=str(tmp_path / "other"))
+            await ran(await session_of(hub, elsewhere), "x = 1")
+        (tmp_path / "storage" / ".kernelexec" / "sales@analysis.jsonl").unlink()
+        (tmp_path / "storage" / ".kernelexec").rmdir()
+        (tmp_path / "storage" / ".kernelexec").touch()
+        async with hub_in(tmp_path) as hub:
+            assert [session.state for session in hub.sessions] == ["idle"]
+            assert len(entries(tmp_path)) == 2, "it can still be listed and stopped"
+
+    run(test())
+
+
+def test_a_journal_says_which_hub_opened_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            await session_of(hub, caller(tmp_path))
+
+    run(test())
+    [line] = journal_lines(tmp_path / "storage")
+    assert (line["event"], line["hub"], line["project"]) == ("opened", os.getpid(), "/home/ann/sales")
