@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
@@ -12,18 +11,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from kernelexec.errors import BadRequest, KernelexecError, StorageFailed
+from kernelexec.errors import KernelexecError, StorageFailed
+from kernelexec.executions import Executions
 from kernelexec.kernels.kernel import Death, Kernel, KernelDied, OnMessage, Reply
 from kernelexec.kernels.wire import Message
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import Execution, State
-from kernelexec.recording.history import History, load_execution
+from kernelexec.news import News
+from kernelexec.recording.history import History
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
 
 _log = logging.getLogger(__name__)
 
-_RECENT = 8  # finished executions that stay in memory; the journal has all
 _OUTPUT_TYPES = frozenset(
     {"stream", "display_data", "execute_result", "error", "clear_output", "update_display_data"}
 )
@@ -80,6 +80,7 @@ class Session:
         self.project = project
         self.kernel_dir = kernel_dir
         self.recorder = recorder
+        self.executions = Executions(self.id, recorder)
         self.generation = 0  # of the kernel that runs or ran last
         self.kernel: Kernel | None = None
         self.kernel_started: datetime | None = None
@@ -89,16 +90,11 @@ class Session:
         self.listeners: set[Progress] = set()
         self.status = ""  # what takes time before the first run, for progress
         self._start_kernel = start_kernel
-        self._last_number = 0
+        self._news = News()
         self._ran = 0  # submissions sent to the present kernel
-        self._news: list[str] = []
-        self._untold_death: str | None = None  # how the last kernel ended, until somebody is told
         self._adopted = False  # and not yet heard from
         self._queue: deque[tuple[Execution, Mapping[str, str]]] = deque()
         self._worker: asyncio.Task[None] | None = None
-        self._executions: dict[int, Execution] = {}
-        self._finished: dict[int, asyncio.Event] = {}
-        self._numbers: dict[str, int] = {}  # of the executions of this generation, by msg_id
         self._background: set[asyncio.Task[None]] = set()
 
     @property
@@ -133,7 +129,7 @@ class Session:
         has_kernel = self.kernel is not None
         execution = Execution(
             session=self.id,
-            number=self._last_number + 1,
+            number=self.executions.last_number + 1,
             generation=self.generation if has_kernel else self.generation + 1,
             code=submission.code,
             submitted=now(),
@@ -142,27 +138,16 @@ class Session:
             max_seconds=submission.max_seconds,
         )
         self.recorder.accept(execution)
-        self._last_number = execution.number
         self.last_used = execution.submitted
-        self._executions[execution.number] = execution
-        self._finished[execution.number] = asyncio.Event()
-        if self._untold_death is not None:
-            # It may rely on variables that are gone: the caller hears of that first.
-            self._finish(execution, State.NOT_RUN, self._take_death())
+        self.executions.add(execution)
+        if self._news.death is not None:
+            self._note("told", generation=self.generation)
+            self._finish(execution, State.NOT_RUN, self._news.take_death())
             return execution
         self._queue.append((execution, submission.environ or {}))
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
         return execution
-
-    async def wait(self, execution: Execution, seconds: float) -> bool:
-        """Whether the execution is in a final state within this time."""
-        finished = self._finished.get(execution.number)
-        if finished is None or execution.is_final:
-            return execution.is_final
-        with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-            await asyncio.wait_for(finished.wait(), seconds)
-        return execution.is_final
 
     async def cancel(self, execution: Execution, why: str) -> None:
         """Interrupt a run; take a queued submission back."""
@@ -174,29 +159,11 @@ class Session:
         execution.interrupt = why
         await self._interrupt(execution)
 
-    def execution(self, number: int) -> Execution:
-        """One of this session's executions, also of its past.
-
-        Raises:
-            BadRequest: there was none with this number.
-        """
-        found = self._executions.get(number) or load_execution(
-            self.recorder.journal, self.id, self.recorder.storage_dir, number
-        )
-        if found is None:
-            raise BadRequest(
-                f"There is no execution {self.id}/{number}; the last one is {self.id}/{self._last_number}."
-            )
-        return found
-
     def take_news(self, told: str | None = None) -> list[str]:
         """What happened since anybody was last told, but for what `told` says already; told once."""
-        news, self._news = self._news, []
-        if self._untold_death is not None:
-            death = self._take_death()
-            if death not in (told or ""):
-                news.append(death)
-        return news
+        if self._news.death is not None:
+            self._note("told", generation=self.generation)
+        return self._news.take(told)
 
     async def stop_kernel(self) -> bool:
         """End the kernel, if there is one; whoever asks next is told."""
@@ -211,18 +178,18 @@ class Session:
 
     def restore(self, history: History) -> None:
         """Go on from the journal of an earlier hub, whose kernel was not (yet) found alive."""
-        self._last_number = history.last_number
+        self.executions.last_number = history.last_number
         self.left_a_kernel = not history.kernel_ended
         self.generation = history.generation
         self._ran = history.ran
         if history.untold_death is not None:
-            self._tell_death(history.untold_death)
+            self._news.death = self._death_text(history.untold_death)
         for generation, metadata in history.notebooks.items():
             self.recorder.begin_generation(generation, metadata)
         for execution in history.unwritten:
             self.recorder.write_again(execution)
         for execution in history.unfinished:
-            self._executions[execution.number] = execution
+            self.executions.add(execution)
             self.recorder.doubt(execution)
             if execution.state is State.QUEUED:
                 self._finish(execution, State.NOT_RUN, "The hub ended before it could be run.")
@@ -304,7 +271,7 @@ class Session:
         while True:
             msg_id, frames = kernel.pack(execution.code)
             self.recorder.sent(execution, msg_id)
-            self._numbers[msg_id] = execution.number
+            self.executions.sent(execution, msg_id)
             execution.advance(State.SENT)
             self._ran += 1
             reply = await kernel.execute(msg_id, frames)
@@ -329,7 +296,7 @@ class Session:
         self.environment = started.environment
         self.generation += 1
         self._ran = 0
-        self._numbers.clear()
+        self.executions.begin_kernel()
         metadata = self._notebook_metadata(started)
         self.recorder.begin_generation(self.generation, metadata)
         try:
@@ -364,12 +331,9 @@ class Session:
     # --- what the kernel says --------------------------------------------------
 
     def on_message(self, message: Message) -> None:
-        number = self._numbers.get(message.parent_id or "")
-        if number is None:
+        execution = self.executions.of_message(message.parent_id)
+        if execution is None:
             return  # another client's, or an answer to a question of the hub
-        execution = self._executions.get(number)
-        if execution is None:  # it ended long ago, and a thread of it still prints
-            execution = self._executions[number] = self.execution(number)
         if message.type == "status":
             self._on_status(execution, message)
         elif message.type == "execute_input":
@@ -379,7 +343,7 @@ class Session:
             try:
                 self.recorder.output(execution, message.type, message.content)
             except StorageFailed as error:
-                self._tell_once(f"Output of {execution.id} could not be written to disk: {error.what}")
+                self._news.add(f"Output of {execution.id} could not be written to disk: {error.what}")
 
     def _on_status(self, execution: Execution, message: Message) -> None:
         state = message.content.get("execution_state")
@@ -406,9 +370,9 @@ class Session:
         task.add_done_callback(self._background.discard)
 
     async def _interrupt(self, execution: Execution) -> None:
-        msg_ids = [msg_id for msg_id, number in self._numbers.items() if number == execution.number]
-        if self.kernel is not None and msg_ids and not execution.is_final:
-            await self.kernel.interrupt(msg_ids[-1])
+        msg_id = self.executions.msg_id(execution)
+        if self.kernel is not None and msg_id is not None and not execution.is_final:
+            await self.kernel.interrupt(msg_id)
 
     def _finish_with(self, execution: Execution, reply: Reply) -> None:
         execution.timing["shell.execute_reply"] = reply.date
@@ -435,9 +399,8 @@ class Session:
         try:
             self.recorder.finished(execution)
         except StorageFailed as error:
-            self._tell_once(f"The end of {execution.id} could not be written to disk: {error.what}")
-        self._finished.setdefault(execution.number, asyncio.Event()).set()
-        self._forget_old()
+            self._news.add(f"The end of {execution.id} could not be written to disk: {error.what}")
+        self.executions.ended(execution)
 
     def _on_death(self, died: asyncio.Future[Death]) -> None:
         if died.cancelled():
@@ -451,22 +414,14 @@ class Session:
     def _kernel_is_gone(self, cause: str, untold: bool) -> None:
         self.kernel = None
         if untold:
-            self._tell_death(cause)
+            self._news.death = self._death_text(cause)
         self._note("died", generation=self.generation, cause=cause, untold=untold)
-
-    def _tell_death(self, cause: str) -> None:
-        self._untold_death = self._death_text(cause)
 
     def _death_text(self, cause: str) -> str:
         return (
             f"The kernel of {self.id} (generation {self.generation}) ended: {cause}. All its variables are "
             "lost; nothing was run again. The next submission starts a new kernel."
         )
-
-    def _take_death(self) -> str:
-        death, self._untold_death = self._untold_death or "", None
-        self._note("told", generation=self.generation)
-        return death
 
     def _note(self, event: str, **fields: Any) -> None:
         """A journal line that nothing waits for."""
@@ -475,19 +430,7 @@ class Session:
         except StorageFailed:
             _log.exception("session %s: %s is not in the journal", self.id, event)
 
-    def _tell_once(self, news: str) -> None:
-        if news not in self._news:
-            self._news.append(news)
-
     def _tell_progress(self, text: str) -> None:
         self.status = text
         for listener in list(self.listeners):
             listener(text)
-
-    def _forget_old(self) -> None:
-        """Keep little in memory: every finished execution can be read from the journal."""
-        finished = [e for e in self._executions.values() if e.is_final]
-        for execution in finished[:-_RECENT]:
-            if self.recorder.is_written(execution):
-                del self._executions[execution.number]
-                self._finished.pop(execution.number, None)

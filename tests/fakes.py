@@ -354,7 +354,7 @@ def submit(session: Session, code: str, **more: Any) -> Execution:
 
 async def finish(session: Session, *executions: Execution) -> None:
     for execution in executions:
-        assert await session.wait(execution, 2), f"{execution.id} is still {execution.state.value}"
+        assert await session.executions.wait(execution, 2), f"{execution.id} is still {execution.state.value}"
 
 
 async def ran(session: Session, code: str, **more: Any) -> Execution:

@@ -86,12 +86,12 @@ def test_a_wait_ends_after_its_time_and_the_run_goes_on(tmp_path: Path) -> None:
         go_on = asyncio.Event()
         async with session_in(tmp_path, FakeStarter([stalling(go_on, "so far")])) as session:
             execution = submit(session, "a")
-            assert not await session.wait(execution, 0.02)
+            assert not await session.executions.wait(execution, 0.02)
             assert execution.state is State.RUNNING
             assert (session.state, session.current) == ("busy", execution)
             assert text_of(execution.outputs.to_notebook()) == "so far"
             go_on.set()
-            assert await session.wait(execution, 5)
+            assert await session.executions.wait(execution, 5)
             assert execution.state is State.OK
             await settled(lambda: session.state == "idle")
 
@@ -102,7 +102,7 @@ def test_a_wait_ends_after_its_time_and_the_run_goes_on(tmp_path: Path) -> None:
 def test_a_wait_of_no_time_returns_at_once(tmp_path: Path, seconds: float) -> None:
     async def test() -> None:
         async with session_in(tmp_path, FakeStarter([stalling()])) as session:
-            assert not await session.wait(submit(session, "a"), seconds)
+            assert not await session.executions.wait(submit(session, "a"), seconds)
 
     run(test())
 
@@ -112,7 +112,7 @@ def test_a_client_that_stops_waiting_stops_nothing(tmp_path: Path) -> None:
         go_on = asyncio.Event()
         async with session_in(tmp_path, FakeStarter([stalling(go_on)])) as session:
             execution = submit(session, "a")
-            waiting = asyncio.create_task(session.wait(execution, 5))
+            waiting = asyncio.create_task(session.executions.wait(execution, 5))
             await settled(lambda: execution.state is State.RUNNING)
             waiting.cancel()
             go_on.set()
@@ -214,13 +214,13 @@ def test_an_execution_of_the_past_is_read_from_the_journal(tmp_path: Path) -> No
             await ran(session, "a", note="why", label="first")
             await ran(session, "b")
         async with session_in(tmp_path, FakeStarter()) as session:
-            found = session.execution(1)
+            found = session.executions.get(1)
             assert (found.code, found.note, found.label, found.state) == ("a", "why", "first", State.OK)
             assert text_of(found.outputs.to_notebook()) == "old\n"
             assert found.script.read_text() == "a"
             assert found.finished >= found.started
-            assert session.execution(2).state is State.ERROR
-            assert await session.wait(found, 5)
+            assert session.executions.get(2).state is State.ERROR
+            assert await session.executions.wait(found, 5)
 
     run(test())
 
@@ -231,7 +231,7 @@ def test_an_execution_that_never_was_is_refused_and_the_last_one_named(tmp_path:
         async with session_in(tmp_path, FakeStarter()) as session:
             await ran(session, "a")
             with pytest.raises(BadRequest, match="the last one is sales@analysis/1"):
-                session.execution(number)
+                session.executions.get(number)
 
     run(test())
 
@@ -244,7 +244,7 @@ def test_finished_executions_do_not_stay_in_memory(tmp_path: Path) -> None:
             await ran(session, "last")
             gc.collect()
             assert sum(ref() is not None for ref in executions) <= 20
-            assert session.execution(1).code == "x = 0"
+            assert session.executions.get(1).code == "x = 0"
 
     run(test())
 
@@ -390,7 +390,7 @@ def test_max_seconds_count_from_the_begin_of_the_run_not_from_its_submission(tmp
         go_on = asyncio.Event()
         async with session_in(tmp_path, FakeStarter([stalling(go_on), fine])) as session:
             first, second = submit(session, "a"), submit(session, "b", max_seconds=0.01)
-            assert not await session.wait(second, 0.03)
+            assert not await session.executions.wait(second, 0.03)
             go_on.set()
             await finish(session, first, second)
             assert (first.state, second.state) == (State.OK, State.OK)

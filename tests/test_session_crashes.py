@@ -58,10 +58,10 @@ def test_a_run_that_outlives_its_hub_is_unknown_to_the_next_and_a_queued_one_not
             await settled(lambda: first.state is State.RUNNING)
         starter = FakeStarter()
         async with session_in(tmp_path, starter) as session:
-            assert session.execution(1).state is State.UNKNOWN
-            assert session.execution(2).state is State.NOT_RUN
+            assert session.executions.get(1).state is State.UNKNOWN
+            assert session.executions.get(2).state is State.NOT_RUN
             assert second.state is not State.RUNNING
-            assert "hub ended" in session.execution(1).problem
+            assert "hub ended" in session.executions.get(1).problem
             assert starter.starts == 0
         assert [cell["id"] for cell in cells(tmp_path)] == ["kernelexec-1"]
         assert text_of(cells(tmp_path)[0]["outputs"]) == "half\n"
@@ -141,9 +141,9 @@ def states_after(storage_dir: Path) -> tuple[dict[int, State], int]:
     async def test() -> tuple[dict[int, State], int]:
         starter = FakeStarter()
         async with session_in(storage_dir, starter) as session:
-            states = {number: session.execution(number).state for number in told_states(storage_dir)}
+            states = {number: session.executions.get(number).state for number in told_states(storage_dir)}
             assert starter.starts == 0, "something was run by itself"
-        return states, session._last_number
+        return states, session.executions.last_number
 
     return run(test())
 

@@ -55,7 +55,7 @@ def test_a_run_whose_kernel_dies_is_told_so_and_why(
             assert execution.state is State.DIED
             assert told in execution.problem
             assert text_of(execution.outputs.to_notebook()) == (first or "")
-            assert session.take_news(session.execution(session._last_number).problem) == []  # the reply has said it
+            assert session.take_news(execution.problem) == []  # the reply has said it
             assert (session.state, session.kernel) == ("no kernel", None)
 
     run(test())
@@ -79,8 +79,8 @@ def test_after_a_death_that_was_told_the_next_submission_gets_a_new_kernel(tmp_p
     async def test() -> None:
         starter = FakeStarter([dying(Death(signal=9), "half")])
         async with session_in(tmp_path, starter) as session:
-            await ran(session, "a")
-            session.take_news(session.execution(session._last_number).problem)
+            last = await ran(session, "a")
+            session.take_news(last.problem)
             second = await ran(session, "b")
             assert (second.state, second.generation, session.generation) == (State.OK, 2, 2)
             assert second.script.parent.name == "sales@analysis-2"
@@ -93,8 +93,8 @@ def test_each_generation_has_its_own_notebook(tmp_path: Path) -> None:
         starter = FakeStarter([fine, dying(Death(signal=9), "half")])
         async with session_in(tmp_path, starter) as session:
             await ran(session, "a")
-            await ran(session, "b")
-            session.take_news(session.execution(session._last_number).problem)
+            last = await ran(session, "b")
+            session.take_news(last.problem)
             await ran(session, "c")
         assert [cell["id"] for cell in cells(tmp_path, 1)] == ["kernelexec-1", "kernelexec-2"]
         assert [cell["id"] for cell in cells(tmp_path, 2)] == ["kernelexec-3"]
@@ -216,8 +216,8 @@ def test_a_death_nobody_was_told_of_is_told_by_the_next_hub(tmp_path: Path) -> N
 def test_a_death_that_was_told_is_not_told_again_by_the_next_hub(tmp_path: Path) -> None:
     async def test() -> None:
         async with session_in(tmp_path, FakeStarter([dying(Death(signal=9), "half")])) as session:
-            await ran(session, "a")
-            session.take_news(session.execution(session._last_number).problem)
+            last = await ran(session, "a")
+            session.take_news(last.problem)
         async with session_in(tmp_path, FakeStarter()) as session:
             assert session.take_news() == []
             assert (await ran(session, "b")).state is State.OK
@@ -256,8 +256,8 @@ def test_a_start_that_fails_in_an_unforeseen_way_leaves_nobody_waiting(
         starter = FakeStarter(error)
         async with session_in(tmp_path, starter) as session:
             first, second = submit(session, "a"), submit(session, "b")
-            assert await session.wait(first, 0.2)
-            assert await session.wait(second, 0.2)
+            assert await session.executions.wait(first, 0.2)
+            assert await session.executions.wait(second, 0.2)
             assert first.state is State.NOT_RUN
             assert (await ran(session, "c")).state is State.OK
 
@@ -409,8 +409,8 @@ def test_late_output_of_an_earlier_kernel_disturbs_nothing(tmp_path: Path) -> No
     async def test() -> None:
         starter = FakeStarter([dying(Death(signal=9), "half")])
         async with session_in(tmp_path, starter) as session:
-            await ran(session, "a")
-            session.take_news(session.execution(session._last_number).problem)
+            last = await ran(session, "a")
+            session.take_news(last.problem)
             second = await ran(session, "b")
             starter.kernels[0].publish("stream", {"name": "stdout", "text": "ghost"}, "1")
             assert second.outputs.to_notebook() == []

@@ -144,7 +144,7 @@ class SessionMachine(RuleBasedStateMachine):
     def open_again(self) -> None:
         self.open()
         for number in self.accepted:
-            self.accepted[number] = self.session.execution(number)
+            self.accepted[number] = self.session.executions.get(number)
             assert self.accepted[number].is_final
 
     # --- what must be so ------------------------------------------------------------

@@ -165,7 +165,7 @@ async def _wait_for_execution(call: Call, arguments: WaitForExecution) -> types.
     if session is None:
         raise BadRequest(f"There is no session {parsed[0]} in {config.storage_dir}.", "Its reply names it.")
     seconds = config.wait_seconds if arguments.wait_seconds is None else arguments.wait_seconds
-    execution = session.execution(parsed[1])
+    execution = session.executions.get(parsed[1])
     return await _wait(call, session, execution, min(seconds, config.longest_wait_seconds))
 
 
@@ -200,7 +200,7 @@ async def _report(call: Call, text: str) -> None:
 
 async def _wait(call: Call, session: Session, execution: Execution, seconds: float) -> types.CallToolResult:
     try:
-        await session.wait(execution, seconds)
+        await session.executions.wait(execution, seconds)
     except asyncio.CancelledError:
         # The SDK cancels for a client's cancel, which is meant for the run, and for the end of the
         # connection or of the hub, which is not: who disappears does not stop what was started.

@@ -196,8 +196,8 @@ async def new_kernel_after_that(session: Session, starter: FakeStarter) -> Execu
 async def not_run_because_queued_behind_a_death(session: Session, starter: FakeStarter) -> Execution:
     starter.plan = [[dying(Death(exit_code=3), first="")]]
     first, second = submit(session, "exit(3)"), submit(session, "x")
-    await session.wait(first, 2)
-    await session.wait(second, 2)
+    await session.executions.wait(first, 2)
+    await session.executions.wait(second, 2)
     return second
 
 
@@ -255,7 +255,7 @@ def test_the_reply_to_a_run_whose_end_nobody_saw(storage: Path) -> None:
             await settled(lambda: execution.state is State.RUNNING)
         async with session_in(storage, FakeStarter()) as session:
             session.take_news()
-            held_against("unknown", reply_of(session.execution(1), session), storage)
+            held_against("unknown", reply_of(session.executions.get(1), session), storage)
 
     run(test())
 
@@ -419,7 +419,7 @@ def test_an_old_run_of_another_kernel_is_not_said_to_have_run_in_the_present_one
         async with session_in(tmp_path, FakeStarter([dying(Death(signal=9), first="half")])) as session:
             await ran(session, "a")
             await ran(session, "b")
-            text = text_of(execution_result(session.execution(1), session, caller(tmp_path)))
+            text = text_of(execution_result(session.executions.get(1), session, caller(tmp_path)))
             assert text.startswith("DIED: sales@analysis/1")
             assert "Kernel: new" not in text
             assert "sales@analysis-2.ipynb" not in text.partition("Kernel:")[0]
@@ -432,12 +432,12 @@ def test_an_old_reply_does_not_swallow_the_news_of_a_later_death(tmp_path: Path,
     async def test() -> None:
         starter = FakeStarter([first])
         async with session_in(tmp_path, starter) as session:
-            await ran(session, "a")
-            session.take_news(session.execution(session._last_number).problem)
+            last = await ran(session, "a")
+            session.take_news(last.problem)
             await ran(session, "b")
             starter.kernels[-1].die(Death(signal=9))
             await settled(lambda: session.kernel is None)
-            text = text_of(execution_result(session.execution(1), session, caller(tmp_path)))
+            text = text_of(execution_result(session.executions.get(1), session, caller(tmp_path)))
             assert "signal 9" in text
 
     run(test())
@@ -465,7 +465,7 @@ def test_an_adopted_kernel_is_not_called_new(tmp_path: Path) -> None:
             await ran(session, "a")
         async with session_in(tmp_path, FakeStarter()) as session:
             session.take_news()
-            started = session.execution(1).submitted
+            started = session.executions.get(1).submitted
             session.adopt(FakeKernel(session.on_message), started)
             text = text_of(execution_result(await ran(session, "b"), session, caller(tmp_path)))
             assert "running since" in text

@@ -209,8 +209,8 @@ def test_code_reaches_the_kernel_and_the_script_as_it_is(tmp_path: Path, code: s
             result = await call_tool(call_on(session), "execute_code", {"code": code})
             assert not result.is_error
             assert starter.executed == [code]
-            assert session.execution(1).script is not None
-            assert session.execution(1).script.read_bytes() == code.encode()  # type: ignore[union-attr]
+            assert session.executions.get(1).script is not None
+            assert session.executions.get(1).script.read_bytes() == code.encode()  # type: ignore[union-attr]
 
     run(test())
 
@@ -224,7 +224,7 @@ def test_every_argument_has_its_effect(tmp_path: Path) -> None:
             result = await call_tool(call, "execute_code", {**arguments, "session": "sales@analysis"})
             assert "Interrupted after max_seconds=0.01" in text_of(result)
             assert cast(FakeHub, call.hub).opened == ["sales@analysis"]
-            assert session.execution(1).script.name == "0001-load.py"  # type: ignore[union-attr]
+            assert session.executions.get(1).script.name == "0001-load.py"  # type: ignore[union-attr]
             assert starter.environs[0]["A"] == "1"
         assert cells(tmp_path)[0]["source"] == ["# Why"]
 
@@ -292,14 +292,16 @@ def test_a_cancel_interrupts_the_run_and_a_client_that_disappears_does_not(
         async with session_in(tmp_path, FakeStarter([stalling(go_on)])) as session:
             call = call_on(session)
             calling = asyncio.create_task(call_tool(call, "execute_code", {"code": "x"}))
-            await settled(lambda: session.state == "busy" and session.execution(1).state is State.RUNNING)
+            await settled(
+                lambda: session.state == "busy" and session.executions.get(1).state is State.RUNNING
+            )
             call.caller.gone = gone
             calling.cancel()
             await asyncio.wait({calling}, timeout=2)
             assert calling.cancelled()
             go_on.set()
-            execution = session.execution(1)
-            await session.wait(execution, 2)
+            execution = session.executions.get(1)
+            await session.executions.wait(execution, 2)
             assert execution.state is (State.OK if gone else State.INTERRUPTED)
 
     run(test())
@@ -319,7 +321,7 @@ def test_a_cancelled_call_in_the_queue_is_not_run(tmp_path: Path) -> None:
             go_on.set()
             await first
             assert starter.executed == ["a"]
-            assert session.execution(2).state is State.NOT_RUN
+            assert session.executions.get(2).state is State.NOT_RUN
 
     run(test())
 

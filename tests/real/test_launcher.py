@@ -27,7 +27,9 @@ class Launched:
     """A launcher, its two processes, and one client of its kernel."""
 
     def __init__(self, arguments=(), options=(), environment=None, files=True, connect=True, **popen) -> None:
-        self.directory = Path(tempfile.mkdtemp(dir="/tmp", prefix="kl"))  # short: a Unix socket's path has 107 bytes
+        self.directory = Path(
+            tempfile.mkdtemp(dir="/tmp", prefix="kl")
+        )  # short: a Unix socket's path has 107 bytes
         self.process_file = self.directory / "process.json"
         self.exit_file = self.directory / "exit.json"
         connection_file = str(self.directory / "connection.json")
@@ -207,7 +209,11 @@ def test_user_code_sees_an_ordinary_ipykernel(kernel):
 
 
 def test_programs_which_would_wait_for_a_person_do_not(kernel):
-    assert kernel.value("[os.environ[n] for n in ('GIT_EDITOR', 'GIT_TERMINAL_PROMPT', 'PAGER')]") == ["true", "0", "cat"]
+    assert kernel.value("[os.environ[n] for n in ('GIT_EDITOR', 'GIT_TERMINAL_PROMPT', 'PAGER')]") == [
+        "true",
+        "0",
+        "cat",
+    ]
 
 
 def test_the_persons_own_setting_of_such_a_program_stays():
@@ -226,9 +232,21 @@ def test_a_broken_ipykernel_ends_the_launcher_with_its_traceback(tmp_path):
 
 
 def test_files_in_the_working_directory_shadow_nothing_at_the_start(tmp_path):
-    shadows = ("ipykernel", "IPython", "nbformat", "random", "tornado", "zmq", "stack_data", "executing", "pexpect")
+    shadows = (
+        "ipykernel",
+        "IPython",
+        "nbformat",
+        "random",
+        "tornado",
+        "zmq",
+        "stack_data",
+        "executing",
+        "pexpect",
+    )
     for name in shadows:
-        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'a').write('{name} ')\n1/0")
+        (tmp_path / f"{name}.py").write_text(
+            f"open({str(tmp_path / 'imported')!r}, 'a').write('{name} ')\n1/0"
+        )
     (tmp_path / "mine.py").write_text("answer = 42")
     with Launched(cwd=tmp_path) as kernel:
         assert kernel.value("__import__('mine').answer") == 42
@@ -453,7 +471,9 @@ def test_no_flushed_line_is_lost_on_a_reader_who_starts_when_all_is_over():
 
 def test_a_high_water_mark_is_lifted_from_iopub_only():
     with Launched() as kernel:
-        assert kernel.value("__import__('zmq').SNDHWM in get_ipython().kernel.parent.context.sockopts") is False
+        assert (
+            kernel.value("__import__('zmq').SNDHWM in get_ipython().kernel.parent.context.sockopts") is False
+        )
 
 
 # How it is interrupted
@@ -512,7 +532,9 @@ def test_a_named_interrupt_does_not_touch_its_run_while_that_waits_in_the_queue(
     assert kernel.reply(waiting)["status"] == "ok"
 
 
-@pytest.mark.parametrize("code", ["import time; time.sleep(0.008)", "import asyncio; await asyncio.sleep(0.008)"])
+@pytest.mark.parametrize(
+    "code", ["import time; time.sleep(0.008)", "import asyncio; await asyncio.sleep(0.008)"]
+)
 def test_an_interrupt_around_the_end_of_its_run_never_reaches_the_next(kernel, code):
     verdicts = set()
     for step in range(60):
@@ -554,7 +576,9 @@ def test_jupyters_signal_to_the_group_interrupts_the_kernel_and_spares_the_keepe
 
 
 def test_an_interrupt_reaches_subprocesses(kernel):
-    msg_id = kernel.start_run("import subprocess; process = subprocess.Popen(['sleep', '60']); process.wait()")
+    msg_id = kernel.start_run(
+        "import subprocess; process = subprocess.Popen(['sleep', '60']); process.wait()"
+    )
     assert kernel.interrupt(msg_id) is True
     assert kernel.reply(msg_id)["ename"] == "KeyboardInterrupt"
     assert kernel.value("process.wait(10)") is not None
@@ -580,7 +604,9 @@ def test_input_can_be_interrupted(kernel):
 
 def test_a_child_which_comes_back_from_the_cell_that_forked_it_ends_there():
     with Launched() as kernel:
-        msg_id = kernel.send("import os\nprint('before', flush=True)\npid = os.fork()\nprint('after', flush=True)")
+        msg_id = kernel.send(
+            "import os\nprint('before', flush=True)\npid = os.fork()\nprint('after', flush=True)"
+        )
         assert kernel.reply(msg_id)["status"] == "ok"
         assert text_of(kernel.outputs(msg_id)).count("before") == 1
         assert kernel.value("os.waitpid(pid, 0)[1]") == 0
@@ -613,7 +639,9 @@ def test_debugpy_comes_with_the_first_debug_request_and_stops_at_a_breakpoint():
         debug(kernel, "initialize", clientID="test", adapterID="", pathFormat="path", linesStartAt1=True)
         debug(kernel, "attach")
         source = debug(kernel, "dumpCell", code=code)["sourcePath"]
-        debug(kernel, "setBreakpoints", source={"path": source}, breakpoints=[{"line": 2}], sourceModified=False)
+        debug(
+            kernel, "setBreakpoints", source={"path": source}, breakpoints=[{"line": 2}], sourceModified=False
+        )
         debug(kernel, "configurationDone")
         msg_id = kernel.send(code)
         message = {"content": {}}

@@ -1,0 +1,84 @@
+"""The executions of a session: the recent ones in memory, all of them in its journal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from kernelexec.errors import BadRequest
+from kernelexec.model.execution import Execution
+from kernelexec.recording.history import load_execution
+from kernelexec.recording.recorder import Recorder
+
+_RECENT = 8  # finished executions that stay in memory
+
+
+class Executions:
+    """Finds executions by number and by the kernel's messages, and waits for their end."""
+
+    def __init__(self, session: str, recorder: Recorder) -> None:
+        self.last_number = 0
+        self._session = session
+        self._recorder = recorder
+        self._in_memory: dict[int, Execution] = {}
+        self._ends: dict[int, asyncio.Event] = {}
+        self._numbers: dict[str, int] = {}  # by msg_id, of what the present kernel was sent
+
+    def add(self, execution: Execution) -> None:
+        self.last_number = max(self.last_number, execution.number)
+        self._in_memory[execution.number] = execution
+        self._ends[execution.number] = asyncio.Event()
+
+    def get(self, number: int) -> Execution:
+        """One of this session's executions, also of its past.
+
+        Raises:
+            BadRequest: there was none with this number.
+        """
+        found = self._in_memory.get(number) or load_execution(
+            self._recorder.journal, self._session, self._recorder.storage_dir, number
+        )
+        if found is None:
+            raise BadRequest(
+                f"There is no execution {self._session}/{number}; "
+                f"the last one is {self._session}/{self.last_number}."
+            )
+        return found
+
+    async def wait(self, execution: Execution, seconds: float) -> bool:
+        """Whether the execution is in a final state within this time."""
+        end = self._ends.get(execution.number)
+        if end is not None and not execution.is_final:
+            with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+                await asyncio.wait_for(end.wait(), seconds)
+        return execution.is_final
+
+    def ended(self, execution: Execution) -> None:
+        """Wake who waits for it; keep little in memory."""
+        self._ends[execution.number].set()
+        finished = [e for e in self._in_memory.values() if e.is_final]
+        for old in finished[:-_RECENT]:
+            if self._recorder.is_written(old):
+                del self._in_memory[old.number]
+                self._ends.pop(old.number, None)
+
+    def sent(self, execution: Execution, msg_id: str) -> None:
+        self._numbers[msg_id] = execution.number
+
+    def of_message(self, parent_id: str | None) -> Execution | None:
+        """The execution that a message of the present kernel belongs to; None if it is not ours."""
+        number = self._numbers.get(parent_id or "")
+        if number is None:
+            return None
+        if number not in self._in_memory:  # it ended long ago, and a thread of it still prints
+            self._in_memory[number] = self.get(number)
+        return self._in_memory[number]
+
+    def msg_id(self, execution: Execution) -> str | None:
+        """Of the last request that the present kernel was sent for it."""
+        sent = [msg_id for msg_id, number in self._numbers.items() if number == execution.number]
+        return sent[-1] if sent else None
+
+    def begin_kernel(self) -> None:
+        """A new kernel, which was sent nothing yet."""
+        self._numbers.clear()
