@@ -161,6 +161,8 @@ def _read_hello(line: bytes) -> Mapping[str, Any]:
     for field, kind in (("protocol", int), ("role", str), ("pid", int), ("cwd", str), ("environ", dict)):
         if not isinstance(hello.get(field), kind):
             raise ValueError(f"{field} is missing")
+    if not all(isinstance(value, str) for value in hello["environ"].values()):
+        raise ValueError("an environment variable is no text")
     return hello
 
 

@@ -90,7 +90,7 @@ class Hub:
         if choice.environment not in (None, environment.label):
             raise BadRequest(
                 f"There is no session {choice.name}@{choice.environment} in {config.storage_dir}.",
-                f"Sessions there: {self._listed(config)}. Your environment is {environment.label!r}.",
+                f"Sessions there: {self.listed(config)}. Your environment is {environment.label!r}.",
             )
         environment, choice = self._distinct(config, environment, choice)
         return await self._open(config, environment, choice)
@@ -175,7 +175,8 @@ class Hub:
         session.restore(history)
         return session
 
-    def _listed(self, config: Config) -> str:
+    def listed(self, config: Config) -> str:
+        """The ids of the open sessions of a storage directory."""
         here = [key[1] for key in self._sessions if key[0] == config.storage_identity]
         return ", ".join(sorted(here)) or "none"
 
@@ -192,14 +193,14 @@ class Hub:
         )
         session.kernel_dir.mkdir(parents=True, exist_ok=True)
         kernel = await LocalKernel.start(self._runtime_dir, launch, on_message)
-        self._register(session, environment, kernel)
         kernel.died.add_done_callback(lambda died: self._forget(kernel, died))
         try:
+            self._register(session, environment, kernel)
             info = await kernel.ready()
-        except KernelexecError:
+            self._register(session, environment, kernel)
+        except (KernelexecError, OSError):
             await kernel.stop()
             raise
-        self._register(session, environment, kernel)
         _log.info("%s: kernel %s is ready, pids %s", session.id, kernel.directory.name, kernel.pids)
         return Started(kernel, info, environment)
 

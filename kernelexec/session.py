@@ -86,6 +86,7 @@ class Session:
         self.kernel_started: datetime | None = None
         self.current: Execution | None = None
         self.last_used = now()
+        self.last_end: str | None = None  # why the kernel before the present one ended
         self.left_a_kernel = False  # an earlier hub's, not known to have ended
         self.listeners: set[Progress] = set()
         self.status = ""  # what takes time before the first run, for progress
@@ -413,6 +414,7 @@ class Session:
 
     def _kernel_is_gone(self, cause: str, untold: bool) -> None:
         self.kernel = None
+        self.last_end = cause
         if untold:
             self._news.death = self._death_text(cause)
         self._note("died", generation=self.generation, cause=cause, untold=untold)

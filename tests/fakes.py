@@ -417,6 +417,9 @@ class FakeHub:
     opened: list[str | None] = field(default_factory=list)
     closing: bool = False
 
+    def listed(self, config: object) -> str:
+        return self.session.id
+
     def has_journal(self, caller: Caller, session_id: str) -> bool:
         return False
 

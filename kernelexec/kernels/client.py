@@ -23,6 +23,8 @@ _RECONNECT_MS = 5  # a kernel binds its sockets 0.2 s after its start; each try 
 # limit), so a small queue here loses nothing and keeps the hub small.
 _QUEUED_MESSAGES = 1000
 _DRAIN_AT_ONCE = 200  # messages, before other sessions and clients get their turn
+_LAST_WORDS_SECONDS = 0.02  # without a message, after which a dead kernel has said all
+_LAST_WORDS_ROUNDS = 50
 _ASK_AGAIN_SECONDS = 0.25  # only for kernels that do not say when a subscription is in place
 
 _CHANNELS = {"shell": zmq.DEALER, "control": zmq.DEALER, "iopub": zmq.SUB}
@@ -38,6 +40,7 @@ class KernelClient:
     def __init__(self, connection: Mapping[str, Any], on_message: Callable[[Message], None]) -> None:
         self._wire = Wire(connection["key"])
         self._on_message = on_message
+        self._taken = 0  # messages
         self._replies: dict[str, asyncio.Future[Message]] = {}
         self._subscribed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -85,6 +88,16 @@ class KernelClient:
         self._drain_all()
         return reply
 
+    async def take_last_words(self) -> None:
+        """Take what a kernel that has ended had sent, which is still on its way through zmq."""
+        before = -1
+        for _ in range(_LAST_WORDS_ROUNDS):
+            if before == self._taken:
+                return
+            before = self._taken
+            await asyncio.sleep(_LAST_WORDS_SECONDS)
+            self._drain_all()
+
     def close(self) -> None:
         """Disconnect. The kernel goes on."""
         for socket in self._sockets.values():
@@ -130,6 +143,7 @@ class KernelClient:
         self._loop.call_soon(self._drain, name)
 
     def _take(self, message: Message) -> None:
+        self._taken += 1
         if message.channel == "iopub":
             if message.type == "iopub_welcome" or message.parent_session == self.session:
                 self._subscribed.set()

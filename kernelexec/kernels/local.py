@@ -213,6 +213,7 @@ class LocalKernel:
             if self.keeper is not None:
                 await self.keeper.wait(_KEEPER_SECONDS)
                 self.keeper.signal(signal.SIGKILL)
+            await self._client.take_last_words()
             if self._popen is not None:
                 self._popen.wait()
             self.died.set_result(read_death(self.directory, asked=self._asked_to_stop))

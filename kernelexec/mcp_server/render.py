@@ -141,7 +141,7 @@ def _kernel_lines(execution: Execution, session: Session, caller: Caller) -> lis
     environment = session.environment
     kernel = f"generation {session.generation} of {session.id}, Python {environment.interpreter.version_text}"
     if session.kernel_started >= execution.submitted:
-        which = f"Kernel: new, {kernel} in {environment.prefix}. No variables from earlier kernels."
+        which = f"Kernel: new, {kernel} in {environment.prefix}. {_why_new(session)}"
     else:
         since = session.kernel_started.strftime("%Y-%m-%d %H:%M:%S UTC")
         which = f"Kernel: {kernel}, running since {since}. Variables of earlier calls are still there."
@@ -149,6 +149,13 @@ def _kernel_lines(execution: Execution, session: Session, caller: Caller) -> lis
         which,
         f"Working directory: {session.kernel_dir}. Notebook with every call: {session.notebook}",
     ]
+
+
+def _why_new(session: Session) -> str:
+    if session.generation == 1:
+        return "It has no variables yet."
+    ended = f"The one before ended: {session.last_end}. " if session.last_end else ""
+    return f"{ended}No variables of earlier kernels are left."
 
 
 def _where(execution: Execution, session: Session) -> str:

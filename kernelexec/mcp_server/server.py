@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Any
 
 import mcp_types as types
@@ -15,8 +14,6 @@ from kernelexec.hub import Hub
 from kernelexec.mcp_server.stream import message_streams
 from kernelexec.mcp_server.tools import TOOLS, Call, call_tool
 
-_LAST_WORDS_SECONDS = 0.75  # for calls under way when the client closes its input
-
 INSTRUCTIONS = (
     "kernelexec runs Python in Jupyter kernels that stay: variables are kept between calls, between "
     "restarts of this client and between clients that work in the same directory. Begin with execute_code."
@@ -26,7 +23,6 @@ _DEFINITIONS = [tool.definition() for tool in TOOLS.values()]
 
 async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Serve one client until it closes its input. Its runs go on."""
-    under_way: set[asyncio.Task[Any]] = set()
 
     async def list_tools(
         context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
@@ -36,20 +32,11 @@ async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: 
     async def on_call_tool(
         context: ServerRequestContext[Any], params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        task = asyncio.current_task()
-        assert task is not None
-        under_way.add(task)
-        try:
-            return await call_tool(
-                Call(hub, caller, _Progress(context).report), params.name, params.arguments or {}
-            )
-        finally:
-            under_way.discard(task)
+        call = Call(hub, caller, _Progress(context).report)
+        return await call_tool(call, params.name, params.arguments or {})
 
-    async def at_end() -> None:
+    def at_end() -> None:
         caller.gone = True
-        if under_way:
-            await asyncio.wait(set(under_way), timeout=_LAST_WORDS_SECONDS)
 
     server: Server[Any] = Server(
         "kernelexec",
@@ -60,9 +47,8 @@ async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: 
         on_call_tool=on_call_tool,
     )
     server.middleware.clear()  # OpenTelemetry's: nobody collects its spans here, and each call pays
-    with contextlib.suppress(ConnectionError):
-        async with message_streams(reader, writer, at_end) as (incoming, outgoing):
-            await server.run(incoming, outgoing, server.create_initialization_options())
+    async with message_streams(reader, writer, at_end) as (incoming, outgoing):
+        await server.run(incoming, outgoing, server.create_initialization_options())
 
 
 class _Progress:

@@ -7,10 +7,11 @@ a word, and would replace invalid UTF-8, so that other code would run than was s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,6 +24,7 @@ _log = logging.getLogger(__name__)
 
 LINE_LIMIT = 32 << 20  # bytes: the most that execute_code takes, were each character an escape
 _END = 300  # bytes of each end of a line that is too long, where its id is looked for
+_LAST_WORDS_SECONDS = 0.75  # the bridge ends 0.9 s after its input
 _PARSE_ERROR, _INVALID_REQUEST = -32700, -32600  # JSON-RPC
 _ID = re.compile(rb'"id"\s*:\s*(-?[0-9]{1,18}(?![0-9])|"[^"\\]{0,200}")')
 
@@ -32,14 +34,17 @@ Outbox = MemoryObjectSendStream[SessionMessage]
 
 @asynccontextmanager
 async def message_streams(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    at_end: Callable[[], Awaitable[None]],
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, at_end: Callable[[], None]
 ) -> AsyncIterator[tuple[Inbox, Outbox]]:
-    """Messages from and to a client. `at_end` is awaited at its end of input, before the SDK
-    hears of it and cancels what is under way."""
+    """Messages from and to a client.
+
+    `at_end` is called at its end of input. What it had asked by then is answered if that takes less
+    than a second; then the SDK hears of the end and cancels what is under way.
+    """
     incoming_send, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     outgoing, outgoing_receive = anyio.create_memory_object_stream[SessionMessage](0)
+
+    unanswered = _Unanswered()
 
     async def receive() -> None:
         async with incoming_send:
@@ -48,23 +53,55 @@ async def message_streams(
                     continue
                 message = _parse(line)
                 if isinstance(message, SessionMessage):
+                    unanswered.add(message)
                     await incoming_send.send(message)
                 else:
                     writer.write(json.dumps(message).encode() + b"\n")
-            await at_end()
+            at_end()
+            await unanswered.wait(_LAST_WORDS_SECONDS)
 
     async def send() -> None:
         async with outgoing_receive:
             async for message in outgoing_receive:
                 data = message.message.model_dump_json(by_alias=True, exclude_unset=True)
-                writer.write(data.encode() + b"\n")
-                await writer.drain()
+                with contextlib.suppress(ConnectionError):  # the reader sees the end too
+                    writer.write(data.encode() + b"\n")
+                    await writer.drain()
+                unanswered.discard(message)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(receive)
         tasks.start_soon(send)
         yield incoming, outgoing
         tasks.cancel_scope.cancel()
+
+
+class _Unanswered:
+    """The requests of a client that have not been answered yet."""
+
+    def __init__(self) -> None:
+        self._ids: set[int | str] = set()
+        self._changed = asyncio.Event()
+
+    def add(self, message: SessionMessage) -> None:
+        if isinstance(message.message, types.JSONRPCRequest):
+            self._ids.add(message.message.id)
+
+    def discard(self, message: SessionMessage) -> None:
+        if isinstance(message.message, types.JSONRPCResponse | types.JSONRPCError):
+            if message.message.id is not None:
+                self._ids.discard(message.message.id)
+            self._changed.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Until there are none, or for so long."""
+        with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+            await asyncio.wait_for(self._until_none(), seconds)
+
+    async def _until_none(self) -> None:
+        while self._ids:
+            self._changed.clear()
+            await self._changed.wait()
 
 
 class _TooLong(bytes):
@@ -103,7 +140,7 @@ async def _skip_line(reader: asyncio.StreamReader) -> _TooLong:
 def _parse(line: bytes) -> SessionMessage | dict[str, Any]:
     """The message, or the JSON-RPC error that answers a line which is none."""
     if isinstance(line, _TooLong):
-        return _error(_PARSE_ERROR, f"A line of more than {LINE_LIMIT:,} bytes", _guess_id(line))
+        return _error(_PARSE_ERROR, f"A line of more than {LINE_LIMIT:,} bytes, the limit", _guess_id(line))
     try:
         message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
     except ValueError:

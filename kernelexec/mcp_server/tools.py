@@ -163,7 +163,10 @@ async def _wait_for_execution(call: Call, arguments: WaitForExecution) -> types.
     if session is None and call.hub.has_journal(call.caller, parsed[0]):
         session = await _session(call, parsed[0])
     if session is None:
-        raise BadRequest(f"There is no session {parsed[0]} in {config.storage_dir}.", "Its reply names it.")
+        raise BadRequest(
+            f"There is no session {parsed[0]} in {config.storage_dir}.",
+            f"Sessions there: {call.hub.listed(config)}.",
+        )
     seconds = config.wait_seconds if arguments.wait_seconds is None else arguments.wait_seconds
     execution = session.executions.get(parsed[1])
     return await _wait(call, session, execution, min(seconds, config.longest_wait_seconds))

@@ -47,12 +47,20 @@ class OverflowFile:
             self._file = self._open()
         self._append(text.encode("utf-8", "backslashreplace"))
 
+    @property
+    def is_empty(self) -> bool:
+        return self._file is None
+
+    def so_far(self) -> Overflow:
+        """What went to the file."""
+        return Overflow(str(self.path.relative_to(self._storage_dir)), self._size, self._left_out, self._tail)
+
     def close(self) -> Overflow | None:
-        """What went to the file so far; None if nothing did."""
+        """What went to the file; None if nothing did."""
         if self._file is None:
             return None
         self._file.close()
-        return Overflow(str(self.path.relative_to(self._storage_dir)), self._size, self._left_out, self._tail)
+        return self.so_far()
 
     def _open(self) -> FileIO:
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

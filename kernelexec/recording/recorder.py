@@ -101,6 +101,7 @@ class Recorder:
         if execution.is_final:
             self._changed_cells[execution.number] = execution
             self._write_soon()
+        self._sync_soon()
         text = content.get("text") if message_type == "stream" else None
         overflow = self._overflow_of(execution)
         if isinstance(text, str) and overflow.takes(text, execution.outputs.text_size):
@@ -171,6 +172,7 @@ class Recorder:
         return overflow
 
     def _overflow(self, execution: Execution, overflow: OverflowFile, text: str) -> None:
+        begins = overflow.is_empty and not execution.is_final
         try:
             overflow.write(execution.outputs, text)
         except OSError as error:
@@ -178,6 +180,8 @@ class Recorder:
         finally:
             if execution.is_final:
                 execution.overflow = overflow.close() or execution.overflow
+        if begins:  # so that a hub that does not see the end still finds the file
+            self.journal.write("overflow", n=execution.number, overflow=overflow.so_far().to_json())
         if execution.is_final and execution.overflow is not None:
             self.journal.write("overflow", n=execution.number, overflow=execution.overflow.to_json())
 

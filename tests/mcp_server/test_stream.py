@@ -33,6 +33,12 @@ class Writer:
         return [json.loads(line) for line in self.data.splitlines()]
 
 
+@pytest.fixture(autouse=True)
+def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no server here, so waiting for its answers is in vain."""
+    monkeypatch.setattr("kernelexec.mcp_server.stream._LAST_WORDS_SECONDS", 0.01)
+
+
 async def exchange(
     sent: bytes, *replies: dict[str, Any], limit: int = 1 << 20
 ) -> tuple[list[SessionMessage], Writer, list[str]]:
@@ -44,7 +50,7 @@ async def exchange(
     order: list[str] = []
     got = []
 
-    async def at_end() -> None:
+    def at_end() -> None:
         order.append("at_end")
 
     streams = message_streams(reader, cast(asyncio.StreamWriter, writer), at_end)
@@ -157,7 +163,7 @@ def test_a_connection_that_breaks_is_an_end_like_any_other() -> None:
         reader.set_exception(ConnectionResetError())
         order: list[str] = []
 
-        async def at_end() -> None:
+        def at_end() -> None:
             order.append("at_end")
 
         streams = message_streams(reader, cast(asyncio.StreamWriter, Writer()), at_end)
