@@ -37,7 +37,19 @@ ENVIRONMENT = {
 
 # What IPython imports only when it needs it: to show an error, to complete, to run `!command`, to plot, to debug.
 LATE_IMPORTS = frozenset(
-    ["asttokens", "executing", "pure_eval", "stack_data", "pygments", "jedi", "parso", "pexpect", "ptyprocess", "matplotlib_inline", "debugpy"]
+    [
+        "asttokens",
+        "executing",
+        "pure_eval",
+        "stack_data",
+        "pygments",
+        "jedi",
+        "parso",
+        "pexpect",
+        "ptyprocess",
+        "matplotlib_inline",
+        "debugpy",
+    ]
 )
 
 

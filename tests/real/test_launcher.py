@@ -121,7 +121,7 @@ class Launched:
     def start_run(self, code: str) -> str:
         """Send a cell and return when its code runs.
 
-        What is printed without a flush is sent 0.2 s later by another thread, when the cell is deep in its code.
+        What is printed without a flush is sent 0.2 s later by another thread, deep in the cell's code.
         """
         msg_id = self.send(f"print('running')\n{code}")
         self.wait_for("stream", msg_id)
@@ -153,7 +153,9 @@ def text_of(messages: list[dict]) -> str:
 
 def is_alive(pid: int) -> bool:
     """Whether the process exists and is no zombie (of whoever adopted it)."""
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], stdout=subprocess.PIPE).stdout.strip()
+    state = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)], stdout=subprocess.PIPE, check=False
+    ).stdout.strip()
     return bool(state) and not state.startswith(b"Z")
 
 
@@ -282,7 +284,7 @@ def test_the_side_directory_comes_first_for_ipykernel_and_last_for_the_user(tmp_
         assert kernel.value("[__import__(n).__file__ for n in ('ipykernel', 'traitlets', 'jedi')]") == [
             str(side / name / "__init__.py") for name in ("ipykernel", "traitlets", "jedi")
         ]
-        assert kernel.value("[p for p in sys.path if p.startswith(%r)]" % str(side)) == [str(side)]
+        assert kernel.value(f"[p for p in sys.path if p.startswith({str(side)!r})]") == [str(side)]
         assert kernel.value("sys.path[-1]") == str(side)
         assert kernel.value("__import__('nbformat').version_info") == "of the environment"
 
@@ -351,7 +353,8 @@ def test_what_the_kernel_left_behind_ends_with_it():
             import os, subprocess
             own_session = subprocess.Popen(["sleep", "600"], start_new_session=True).pid
             shell = "setsid sh -c 'setsid sleep 600 & echo $!; wait' & sleep 0"
-            twice_removed = int(subprocess.Popen(["sh", "-c", shell], stdout=subprocess.PIPE).stdout.readline())
+            child = subprocess.Popen(["sh", "-c", shell], stdout=subprocess.PIPE)
+            twice_removed = int(child.stdout.readline())
         """)
         pids = kernel.value("[own_session, twice_removed]")
         assert all(is_alive(pid) for pid in pids)
