@@ -75,7 +75,7 @@ class Hub:
             BadRequest, ConfigError, EnvironmentUnusable, SessionTaken, StorageFailed
         """
         chosen = self._chosen.setdefault(caller, {})
-        if name not in chosen:
+        if name not in chosen or chosen[name].is_abandoned:
             chosen[name] = await self._choose(caller, name, progress)
         return chosen[name]
 
@@ -139,6 +139,9 @@ class Hub:
         session_id = f"{choice.name}@{environment.label}"
         key = (config.storage_identity, session_id)
         async with self._opening.setdefault(key, asyncio.Lock()):
+            abandoned = self._sessions.get(key)
+            if abandoned is not None and abandoned.is_abandoned:
+                await self._sessions.pop(key).close()
             if key not in self._sessions:
                 session = await self._restored(
                     config.storage_dir, config.kernel_dir, environment, choice.name, choice.project

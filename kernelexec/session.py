@@ -116,6 +116,11 @@ class Session:
         return self.recorder.notebook_path(self.generation) if self.generation else None
 
     @property
+    def is_abandoned(self) -> bool:
+        """Whether it has no kernel and its records were deleted: who asks for it gets a new one."""
+        return self.state == "no kernel" and not self.recorder.journal.is_in_place
+
+    @property
     def queued(self) -> int:
         return len(self._queue)
 

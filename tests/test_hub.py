@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -23,7 +24,7 @@ from kernelexec.kernels.kernel import OnMessage
 from kernelexec.kernels.registry import Registry
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import State
-from kernelexec.session import Session
+from kernelexec.session import Session, Submission
 from tests.fakes import FakeKernel, environment, journal_lines, ran, run, settled, submit
 
 
@@ -341,3 +342,20 @@ def test_a_journal_says_which_hub_opened_it(tmp_path: Path) -> None:
     run(test())
     [line] = journal_lines(tmp_path / "storage")
     assert (line["event"], line["hub"], line["project"]) == ("opened", os.getpid(), "/home/ann/sales")
+
+
+def test_a_session_whose_records_were_deleted_is_begun_anew_and_refused_while_its_kernel_runs(
+    tmp_path: Path,
+) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            someone = caller(tmp_path)
+            session = await session_of(hub, someone)
+            shutil.rmtree(session.recorder.storage_dir)
+            with pytest.raises(StorageFailed, match="was deleted or moved"):
+                session.submit(Submission("1"))
+            again = await session_of(hub, someone)
+            assert again is not session
+            assert again.recorder.journal.is_in_place
+
+    run(test())

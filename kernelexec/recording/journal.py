@@ -78,6 +78,16 @@ class Journal:
             raise storage_failed(self.path, error) from error
         self._torn = False
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the open file is still the one at its path: the storage directory may have been
+        deleted or moved, and what is written then would be lost or land elsewhere."""
+        try:
+            found, held = os.stat(self.path), os.fstat(self._descriptor)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
+
     def sync(self) -> None:
         os.fsync(self._descriptor)
 

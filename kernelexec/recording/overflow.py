@@ -30,9 +30,13 @@ class OverflowFile:
         self._continues = before is not None
         self._file: FileIO | None = None
 
-    def takes(self, text: str, already: int) -> bool:
-        """Whether this text goes to the file, when so many characters are in the notebook's cell."""
-        return self._continues or self._file is not None or already + len(text) > NOTEBOOK_LIMIT
+    def split(self, text: str, already: int) -> tuple[str, str]:
+        """What of this text the notebook's cell shows, and what goes to the file.
+
+        `already`: how many characters the cell has. One text may be more than all it may have.
+        """
+        room = max(0, NOTEBOOK_LIMIT - already) if self.is_empty else 0
+        return text[:room], text[room:]
 
     def write(self, outputs: CellOutputs, text: str) -> None:
         """Append; the first time, with what came before in front.
@@ -49,7 +53,7 @@ class OverflowFile:
 
     @property
     def is_empty(self) -> bool:
-        return self._file is None
+        return self._file is None and not self._continues
 
     def so_far(self) -> Overflow:
         """What went to the file."""

@@ -68,6 +68,11 @@ class Recorder:
         Raises:
             StorageFailed: they are not, and the code must not be run.
         """
+        if not self.journal.is_in_place:
+            raise StorageFailed(
+                f"The session's journal {self.journal.path} was deleted or moved away.",
+                f"Put it back, or end the session with: kernelexec stop {self.session}",
+            )
         folder = self.folder(execution.generation)
         try:
             script = write_script(folder, script_name(execution.number, execution.label), execution.code)
@@ -103,10 +108,18 @@ class Recorder:
             self._write_soon()
         self._sync_soon()
         text = content.get("text") if message_type == "stream" else None
+        if not isinstance(text, str):
+            self._keep(execution, message_type, content)
+            return
         overflow = self._overflow_of(execution)
-        if isinstance(text, str) and overflow.takes(text, execution.outputs.text_size):
-            self._overflow(execution, overflow, text)
-        elif execution.outputs.add(message_type, content) or message_type == "clear_output":
+        shown, rest = overflow.split(text, execution.outputs.text_size)
+        if shown:
+            self._keep(execution, message_type, {**content, "text": shown})
+        if rest:
+            self._overflow(execution, overflow, rest)
+
+    def _keep(self, execution: Execution, message_type: str, content: Mapping[str, Any]) -> None:
+        if execution.outputs.add(message_type, content) or message_type == "clear_output":
             kept = {key: value for key, value in content.items() if key != "buffers"}
             self.journal.write("output", n=execution.number, type=message_type, content=kept)
 

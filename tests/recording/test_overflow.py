@@ -34,9 +34,10 @@ def printed(*texts: str) -> CellOutputs:
 
 
 def test_what_fits_a_notebook_needs_no_file(file: OverflowFile) -> None:
-    assert not file.takes("x" * 10, 0)
-    assert not file.takes("x", 9)
-    assert file.takes("x", 10)
+    assert file.split("x" * 10, 0) == ("x" * 10, "")
+    assert file.split("x", 9) == ("x", "")
+    assert file.split("x", 10) == ("", "x")
+    assert file.split("abc", 8) == ("ab", "c"), "one message may be more than all that a cell shows"
     assert file.close() is None
     assert not file.path.exists()
 
@@ -44,7 +45,7 @@ def test_what_fits_a_notebook_needs_no_file(file: OverflowFile) -> None:
 def test_the_file_has_all_the_text_also_what_the_notebook_shows(file: OverflowFile, tmp_path: Path) -> None:
     outputs = printed("before\n", "and\n")
     file.write(outputs, "after\n")
-    assert file.takes("x", 0), "once begun, all goes there"
+    assert file.split("x", 0) == ("", "x"), "once begun, all goes there"
     file.write(outputs, "end\n")
     kept = file.close()
     assert file.path.read_text() == "before\nand\nafter\nend\n"
