@@ -202,7 +202,7 @@ class Hub:
             info = await kernel.ready()
             self._register(session, environment, kernel)
         except (KernelexecError, OSError):
-            await kernel.stop()
+            await kernel.stop(grace=0)
             raise
         _log.info("%s: kernel %s is ready, pids %s", session.id, kernel.directory.name, kernel.pids)
         return Started(kernel, info, environment)
@@ -259,7 +259,7 @@ class Hub:
             shutil.rmtree(entry.directory, ignore_errors=True)
             return
         if entry.generation != session.generation:  # the hub died while this kernel started
-            await kernel.stop()
+            await kernel.stop(grace=0)
             self._registry.remove(entry.kernel_id)
             return
         kernel.died.add_done_callback(lambda died: self._forget(kernel, died))

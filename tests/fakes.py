@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from unittest import mock
 
 from kernelexec.caller import Caller
-from kernelexec.kernels.kernel import Death, KernelDied, OnMessage, Reply
+from kernelexec.kernels.kernel import SHUTDOWN_SECONDS, Death, KernelDied, OnMessage, Reply
 from kernelexec.kernels.wire import Message
 from kernelexec.model.environment import Environment, Interpreter
 from kernelexec.model.execution import Execution, State
@@ -137,7 +137,7 @@ class FakeKernel:
         self._now.interrupted.set()
         return True
 
-    async def stop(self) -> Death:
+    async def stop(self, grace: float = SHUTDOWN_SECONDS) -> Death:
         self.die(Death(exit_code=0, asked=True))
         return await self.died
 

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from kernelexec.kernels.wire import Message
 
+SHUTDOWN_SECONDS = 3.0  # a kernel with an unreaped child takes 29 s to shut down by itself
+
 OnMessage = Callable[[Message], None]
 
 
@@ -77,8 +79,8 @@ class Kernel(Protocol):
     async def interrupt(self, msg_id: str) -> bool:
         """Interrupt this request, and no other. False: the kernel was not running it."""
 
-    async def stop(self) -> Death:
-        """End it: asked politely, then killed."""
+    async def stop(self, grace: float = SHUTDOWN_SECONDS) -> Death:
+        """End it: asked to, and killed if it lives after this time."""
 
     def detach(self) -> None:
         """Let go of it. It runs on."""

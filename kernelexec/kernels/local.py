@@ -22,14 +22,13 @@ from typing import Any
 
 from kernelexec.errors import KernelFailed
 from kernelexec.kernels.client import KernelClient
-from kernelexec.kernels.kernel import Death, KernelDied, OnMessage, Reply
+from kernelexec.kernels.kernel import SHUTDOWN_SECONDS, Death, KernelDied, OnMessage, Reply
 from kernelexec.kernels.process import Process
 from kernelexec.kernels.wire import Message
 
 _log = logging.getLogger(__name__)
 
 START_SECONDS = 120.0  # a cold network file system; a kernel that ended is told at once
-_SHUTDOWN_SECONDS = 3.0  # a kernel with an unreaped child takes 29 s to shut down by itself
 _KEEPER_SECONDS = 2.0  # to write the exit file and end what the kernel left behind
 _INTERRUPT_REPLY_SECONDS = 2.0
 _STDERR_TAIL = 4_000  # bytes
@@ -156,11 +155,12 @@ class LocalKernel:
         message = reply.result()
         return bool(message.content.get("kernelexec", {}).get("interrupted", True))
 
-    async def stop(self) -> Death:
+    async def stop(self, grace: float = SHUTDOWN_SECONDS) -> Death:
         self._asked_to_stop = True
-        if not self.died.done():
+        self._hold_process()  # to kill its keeper alone would leave it running
+        if grace and not self.died.done():
             self._client.request("control", "shutdown_request", {"restart": False})
-            await asyncio.wait({self.died}, timeout=_SHUTDOWN_SECONDS)
+            await asyncio.wait({self.died}, timeout=grace)
         if not self.died.done():
             self._either.signal(signal.SIGKILL)
         return await self.died
