@@ -157,14 +157,10 @@ def test_an_interrupt_that_is_not_answered_is_given_up(
     run(test())
 
 
-def test_a_kernel_that_does_not_shut_down_by_itself_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_SHUTDOWN_SECONDS", 0.02)
-
+def test_a_kernel_that_does_not_shut_down_by_itself_is_killed(tmp_path: Path) -> None:
     async def test() -> None:
         async with adopted(tmp_path) as (kernel, speaker, process):
-            death = await asyncio.wait_for(kernel.stop(), 5)
+            death = await asyncio.wait_for(kernel.stop(grace=0.02), 5)
             assert death.asked
             assert process.wait() == -signal.SIGKILL
             assert ("control", "shutdown_request") in speaker.requests
@@ -245,13 +241,12 @@ def test_a_kernel_that_ends_at_its_start_is_told_at_once_with_its_stderr(tmp_pat
 
 def test_a_kernel_that_never_answers_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "START_SECONDS", 0.05)
-    monkeypatch.setattr(module, "_SHUTDOWN_SECONDS", 0.01)
 
     async def test() -> None:
         kernel = await start(tmp_path, launch(tmp_path, "import time; time.sleep(60)"))
         with pytest.raises(KernelFailed, match="did not answer within"):
             await kernel.ready()
-        await asyncio.wait_for(kernel.stop(), 5)
+        await asyncio.wait_for(kernel.stop(grace=0), 5)
 
     run(test())
 
