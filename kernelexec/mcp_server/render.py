@@ -37,7 +37,7 @@ def execution_result(execution: Execution, session: Session, caller: Caller) -> 
     """The reply to execute_code and wait_for_execution."""
     blocks, images = _blocks(execution)
     where = _where(execution, session)
-    lines = [_verdict(execution, session), *_explanation(execution)]
+    lines = [_verdict(execution, session), *_explanation(execution), *_hint(execution, session, caller)]
     if not caller.gone:  # else nobody would hear it
         lines += [f"News: {news}" for news in session.take_news(execution.problem)]
     lines += _kernel_lines(execution, session, caller)
@@ -97,7 +97,8 @@ def _explanation(execution: Execution) -> list[str]:
     if execution.interrupt:
         asked = [
             f"{execution.interrupt} It has not stopped: the code may catch KeyboardInterrupt, "
-            "or be busy in native code."
+            "or be busy in native code. If it must end, the user can run: "
+            f"kernelexec stop {execution.session} (its variables are lost then)."
         ]
     return [
         *asked,
@@ -106,9 +107,25 @@ def _explanation(execution: Execution) -> list[str]:
     ]
 
 
+def _hint(execution: Execution, session: Session, caller: Caller) -> list[str]:
+    """What the error alone does not tell an assistant that cannot look around."""
+    if execution.state is not State.ERROR:
+        return []
+    match _error_name(execution):
+        case "FileNotFoundError":
+            return [f"The kernel was started in {session.kernel_dir}; your own directory is {caller.cwd}."]
+        case "StdinNotImplementedError":
+            return ["Nobody can answer a question of the code: put the value into the code instead."]
+        case _:
+            return []
+
+
 def _what_comes_first(session: Session) -> str:
     if session.current is not None:
-        return f"{session.current.id} is running"
+        return (
+            f"{session.current.id} is running (if that never ends, the user can run: "
+            f"kernelexec stop {session.id})"
+        )
     return session.status or "the kernel is starting"
 
 

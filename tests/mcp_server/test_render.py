@@ -472,3 +472,17 @@ def test_an_adopted_kernel_is_not_called_new(tmp_path: Path) -> None:
             assert environment().interpreter.version_text in text
 
     run(test())
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("FileNotFoundError", "your own directory is"),
+        ("StdinNotImplementedError", "put the value into the code"),
+    ],
+)
+def test_an_error_that_an_assistant_cannot_see_the_reason_of_is_explained(
+    tmp_path: Path, name: str, told: str
+) -> None:
+    text = text_of(replied(tmp_path, failing(name)))
+    assert told in text.partition("[error]")[0]
