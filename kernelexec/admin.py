@@ -59,7 +59,7 @@ def _described(session: Session) -> Mapping[str, Any]:
 
 async def _stop(hub: Hub, wanted: str) -> dict[str, Any]:
     """Stop the kernel of one session, named in full or by an unambiguous part."""
-    live = [session for session in hub.sessions if session.kernel is not None]
+    live = [session for session in hub.sessions if session.kernel or session.starting]
     found = [s for s in live if wanted in (s.id, f"{s.recorder.storage_dir}:{s.id}")]
     found = found or [s for s in live if s.name == wanted]
     if len(found) != 1:
@@ -71,6 +71,6 @@ async def _stop(hub: Hub, wanted: str) -> dict[str, Any]:
 
 
 async def _stop_all(hub: Hub) -> dict[str, Any]:
-    live = [session for session in hub.sessions if session.kernel is not None]
+    live = [session for session in hub.sessions if session.kernel or session.starting]
     await asyncio.gather(*(session.stop_kernel() for session in live))
     return {"stopped": [session.id for session in live]}

@@ -27,6 +27,8 @@ _input_ended = _thread.allocate_lock()  # locked once the client has closed its 
 
 def main() -> int:
     """Serve one client until it or the hub closes. Exit status 0, or 1 where the hub is missing."""
+    for descriptor in (0, 1):
+        os.set_blocking(descriptor, True)  # some clients hand over sockets of their own event loop
     try:
         hub = join_hub("mcp", os.environ)
     except HubUnavailable as error:

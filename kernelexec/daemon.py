@@ -10,6 +10,7 @@ import json
 import logging
 import logging.handlers
 import os
+import resource
 import signal
 import socket
 import struct
@@ -30,6 +31,7 @@ _log = logging.getLogger(__name__)
 _IDLE_SECONDS = 600.0  # with neither client nor kernel; KERNELEXEC_HUB_IDLE_SECONDS overrides
 _HELLO_SECONDS = 10.0
 _LOG_BYTES = 2_000_000
+_MANY_FILES = 8192
 
 
 def main() -> int:
@@ -44,7 +46,7 @@ def main() -> int:
             return 0
     os.set_inheritable(lock, False)
     os.chdir("/")
-    os.umask(0o022)
+    _allow_many_files()
     gc.freeze()  # what the imports made stays for ever: no collection need look at it again
     gc.enable()
     _start_log()
@@ -174,6 +176,14 @@ def _peer_uid(connection: socket.socket) -> int:
     # macOS, <sys/un.h>: SOL_LOCAL = 0, LOCAL_PEERCRED = 1; struct xucred: version, uid, ...
     credentials = connection.getsockopt(0, 1, 76)
     return int(struct.unpack("2I", credentials[:8])[1])
+
+
+def _allow_many_files() -> None:
+    """Each kernel takes the hub some fifteen descriptors; a soft limit of 256 or 1024 is soon used up."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, _MANY_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _start_log() -> None:

@@ -197,6 +197,7 @@ class Hub:
         session.kernel_dir.mkdir(parents=True, exist_ok=True)
         kernel = await LocalKernel.start(self._runtime_dir, launch, on_message)
         kernel.died.add_done_callback(lambda died: self._forget(kernel, died))
+        session.starting = kernel
         try:
             self._register(session, environment, kernel)
             info = await kernel.ready()
@@ -204,6 +205,8 @@ class Hub:
         except (KernelexecError, OSError):
             await kernel.stop(grace=0)
             raise
+        finally:
+            session.starting = None
         _log.info("%s: kernel %s is ready, pids %s", session.id, kernel.directory.name, kernel.pids)
         return Started(kernel, info, environment)
 
@@ -239,8 +242,8 @@ class Hub:
         for entry in self._registry.entries():
             try:
                 await self._adopt(entry)
-            except (KernelexecError, OSError, ValueError, KeyError, TypeError) as error:
-                _log.warning("kernel %s was not adopted: %s", entry.kernel_id, error)
+            except Exception:  # noqa: BLE001 - one entry must never keep the hub from starting
+                _log.exception("kernel %s was not adopted", entry.kernel_id)
 
     async def _adopt(self, entry: KernelEntry) -> None:
         environment = Environment.from_json(entry.environment)
@@ -251,7 +254,7 @@ class Hub:
         self._sessions[(os.path.realpath(storage_dir), session.id)] = session
         try:
             kernel = self._found(entry, session)
-        except (ProcessLookupError, OSError, ValueError, KeyError) as error:
+        except ProcessLookupError as error:  # anything else may pass: its entry stays for the next hub
             _log.info("kernel %s of %s is gone: %s", entry.kernel_id, session.id, error)
             if session.left_a_kernel:
                 session.report_lost_kernel(self._cause(entry))

@@ -35,6 +35,7 @@ PROTOCOL = 1  # what hub and bridge say to each other after it
 START_SECONDS = 30.0  # a cold disk and a slow machine; usually 0.5
 LONGEST_SOCKET_PATH = 103  # bytes; macOS has the smaller limit
 _RETRY_SECONDS = 0.005
+_TRIES = 3  # somebody may have ended a hub while it was starting
 
 # What the hub keeps of the environment of the client that happened to start it. Kernels and
 # installers get their own caller's environment, never the hub's.
@@ -81,6 +82,7 @@ def join_hub(role: str, environ: Mapping[str, str], *, start: bool = True) -> so
     if start:
         make_private_dir(runtime_dir(environ))
     starting: int | None = None
+    failures = 0
     deadline = time.monotonic() + START_SECONDS
     while True:
         connection = _connect(path)
@@ -91,9 +93,11 @@ def join_hub(role: str, environ: Mapping[str, str], *, start: bool = True) -> so
         if starting is None:
             starting = _start_hub_if_alone(environ)
         elif _has_ended(starting):
-            raise HubUnavailable(
-                "The hub ended while it was starting.", f"Its log says why: {log_file(environ)}"
-            )
+            starting, failures = None, failures + 1
+            if failures == _TRIES:
+                raise HubUnavailable(
+                    "The hub ended while it was starting.", f"Its log says why: {log_file(environ)}"
+                )
         if time.monotonic() > deadline:
             raise HubUnavailable(
                 f"The hub did not answer within {START_SECONDS:.0f} s.",
@@ -139,11 +143,18 @@ def _connect(path: str) -> socket | None:
 
 def _introduce(connection: socket, role: str, environ: Mapping[str, str]) -> bool:
     """Exchange hello and answer. False: this hub is ending, look again."""
+    connection.settimeout(START_SECONDS)
     try:
         connection.sendall(hello(role, environ))
         line = read_line(connection)
     except (BrokenPipeError, ConnectionResetError):
         line = b""
+    except TimeoutError as error:
+        connection.close()
+        raise HubUnavailable(
+            f"The hub did not answer within {START_SECONDS:.0f} s.", f"Its log: {log_file(environ)}"
+        ) from error
+    connection.settimeout(None)
     said = line.decode("utf-8", "replace").split(maxsplit=3) if line.endswith(b"\n") else []
     if said[2:3] == ["ok"]:
         return True

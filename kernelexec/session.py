@@ -83,6 +83,7 @@ class Session:
         self.executions = Executions(self.id, recorder)
         self.generation = 0  # of the kernel that runs or ran last
         self.kernel: Kernel | None = None
+        self.starting: Kernel | None = None  # on its way to be the kernel
         self.kernel_started: datetime | None = None
         self.current: Execution | None = None
         self.last_used = now()
@@ -173,7 +174,7 @@ class Session:
 
     async def stop_kernel(self) -> bool:
         """End the kernel, if there is one; whoever asks next is told."""
-        kernel = self.kernel
+        kernel = self.kernel or self.starting
         if kernel is None:
             return False
         await kernel.stop()

@@ -359,3 +359,18 @@ def test_a_session_whose_records_were_deleted_is_begun_anew_and_refused_while_it
             assert again.recorder.journal.is_in_place
 
     run(test())
+
+
+def test_an_entry_that_cannot_be_adopted_does_not_keep_the_hub_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(self: Hub, entry: object) -> None:
+        raise AttributeError("a fault of ours")
+
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            monkeypatch.setattr(hub._registry, "entries", lambda: [SimpleNamespace(kernel_id="1a2b3c4d")])
+            monkeypatch.setattr(Hub, "_adopt", broken)
+            await hub.adopt_all()
+
+    run(test())

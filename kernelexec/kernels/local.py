@@ -59,6 +59,7 @@ class LocalKernel:
         self._client = KernelClient(json.loads((directory / _CONNECTION).read_text()), self._take)
         self._idle: dict[str, asyncio.Event] = {}
         self._asked_to_stop = False
+        self._process_known = asyncio.Event()
         self._watcher = asyncio.create_task(self._watch())
 
     @classmethod
@@ -203,7 +204,6 @@ class LocalKernel:
 
     async def _watch(self) -> None:
         """Tell the kernel's death, then let its keeper finish and clean up after both."""
-        self._process_known = asyncio.Event()
         known = asyncio.create_task(self._process_known.wait())
         try:
             if self.process is None:

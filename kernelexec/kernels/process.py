@@ -26,7 +26,11 @@ def boot_id() -> str:
 
 
 def identity(pid: int) -> str | None:
-    """What distinguishes this process from a later one with the same pid; None if there is none."""
+    """What distinguishes this process from a later one with the same pid; None if there is none.
+
+    Raises:
+        OSError: it cannot be told, for want of file descriptors, say.
+    """
     try:
         if sys.platform == "linux":
             # Field 22, in clock ticks since boot: unlike a time of day it stays when the clock is set.
@@ -34,7 +38,7 @@ def identity(pid: int) -> str | None:
             return None if fields[0] in "ZX" else fields[19]
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else repr(process.create_time())
-    except (OSError, psutil.Error):
+    except (FileNotFoundError, ProcessLookupError, psutil.NoSuchProcess):
         return None
 
 

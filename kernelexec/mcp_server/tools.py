@@ -45,11 +45,8 @@ class _Arguments(BaseModel):
 
 
 _WaitSeconds = Annotated[
-    float | None,
-    BeforeValidator(_no_boolean),
-    Field(
-        ge=0, description="How long to wait for the end before replying (default 45); then the run goes on."
-    ),
+    Annotated[float, Field(ge=0), BeforeValidator(_no_boolean)] | None,
+    Field(description="How long to wait for the end before replying (default 45); then the run goes on."),
 ]
 _SessionName = Annotated[
     str | None,
@@ -74,9 +71,8 @@ class ExecuteCode(_Arguments):
     ] = None
     wait_seconds: _WaitSeconds = None
     max_seconds: Annotated[
-        float | None,
-        BeforeValidator(_no_boolean),
-        Field(gt=0, description="Interrupt the run after this time (default: never)."),
+        Annotated[float, Field(gt=0), BeforeValidator(_no_boolean)] | None,
+        Field(description="Interrupt the run after this time (default: never)."),
     ] = None
 
 

@@ -44,6 +44,8 @@ class Journal:
             try:
                 flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
                 self._descriptor = os.open(path.name, flags, 0o600, dir_fd=folder)
+                os.fchmod(folder, 0o700)  # also where they were there before
+                os.fchmod(self._descriptor, 0o600)
             finally:
                 os.close(folder)
         except OSError as error:

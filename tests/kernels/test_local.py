@@ -297,3 +297,15 @@ def test_only_the_end_of_a_long_stderr_is_told(tmp_path: Path) -> None:
     stderr = read_death(tmp_path).stderr
     assert stderr.endswith("\ufffd the end")
     assert len(stderr) <= 4_000
+
+
+def test_a_kernel_that_is_stopped_right_after_its_adoption_is_ended(tmp_path: Path) -> None:
+    async def test() -> None:
+        started = await start(tmp_path, launch(tmp_path, "import time; time.sleep(60)"))
+        assert started.keeper is not None
+        keeper = (started.keeper.pid, started.keeper.identity)
+        adopted_again = LocalKernel.adopt(started.directory, keeper, None, lambda message: None)
+        assert (await asyncio.wait_for(adopted_again.stop(grace=0), 5)).asked
+        await asyncio.wait_for(started.died, 5)
+
+    run(test())
