@@ -84,7 +84,7 @@ def _verdict(execution: Execution, session: Session) -> str:
         case State.QUEUED:
             said = f"QUEUED: {execution.id} has not begun; {_what_comes_first(session)}"
         case State.SENT:
-            said = f"SENT: {execution.id} is with the kernel, which has not begun it yet"
+            said = f"QUEUED: {execution.id} is with the kernel, which has not begun it yet"
         case _:
             said = f"RUNNING: {execution.id} has been running for {seconds} and goes on"
     return f"{said}; {saved}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -63,6 +64,8 @@ class Launched:
         for pid in pids:
             if is_alive(pid):
                 os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.popen.pid, signal.SIGKILL)  # a kernel without a process file, whose keeper is gone
         self.popen.wait(TIMEOUT)
 
     @property
