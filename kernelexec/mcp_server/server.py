@@ -12,7 +12,8 @@ from kernelexec import __version__
 from kernelexec.caller import Caller
 from kernelexec.hub import Hub
 from kernelexec.mcp_server.stream import message_streams
-from kernelexec.mcp_server.tools import TOOLS, Call, call_tool
+from kernelexec.mcp_server.tools import TOOLS, call_tool
+from kernelexec.mcp_server.tools.base import Call
 
 INSTRUCTIONS = (
     "kernelexec runs Python in Jupyter kernels that stay: variables are kept between calls, between "

@@ -24,6 +24,15 @@ class State(str, Enum):
     NOT_RUN = "not_run"
 
 
+class Kind(str, Enum):
+    """What an execution does. The value is the word that replies and the journal use."""
+
+    CODE = "code"  # one request to the kernel
+    INSTALL = "install"  # packages into the environment
+    REPLAY = "replay"  # earlier submissions run again in a new kernel
+    CREATE = "create"  # the making of an environment
+
+
 _FINAL = (State.OK, State.ERROR, State.INTERRUPTED, State.DIED, State.UNKNOWN)
 
 # What may follow what. Back to `queued`: the kernel was busy with it only to answer "aborted", which
@@ -69,6 +78,7 @@ class Execution:
     generation: int
     code: str
     submitted: datetime
+    kind: Kind = Kind.CODE
     label: str | None = None  # the `filename` argument
     note: str | None = None
     max_seconds: float | None = None

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kernelexec.model.execution import Execution, Overflow, State
+from kernelexec.model.execution import Execution, Kind, Overflow, State
 from kernelexec.recording.journal import Journal
 
 
@@ -103,6 +103,7 @@ def _submitted(record: Mapping[str, Any], session: str, storage_dir: Path) -> Ex
         generation=record["generation"],
         code=record["code"],
         submitted=datetime.fromisoformat(record["time"]),
+        kind=Kind(record.get("kind", Kind.CODE)),
         label=record["label"],
         note=record["note"],
         script=storage_dir / record["script"],

@@ -83,6 +83,7 @@ class Recorder:
                 "submitted",
                 n=execution.number,
                 generation=execution.generation,
+                kind=execution.kind.value,
                 script=f"{folder.name}/{script.name}",
                 label=execution.label,
                 note=execution.note,

@@ -1,0 +1,48 @@
+"""The tools: their schemas, their descriptions for a model that has never seen them, their work.
+
+One module for each group of them; `call_tool` is the door.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mcp_types as types
+from pydantic import ValidationError
+
+from kernelexec.errors import KernelexecError
+from kernelexec.mcp_server import render
+from kernelexec.mcp_server.tools.base import Call, Tool
+from kernelexec.mcp_server.tools.code import EXECUTE_CODE
+from kernelexec.mcp_server.tools.environments import GET_ENVIRONMENT_CONFIG
+from kernelexec.mcp_server.tools.executions import WAIT_FOR_EXECUTION
+
+TOOLS = {
+    tool.name: tool
+    for tool in (
+        EXECUTE_CODE,
+        WAIT_FOR_EXECUTION,
+        GET_ENVIRONMENT_CONFIG,
+    )
+}
+
+
+async def call_tool(call: Call, name: str, arguments: dict[str, Any]) -> types.CallToolResult:
+    """Run a tool; whatever is wrong with the call becomes a reply that says so."""
+    tool = TOOLS.get(name)
+    if tool is None:
+        return render.failure(f"There is no tool {name!r}. The tools are: {', '.join(TOOLS)}.")
+    try:
+        return await tool.run(call, tool.arguments.model_validate(arguments))
+    except ValidationError as error:
+        return render.failure(f"{name} was not run, its arguments are wrong.\n{_problems(error, tool)}")
+    except KernelexecError as error:
+        return render.failure(f"{name} was not run. {error}")
+
+
+def _problems(error: ValidationError, tool: Tool) -> str:
+    lines = [f"- {'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}" for e in error.errors()]
+    fields = ", ".join(
+        name if field.is_required() else f"{name}?" for name, field in tool.arguments.model_fields.items()
+    )
+    return "\n".join([*lines, f"{tool.name} takes: {fields or 'no arguments'}."])

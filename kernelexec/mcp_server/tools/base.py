@@ -1,0 +1,148 @@
+"""What every tool is made of: its arguments as a model reads them, its definition, one call of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import mcp_types as types
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from kernelexec.caller import Caller
+from kernelexec.errors import BadRequest
+from kernelexec.hub import Hub
+from kernelexec.mcp_server import render
+from kernelexec.model.execution import Execution
+from kernelexec.model.text import plain
+from kernelexec.session import Session
+
+Report = Callable[[str], Awaitable[None]]
+
+
+class Arguments(BaseModel):
+    """The arguments of one tool."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+def _no_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a number of seconds, not true or false")  # pydantic takes true for 1
+    return value
+
+
+WaitSeconds = Annotated[
+    Annotated[float, Field(ge=0), BeforeValidator(_no_boolean)] | None,
+    Field(description="How long to wait for the end before replying (default 45); then the run goes on."),
+]
+MaxSeconds = Annotated[
+    Annotated[float, Field(gt=0), BeforeValidator(_no_boolean)] | None,
+    Field(description="Interrupt the run after this time (default: never)."),
+]
+SessionName = Annotated[
+    str | None,
+    Field(
+        max_length=200,
+        description="Another session, with its own variables. Leave out for your project's.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a tool."""
+
+    hub: Hub
+    caller: Caller
+    report: Report  # sends a progress notification, where the client asked for them
+
+
+@dataclass(frozen=True)
+class Tool:
+    name: str
+    title: str
+    description: str
+    arguments: type[Arguments]
+    run: Callable[[Call, Any], Awaitable[types.CallToolResult]]
+    read_only: bool
+
+    def definition(self) -> types.Tool:
+        return types.Tool(
+            name=self.name,
+            title=self.title,
+            description=self.description,
+            input_schema=_schema(self.arguments),
+            annotations=types.ToolAnnotations(
+                read_only_hint=self.read_only,
+                destructive_hint=not self.read_only,
+                idempotent_hint=self.read_only,
+                open_world_hint=not self.read_only,
+            ),
+        )
+
+
+def _schema(arguments: type[Arguments]) -> dict[str, Any]:
+    """The JSON schema without what no model reads: titles, `anyOf` null and null defaults."""
+    schema = arguments.model_json_schema()
+    properties = {}
+    for name, given in schema.get("properties", {}).items():
+        field = {key: value for key, value in given.items() if key not in ("title", "default", "anyOf")}
+        field |= next((option for option in given.get("anyOf", ()) if option.get("type") != "null"), {})
+        field.pop("maxLength", None)
+        properties[name] = field
+    required = schema.get("required", [])
+    return {
+        "type": "object",
+        "properties": properties,
+        **({"required": required} if required else {}),
+        "additionalProperties": False,
+    }
+
+
+async def session_for(call: Call, name: str | None) -> Session:
+    """The session that a call is for, opened if need be; its environment's preparation reports progress.
+
+    Raises:
+        KernelexecError: there is none, and why.
+    """
+    loop = asyncio.get_running_loop()
+    reports: set[asyncio.Task[None]] = set()
+
+    def progress(text: str) -> None:
+        task = loop.create_task(_report(call, text))
+        reports.add(task)
+        task.add_done_callback(reports.discard)
+
+    limit = call.caller.config().longest_wait_seconds
+    finding = asyncio.ensure_future(call.hub.session_of(call.caller, name, progress))
+    done, _ = await asyncio.wait({finding}, timeout=limit)
+    if not done:
+        finding.add_done_callback(lambda task: task.cancelled() or task.exception())
+        raise BadRequest(
+            "The environment is still being prepared, which goes on.", "Call again in some seconds."
+        )
+    return finding.result()
+
+
+async def _report(call: Call, text: str) -> None:
+    await call.report(plain(text))
+
+
+async def wait_for_end(
+    call: Call, session: Session, execution: Execution, wait_seconds: float | None
+) -> types.CallToolResult:
+    """The reply once the execution has ended, or after `wait_seconds` while it goes on."""
+    config = call.caller.config()
+    seconds = config.wait_seconds if wait_seconds is None else wait_seconds
+    seconds = min(seconds, config.longest_wait_seconds)
+    try:
+        await session.executions.wait(execution, seconds)
+    except asyncio.CancelledError:
+        # The SDK cancels for a client's cancel, which is meant for the run, and for the end of the
+        # connection or of the hub, which is not: who disappears does not stop what was started.
+        if not call.caller.gone and not call.hub.closing:
+            await asyncio.shield(session.cancel(execution, "Cancelled by the client."))
+        raise
+    return render.execution_result(execution, session, call.caller)

@@ -1,0 +1,90 @@
+"""execute_code."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import mcp_types as types
+from pydantic import AfterValidator, Field
+
+from kernelexec.errors import BadRequest
+from kernelexec.mcp_server.tools.base import (
+    Arguments,
+    Call,
+    MaxSeconds,
+    SessionName,
+    Tool,
+    WaitSeconds,
+    session_for,
+    wait_for_end,
+)
+from kernelexec.session import Submission
+
+CODE_LIMIT = 5_000_000  # characters; more is data, which belongs in a file
+
+
+def _fits(code: str) -> str:
+    if len(code) > CODE_LIMIT:
+        raise ValueError(
+            f"{len(code):,} characters is more than the limit of {CODE_LIMIT:,}; "
+            "put data into a file and read it"
+        )
+    return code
+
+
+class ExecuteCode(Arguments):
+    code: Annotated[str, AfterValidator(_fits), Field(description="Python code, as in a notebook cell.")]
+    filename: Annotated[
+        str | None, Field(max_length=1000, description="A label for the saved .py file, e.g. 'load_data'.")
+    ] = None
+    session: SessionName = None
+    note: Annotated[
+        str | None,
+        Field(
+            max_length=100_000, description="Markdown put above the cell in the notebook: what this is for."
+        ),
+    ] = None
+    wait_seconds: WaitSeconds = None
+    max_seconds: MaxSeconds = None
+
+
+async def _execute_code(call: Call, arguments: ExecuteCode) -> types.CallToolResult:
+    _encodable(arguments.code)
+    call.caller.config()  # its errors come before a session is opened
+    session = await session_for(call, arguments.session)
+    submission = Submission(
+        code=arguments.code,
+        label=arguments.filename,
+        note=arguments.note,
+        max_seconds=arguments.max_seconds,
+        environ=call.caller.environ,
+    )
+    return await wait_for_end(call, session, session.submit(submission), arguments.wait_seconds)
+
+
+def _encodable(code: str) -> None:
+    try:
+        code.encode()
+    except UnicodeEncodeError as error:
+        raise BadRequest(
+            f"The code has a character that UTF-8 cannot encode (position {error.start}, a lone surrogate).",
+            "Write it as an escape, for example '\\ud800', inside a string.",
+        ) from None
+
+
+EXECUTE_CODE = Tool(
+    name="execute_code",
+    title="Run Python code",
+    description=(
+        "Run Python code in a persistent Jupyter kernel, in the user's own environment. Variables, "
+        "imports and functions stay for later calls, also after a restart of this client, so do not "
+        "repeat earlier code. Use it like a notebook cell: the value of the last expression, prints, "
+        "errors and plots come back; top-level await, %magics and !commands work. The first line of "
+        "the reply is the verdict; text on stderr alone is not an error. A run that takes longer "
+        "than wait_seconds goes on; get its end with wait_for_execution. Every call is kept as a "
+        ".py file and as a cell of a notebook."
+    ),
+    arguments=ExecuteCode,
+    run=_execute_code,
+    read_only=False,
+)
