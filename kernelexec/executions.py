@@ -5,27 +5,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from kernelexec.errors import BadRequest
-from kernelexec.model.execution import Execution
+from kernelexec.errors import BadRequest, StorageFailed
+from kernelexec.model.execution import Execution, State
+from kernelexec.news import News
 from kernelexec.recording.history import load_execution
+from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
 
 _RECENT = 8  # finished executions that stay in memory
 
 
 class Executions:
-    """Finds executions by number and by the kernel's messages, and waits for their end."""
+    """Finds executions by number and by the kernel's messages, ends them and waits for their end."""
 
-    def __init__(self, session: str, recorder: Recorder) -> None:
+    def __init__(self, session: str, recorder: Recorder, news: News) -> None:
         self.last_number = 0
+        self.last_used = now()  # when one was submitted or ended
         self._session = session
         self._recorder = recorder
+        self._news = news
         self._in_memory: dict[int, Execution] = {}
         self._ends: dict[int, asyncio.Event] = {}
         self._numbers: dict[str, int] = {}  # by msg_id, of what the present kernel was sent
 
     def add(self, execution: Execution) -> None:
         self.last_number = max(self.last_number, execution.number)
+        self.last_used = now()
         self._in_memory[execution.number] = execution
         self._ends[execution.number] = asyncio.Event()
 
@@ -53,7 +58,18 @@ class Executions:
                 await asyncio.wait_for(end.wait(), seconds)
         return execution.is_final
 
-    def ended(self, execution: Execution) -> None:
+    def finish(self, execution: Execution, state: State, problem: str | None = None) -> None:
+        """Bring an execution to a final state, on disk too, and wake who waits for it."""
+        execution.advance(state)
+        execution.finished = self.last_used = now()
+        execution.problem = problem
+        try:
+            self._recorder.finished(execution)
+        except StorageFailed as error:
+            self._news.add(f"The end of {execution.id} could not be written to disk: {error.what}")
+        self._ended(execution)
+
+    def _ended(self, execution: Execution) -> None:
         """Wake who waits for it; keep little in memory."""
         self._ends[execution.number].set()
         finished = [e for e in self._in_memory.values() if e.is_final]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,20 +12,19 @@ from typing import Any, Protocol
 
 from kernelexec.errors import KernelexecError, StorageFailed
 from kernelexec.executions import Executions
+from kernelexec.interrupts import Interrupts
 from kernelexec.kernels.kernel import Death, Kernel, KernelDied, OnMessage, Reply
-from kernelexec.kernels.wire import Message
+from kernelexec.listener import Listener
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import Execution, State
 from kernelexec.news import News
 from kernelexec.recording.history import History
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
+from kernelexec.turns import Turns
 
 _log = logging.getLogger(__name__)
 
-_OUTPUT_TYPES = frozenset(
-    {"stream", "display_data", "execute_result", "error", "clear_output", "update_display_data"}
-)
 Progress = Callable[[str], None]
 
 
@@ -80,24 +78,25 @@ class Session:
         self.project = project
         self.kernel_dir = kernel_dir
         self.recorder = recorder
-        self.executions = Executions(self.id, recorder)
+        self._news = News()
+        self.executions = Executions(self.id, recorder, self._news)
         self.generation = 0  # of the kernel that runs or ran last
         self.kernel: Kernel | None = None
         self.starting: Kernel | None = None  # on its way to be the kernel
         self.kernel_started: datetime | None = None
         self.current: Execution | None = None
-        self.last_used = now()
         self.last_end: str | None = None  # why the kernel before the present one ended
         self.left_a_kernel = False  # an earlier hub's, not known to have ended
         self.listeners: set[Progress] = set()
         self.status = ""  # what takes time before the first run, for progress
         self._start_kernel = start_kernel
-        self._news = News()
         self._ran = 0  # submissions sent to the present kernel
         self._adopted = False  # and not yet heard from
-        self._queue: deque[tuple[Execution, Mapping[str, str]]] = deque()
-        self._worker: asyncio.Task[None] | None = None
-        self._background: set[asyncio.Task[None]] = set()
+        self._turns = Turns(self.executions)
+        self._interrupts = Interrupts(self.executions, lambda: self.kernel)
+        self.on_message: OnMessage = Listener(
+            self.executions, recorder, self._news, self._interrupts.on_begin
+        ).take
 
     @property
     def id(self) -> str:
@@ -108,7 +107,7 @@ class Session:
         if self.current is not None:
             return "busy"
         if self.kernel is None:
-            return "starting" if self._worker else "no kernel"
+            return "starting" if self._turns.are_taken else "no kernel"
         return "idle"
 
     @property
@@ -123,7 +122,11 @@ class Session:
 
     @property
     def queued(self) -> int:
-        return len(self._queue)
+        return len(self._turns)
+
+    @property
+    def last_used(self) -> datetime:
+        return self.executions.last_used
 
     # --- what callers do -------------------------------------------------------
 
@@ -145,26 +148,17 @@ class Session:
             max_seconds=submission.max_seconds,
         )
         self.recorder.accept(execution)
-        self.last_used = execution.submitted
         self.executions.add(execution)
         if self._news.death is not None:
             self._note("told", generation=self.generation)
-            self._finish(execution, State.NOT_RUN, self._news.take_death())
+            self.executions.finish(execution, State.NOT_RUN, self._news.take_death())
             return execution
-        self._queue.append((execution, submission.environ or {}))
-        if self._worker is None:
-            self._worker = asyncio.create_task(self._work())
+        self._turns.add(execution, lambda: self._run(execution, submission.environ or {}))
         return execution
 
     async def cancel(self, execution: Execution, why: str) -> None:
         """Interrupt a run; take a queued submission back."""
-        if execution.is_final:
-            return
-        if execution.state is State.QUEUED:
-            self._finish(execution, State.NOT_RUN, why)
-            return
-        execution.interrupt = why
-        await self._interrupt(execution)
+        await self._interrupts.cancel(execution, why)
 
     def take_news(self, told: str | None = None) -> list[str]:
         """What happened since anybody was last told, but for what `told` says already; told once."""
@@ -199,9 +193,9 @@ class Session:
             self.executions.add(execution)
             self.recorder.doubt(execution)
             if execution.state is State.QUEUED:
-                self._finish(execution, State.NOT_RUN, "The hub ended before it could be run.")
+                self.executions.finish(execution, State.NOT_RUN, "The hub ended before it could be run.")
             else:
-                self._finish(
+                self.executions.finish(
                     execution, State.UNKNOWN, "The hub ended while it ran; what came after that was not seen."
                 )
 
@@ -218,45 +212,21 @@ class Session:
 
     async def close(self) -> None:
         """Let go of kernel and files; the kernel runs on."""
-        if self._worker is not None:
-            self._worker.cancel()
+        self._turns.stop()
         if self.kernel is not None:
             self.kernel.detach()
         await self.recorder.flush()
         self.recorder.close()
 
-    # --- the queue -------------------------------------------------------------
-
-    async def _work(self) -> None:
-        try:
-            while self._queue:
-                execution, environ = self._queue.popleft()
-                if execution.state is State.QUEUED:  # else it was taken back
-                    await self._run_safely(execution, environ)
-        finally:
-            self._worker = None
-
-    async def _run_safely(self, execution: Execution, environ: Mapping[str, str]) -> None:
-        """Whatever goes wrong, the execution gets an end and the next one its turn."""
-        try:
-            await self._run(execution, environ)
-        except Exception as error:  # noqa: BLE001 - a fault of ours must not leave callers waiting
-            _log.exception("%s could not be run", execution.id)
-            problem = f"A fault in kernelexec: {error!r}. Its log has more (kernelexec ps names it)."
-            if not execution.is_final:
-                begun = execution.state is not State.QUEUED
-                self._finish(execution, State.UNKNOWN if begun else State.NOT_RUN, problem)
-        finally:
-            self.current = None
+    # --- one run ---------------------------------------------------------------
 
     async def _run(self, execution: Execution, environ: Mapping[str, str]) -> None:
         try:
             kernel = await self._ready_kernel(environ)
         except (KernelexecError, OSError) as error:
-            # Who waits behind it would meet the same, each after another start.
-            for waiting, _ in [(execution, environ), *self._queue]:
-                if waiting.state is State.QUEUED:
-                    self._finish(waiting, State.NOT_RUN, str(error))
+            if execution.state is State.QUEUED:
+                self.executions.finish(execution, State.NOT_RUN, str(error))
+            self._turns.refuse_all(str(error))  # they would meet the same, each after another start
             return
         if execution.state is not State.QUEUED:  # taken back while the kernel started
             return
@@ -268,11 +238,13 @@ class Session:
             problem = self._death_text(death.cause)
             if death.stderr:
                 problem += f"\nThe end of its stderr:\n{death.stderr}"
-            self._finish(execution, State.DIED, problem)
+            self.executions.finish(execution, State.DIED, problem)
         except StorageFailed as error:
-            self._finish(execution, State.NOT_RUN, str(error))
+            self.executions.finish(execution, State.NOT_RUN, str(error))
         else:
             self._finish_with(execution, reply)
+        finally:
+            self.current = None
 
     async def _send(self, execution: Execution, kernel: Kernel) -> Reply:
         while True:
@@ -335,52 +307,6 @@ class Session:
             "kernelexec": {"format": 1, "session": self.id, "generation": self.generation},
         }
 
-    # --- what the kernel says --------------------------------------------------
-
-    def on_message(self, message: Message) -> None:
-        execution = self.executions.of_message(message.parent_id)
-        if execution is None:
-            return  # another client's, or an answer to a question of the hub
-        if message.type == "status":
-            self._on_status(execution, message)
-        elif message.type == "execute_input":
-            execution.execution_count = message.content.get("execution_count")
-            execution.timing["iopub.execute_input"] = message.date
-        elif message.type in _OUTPUT_TYPES:
-            try:
-                self.recorder.output(execution, message.type, message.content)
-            except StorageFailed as error:
-                self._news.add(f"Output of {execution.id} could not be written to disk: {error.what}")
-
-    def _on_status(self, execution: Execution, message: Message) -> None:
-        state = message.content.get("execution_state")
-        if execution.is_final or state not in ("busy", "idle"):
-            return
-        execution.timing[f"iopub.status.{state}"] = message.date
-        if state == "busy" and execution.state is State.SENT:
-            execution.advance(State.RUNNING)
-            execution.started = now()
-            if execution.max_seconds is not None:
-                asyncio.get_running_loop().call_later(
-                    execution.max_seconds, self._too_long, execution, execution.max_seconds
-                )
-            if execution.interrupt is not None:  # asked for before it began
-                self._in_background(self._interrupt(execution))
-
-    def _too_long(self, execution: Execution, seconds: float) -> None:
-        if not execution.is_final:
-            self._in_background(self.cancel(execution, f"Interrupted after max_seconds={seconds:g}."))
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._background.add(task)  # the loop itself holds tasks only weakly
-        task.add_done_callback(self._background.discard)
-
-    async def _interrupt(self, execution: Execution) -> None:
-        msg_id = self.executions.msg_id(execution)
-        if self.kernel is not None and msg_id is not None and not execution.is_final:
-            await self.kernel.interrupt(msg_id)
-
     def _finish_with(self, execution: Execution, reply: Reply) -> None:
         execution.timing["shell.execute_reply"] = reply.date
         if "started" in reply.metadata:
@@ -391,32 +317,20 @@ class Session:
         name = reply.content.get("ename")
         if reply.status == "ok":
             problem = f"It finished although an interrupt was asked for: {asked}" if asked else None
-            self._finish(execution, State.OK, problem)
+            self.executions.finish(execution, State.OK, problem)
         # A coroutine that waits is interrupted by its cancellation.
         elif name == "KeyboardInterrupt" or (asked and name == "CancelledError"):
             problem = f"{asked or 'Interrupted, not by this client.'} Variables are kept."
-            self._finish(execution, State.INTERRUPTED, problem)
+            self.executions.finish(execution, State.INTERRUPTED, problem)
         else:
-            self._finish(execution, State.ERROR)
-
-    def _finish(self, execution: Execution, state: State, problem: str | None = None) -> None:
-        execution.advance(state)
-        execution.finished = self.last_used = now()
-        execution.problem = problem
-        try:
-            self.recorder.finished(execution)
-        except StorageFailed as error:
-            self._news.add(f"The end of {execution.id} could not be written to disk: {error.what}")
-        self.executions.ended(execution)
+            self.executions.finish(execution, State.ERROR)
 
     def _on_death(self, died: asyncio.Future[Death]) -> None:
         if died.cancelled():
             return
         death = died.result()
         self._kernel_is_gone(death.cause, untold=self._ran > 0)
-        for execution, _ in self._queue:
-            if execution.state is State.QUEUED:
-                self._finish(execution, State.NOT_RUN, self._death_text(death.cause))
+        self._turns.refuse_all(self._death_text(death.cause))
 
     def _kernel_is_gone(self, cause: str, untold: bool) -> None:
         self.kernel = None

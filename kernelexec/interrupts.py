@@ -1,0 +1,53 @@
+"""Interrupts: a run is asked to stop, and no other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from kernelexec.executions import Executions
+from kernelexec.kernels.kernel import Kernel
+from kernelexec.model.execution import Execution, State
+
+
+class Interrupts:
+    """Interrupts the runs of one session. `kernel` gives the present one."""
+
+    def __init__(self, executions: Executions, kernel: Callable[[], Kernel | None]) -> None:
+        self._executions = executions
+        self._kernel = kernel
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def cancel(self, execution: Execution, why: str) -> None:
+        """Interrupt a run; take a queued submission back."""
+        if execution.is_final:
+            return
+        if execution.state is State.QUEUED:
+            self._executions.finish(execution, State.NOT_RUN, why)
+            return
+        execution.interrupt = why
+        await self._interrupt(execution)
+
+    def on_begin(self, execution: Execution) -> None:
+        """A run begins: its time is measured, and an interrupt asked for before reaches it now."""
+        if execution.max_seconds is not None:
+            asyncio.get_running_loop().call_later(
+                execution.max_seconds, self._too_long, execution, execution.max_seconds
+            )
+        if execution.interrupt is not None:
+            self._in_background(self._interrupt(execution))
+
+    async def _interrupt(self, execution: Execution) -> None:
+        kernel, msg_id = self._kernel(), self._executions.msg_id(execution)
+        if kernel is not None and msg_id is not None and not execution.is_final:
+            await kernel.interrupt(msg_id)
+
+    def _too_long(self, execution: Execution, seconds: float) -> None:
+        if not execution.is_final:
+            self._in_background(self.cancel(execution, f"Interrupted after max_seconds={seconds:g}."))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)  # the loop itself holds tasks only weakly
+        task.add_done_callback(self._background.discard)

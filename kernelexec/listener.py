@@ -1,0 +1,54 @@
+"""What a kernel says, brought to the executions that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kernelexec.errors import StorageFailed
+from kernelexec.executions import Executions
+from kernelexec.kernels.wire import Message
+from kernelexec.model.execution import Execution, State
+from kernelexec.news import News
+from kernelexec.recording.journal import now
+from kernelexec.recording.recorder import Recorder
+
+_OUTPUT_TYPES = frozenset(
+    {"stream", "display_data", "execute_result", "error", "clear_output", "update_display_data"}
+)
+
+
+class Listener:
+    """Takes every message of a session's kernels. `on_begin` is called when a run begins."""
+
+    def __init__(
+        self, executions: Executions, recorder: Recorder, news: News, on_begin: Callable[[Execution], None]
+    ) -> None:
+        self._executions = executions
+        self._recorder = recorder
+        self._news = news
+        self._on_begin = on_begin
+
+    def take(self, message: Message) -> None:
+        execution = self._executions.of_message(message.parent_id)
+        if execution is None:
+            return  # another client's, or an answer to a question of the hub
+        if message.type == "status":
+            self._on_status(execution, message)
+        elif message.type == "execute_input":
+            execution.execution_count = message.content.get("execution_count")
+            execution.timing["iopub.execute_input"] = message.date
+        elif message.type in _OUTPUT_TYPES:
+            try:
+                self._recorder.output(execution, message.type, message.content)
+            except StorageFailed as error:
+                self._news.add(f"Output of {execution.id} could not be written to disk: {error.what}")
+
+    def _on_status(self, execution: Execution, message: Message) -> None:
+        state = message.content.get("execution_state")
+        if execution.is_final or state not in ("busy", "idle"):
+            return
+        execution.timing[f"iopub.status.{state}"] = message.date
+        if state == "busy" and execution.state is State.SENT:
+            execution.advance(State.RUNNING)
+            execution.started = now()
+            self._on_begin(execution)
