@@ -17,6 +17,7 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from tests.real.clients import Client, RawClient, official_client
+from tests.real.conda.tool import Conda, made_conda
 from tests.real.home import Home
 
 _own = count(1)  # project directories of single tests
@@ -63,6 +64,18 @@ def data_home(place: Path) -> Path:
     path = place / "data"
     path.mkdir()
     return path
+
+
+@pytest.fixture(scope="session")
+def conda() -> Conda:
+    """A real conda with a channel of its own: python, pip, kx-words 1.0 and 2.0, kx-tool, activate-demo."""
+    return made_conda()
+
+
+@pytest.fixture(scope="session")
+def conda_prefix(conda: Conda, place: Path) -> Path:
+    """A conda environment with Python and pip, which nobody may change."""
+    return conda.create(place / "conda environment")
 
 
 @contextmanager
