@@ -54,12 +54,12 @@ def storage() -> Iterator[Path]:
         yield Path(folder)
 
 
-def reply_of(execution: Execution, session: Session, *, told: bool = False) -> types.CallToolResult:
+async def reply_of(execution: Execution, session: Session, *, told: bool = False) -> types.CallToolResult:
     """The reply; `told`: the caller has spoken to this kernel before."""
     someone = caller(session.recorder.storage_dir)
     if told:
         someone.told[session.id] = session.generation
-    return execution_result(execution, session, someone)
+    return await execution_result(execution, session, someone)
 
 
 def text_of(result: types.CallToolResult) -> str:
@@ -129,7 +129,7 @@ def test_the_reply_to_a_run_that_has_ended(storage: Path, name: str) -> None:
         async with session_in(storage, FakeStarter([fine, ANSWERED[name]])) as session:
             await ran(session, "x = 1")
             execution = await ran(session, "penguins")
-            held_against(name, reply_of(execution, session, told=True), storage)
+            held_against(name, await reply_of(execution, session, told=True), storage)
 
     run(test())
 
@@ -189,7 +189,7 @@ async def not_run_after_a_death_in_between(session: Session, starter: FakeStarte
 
 
 async def new_kernel_after_that(session: Session, starter: FakeStarter) -> Execution:
-    reply_of(await not_run_after_a_death_in_between(session, starter), session)
+    await reply_of(await not_run_after_a_death_in_between(session, starter), session)
     return await ran(session, "x = 1")
 
 
@@ -243,7 +243,7 @@ def test_the_reply_in_a_situation(
         starter = FakeStarter()
         async with session_in(storage, starter) as session:
             execution = await situation(session, starter)
-            held_against(situation.__name__, reply_of(execution, session), storage)
+            held_against(situation.__name__, await reply_of(execution, session), storage)
 
     run(test())
 
@@ -255,7 +255,7 @@ def test_the_reply_to_a_run_whose_end_nobody_saw(storage: Path) -> None:
             await settled(lambda: execution.state is State.RUNNING)
         async with session_in(storage, FakeStarter()) as session:
             session.take_news()
-            held_against("unknown", reply_of(session.executions.get(1), session), storage)
+            held_against("unknown", await reply_of(session.executions.get(1), session), storage)
 
     run(test())
 
@@ -268,7 +268,7 @@ def test_the_reply_to_a_run_whose_output_went_to_a_file(
     async def test() -> None:
         answer = saying(*(("stream", {"name": "stdout", "text": f"line {n}\n"}) for n in range(100)))
         async with session_in(storage, FakeStarter([answer])) as session:
-            held_against("overflow", reply_of(await ran(session, "x"), session, told=True), storage)
+            held_against("overflow", await reply_of(await ran(session, "x"), session, told=True), storage)
 
     run(test())
 
@@ -284,7 +284,7 @@ def test_every_text_in_replies_is_one_that_is_tested() -> None:
 def replied(tmp_path: Path, answer: Answer, *, told: bool = True) -> types.CallToolResult:
     async def test() -> types.CallToolResult:
         async with session_in(tmp_path, FakeStarter([answer])) as session:
-            return reply_of(await ran(session, "x"), session, told=told)
+            return await reply_of(await ran(session, "x"), session, told=told)
 
     return run(test())
 
@@ -407,9 +407,9 @@ def test_a_caller_is_told_of_its_kernel_once(tmp_path: Path) -> None:
         async with session_in(tmp_path, FakeStarter()) as session:
             someone = caller(tmp_path)
             first, second = await ran(session, "a"), await ran(session, "b")
-            assert "Kernel: new" in text_of(execution_result(first, session, someone))
-            assert "Kernel:" not in text_of(execution_result(second, session, someone))
-            assert "still there" in text_of(execution_result(second, session, caller(tmp_path)))
+            assert "Kernel: new" in text_of(await execution_result(first, session, someone))
+            assert "Kernel:" not in text_of(await execution_result(second, session, someone))
+            assert "still there" in text_of(await execution_result(second, session, caller(tmp_path)))
 
     run(test())
 
@@ -419,7 +419,7 @@ def test_an_old_run_of_another_kernel_is_not_said_to_have_run_in_the_present_one
         async with session_in(tmp_path, FakeStarter([dying(Death(signal=9), first="half")])) as session:
             await ran(session, "a")
             await ran(session, "b")
-            text = text_of(execution_result(session.executions.get(1), session, caller(tmp_path)))
+            text = text_of(await execution_result(session.executions.get(1), session, caller(tmp_path)))
             assert text.startswith("DIED: sales@analysis/1")
             assert "Kernel: new" not in text
             assert "sales@analysis-2.ipynb" not in text.partition("Kernel:")[0]
@@ -437,7 +437,7 @@ def test_an_old_reply_does_not_swallow_the_news_of_a_later_death(tmp_path: Path,
             await ran(session, "b")
             starter.kernels[-1].die(Death(signal=9))
             await settled(lambda: session.kernel is None)
-            text = text_of(execution_result(session.executions.get(1), session, caller(tmp_path)))
+            text = text_of(await execution_result(session.executions.get(1), session, caller(tmp_path)))
             assert "signal 9" in text
 
     run(test())
@@ -454,7 +454,7 @@ def test_an_old_submission_that_was_not_run_does_not_swallow_the_news_of_a_death
             await ran(session, "b")
             starter.kernels[0].die(Death(signal=9))
             await settled(lambda: session.kernel is None)
-            assert "signal 9" in text_of(execution_result(first, session, caller(tmp_path)))
+            assert "signal 9" in text_of(await execution_result(first, session, caller(tmp_path)))
 
     run(test())
 
@@ -467,7 +467,7 @@ def test_an_adopted_kernel_is_not_called_new(tmp_path: Path) -> None:
             session.take_news()
             started = session.executions.get(1).submitted
             session.adopt(FakeKernel(session.on_message), started)
-            text = text_of(execution_result(await ran(session, "b"), session, caller(tmp_path)))
+            text = text_of(await execution_result(await ran(session, "b"), session, caller(tmp_path)))
             assert "running since" in text
             assert environment().interpreter.version_text in text
 

@@ -145,4 +145,4 @@ async def wait_for_end(
         if not call.caller.gone and not call.hub.closing:
             await asyncio.shield(session.cancel(execution, "Cancelled by the client."))
         raise
-    return render.execution_result(execution, session, call.caller)
+    return await render.execution_result(execution, session, call.caller)

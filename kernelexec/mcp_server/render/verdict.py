@@ -1,15 +1,8 @@
-"""Replies as the assistant reads them: the verdict first, then what happened, then the output."""
+"""What a reply says before the output: what happened, whether the code ran, what to do next."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
-
-import mcp_types as types
 
 from kernelexec.caller import Caller
 from kernelexec.model.execution import Execution, State
@@ -17,26 +10,12 @@ from kernelexec.model.text import clip, plain
 from kernelexec.recording.journal import now
 from kernelexec.session import Session
 
-TEXT_LIMIT = 10_000  # characters; one client keeps 12,000, others more
-_BLOCK_LEAST = 500  # characters that each block may have, however many there are
-_BLOCKS_EACH_END = 6  # of many outputs, how many of the first and of the last are shown
 _PROBLEM_LIMIT = 3_000  # characters of why a run did not end well, with a dead kernel's stderr
 _LONGEST_NAME = 100  # characters of an exception's name
-_IMAGES = 4
-_IMAGE_BYTES = 600_000  # together: clients refuse results over 1 MB, and base64 adds a third
-_IMAGE_TYPES = ("image/png", "image/jpeg")
-# What says most comes first: beside Markdown, LaTeX and JSON the plain text is often a mere `<... object>`.
-_TEXT_TYPES = ("text/markdown", "text/latex", "application/json", "text/plain")
-
-_FAILED = (State.ERROR, State.DIED, State.NOT_RUN)
-
-Block = tuple[str, str]  # label, text
 
 
-def execution_result(execution: Execution, session: Session, caller: Caller) -> types.CallToolResult:
-    """The reply to execute_code and wait_for_execution."""
-    blocks, images = _blocks(execution)
-    where = _where(execution, session)
+def opening(execution: Execution, session: Session, caller: Caller) -> list[str]:
+    """The lines before the output. What the caller is told here once is not told again."""
     lines = [_verdict(execution, session), *_explanation(execution), *_hint(execution, session, caller)]
     if not caller.gone:  # else nobody would hear it
         lines += [f"News: {news}" for news in session.take_news(execution.problem)]
@@ -46,23 +25,7 @@ def execution_result(execution: Execution, session: Session, caller: Caller) -> 
             f"News: the notebook cannot be written ({session.recorder.notebook_problem}); "
             "the journal has everything, and the notebook follows when it can."
         )
-    head = "\n".join(lines)
-    text = plain(head + _body(blocks, TEXT_LIMIT - len(head), where))
-    content: list[types.ContentBlock] = [types.TextContent(text=text), *images]
-    return types.CallToolResult(
-        content=content,
-        is_error=execution.state in _FAILED and not images,
-        _meta={
-            "kernelexec/execution": execution.id,
-            "kernelexec/state": execution.state.value,
-            "kernelexec/execution_count": execution.execution_count,
-        },
-    )
-
-
-def failure(what: str) -> types.CallToolResult:
-    """The reply to a call that could not be served; nothing was run."""
-    return types.CallToolResult(content=[types.TextContent(text=plain(what))], is_error=True)
+    return lines
 
 
 def _verdict(execution: Execution, session: Session) -> str:
@@ -175,85 +138,3 @@ def _why_new(session: Session) -> str:
         return "It has no variables yet."
     ended = f"The one before ended: {session.last_end}. " if session.last_end else ""
     return f"{ended}No variables of earlier kernels are left."
-
-
-def _where(execution: Execution, session: Session) -> str:
-    if execution.overflow:
-        return f"all of it is in {session.recorder.storage_dir / execution.overflow.file}"
-    return f"all of it is in {session.recorder.notebook_path(execution.generation)}"
-
-
-def _body(blocks: Sequence[Block], limit: int, where: str) -> str:
-    if len(blocks) > 2 * _BLOCKS_EACH_END:
-        left_out = len(blocks) - 2 * _BLOCKS_EACH_END
-        gap = ("", f"[... {left_out:,} outputs left out; {where} ...]")
-        blocks = [*blocks[:_BLOCKS_EACH_END], gap, *blocks[-_BLOCKS_EACH_END:]]
-    if not blocks:
-        return ""
-    each = _share(sorted(len(text) for _, text in blocks), limit)
-    shown = (f"{label}\n{clip(text, each, where)}".strip("\n") for label, text in blocks)
-    return "\n\n" + "\n\n".join(shown)
-
-
-def _share(lengths: Sequence[int], limit: int) -> int:
-    """The longest a block may be so that all fit: short ones leave their share to the others."""
-    rest = limit
-    for index, length in enumerate(lengths):
-        share = rest // (len(lengths) - index)
-        if length > share:
-            return max(share, _BLOCK_LEAST)
-        rest -= length
-    return limit
-
-
-def _blocks(execution: Execution) -> tuple[list[Block], list[types.ImageContent]]:
-    blocks: list[Block] = []
-    images: list[types.ImageContent] = []
-    outputs: list[dict[str, Any]] = execution.outputs.to_notebook()
-    for output in outputs:
-        match output["output_type"]:
-            case "stream":
-                blocks.append((f"[{output['name']}]", plain(output["text"]).rstrip("\n")))
-            case "error":
-                blocks.append(("[error]", plain("\n".join(output["traceback"])) or _short_error(output)))
-            case "execute_result":
-                blocks.append(("[result]", _shown(output["data"], images)))
-            case _:
-                blocks.append(("[display]", _shown(output["data"], images)))
-    if execution.overflow:
-        blocks.append(("[end of the output]", plain(execution.overflow.tail)))
-    return blocks, images
-
-
-def _short_error(output: Mapping[str, Any]) -> str:
-    return plain(f"{output['ename']}: {output['evalue']}")
-
-
-def _shown(data: Mapping[str, Any], images: list[types.ImageContent]) -> str:
-    """A display's text; its image, if it has one that fits, is added to `images`."""
-    for mime in _IMAGE_TYPES:
-        if mime in data:
-            return f"{_text_of(data) or ''}\n{_take_image(mime, str(data[mime]), images)}".strip()
-    text = _text_of(data)
-    return f"[{', '.join(data)}: not text; it is in the notebook]" if text is None else text
-
-
-def _text_of(data: Mapping[str, Any]) -> str | None:
-    for mime in _TEXT_TYPES:
-        if mime in data:
-            value = data[mime]
-            return plain(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-    return None
-
-
-def _take_image(mime: str, encoded: str, images: list[types.ImageContent]) -> str:
-    encoded = "".join(encoded.split())  # IPython breaks base64 into lines
-    try:
-        size = len(base64.b64decode(encoded, validate=True))
-    except binascii.Error:
-        return f"[{mime}: not valid base64; it is in the notebook]"
-    used = sum(len(image.data) * 3 // 4 for image in images)
-    if len(images) >= _IMAGES or used + size > _IMAGE_BYTES:
-        return f"[{mime}, {size // 1000} kB: left out of this reply; it is in the notebook]"
-    images.append(types.ImageContent(data=encoded, mime_type=mime))
-    return f"[{mime} {len(images)} follows]"
