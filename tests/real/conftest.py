@@ -15,10 +15,12 @@ from typing import Protocol
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from playwright.sync_api import Browser
 
 from tests.real.clients import Client, RawClient, official_client
 from tests.real.conda.tool import Conda, made_conda
 from tests.real.home import Home
+from tests.real.jupyter import JupyterServer, chromium, jupyter_server
 
 _own = count(1)  # project directories of single tests
 
@@ -139,3 +141,19 @@ def client(connect: Connect, shared_home: Home) -> Client:
 def own_client(connect: Connect, shared_home: Home) -> Client:
     """A client in the shared home that works in a project, and so has a session, of the test's own."""
     return connect(shared_home, shared_home.project(f"own-{next(_own)}"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real browser; the test is skipped where there is none, and fails in CI."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def jupyter() -> Iterator[Callable[..., JupyterServer]]:
+    """`jupyter(home, folder)`: a JupyterLab without kernelexec's help, which ends with the test."""
+    with ExitStack() as servers:
+        yield lambda home, folder, command=(), **environ: servers.enter_context(
+            jupyter_server(home, folder, command, **environ)
+        )

@@ -1,0 +1,209 @@
+"""A Jupyter server as the person runs one, and a real browser that looks at it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from urllib.request import Request, urlopen
+
+import psutil
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from tests.real.home import Home, eventually
+
+TOKEN = "a-token-of-the-tests"
+PATIENCE_MS = 30_000  # for what takes a second on an idle machine
+_CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+_FLAGS = (
+    "--no-sandbox",  # tests run as root, too
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium without a window; never one that Playwright would download."""
+    program = next(filter(None, map(shutil.which, _CHROMIUM)), None)
+    if program is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is missing, and in CI the browser's tests must run (.ci/run installs it)")
+        pytest.skip("no Chromium on this machine")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+class JupyterServer:
+    """JupyterLab (or Notebook) in some environment, for one home, serving one folder on loopback."""
+
+    def __init__(self, home: Home, folder: Path, command: tuple[str, ...] = (), **environ: str) -> None:
+        self.folder = folder
+        self.runtime = home.path / "jupyter"
+        self.runtime.mkdir(mode=0o700, exist_ok=True)
+        self._log = home.path / "jupyter.log"
+        arguments = (
+            "--no-browser",
+            "--allow-root",
+            "--ServerApp.ip=127.0.0.1",
+            "--ServerApp.port=0",
+            f"--ServerApp.root_dir={folder}",
+            "--LabApp.news_url=None",
+            "--ServerApp.shutdown_no_activity_timeout=600",  # should the tests be killed
+        )
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*(command or (sys.executable, "-m", "jupyterlab")), *arguments],
+                env={
+                    **home.environ,
+                    "JUPYTER_TOKEN": TOKEN,
+                    "JUPYTER_RUNTIME_DIR": str(self.runtime),
+                    "PYTHONSAFEPATH": "1",
+                    **environ,
+                },
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.url = eventually(self._find_url)
+        eventually(self._answers)
+
+    def _find_url(self) -> str:
+        assert self.process.poll() is None, self.log
+        described = self.runtime / f"jpserver-{self.process.pid}.json"
+        try:
+            return str(json.loads(described.read_text())["url"])
+        except (OSError, ValueError):
+            return ""
+
+    def _answers(self) -> bool:
+        try:
+            self.api("status")
+        except OSError:
+            return False
+        return True
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def api(self, path: str, method: str = "GET") -> Any:
+        """The answer of the server's REST interface."""
+        request = Request(f"{self.url}api/{path}", method=method, headers={"Authorization": f"token {TOKEN}"})
+        with urlopen(request, timeout=30) as answer:
+            said = answer.read()
+        return json.loads(said) if said else None
+
+    def kernels(self) -> list[Any]:
+        return list(self.api("kernels"))
+
+    def address(self, path: str, *, interface: str = "lab/tree") -> str:
+        return f"{self.url}{interface}/{quote(path)}?token={TOKEN}"
+
+    def close(self) -> None:
+        """End it as the person does: its kernels are asked to shut down."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                for process in psutil.Process(self.process.pid).children(recursive=True):
+                    process.kill()
+                self.process.kill()
+                self.process.wait()
+                raise
+
+
+@contextmanager
+def jupyter_server(
+    home: Home, folder: Path, command: tuple[str, ...] = (), **environ: str
+) -> Iterator[JupyterServer]:
+    server = JupyterServer(home, folder, command, **environ)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+class NotebookPage:
+    """One notebook open in JupyterLab or Notebook 7, and what a person does with it."""
+
+    def __init__(self, browser: Browser, address: str) -> None:
+        self.page: Page = browser.new_page(viewport={"width": 1200, "height": 900})
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.page.goto(address)
+        expect(self.cells.first).to_be_visible(timeout=PATIENCE_MS)
+
+    @property
+    def cells(self) -> Locator:
+        return self.page.locator(".jp-Notebook .jp-CodeCell")
+
+    @property
+    def dialog(self) -> Locator:
+        return self.page.locator(".jp-Dialog-content")
+
+    def wait_for_kernel(self, status: str = "idle") -> None:
+        """Wait until the indicator in the notebook's toolbar shows this status."""
+        indicator = self.page.locator(f".jp-Notebook-ExecutionIndicator[data-status={status}]").first
+        expect(indicator).to_be_visible(timeout=PATIENCE_MS)
+
+    def write(self, number: int, code: str) -> None:
+        """Replace what a cell holds; -1 is the last one."""
+        self.cells.nth(number).locator(".cm-content").click()
+        self.page.keyboard.press("ControlOrMeta+A")
+        self.page.keyboard.insert_text(code)
+
+    def run(self, number: int) -> None:
+        """Run a cell and leave it selected."""
+        self.cells.nth(number).locator(".cm-content").click()
+        self.page.keyboard.press("ControlOrMeta+Enter")
+
+    def append(self, code: str) -> None:
+        """Add a cell at the end."""
+        self.cells.last.locator(".jp-InputPrompt").click()
+        self.page.keyboard.press("Escape")
+        before = self.cells.count()
+        self.page.keyboard.press("b")
+        expect(self.cells).to_have_count(before + 1)
+        self.write(-1, code)
+
+    def expect_output(self, number: int, text: str) -> None:
+        expect(self.cells.nth(number).locator(".jp-OutputArea-output").first).to_contain_text(
+            text, timeout=PATIENCE_MS
+        )
+
+    def wait_until_ran(self, number: int) -> None:
+        """Wait until the cell has an execution count: it is neither new nor running."""
+        prompt = self.cells.nth(number).locator(".jp-InputPrompt").first
+        expect(prompt).to_have_text(re.compile(r"\[\d+\]"), timeout=PATIENCE_MS)
+
+    def press(self, command: str) -> None:
+        """Press a button of the notebook's toolbar, e.g. `notebook:interrupt-kernel`."""
+        self.page.locator(f"[data-command='{command}']").first.click()
+
+    def accept(self) -> None:
+        """Press the button that a dialog proposes."""
+        self.page.locator(".jp-Dialog-button.jp-mod-accept").last.click()
+
+    def save(self) -> None:
+        self.page.keyboard.press("ControlOrMeta+S")
+
+    def close(self) -> None:
+        self.page.close()
