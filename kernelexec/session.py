@@ -22,6 +22,7 @@ from kernelexec.recording.history import History
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
 from kernelexec.turns import Turns
+from kernelexec.work import Job, Work
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ class Session:
         self._ran = 0  # submissions sent to the present kernel
         self._adopted = False  # and not yet heard from
         self._turns = Turns(self.executions)
+        self._work = Work(self.executions, recorder)
         self._interrupts = Interrupts(self.executions, lambda: self.kernel)
         self.on_message: OnMessage = Listener(
             self.executions, recorder, self._news, self._interrupts.on_begin
@@ -118,7 +120,13 @@ class Session:
     @property
     def is_abandoned(self) -> bool:
         """Whether it has no kernel and its records were deleted: who asks for it gets a new one."""
-        return self.state == "no kernel" and not self.recorder.journal.is_in_place
+        is_idle = self.state == "no kernel" and not self.is_working
+        return is_idle and not self.recorder.journal.is_in_place
+
+    @property
+    def is_working(self) -> bool:
+        """Whether it does something beside its kernel, such as an installation."""
+        return len(self._work) > 0
 
     @property
     def queued(self) -> int:
@@ -128,6 +136,11 @@ class Session:
     def last_used(self) -> datetime:
         return self.executions.last_used
 
+    @property
+    def _next_generation(self) -> int:
+        """Of the kernel that runs, else of the one that will."""
+        return self.generation if self.kernel is not None else self.generation + 1
+
     # --- what callers do -------------------------------------------------------
 
     def submit(self, submission: Submission) -> Execution:
@@ -136,11 +149,10 @@ class Session:
         Raises:
             StorageFailed: it could not be kept, and will not be run.
         """
-        has_kernel = self.kernel is not None
         execution = Execution(
             session=self.id,
             number=self.executions.last_number + 1,
-            generation=self.generation if has_kernel else self.generation + 1,
+            generation=self._next_generation,
             code=submission.code,
             submitted=now(),
             label=submission.label,
@@ -156,9 +168,33 @@ class Session:
         self._turns.add(execution, lambda: self._run(execution, submission.environ or {}))
         return execution
 
+    def perform(self, job: Job) -> Execution:
+        """Begin what is no request to the kernel; it waits for no run in the kernel.
+
+        Raises:
+            StorageFailed: it could not be recorded, and was not begun.
+        """
+        execution = Execution(
+            session=self.id,
+            number=self.executions.last_number + 1,
+            generation=self._next_generation,
+            code=job.what,
+            submitted=now(),
+            kind=job.kind,
+        )
+        self.recorder.accept(execution)
+        self.executions.add(execution)
+        self._work.begin(execution, job)
+        return execution
+
     async def cancel(self, execution: Execution, why: str) -> None:
-        """Interrupt a run; take a queued submission back."""
-        await self._interrupts.cancel(execution, why)
+        """Interrupt a run; take a queued submission back; end an installation."""
+        if not await self._work.cancel(execution, why):
+            await self._interrupts.cancel(execution, why)
+
+    async def stop_work(self, why: str) -> None:
+        """End what is done beside the kernel."""
+        await self._work.stop(why)
 
     def take_news(self, told: str | None = None) -> list[str]:
         """What happened since anybody was last told, but for what `told` says already; told once."""
@@ -213,6 +249,7 @@ class Session:
     async def close(self) -> None:
         """Let go of kernel and files; the kernel runs on."""
         self._turns.stop()
+        self._work.let_go()
         if self.kernel is not None:
             self.kernel.detach()
         await self.recorder.flush()

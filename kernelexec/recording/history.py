@@ -25,6 +25,7 @@ class History:
     unfinished: list[Execution] = field(default_factory=list)
     unwritten: list[Execution] = field(default_factory=list)  # not in its notebook yet
     msg_ids: dict[int, str] = field(default_factory=dict)  # of the unfinished ones that were sent
+    begun: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # the same for what no kernel does
 
 
 def read_history(journal: Journal, session: str, storage_dir: Path) -> History:
@@ -69,7 +70,6 @@ def _take(
 ) -> None:
     """One event; `executions` holds those that are not yet known to be in the notebook."""
     event = record["event"]
-    number = record.get("n", 0)
     if event == "kernel":
         history.generation = record["generation"]
         history.kernel_ended, history.ran = False, 0
@@ -79,7 +79,21 @@ def _take(
         history.untold_death = record["cause"] if record["untold"] else None
     elif event == "told":
         history.untold_death = None
-    elif event == "submitted":
+    elif "n" in record:
+        _take_execution(history, executions, record, session, storage_dir)
+    elif event == "written":
+        _forget(executions, record["numbers"])
+
+
+def _take_execution(
+    history: History,
+    executions: dict[int, Execution],
+    record: Mapping[str, Any],
+    session: str,
+    storage_dir: Path,
+) -> None:
+    event, number = record["event"], record["n"]
+    if event == "submitted":
         history.last_number = max(history.last_number, number)
         executions[number] = _submitted(record, session, storage_dir)
     elif event == "sent":
@@ -87,11 +101,13 @@ def _take(
         history.msg_ids[number] = record["msg_id"]
         if number in executions:
             executions[number].state = State.SENT
+    elif event == "begun" and number in executions:
+        history.begun[number] = record
+        executions[number].state = State.SENT
     elif event == "finished" and number in executions:
         _finish(executions[number], record)
         history.msg_ids.pop(number, None)
-    elif event == "written":
-        _forget(executions, record["numbers"])
+        history.begun.pop(number, None)
     elif event == "overflow" and number in executions:
         executions[number].overflow = Overflow(**record["overflow"])
 
@@ -106,7 +122,7 @@ def _submitted(record: Mapping[str, Any], session: str, storage_dir: Path) -> Ex
         kind=Kind(record.get("kind", Kind.CODE)),
         label=record["label"],
         note=record["note"],
-        script=storage_dir / record["script"],
+        script=storage_dir / record["script"] if record["script"] else None,
     )
 
 

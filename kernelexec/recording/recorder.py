@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelexec.errors import StorageFailed
-from kernelexec.model.execution import Execution, State
+from kernelexec.model.execution import Execution, Kind, State
 from kernelexec.recording.journal import Journal, storage_failed
 from kernelexec.recording.notebook import Notebook, NotebookBusy, Written, code_cell, markdown_cell
 from kernelexec.recording.overflow import OverflowFile
@@ -41,6 +41,9 @@ class Recorder:
         self._notebooks: dict[int, Notebook] = {}  # by generation
         self._overflows: dict[int, OverflowFile] = {}
         self._new_cells: list[Execution] = []
+        self._early_cells: list[
+            Execution
+        ] = []  # of work done before their kernel, and so their notebook, began
         self._changed_cells: dict[int, Execution] = {}
         self._doubtful: set[int] = set()  # numbers of cells that may be in the notebook already
         self._hurry = asyncio.Event()
@@ -56,6 +59,11 @@ class Recorder:
     def begin_generation(self, generation: int, metadata: Mapping[str, Any]) -> None:
         """The cells of this generation go to a notebook of its own, which gets this metadata."""
         self._notebooks[generation] = Notebook(self.notebook_path(generation), dict(metadata))
+        early = [execution for execution in self._early_cells if execution.generation == generation]
+        self._early_cells = [execution for execution in self._early_cells if execution not in early]
+        if early:
+            self._new_cells += early
+            self._write_soon()
 
     def _notebook_of(self, generation: int) -> Notebook:
         if generation not in self._notebooks:  # its metadata was lost with a part of the journal
@@ -73,27 +81,33 @@ class Recorder:
                 f"The session's journal {self.journal.path} was deleted or moved away.",
                 f"Put it back, or end the session with: kernelexec stop {self.session}",
             )
-        folder = self.folder(execution.generation)
-        try:
-            script = write_script(folder, script_name(execution.number, execution.label), execution.code)
-        except OSError as error:
-            raise storage_failed(folder, error) from error
+        if execution.kind is Kind.CODE:
+            self._write_script(execution)
         try:
             self.journal.write(
                 "submitted",
                 n=execution.number,
                 generation=execution.generation,
                 kind=execution.kind.value,
-                script=f"{folder.name}/{script.name}",
+                script=str(execution.script.relative_to(self.storage_dir)) if execution.script else None,
                 label=execution.label,
                 note=execution.note,
                 code=execution.code,
             )
         except StorageFailed:
-            script.unlink(missing_ok=True)
+            if execution.script is not None:
+                execution.script.unlink(missing_ok=True)
+                execution.script = None
             raise
-        execution.script = script
         self._sync_soon()
+
+    def _write_script(self, execution: Execution) -> None:
+        folder = self.folder(execution.generation)
+        try:
+            name = script_name(execution.number, execution.label)
+            execution.script = write_script(folder, name, execution.code)
+        except OSError as error:
+            raise storage_failed(folder, error) from error
 
     def sent(self, execution: Execution, msg_id: str) -> None:
         self.journal.write("sent", n=execution.number, msg_id=msg_id)
@@ -142,14 +156,19 @@ class Recorder:
         finally:
             self._sync_soon()
             if execution.state is not State.NOT_RUN:
-                self._new_cells.append(execution)
-                self._write_soon()
+                self._add_cell(execution)
+
+    def _add_cell(self, execution: Execution) -> None:
+        if execution.kind is not Kind.CODE and execution.generation not in self._notebooks:
+            self._early_cells.append(execution)
+        else:
+            self._new_cells.append(execution)
+            self._write_soon()
 
     def write_again(self, execution: Execution) -> None:
         """Add the cell of an execution that an earlier hub did not come to write, as far as is known."""
         self.doubt(execution)
-        self._new_cells.append(execution)
-        self._write_soon()
+        self._add_cell(execution)
 
     def doubt(self, execution: Execution) -> None:
         """The execution's cell may be in the notebook already: look before it is added."""
@@ -157,7 +176,8 @@ class Recorder:
 
     def is_written(self, execution: Execution) -> bool:
         """Whether all of a finished execution is on disk, so that memory need not hold it."""
-        return execution not in self._new_cells and execution.number not in self._changed_cells
+        waiting = (*self._new_cells, *self._early_cells)
+        return execution not in waiting and execution.number not in self._changed_cells
 
     async def flush(self) -> None:
         """Bring journal and notebook to the disk now."""
@@ -281,7 +301,9 @@ def _outputs(execution: Execution) -> list[dict[str, Any]]:
 
 
 def _cells(execution: Execution, storage_dir: Path) -> list[dict[str, Any]]:
-    """The notebook cells of an execution: its note, if it has one, and its code."""
+    """The notebook cells of an execution: note and code, or for an installation one line of text."""
+    if execution.kind in (Kind.INSTALL, Kind.CREATE):
+        return [markdown_cell(execution.cell_id, (execution.problem or execution.code).partition("\n")[0])]
     cells = []
     if execution.note:
         cells.append(markdown_cell(f"{execution.cell_id}-note", execution.note))
