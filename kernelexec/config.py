@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kernelexec import paths
 from kernelexec.errors import ConfigError
+from kernelexec.model.limits import Limits
 
 DEFAULT_WAIT_SECONDS = 45.0  # below the limit of every client seen (60 s and more)
 LONGEST_WAIT_SECONDS = 50.0
@@ -38,6 +39,7 @@ class Config:
     kernel_dir: Path  # the kernels' working directory
     wait_seconds: float
     longest_wait_seconds: float
+    limits: Limits
 
 
 def read_config(environ: Mapping[str, str], cwd: str) -> Config:
@@ -58,6 +60,10 @@ def read_config(environ: Mapping[str, str], cwd: str) -> Config:
         kernel_dir=_path(environ, "KERNELEXEC_CWD", client_dir) or storage_dir,
         wait_seconds=_seconds(environ, "KERNELEXEC_WAIT_SECONDS", min(DEFAULT_WAIT_SECONDS, longest)),
         longest_wait_seconds=longest,
+        limits=Limits(
+            cell=_megabytes(environ, "KERNELEXEC_CELL_MB", Limits.cell),
+            run=_megabytes(environ, "KERNELEXEC_RUN_MB", Limits.run),
+        ),
     )
 
 
@@ -103,3 +109,20 @@ def _seconds(environ: Mapping[str, str], variable: str, default: float) -> float
             f"Leave it out for {default:g}.",
         )
     return seconds
+
+
+def _megabytes(environ: Mapping[str, str], variable: str, default: int) -> int:
+    """In bytes."""
+    value = environ.get(variable, "").strip()
+    if not value:
+        return default
+    try:
+        size = float(value)
+    except ValueError:
+        size = -1.0
+    if not 0.01 <= size <= 1_000_000:  # also false for NaN
+        raise ConfigError(
+            f"{variable}={value!r} is not a number of megabytes from 0.01 to 1000000.",
+            f"Leave it out for {default / 1e6:g}.",
+        )
+    return int(size * 1e6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 
 from kernelexec.errors import BadRequest, StorageFailed
 from kernelexec.model.execution import Execution, State
@@ -77,6 +78,14 @@ class Executions:
             if self._recorder.is_written(old):
                 del self._in_memory[old.number]
                 self._ends.pop(old.number, None)
+
+    def touch(self) -> None:
+        """The session was used, if not by a submission."""
+        self.last_used = now()
+
+    def remember(self, sent: Mapping[str, int]) -> None:
+        """What an earlier hub has sent to the present kernel: execution numbers by msg_id."""
+        self._numbers.update(sent)
 
     def sent(self, execution: Execution, msg_id: str) -> None:
         self._numbers[msg_id] = execution.number

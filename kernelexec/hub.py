@@ -77,6 +77,7 @@ class Hub:
         chosen = self._chosen.setdefault(caller, {})
         if name not in chosen or chosen[name].is_abandoned:
             chosen[name] = await self._choose(caller, name, progress)
+        chosen[name].recorder.limits = caller.config().limits
         return chosen[name]
 
     async def _choose(self, caller: Caller, name: str | None, progress: Progress) -> Session:

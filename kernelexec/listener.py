@@ -9,6 +9,7 @@ from kernelexec.executions import Executions
 from kernelexec.kernels.wire import Message
 from kernelexec.model.execution import Execution, State
 from kernelexec.news import News
+from kernelexec.others import Others
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
 
@@ -26,12 +27,14 @@ class Listener:
         self._executions = executions
         self._recorder = recorder
         self._news = news
+        self._others = Others(executions, recorder, news)
         self._on_begin = on_begin
 
     def take(self, message: Message) -> None:
         execution = self._executions.of_message(message.parent_id)
         if execution is None:
-            return  # another client's, or an answer to a question of the hub
+            self._others.take(message)  # another client's, or an answer to a question of the hub
+            return
         if message.type == "status":
             self._on_status(execution, message)
         elif message.type == "execute_input":

@@ -219,6 +219,7 @@ class Session:
         self.left_a_kernel = not history.kernel_ended
         self.generation = history.generation
         self._ran = history.ran
+        self.executions.remember(history.sent)
         if history.untold_death is not None:
             self._news.death = self._death_text(history.untold_death)
         for generation, metadata in history.notebooks.items():

@@ -26,6 +26,7 @@ class History:
     unwritten: list[Execution] = field(default_factory=list)  # not in its notebook yet
     msg_ids: dict[int, str] = field(default_factory=dict)  # of the unfinished ones that were sent
     begun: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # the same for what no kernel does
+    sent: dict[str, int] = field(default_factory=dict)  # all that the last kernel was sent: msg_id, number
 
 
 def read_history(journal: Journal, session: str, storage_dir: Path) -> History:
@@ -72,7 +73,7 @@ def _take(
     event = record["event"]
     if event == "kernel":
         history.generation = record["generation"]
-        history.kernel_ended, history.ran = False, 0
+        history.kernel_ended, history.ran, history.sent = False, 0, {}
         history.notebooks[history.generation] = record["notebook_metadata"]
     elif event == "died":
         history.kernel_ended = True
@@ -99,6 +100,7 @@ def _take_execution(
     elif event == "sent":
         history.ran += 1
         history.msg_ids[number] = record["msg_id"]
+        history.sent[record["msg_id"]] = number
         if number in executions:
             executions[number].state = State.SENT
     elif event == "begun" and number in executions:

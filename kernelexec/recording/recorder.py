@@ -16,6 +16,7 @@ from typing import Any
 
 from kernelexec.errors import StorageFailed
 from kernelexec.model.execution import Execution, Kind, State
+from kernelexec.model.limits import Limits
 from kernelexec.recording.journal import Journal, storage_failed
 from kernelexec.recording.notebook import Notebook, NotebookBusy, Written, code_cell, markdown_cell
 from kernelexec.recording.overflow import OverflowFile
@@ -37,6 +38,7 @@ class Recorder:
         self.storage_dir = storage_dir
         self.session = session
         self.journal = journal
+        self.limits = Limits()  # the last caller's
         self.notebook_problem: str | None = None
         self._notebooks: dict[int, Notebook] = {}  # by generation
         self._overflows: dict[int, OverflowFile] = {}
