@@ -81,9 +81,9 @@ def code_cell(
     }
 
 
-def markdown_cell(cell_id: str, source: str) -> dict[str, JSON]:
+def markdown_cell(cell_id: str, source: str, metadata: Mapping[str, JSON] | None = None) -> dict[str, JSON]:
     """A Markdown cell of nbformat 4.5."""
-    return {"id": cell_id, "cell_type": "markdown", "source": source, "metadata": {}}
+    return {"id": cell_id, "cell_type": "markdown", "source": source, "metadata": dict(metadata or {})}
 
 
 class Notebook:

@@ -17,8 +17,9 @@ from typing import Any
 from kernelexec.errors import StorageFailed
 from kernelexec.model.execution import Execution, Kind, State
 from kernelexec.model.limits import Limits
+from kernelexec.recording.cells import cells_of, shown_outputs
 from kernelexec.recording.journal import Journal, storage_failed
-from kernelexec.recording.notebook import Notebook, NotebookBusy, Written, code_cell, markdown_cell
+from kernelexec.recording.notebook import Notebook, NotebookBusy, Written
 from kernelexec.recording.overflow import OverflowFile
 from kernelexec.recording.script import script_name, write_script
 
@@ -274,8 +275,9 @@ class Recorder:
             # Taken out before the write: what changes during it is a new change.
             number, execution = self._changed_cells.popitem()
             notebook = self._notebook_of(execution.generation)
+            outputs = shown_outputs(execution)
             try:
-                await asyncio.to_thread(notebook.replace_cell_outputs, execution.cell_id, _outputs(execution))
+                await asyncio.to_thread(notebook.replace_cell_outputs, execution.cell_id, outputs)
             except (NotebookBusy, OSError):
                 self._changed_cells.setdefault(number, execution)
                 raise
@@ -291,36 +293,7 @@ class Recorder:
 
     def _append_missing(self, notebook: Notebook, new: list[Execution]) -> Written:
         missing = [e for e in new if e.number not in self._doubtful or not notebook.has_cell(e.cell_id)]
-        return notebook.append([cell for e in missing for cell in _cells(e, self.storage_dir)])
-
-
-def _outputs(execution: Execution) -> list[dict[str, Any]]:
-    """What the cell shows."""
-    outputs: list[dict[str, Any]] = execution.outputs.to_notebook()
-    if execution.overflow:
-        outputs.append({"output_type": "stream", "name": "stderr", "text": execution.overflow.notice()})
-    return outputs
-
-
-def _cells(execution: Execution, storage_dir: Path) -> list[dict[str, Any]]:
-    """The notebook cells of an execution: note and code, or for an installation one line of text."""
-    if execution.kind in (Kind.INSTALL, Kind.CREATE):
-        return [markdown_cell(execution.cell_id, (execution.problem or execution.code).partition("\n")[0])]
-    cells = []
-    if execution.note:
-        cells.append(markdown_cell(f"{execution.cell_id}-note", execution.note))
-    script = str(execution.script.relative_to(storage_dir)) if execution.script else None
-    cells.append(
-        code_cell(
-            execution.cell_id,
-            execution.code,
-            _outputs(execution),
-            execution.execution_count,
-            execution.timing or None,
-            {"kernelexec": {"execution": execution.id, "state": execution.state.value, "script": script}},
-        )
-    )
-    return cells
+        return notebook.append([cell for e in missing for cell in cells_of(e, self.storage_dir)])
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -1,0 +1,43 @@
+"""From an execution to the cells that the notebook shows of it. Pure.
+
+What the recorder adds as things happen and what a rebuild makes from the journal are the same cells.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kernelexec.model.execution import Execution, Kind
+from kernelexec.model.outputs import JSON
+from kernelexec.recording.notebook import code_cell, markdown_cell
+
+
+def cells_of(execution: Execution, storage_dir: Path) -> list[dict[str, JSON]]:
+    """The notebook cells of an execution: note and code, or for an installation one line of text."""
+    about: dict[str, JSON] = {"execution": execution.id, "state": execution.state.value}
+    if execution.kind in (Kind.INSTALL, Kind.CREATE):
+        summary = (execution.problem or execution.code).partition("\n")[0]
+        return [markdown_cell(execution.cell_id, summary, {"kernelexec": about})]
+    cells = []
+    if execution.note:
+        cells.append(markdown_cell(f"{execution.cell_id}-note", execution.note))
+    script = str(execution.script.relative_to(storage_dir)) if execution.script else None
+    cells.append(
+        code_cell(
+            execution.cell_id,
+            execution.code,
+            shown_outputs(execution),
+            execution.execution_count,
+            execution.timing or None,
+            {"kernelexec": {**about, "script": script}},
+        )
+    )
+    return cells
+
+
+def shown_outputs(execution: Execution) -> list[dict[str, JSON]]:
+    """What the cell shows below the code."""
+    outputs = execution.outputs.to_notebook()
+    if execution.overflow:
+        outputs.append({"output_type": "stream", "name": "stderr", "text": execution.overflow.notice()})
+    return outputs
