@@ -25,7 +25,11 @@ class SessionChoice:
 
 @dataclass(eq=False)
 class Caller:
-    """One connected client. `told` holds, by session id, the generation it last heard of."""
+    """One connected client.
+
+    `told` holds, by session id, the generation it last heard of; `seen`, by the id of an execution that it
+    left running, how much of its output it has been shown (characters of the transcript).
+    """
 
     pid: int
     cwd: str
@@ -33,6 +37,7 @@ class Caller:
     environment: Environment | None = None  # found at its first call
     gone: bool = False  # its connection has ended
     told: dict[str, int] = field(default_factory=dict)
+    seen: dict[str, int] = field(default_factory=dict)
     _config: Config | None = None
     _default: SessionChoice | None = None
 

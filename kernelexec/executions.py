@@ -27,6 +27,8 @@ class Executions:
         self._news = news
         self._in_memory: dict[int, Execution] = {}
         self._ends: dict[int, asyncio.Event] = {}
+        self._files: dict[int, str] = {}  # by execution count: of the present kernel's cells
+        self._generation = 0  # whose they are
         self._numbers: dict[str, int] = {}  # by msg_id, of what the present kernel was sent
 
     def add(self, execution: Execution) -> None:
@@ -68,7 +70,20 @@ class Executions:
             self._recorder.finished(execution)
         except StorageFailed as error:
             self._news.add(f"The end of {execution.id} could not be written to disk: {error.what}")
+        self._name_file(execution)
         self._ended(execution)
+
+    def files(self, execution: Execution) -> Mapping[int, str]:
+        """The names of the files that tracebacks of this execution may mean, by execution count."""
+        own = _own_file(execution)
+        others = self._files if execution.generation == self._generation else {}
+        return others if execution.execution_count in others else {**others, **own}
+
+    def _name_file(self, execution: Execution) -> None:
+        if execution.generation != self._generation:
+            self._generation = execution.generation
+            self._files.clear()
+        self._files.update(_own_file(execution))
 
     def _ended(self, execution: Execution) -> None:
         """Wake who waits for it; keep little in memory."""
@@ -107,3 +122,9 @@ class Executions:
     def begin_kernel(self) -> None:
         """A new kernel, which was sent nothing yet."""
         self._numbers.clear()
+
+
+def _own_file(execution: Execution) -> Mapping[int, str]:
+    if execution.script is None or execution.execution_count is None:
+        return {}
+    return {execution.execution_count: execution.source or execution.script.name}

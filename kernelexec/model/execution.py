@@ -53,6 +53,7 @@ class Overflow:
     size: int  # bytes in the file
     left_out: int  # bytes beyond the limit, not kept
     tail: str  # the end of the text
+    characters: int = 0  # in the file
 
     def notice(self) -> str:
         """What the notebook's cell says at its end."""
@@ -80,6 +81,7 @@ class Execution:
     submitted: datetime
     kind: Kind = Kind.CODE
     label: str | None = None  # the `filename` argument
+    source: str | None = None  # the code file that was run, as its tools call it
     note: str | None = None
     max_seconds: float | None = None
     script: Path | None = None

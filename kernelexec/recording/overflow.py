@@ -27,6 +27,7 @@ class OverflowFile:
         self._size = before.size if before else 0
         self._left_out = before.left_out if before else 0
         self._tail = before.tail if before else ""
+        self._characters = before.characters if before else 0
         self._continues = before is not None
         self._file: FileIO | None = None
 
@@ -57,7 +58,13 @@ class OverflowFile:
 
     def so_far(self) -> Overflow:
         """What went to the file."""
-        return Overflow(str(self.path.relative_to(self._storage_dir)), self._size, self._left_out, self._tail)
+        return Overflow(
+            str(self.path.relative_to(self._storage_dir)),
+            self._size,
+            self._left_out,
+            self._tail,
+            self._characters,
+        )
 
     def close(self) -> Overflow | None:
         """What went to the file; None if nothing did."""
@@ -82,8 +89,10 @@ class OverflowFile:
         rest = memoryview(data)[: max(0, FILE_LIMIT - self._size)]
         try:
             while rest:
-                written = self._file.write(rest)
-                self._size += written
-                rest = rest[written:]
+                taken = self._file.write(rest)
+                self._size += taken
+                rest = rest[taken:]
         finally:
-            self._left_out += len(data) - (self._size - before)
+            written = self._size - before
+            self._left_out += len(data) - written
+            self._characters += len(data[:written].decode("utf-8", "ignore"))

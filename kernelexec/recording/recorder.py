@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelexec.errors import StorageFailed
-from kernelexec.model.execution import Execution, Kind, State
+from kernelexec.model.execution import Execution, Kind, Overflow, State
 from kernelexec.model.limits import Limits
 from kernelexec.recording.cells import cells_of, shown_outputs
 from kernelexec.recording.journal import Journal, storage_failed
@@ -198,6 +198,13 @@ class Recorder:
         for overflow in self._overflows.values():
             overflow.close()
         self.journal.close()
+
+    def overflow_of(self, execution: Execution) -> Overflow | None:
+        """What of an execution's output went to a file so far; None if nothing did."""
+        open_file = self._overflows.get(execution.number)
+        if open_file is None or open_file.is_empty:
+            return execution.overflow
+        return open_file.so_far()
 
     def _overflow_of(self, execution: Execution) -> OverflowFile:
         overflow = self._overflows.get(execution.number)

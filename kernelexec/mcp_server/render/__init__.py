@@ -5,31 +5,61 @@ from __future__ import annotations
 import mcp_types as types
 
 from kernelexec.caller import Caller
-from kernelexec.mcp_server.render.body import blocks_of, body, where
+from kernelexec.mcp_server.render.body import body, how_to_read
+from kernelexec.mcp_server.render.images import pictures_of
 from kernelexec.mcp_server.render.verdict import opening
+from kernelexec.mcp_server.transcripts import transcript
 from kernelexec.model.execution import Execution, State
 from kernelexec.model.text import plain
+from kernelexec.model.transcript import Transcript
 from kernelexec.session import Session
 
 TEXT_LIMIT = 10_000  # characters; one client keeps 12,000, others more
 _FAILED = (State.ERROR, State.DIED, State.NOT_RUN)
 
 
-async def execution_result(execution: Execution, session: Session, caller: Caller) -> types.CallToolResult:
-    """The reply to execute_code and wait_for_execution."""
-    blocks, images = blocks_of(execution)
-    head = "\n".join(opening(execution, session, caller))
-    text = plain(head + body(blocks, TEXT_LIMIT - len(head), where(execution, session)))
-    content: list[types.ContentBlock] = [types.TextContent(text=text), *images]
+async def execution_result(
+    execution: Execution, session: Session, caller: Caller, offset: int | None = None
+) -> types.CallToolResult:
+    """The reply to execute_code and wait_for_execution.
+
+    Its output begins at `offset` of the transcript; without one where the caller's last reply about a run
+    that went on ended, else at the beginning.
+    """
+    text = await transcript(session, execution)
+    since = caller.seen.get(execution.id, 0) if offset is None else offset
+    since = 0 if since > text.end else since  # it was cleared meanwhile
+    pictures = await pictures_of([piece for piece in text.pieces if piece.end > since], execution.id)
+    lines = [*opening(execution, session, caller), *_seen_already(text, since, execution)]
+    lines += [f"Pictures: {note}." for note in pictures.notes]
+    head = "\n".join(lines)
+    shown = plain(head) + body(text, TEXT_LIMIT - len(head), since, execution.id)
+    _remember(caller, execution, text)
+    content: list[types.ContentBlock] = [types.TextContent(text=shown), *pictures.content]
     return types.CallToolResult(
         content=content,
-        is_error=execution.state in _FAILED and not images,
+        is_error=execution.state in _FAILED and not pictures.content,
         _meta={
             "kernelexec/execution": execution.id,
             "kernelexec/state": execution.state.value,
             "kernelexec/execution_count": execution.execution_count,
         },
     )
+
+
+def _seen_already(text: Transcript, since: int, execution: Execution) -> list[str]:
+    if not since:
+        return []
+    what = "New output since your last reply about it" if text.end > since else "No new output"
+    return [f"{what}; all of it: {how_to_read(execution.id, 0)}"]
+
+
+def _remember(caller: Caller, execution: Execution, text: Transcript) -> None:
+    """What has been shown of a run that goes on. Of one that ended, who asks again is shown all."""
+    if execution.is_final:
+        caller.seen.pop(execution.id, None)
+    else:
+        caller.seen[execution.id] = text.end
 
 
 def failure(what: str) -> types.CallToolResult:

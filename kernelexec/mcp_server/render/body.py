@@ -2,41 +2,78 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
-import mcp_types as types
-
-from kernelexec.mcp_server.render.images import IMAGE_TYPES, take_image
-from kernelexec.model.execution import Execution
-from kernelexec.model.text import clip, plain
-from kernelexec.session import Session
+from kernelexec.model.text import excerpt
+from kernelexec.model.transcript import Piece, Transcript
 
 _BLOCK_LEAST = 500  # characters that each block may have, however many there are
 _BLOCKS_EACH_END = 6  # of many outputs, how many of the first and of the last are shown
-# What says most comes first: beside Markdown, LaTeX and JSON the plain text is often a mere `<... object>`.
-_TEXT_TYPES = ("text/markdown", "text/latex", "application/json", "text/plain")
-
-Block = tuple[str, str]  # label, text
 
 
-def where(execution: Execution, session: Session) -> str:
-    if execution.overflow:
-        return f"all of it is in {session.recorder.storage_dir / execution.overflow.file}"
-    return f"all of it is in {session.recorder.notebook_path(execution.generation)}"
-
-
-def body(blocks: Sequence[Block], limit: int, where: str) -> str:
-    if len(blocks) > 2 * _BLOCKS_EACH_END:
-        left_out = len(blocks) - 2 * _BLOCKS_EACH_END
-        gap = ("", f"[... {left_out:,} outputs left out; {where} ...]")
-        blocks = [*blocks[:_BLOCKS_EACH_END], gap, *blocks[-_BLOCKS_EACH_END:]]
-    if not blocks:
+def body(transcript: Transcript, limit: int, since: int, execution_id: str) -> str:
+    """What a run has shown since this position, in about `limit` characters."""
+    pieces = _since(transcript.pieces, since)
+    tail = _tail_of_file(transcript, since)
+    if not pieces and tail is None:
         return ""
-    each = _share(sorted(len(text) for _, text in blocks), limit)
-    shown = (f"{label}\n{clip(text, each, where)}".strip("\n") for label, text in blocks)
+    gap = ""
+    if len(pieces) > 2 * _BLOCKS_EACH_END:
+        left_out = pieces[_BLOCKS_EACH_END:-_BLOCKS_EACH_END]
+        gap = (
+            f"[... {len(left_out):,} outputs left out; {how_to_read(execution_id, left_out[0].position)} ...]"
+        )
+        pieces = [*pieces[:_BLOCKS_EACH_END], *pieces[-_BLOCKS_EACH_END:]]
+    lengths = [len(piece.text) for piece in pieces] + ([len(tail.text)] if tail else [])
+    each = _share(sorted(lengths), limit)
+    shown = [_block(piece, each, execution_id) for piece in pieces]
+    if gap:
+        shown.insert(_BLOCKS_EACH_END, gap)
+    if tail is not None:
+        shown += [
+            _what_is_in_the_file(transcript, tail, since, execution_id),
+            _block(tail, each, execution_id),
+        ]
     return "\n\n" + "\n\n".join(shown)
+
+
+def how_to_read(execution_id: str, position: int) -> str:
+    return f'read_output(execution_id="{execution_id}", offset={position})'
+
+
+def _since(pieces: Sequence[Piece], since: int) -> list[Piece]:
+    """The pieces that end after this position, of the first one only what comes after it."""
+    shown = []
+    for piece in pieces:
+        if piece.position >= since:
+            shown.append(piece)
+        elif piece.end > since:
+            seen = since - piece.position
+            shown.append(replace(piece, text=piece.text[seen:], position=since))
+    return shown
+
+
+def _tail_of_file(transcript: Transcript, since: int) -> Piece | None:
+    if transcript.overflow is None or transcript.end <= since:
+        return None
+    text = transcript.overflow.tail[-(transcript.end - since) :]
+    return Piece("end of the output", text, transcript.end - len(text))
+
+
+def _what_is_in_the_file(transcript: Transcript, tail: Piece, since: int, execution_id: str) -> str:
+    overflow = transcript.overflow
+    assert overflow is not None
+    begins = max(since, transcript.file_position)
+    said = f"[... {max(0, tail.position - begins):,} characters left out; {how_to_read(execution_id, begins)}"
+    if overflow.left_out:
+        said += f"; {overflow.left_out:,} bytes more were too much for the disk and were not kept"
+    return f"{said} ...]"
+
+
+def _block(piece: Piece, limit: int, execution_id: str) -> str:
+    text = excerpt(piece.text, limit, lambda at: how_to_read(execution_id, piece.position + at))
+    return f"{piece.head}{text}".strip("\n")
 
 
 def _share(lengths: Sequence[int], limit: int) -> int:
@@ -48,43 +85,3 @@ def _share(lengths: Sequence[int], limit: int) -> int:
             return max(share, _BLOCK_LEAST)
         rest -= length
     return limit
-
-
-def blocks_of(execution: Execution) -> tuple[list[Block], list[types.ImageContent]]:
-    blocks: list[Block] = []
-    images: list[types.ImageContent] = []
-    outputs: list[dict[str, Any]] = execution.outputs.to_notebook()
-    for output in outputs:
-        match output["output_type"]:
-            case "stream":
-                blocks.append((f"[{output['name']}]", plain(output["text"]).rstrip("\n")))
-            case "error":
-                blocks.append(("[error]", plain("\n".join(output["traceback"])) or _short_error(output)))
-            case "execute_result":
-                blocks.append(("[result]", _shown(output["data"], images)))
-            case _:
-                blocks.append(("[display]", _shown(output["data"], images)))
-    if execution.overflow:
-        blocks.append(("[end of the output]", plain(execution.overflow.tail)))
-    return blocks, images
-
-
-def _short_error(output: Mapping[str, Any]) -> str:
-    return plain(f"{output['ename']}: {output['evalue']}")
-
-
-def _shown(data: Mapping[str, Any], images: list[types.ImageContent]) -> str:
-    """A display's text; its image, if it has one that fits, is added to `images`."""
-    for mime in IMAGE_TYPES:
-        if mime in data:
-            return f"{_text_of(data) or ''}\n{take_image(mime, str(data[mime]), images)}".strip()
-    text = _text_of(data)
-    return f"[{', '.join(data)}: not text; it is in the notebook]" if text is None else text
-
-
-def _text_of(data: Mapping[str, Any]) -> str | None:
-    for mime in _TEXT_TYPES:
-        if mime in data:
-            value = data[mime]
-            return plain(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-    return None

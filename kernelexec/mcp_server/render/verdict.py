@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from kernelexec.caller import Caller
-from kernelexec.model.execution import Execution, State
+from kernelexec.model.execution import Execution, Kind, State
 from kernelexec.model.text import clip, plain
 from kernelexec.recording.journal import now
 from kernelexec.session import Session
@@ -29,11 +29,11 @@ def opening(execution: Execution, session: Session, caller: Caller) -> list[str]
 
 
 def _verdict(execution: Execution, session: Session) -> str:
-    saved = f"saved as {execution.script}" if execution.script else "not saved"
     seconds = _seconds(execution)
     match execution.state:
         case State.OK:
-            said = f"OK: {execution.id} ran in {seconds}"
+            did = "ran" if execution.kind is Kind.CODE else "finished"
+            said = f"OK: {execution.id} {did} in {seconds}"
         case State.ERROR:
             said = f"ERROR: {execution.id} failed after {seconds} with {_error_name(execution)}"
         case State.INTERRUPTED:
@@ -50,7 +50,9 @@ def _verdict(execution: Execution, session: Session) -> str:
             said = f"QUEUED: {execution.id} is with the kernel, which has not begun it yet"
         case _:
             said = f"RUNNING: {execution.id} has been running for {seconds} and goes on"
-    return f"{said}; {saved}"
+    if execution.script is not None:
+        return f"{said}; saved as {execution.script}"
+    return f"{said}; not saved" if execution.kind is Kind.CODE else said
 
 
 def _explanation(execution: Execution) -> list[str]:

@@ -1,0 +1,117 @@
+"""Interactive charts in a sentence: Plotly figures and Vega (Altair) specifications. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_VEGA = re.compile(r"application/vnd\.vega(?P<lite>lite)?\.v\d+(?:\.\d+)*\+json\Z")
+_PLOTLY = "application/vnd.plotly.v1+json"
+_NAMED = 8  # traces and encodings that are named
+_WORD = 80  # characters of a title
+
+
+@dataclass(frozen=True)
+class Chart:
+    text: str
+    how_to_see_it: str  # follows "in the notebook"
+
+
+def describe_chart(mime: str, value: object) -> Chart | None:
+    """What a chart shows; None if this is none."""
+    if not isinstance(value, Mapping):
+        return None
+    if mime == _PLOTLY:
+        return Chart(
+            _plotly(value),
+            '; for a picture in the reply, with kaleido in the environment: fig.show("png")',
+        )
+    if _VEGA.match(mime):
+        return Chart(
+            _vega(value),
+            "; for a picture in the reply, with vl-convert-python in the environment: "
+            'altair.renderers.enable("png")',
+        )
+    return None
+
+
+def _plotly(figure: Mapping[str, Any]) -> str:
+    traces = [trace for trace in _list(figure.get("data")) if isinstance(trace, Mapping)]
+    layout = _mapping(figure.get("layout"))
+    said = [
+        f"Plotly figure{_title(layout.get('title'))}",
+        f"{len(traces)} traces: {_named(_trace_names(traces))}",
+    ]
+    for axis in ("xaxis", "yaxis"):
+        label = _title(_mapping(layout.get(axis)).get("title"))
+        if label:
+            said.append(f"{axis[0]} axis{label}")
+    return "; ".join(said)
+
+
+def _trace_names(traces: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for trace in traces:
+        name = trace.get("name")
+        yield f"{_word(trace.get('type', 'scatter'))}{f' {_word(name)!r}' if name else ''}"
+
+
+def _vega(spec: Mapping[str, Any]) -> str:
+    views = list(_views(spec))
+    marks = [_word(_mapping(view["mark"]).get("type") or view["mark"]) for view in views if view.get("mark")]
+    encodings = dict.fromkeys(each for view in views for each in _encodings(view))
+    said = [f"Vega chart{_title(spec.get('title'))}"]
+    if marks:
+        said.append(f"marks: {_named(iter(marks))}")
+    if encodings:
+        said.append(_named(iter(encodings)))
+    return "; ".join(said)
+
+
+def _views(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The single views of a chart that may be layered, concatenated or repeated."""
+    waiting = [spec]
+    while waiting:
+        view = waiting.pop(0)
+        yield view
+        parts = [
+            *(_list(view.get(word)) for word in ("layer", "hconcat", "vconcat", "concat")),
+            [view.get("spec")],
+        ]
+        waiting += [part for group in parts for part in group if isinstance(part, Mapping)]
+
+
+def _encodings(view: Mapping[str, Any]) -> Iterator[str]:
+    for channel, given in _mapping(view.get("encoding")).items():
+        encoding = _mapping(given)
+        field = encoding.get("field") or encoding.get("aggregate")
+        if field:
+            how = encoding.get("aggregate") if encoding.get("field") else None
+            yield f"{_word(channel)} = {f'{_word(how)} of ' if how else ''}{_word(field)}"
+
+
+def _named(names: Iterator[str]) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
+    return ", ".join(listed[:_NAMED]) + more if listed else "none"
+
+
+def _title(title: object) -> str:
+    text = _mapping(title).get("text") if isinstance(title, Mapping) else title
+    if isinstance(text, list):
+        text = " ".join(map(str, text))
+    return f" {_word(text)!r}" if text else ""
+
+
+def _word(value: object) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= _WORD else f"{text[:_WORD]}..."
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: object) -> Sequence[Any]:
+    return value if isinstance(value, list) else []
