@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import os
 import re
+import struct
+import subprocess
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -16,6 +20,7 @@ from typing import Any
 
 import mcp_types as types
 import pytest
+from PIL import Image
 
 from kernelexec.errors import KernelFailed
 from kernelexec.kernels.kernel import Death
@@ -44,7 +49,25 @@ from tests.fakes import (
 
 REPLIES = Path(__file__).parent / "replies"
 MOST = 12_000  # characters that the client with the smallest limit keeps
-PNG = base64.b64encode(b"\x89PNG" + bytes(100)).decode()
+
+
+def picture_data(kind: str = "PNG", size: tuple[int, int] = (32, 24), *, noise: bool = False) -> bytes:
+    """A picture; with noise it is about as large as its pixels are many."""
+    image = Image.effect_noise(size, 100).convert("RGB") if noise else Image.new("RGB", size, "navy")
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+def shown(
+    data: bytes, mime: str = "image/png", text: str = "<Figure size 640x480>"
+) -> tuple[str, dict[str, Any]]:
+    """The message that displays it."""
+    bundle = {"text/plain": text, mime: base64.b64encode(data).decode()}
+    return "display_data", {"data": bundle, "metadata": {}}
+
+
+PNG = base64.b64encode(picture_data()).decode()
 
 
 @pytest.fixture
@@ -98,7 +121,7 @@ TRACEBACK = (
     '\x1b[32m----> \x1b[39m\x1b[32m1\x1b[39m penguins["weight"]',
     "\x1b[31mKeyError\x1b[39m: 'weight'",
 )
-FIGURE = ("display_data", {"data": {"text/plain": "<Figure size 640x480>", "image/png": PNG}, "metadata": {}})
+FIGURE = shown(picture_data())
 RESULT = ("execute_result", {"data": {"text/plain": "42"}, "metadata": {}, "execution_count": 1})
 
 ANSWERED: dict[str, Answer] = {
@@ -111,7 +134,7 @@ ANSWERED: dict[str, Answer] = {
         RESULT,
     ),
     "progress_bar": printing("  0%|          |\r 50%|#####     |\r100%|##########|\n", "stderr"),
-    "truncated": printing("".join(f"line {n:06d}\n" for n in range(20_000))),
+    "truncated": printing("".join(f"line {n:06d} {'.' * 180}\n" for n in range(20_000))),
     "many_outputs": saying(*(("display_data", {"data": {"text/plain": f"row {n}"}}) for n in range(50))),
     "image": saying(FIGURE),
     "five_images": saying(*[FIGURE] * 5),
@@ -316,7 +339,7 @@ def test_a_long_reply_uses_the_room_there_is_and_says_where_the_rest_is(tmp_path
     text = text_of(replied(tmp_path, LARGE[name]))
     assert len(text) > TEXT_LIMIT * 0.8
     assert "left out" in text
-    assert str(tmp_path / "sales@analysis-1.ipynb") in text
+    assert 'read_output(execution_id="sales@analysis/1", offset=' in text
 
 
 def test_short_blocks_leave_their_room_to_long_ones(tmp_path: Path) -> None:
@@ -347,32 +370,91 @@ def test_no_control_character_reaches_the_reply(tmp_path: Path, raw: str) -> Non
     assert not bad
 
 
-def test_at_most_four_images_and_600_kb_of_them(tmp_path: Path) -> None:
-    def picture(size: int) -> tuple[str, dict[str, Any]]:
-        encoded = base64.b64encode(bytes(size)).decode()
-        return "display_data", {"data": {"image/png": encoded}, "metadata": {}}
-
-    many = replied(tmp_path / "many", saying(*[picture(100)] * 6))
-    assert len(images_of(many)) == 4
-    assert text_of(many).count("left out of this reply") == 2
-    large = replied(tmp_path / "large", saying(picture(500_000), picture(500_000), picture(90_000)))
-    assert [len(base64.b64decode(image.data)) for image in images_of(large)] == [500_000, 90_000]
-    assert "500 kB: left out of this reply; it is in the notebook" in text_of(large)
+# --- pictures ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("mime", "sent"), [("image/png", 1), ("image/jpeg", 1), ("image/svg+xml", 0)])
-def test_only_images_that_reach_a_model_are_sent(tmp_path: Path, mime: str, sent: int) -> None:
-    result = replied(tmp_path, saying(("display_data", {"data": {mime: PNG}})))
-    assert [image.mime_type for image in images_of(result)] == [mime] * sent
+def size_of(image: types.ImageContent) -> tuple[int, int]:
+    return Image.open(io.BytesIO(base64.b64decode(image.data))).size
 
 
-def test_base64_in_lines_is_sent_in_one_and_what_is_none_is_not_sent(tmp_path: Path) -> None:
+def test_a_picture_that_fits_is_sent_as_it_is(tmp_path: Path) -> None:
+    [image] = images_of(replied(tmp_path, saying(FIGURE)))
+    assert (image.data, image.mime_type) == (PNG, "image/png")
+
+
+def test_there_are_at_most_four_pictures_and_the_others_can_be_read(tmp_path: Path) -> None:
+    result = replied(tmp_path, saying(*[FIGURE] * 6))
+    assert len(images_of(result)) == 4
+    offset = (
+        text_of(result).partition("images 5 to 6 are left out")[2].partition("offset=")[2].partition(")")[0]
+    )
+    assert int(offset) > 0
+
+
+def test_pictures_that_are_too_large_together_are_made_smaller_and_the_small_one_is_not(
+    tmp_path: Path,
+) -> None:
+    large, small = picture_data(size=(800, 600), noise=True), picture_data()
+    assert len(large) > 400_000
+    result = replied(tmp_path, saying(shown(large), shown(small), shown(large)))
+    first, second, third = images_of(result)
+    assert sum(len(base64.b64decode(image.data)) for image in (first, second, third)) <= 600_000
+    assert base64.b64decode(second.data) == small
+    assert "image 1 was made smaller, 800 x 600 pixels to" in text_of(result)
+    assert "image 2" not in text_of(result).partition("\n\n")[0]
+
+
+def test_a_picture_of_more_pixels_than_models_take_is_scaled(tmp_path: Path) -> None:
+    result = replied(tmp_path, saying(shown(picture_data(size=(5_000, 40)))))
+    [image] = images_of(result)
+    assert size_of(image) == (2_000, 16)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_a_picture_reaches_the_model_whatever_its_format(tmp_path: Path, kind: str) -> None:
+    result = replied(tmp_path, saying(shown(picture_data(kind), f"image/{kind.lower()}")))
+    [image] = images_of(result)
+    assert image.mime_type == ("image/jpeg" if kind == "JPEG" else "image/png")
+    assert size_of(image) == (32, 24)
+
+
+def test_a_transparent_picture_that_is_made_smaller_stays_readable(tmp_path: Path) -> None:
+    image = Image.merge("RGBA", [Image.effect_noise((900, 900), 100) for _ in range(4)])
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    [sent] = images_of(replied(tmp_path, saying(shown(buffer.getvalue()))))
+    assert len(base64.b64decode(sent.data)) <= 600_000
+
+
+BOMB = picture_data(size=(1, 1))[:16] + struct.pack(">II", 100_000, 100_000) + picture_data(size=(1, 1))[24:]
+
+
+@pytest.mark.parametrize(
+    ("encoded", "why"),
+    [
+        ("no base64!", "not valid base64"),
+        (base64.b64encode(b"hello").decode(), "it is broken"),
+        (base64.b64encode(picture_data(size=(400, 400), noise=True)[:9_000]).decode(), "it is broken"),
+        (base64.b64encode(BOMB).decode(), "pixels are too many|it is broken"),
+        ("", "it is broken"),
+    ],
+)
+def test_what_is_no_picture_is_not_sent_and_harms_no_other(tmp_path: Path, encoded: str, why: str) -> None:
+    broken = ("display_data", {"data": {"image/png": encoded}, "metadata": {}})
+    result = replied(tmp_path, saying(broken, FIGURE))
+    assert [image.data for image in images_of(result)] == [PNG]
+    assert re.search(f"image 1 cannot be shown \\(.*({why})", text_of(result))
+
+
+def test_base64_in_lines_is_sent_in_one(tmp_path: Path) -> None:
     lines = PNG[:20] + "\n" + PNG[20:] + "\n"
-    [image] = images_of(replied(tmp_path / "a", saying(("display_data", {"data": {"image/png": lines}}))))
+    [image] = images_of(replied(tmp_path, saying(("display_data", {"data": {"image/png": lines}}))))
     assert image.data == PNG
-    broken = replied(tmp_path / "b", saying(("display_data", {"data": {"image/png": "no base64!"}})))
-    assert images_of(broken) == []
-    assert "not valid base64" in text_of(broken)
+
+
+def test_pillow_is_not_loaded_for_pictures_that_fit() -> None:
+    code = "import sys, kernelexec.mcp_server.server; sys.exit('PIL.Image' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_result_with_an_empty_text_is_not_called_something_else(tmp_path: Path) -> None:

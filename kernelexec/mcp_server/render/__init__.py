@@ -33,7 +33,9 @@ async def execution_result(
     lines = [*opening(execution, session, caller), *_seen_already(text, since, execution)]
     lines += [f"Pictures: {note}." for note in pictures.notes]
     head = "\n".join(lines)
-    shown = plain(head) + body(text, TEXT_LIMIT - len(head), since, execution.id)
+    shown = plain(head) + body(
+        text, TEXT_LIMIT - len(head), since, execution.id, session.recorder.storage_dir
+    )
     _remember(caller, execution, text)
     content: list[types.ContentBlock] = [types.TextContent(text=shown), *pictures.content]
     return types.CallToolResult(

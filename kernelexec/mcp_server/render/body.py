@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from kernelexec.model.execution import Overflow
 from kernelexec.model.text import excerpt
 from kernelexec.model.transcript import Piece, Transcript
 
@@ -12,7 +14,7 @@ _BLOCK_LEAST = 500  # characters that each block may have, however many there ar
 _BLOCKS_EACH_END = 6  # of many outputs, how many of the first and of the last are shown
 
 
-def body(transcript: Transcript, limit: int, since: int, execution_id: str) -> str:
+def body(transcript: Transcript, limit: int, since: int, execution_id: str, storage_dir: Path) -> str:
     """What a run has shown since this position, in about `limit` characters."""
     pieces = _since(transcript.pieces, since)
     tail = _tail_of_file(transcript, since)
@@ -30,11 +32,10 @@ def body(transcript: Transcript, limit: int, since: int, execution_id: str) -> s
     shown = [_block(piece, each, execution_id) for piece in pieces]
     if gap:
         shown.insert(_BLOCKS_EACH_END, gap)
-    if tail is not None:
-        shown += [
-            _what_is_in_the_file(transcript, tail, since, execution_id),
-            _block(tail, each, execution_id),
-        ]
+    if tail is not None and transcript.overflow is not None:
+        rest = how_to_read(execution_id, max(since, transcript.file_position))
+        shown.append(f"[... {_what_is_in(transcript.overflow, storage_dir)}; {rest} ...]")
+        shown.append(_block(tail, each, execution_id))
     return "\n\n" + "\n\n".join(shown)
 
 
@@ -61,14 +62,11 @@ def _tail_of_file(transcript: Transcript, since: int) -> Piece | None:
     return Piece("end of the output", text, transcript.end - len(text))
 
 
-def _what_is_in_the_file(transcript: Transcript, tail: Piece, since: int, execution_id: str) -> str:
-    overflow = transcript.overflow
-    assert overflow is not None
-    begins = max(since, transcript.file_position)
-    said = f"[... {max(0, tail.position - begins):,} characters left out; {how_to_read(execution_id, begins)}"
+def _what_is_in(overflow: Overflow, storage_dir: Path) -> str:
+    said = f"all of this output, {overflow.size:,} bytes, is in {storage_dir / overflow.file}"
     if overflow.left_out:
-        said += f"; {overflow.left_out:,} bytes more were too much for the disk and were not kept"
-    return f"{said} ...]"
+        said += f" but for {overflow.left_out:,} bytes more, which were above the limit and not kept"
+    return said
 
 
 def _block(piece: Piece, limit: int, execution_id: str) -> str:

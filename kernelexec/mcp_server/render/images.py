@@ -81,7 +81,7 @@ def _is_sound(mime: str, data: bytes) -> bool:
     """Whether a model will take it: a broken or huge image makes some refuse the whole conversation."""
     if mime == "image/png" and data.startswith(_PNG) and data[12:16] == b"IHDR" and b"IEND" in data[-16:]:
         width, height = struct.unpack(">II", data[16:24])
-        return 0 < width <= _LONGEST_SIDE and 0 < height <= _LONGEST_SIDE
+        return bool(0 < width <= _LONGEST_SIDE and 0 < height <= _LONGEST_SIDE)
     return False  # the size of a JPEG is further inside: Pillow looks
 
 
