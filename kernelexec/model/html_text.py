@@ -149,7 +149,7 @@ class _Reader(HTMLParser):
         if self._tables:  # a table in a cell
             self._add(f" {text} ")
         else:
-            self._lines += [*text.split("\n"), ""]
+            self._lines += [*text.split("\n"), "", ""]
 
 
 def _span(text: str | None) -> int:
