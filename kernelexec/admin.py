@@ -51,7 +51,7 @@ def _described(session: Session) -> Mapping[str, Any]:
         "generation": session.generation,
         "memory_mb": round(memory / 1e6) if memory else None,
         "idle_seconds": round((now() - session.last_used).total_seconds()),
-        "interpreter": str(session.environment.interpreter.executable),
+        "interpreter": str(session.environment.program),
         "storage_dir": str(session.recorder.storage_dir),
         "notebook": str(session.notebook) if session.notebook else None,
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kernelexec import paths
-from kernelexec.config import Config, read_config
+from kernelexec.config import Config, EnvironmentChoice, read_config
 from kernelexec.errors import BadRequest, ConfigError
 from kernelexec.model.environment import Environment
 from kernelexec.model.naming import clean_name, session_name
@@ -34,7 +34,10 @@ class Caller:
     pid: int
     cwd: str
     environ: Mapping[str, str]
+    choice: EnvironmentChoice | None = None  # of its environment, once it is known
+    client: str = ""  # the name that the client gives itself
     environment: Environment | None = None  # found at its first call
+    notices: list[str] = field(default_factory=list)  # what the next reply has to say, once
     gone: bool = False  # its connection has ended
     told: dict[str, int] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
@@ -50,6 +53,11 @@ class Caller:
         if self._config is None:
             self._config = read_config(self.environ, self.cwd)
         return self._config
+
+    def take_notices(self) -> list[str]:
+        """What this caller must be told with the reply at hand."""
+        notices, self.notices = self.notices, []
+        return notices
 
     def choose(self, session: str | None) -> SessionChoice:
         """The session meant by a tool's `session` argument, else the caller's default.

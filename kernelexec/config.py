@@ -13,18 +13,32 @@ from kernelexec.model.limits import Limits
 
 DEFAULT_WAIT_SECONDS = 45.0  # below the limit of every client seen (60 s and more)
 LONGEST_WAIT_SECONDS = 50.0
-_ENVIRONMENT_TYPES = ("venv", "default")
-_OTHER_KINDS = (
-    "Set ENV_TYPE=venv with VENV_PATH=/path/to/venv, or leave both out for the default environment."
+BESIDE_THE_CLIENT = "the .venv in the client's directory"
+# By kind of environment: the variable that names one. Alone, the first of them that is set decides.
+ENVIRONMENT_VARIABLES = {
+    "conda": "CONDA_ENV_NAME",
+    "venv": "VENV_PATH",
+    "venv-uv": "UV_VENV_PATH",
+    "kernelspec": "KERNEL_NAME",
+}
+ENVIRONMENT_KINDS = (*ENVIRONMENT_VARIABLES, "default")
+_KINDS = (
+    "Set ENV_TYPE=conda with CONDA_ENV_NAME, ENV_TYPE=venv with VENV_PATH, ENV_TYPE=venv-uv with "
+    "UV_VENV_PATH or ENV_TYPE=kernelspec with KERNEL_NAME; or set none of them for a .venv in the "
+    "client's directory, else the default environment."
 )
 
 
 @dataclass(frozen=True)
 class EnvironmentChoice:
-    """Which environment a client asked for: `path` is the virtual environment's, for kind `venv`."""
+    """Which environment was asked for.
+
+    `value`: of a venv its folder, of conda a name or the prefix's path, of a kernelspec its name.
+    """
 
     kind: str
-    path: Path | None = None
+    value: str = ""
+    origin: str = "nothing is configured"  # in words: what asked for it
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,7 @@ class Config:
     storage_dir: Path
     storage_identity: str  # its real path: two spellings of one directory share their sessions
     environment: EnvironmentChoice
+    environment_settings: Mapping[str, str]  # the variables that chose it, as they are
     session: str | None  # KERNELEXEC_SESSION
     client_dir: Path
     kernel_dir: Path  # the kernels' working directory
@@ -55,6 +70,11 @@ def read_config(environ: Mapping[str, str], cwd: str) -> Config:
         storage_dir=storage_dir,
         storage_identity=os.path.realpath(storage_dir),
         environment=_environment(environ, client_dir),
+        environment_settings={
+            name: environ[name]
+            for name in ("ENV_TYPE", *ENVIRONMENT_VARIABLES.values())
+            if environ.get(name, "").strip()
+        },
         session=environ.get("KERNELEXEC_SESSION") or None,
         client_dir=client_dir,
         kernel_dir=_path(environ, "KERNELEXEC_CWD", client_dir) or storage_dir,
@@ -67,18 +87,46 @@ def read_config(environ: Mapping[str, str], cwd: str) -> Config:
     )
 
 
+def environment_choice(
+    kind: str, value: str, origin: str, environ: Mapping[str, str], client_dir: Path
+) -> EnvironmentChoice:
+    """A choice in words that mean the same everywhere: paths are absolute.
+
+    Raises:
+        ConfigError: no environment can be called that.
+    """
+    value = value.strip()
+    if "\0" in value:
+        raise ConfigError(f"{origin} contains a NUL character.", "Give a plain name or path.")
+    is_path = kind in ("venv", "venv-uv") or (kind == "conda" and ("/" in value or value[:1] in ("~", ".")))
+    if value and is_path:
+        value = str(_absolute(value, environ, client_dir))
+    return EnvironmentChoice(kind, value, origin)
+
+
 def _environment(environ: Mapping[str, str], client_dir: Path) -> EnvironmentChoice:
-    kind = environ.get("ENV_TYPE", "").strip().lower()
-    venv = _path(environ, "VENV_PATH", client_dir)
+    said = environ.get("ENV_TYPE", "").strip()
+    kind = said.lower()
     if not kind:
-        return EnvironmentChoice("venv", venv) if venv else EnvironmentChoice("default")
-    if kind not in _ENVIRONMENT_TYPES:
-        raise ConfigError(
-            f"ENV_TYPE={environ['ENV_TYPE']!r} is not one of {', '.join(_ENVIRONMENT_TYPES)}.", _OTHER_KINDS
-        )
-    if kind == "venv" and venv is None:
-        raise ConfigError("ENV_TYPE=venv needs VENV_PATH, which is not set.", _OTHER_KINDS)
-    return EnvironmentChoice(kind, venv if kind == "venv" else None)
+        return _environment_without_type(environ, client_dir)
+    if kind == "default":
+        return EnvironmentChoice("default", origin="ENV_TYPE")
+    if kind not in ENVIRONMENT_VARIABLES:
+        raise ConfigError(f"ENV_TYPE={said!r} is not one of {', '.join(ENVIRONMENT_KINDS)}.", _KINDS)
+    variable = ENVIRONMENT_VARIABLES[kind]
+    if not environ.get(variable, "").strip():
+        raise ConfigError(f"ENV_TYPE={kind} needs {variable}, which is not set.", _KINDS)
+    return environment_choice(kind, environ[variable], variable, environ, client_dir)
+
+
+def _environment_without_type(environ: Mapping[str, str], client_dir: Path) -> EnvironmentChoice:
+    for kind, variable in ENVIRONMENT_VARIABLES.items():
+        if environ.get(variable, "").strip():
+            return environment_choice(kind, environ[variable], variable, environ, client_dir)
+    beside = client_dir / ".venv"
+    if (beside / "pyvenv.cfg").is_file():
+        return EnvironmentChoice("venv", str(beside), BESIDE_THE_CLIENT)
+    return EnvironmentChoice("default")
 
 
 def _path(environ: Mapping[str, str], variable: str, relative_to: Path) -> Path | None:
@@ -87,6 +135,10 @@ def _path(environ: Mapping[str, str], variable: str, relative_to: Path) -> Path 
         return None
     if "\0" in value:
         raise ConfigError(f"{variable} contains a NUL character.", "Give a plain path.")
+    return _absolute(value, environ, relative_to)
+
+
+def _absolute(value: str, environ: Mapping[str, str], relative_to: Path) -> Path:
     if value == "~" or value.startswith("~/"):
         value = paths.home(environ) + value[1:]
     elif value.startswith("~"):

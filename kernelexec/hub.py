@@ -13,24 +13,27 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from kernelexec import paths
 from kernelexec.caller import Caller, SessionChoice
-from kernelexec.config import Config
+from kernelexec.chosen_environments import ChosenEnvironments
+from kernelexec.config import Config, EnvironmentChoice
 from kernelexec.environments import catalog, kernelspec
-from kernelexec.environments.source import Progress, Source
+from kernelexec.environments.source import Progress
 from kernelexec.errors import BadRequest, KernelexecError
 from kernelexec.kernels.kernel import Death, OnMessage
-from kernelexec.kernels.local import Launch, LocalKernel, read_death
+from kernelexec.kernels.local import OPTIONS, Launch, LocalKernel, read_death
 from kernelexec.kernels.process import boot_id
 from kernelexec.kernels.registry import KernelEntry, Registry
 from kernelexec.model.environment import Environment
 from kernelexec.model.naming import apart, clean_name
 from kernelexec.recording.history import read_history
-from kernelexec.recording.journal import Journal, first_record, now, storage_failed
+from kernelexec.recording.journal import Journal, first_record, last_opened, now, storage_failed
 from kernelexec.recording.recorder import Recorder
 from kernelexec.session import Session, Started
 
 _log = logging.getLogger(__name__)
 
+_TRIAL_GRACE_SECONDS = 1.0  # for a kernel that has run nothing
 _Key = tuple[str, str]  # real path of the storage directory, session id
 
 
@@ -45,7 +48,7 @@ class Hub:
         # What each caller's `session` arguments came to: a session stays the same object.
         self._chosen: WeakKeyDictionary[Caller, dict[str | None, Session]] = WeakKeyDictionary()
         self._opening: dict[_Key, asyncio.Lock] = {}
-        self._preparing: dict[Path, asyncio.Task[Environment]] = {}
+        self._environments = ChosenEnvironments(state_dir, self._running_at)
 
     @property
     def sessions(self) -> list[Session]:
@@ -63,10 +66,34 @@ class Hub:
         Raises:
             ConfigError, EnvironmentUnusable: what is wrong, and the command that mends it.
         """
-        if caller.environment is None:
-            source = catalog.source_of(caller.config().environment, caller.environ)
-            caller.environment = await self._prepare(source, caller.environ, progress)
-        return caller.environment
+        return await self._environments.environment_of(caller, progress)
+
+    async def configure(self, caller: Caller, choice: EnvironmentChoice, progress: Progress) -> Environment:
+        """Give a caller another environment from now on; kernels of the present one run on.
+
+        Raises:
+            EnvironmentUnusable, KernelFailed: it is missing, or its kernel does not start; nothing changed.
+        """
+        environment = await self._environments.look_at(choice, caller, progress)
+        if self._running_at(environment.prefix) is None:
+            progress("Trying whether its kernel starts.")
+            await self._try(environment, caller.environ)
+        self._environments.choose(choice, environment, caller)
+        self._chosen.pop(caller, None)
+        return environment
+
+    def choice_of(self, caller: Caller) -> EnvironmentChoice:
+        """Which environment a caller's calls are for, and what says so.
+
+        Raises:
+            ConfigError: its configuration cannot be used.
+        """
+        return self._environments.choice_of(caller)
+
+    def _running_at(self, prefix: Path) -> Environment | None:
+        """The environment at this prefix, if a kernel of it runs."""
+        running = (s.environment for s in self.sessions if s.kernel is not None)
+        return next((environment for environment in running if environment.prefix == prefix), None)
 
     async def session_of(self, caller: Caller, name: str | None, progress: Progress) -> Session:
         """The session that a call is for, opened if need be.
@@ -84,7 +111,7 @@ class Hub:
         choice = caller.choose(name)
         config = caller.config()
         if choice.environment is not None:
-            known = self._sessions.get((config.storage_identity, f"{choice.name}@{choice.environment}"))
+            known = await self._reopened(config, f"{choice.name}@{choice.environment}")
             if known is not None:
                 return known
         environment = await self.environment_of(caller, progress)
@@ -96,6 +123,21 @@ class Hub:
         environment, choice = self._distinct(config, environment, choice)
         return await self._open(config, environment, choice)
 
+    async def _reopened(self, config: Config, session_id: str) -> Session | None:
+        """The session with this id, of whichever environment; None if there has never been one."""
+        known = self._sessions.get((config.storage_identity, session_id))
+        if known is not None and not known.is_abandoned:
+            return known
+        name, _, label = session_id.partition("@")
+        if clean_name(label) != label:
+            return None
+        opened = last_opened(_journal_path(config.storage_dir, session_id))
+        try:
+            environment = replace(Environment.from_json(opened["described"]), label=label)
+        except (KeyError, TypeError, ValueError):
+            return None  # no journal, or one of a version that did not describe it
+        return await self._open(config, environment, SessionChoice(name, label, opened.get("project")))
+
     def find(self, caller: Caller, session_id: str) -> Session | None:
         """An open session of the caller's storage directory by its id."""
         return self._sessions.get((caller.config().storage_identity, session_id))
@@ -105,15 +147,6 @@ class Hub:
         name, _, label = session_id.partition("@")
         plain_names = clean_name(name) == name and clean_name(label) == label
         return plain_names and _journal_path(caller.config().storage_dir, session_id).exists()
-
-    async def _prepare(self, source: Source, environ: Mapping[str, str], progress: Progress) -> Environment:
-        """Once at a time for each environment; goes on if who asked first gives up."""
-        task = self._preparing.get(source.prefix)
-        if task is None:
-            task = asyncio.create_task(catalog.prepare(source, environ, progress))
-            self._preparing[source.prefix] = task
-            task.add_done_callback(lambda _: self._preparing.pop(source.prefix, None))
-        return await asyncio.shield(task)
 
     def _distinct(
         self, config: Config, environment: Environment, choice: SessionChoice
@@ -169,6 +202,7 @@ class Hub:
                 session=session_id,
                 project=project,
                 environment=environment.identity,
+                described=environment.to_json(),
                 hub=os.getpid(),
             )
         except BaseException:
@@ -191,10 +225,9 @@ class Hub:
     ) -> Started:
         # Looked at again for each kernel: what was true when the session was opened may have changed.
         source = catalog.source_at(session.environment)
-        environment = replace(await self._prepare(source, environ, progress), label=session.environment.label)
-        launch = Launch(
-            environment.argv, session.kernel_dir, kernelspec.kernel_variables(environment, environ)
-        )
+        environment = await self._environments.prepare(source, environ, progress)
+        environment = replace(environment, label=session.environment.label)
+        launch = _launch(environment, session.kernel_dir, environ)
         session.kernel_dir.mkdir(parents=True, exist_ok=True)
         kernel = await LocalKernel.start(self._runtime_dir, launch, on_message)
         kernel.died.add_done_callback(lambda died: self._forget(kernel, died))
@@ -210,6 +243,20 @@ class Hub:
             session.starting = None
         _log.info("%s: kernel %s is ready, pids %s", session.id, kernel.directory.name, kernel.pids)
         return Started(kernel, info, environment)
+
+    async def _try(self, environment: Environment, environ: Mapping[str, str]) -> None:
+        """Start a kernel and end it again; it ends with us if we do.
+
+        Raises:
+            KernelFailed: it does not start.
+        """
+        launch = _launch(environment, Path("/"), environ)
+        launch = replace(launch, environ={**launch.environ, "JPY_PARENT_PID": str(os.getpid())})
+        kernel = await LocalKernel.start(self._runtime_dir, launch, lambda message: None)
+        try:
+            await kernel.ready()
+        finally:
+            await kernel.stop(grace=_TRIAL_GRACE_SECONDS)
 
     def _register(self, session: Session, environment: Environment, kernel: LocalKernel) -> None:
         keeper, process = kernel.keeper, kernel.process
@@ -277,7 +324,9 @@ class Hub:
         if entry.kernel_pid is not None and entry.kernel_identity is not None:
             kernel = (entry.kernel_pid, entry.kernel_identity)
         keeper = (entry.keeper_pid, entry.keeper_identity)
-        return LocalKernel.adopt(Path(entry.directory), keeper, kernel, session.on_message)
+        return LocalKernel.adopt(
+            Path(entry.directory), keeper, kernel, session.on_message, session.environment.interrupts
+        )
 
     @staticmethod
     def _cause(entry: KernelEntry) -> str:
@@ -294,6 +343,17 @@ class Hub:
                 await session.close()
             except OSError:
                 _log.exception("session %s was not closed cleanly", session.id)
+
+
+def _launch(environment: Environment, cwd: Path, environ: Mapping[str, str]) -> Launch:
+    launcher = kernelspec.install_launcher(Path(paths.data_dir(environ)))
+    return Launch(
+        kernelspec.command(environment, launcher, OPTIONS),
+        cwd,
+        kernelspec.kernel_variables(environment, environ),
+        environment.interrupts,
+        kernelspec.transport(environment),
+    )
 
 
 def _journal_path(storage_dir: Path, session_id: str) -> Path:

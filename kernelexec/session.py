@@ -320,7 +320,7 @@ class Session:
             self.recorder.journal.write(
                 "kernel",
                 generation=self.generation,
-                interpreter=str(started.environment.interpreter.executable),
+                interpreter=str(started.environment.program),
                 notebook_metadata=metadata,
             )
         except StorageFailed:

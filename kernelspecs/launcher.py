@@ -1,9 +1,10 @@
 """Start an IPython kernel under the eyes of a keeper.
 
     PYTHON launcher.py [--process-file PATH] [--exit-file PATH] [--ipykernel DIR] -f CONNECTION_FILE [ARGUMENT ...]
+    PYTHON launcher.py [--process-file PATH] [--exit-file PATH] --exec PROGRAM [ARGUMENT ...]
 
 The process forks before it imports anything. The parent is the keeper, a bare interpreter which waits. The child is
-the kernel: ipykernel, given `-f CONNECTION_FILE [ARGUMENT ...]`. Both stay in the starter's session and process group.
+the kernel: ipykernel, given `-f CONNECTION_FILE [ARGUMENT ...]`, or any other kernel's PROGRAM. Both stay in the starter's session and process group.
 
 What the keeper promises:
 - process file, directly after the fork: `{"format": 1, "keeper": pid, "kernel": pid}`
@@ -25,6 +26,7 @@ import os
 import sys
 
 OPTIONS = ("--process-file", "--exit-file", "--ipykernel")
+EXEC = "--exec"
 NO_KEEPER = "--no-keeper"  # internal: this process is to be the kernel
 GRACE_SECONDS = 3.0  # between SIGTERM and SIGKILL
 STARTER_CHECK_SECONDS = 1.0  # as often as ipykernel's own parent poller
@@ -45,17 +47,36 @@ def main() -> None:
     if kernel:
         Keeper(kernel, take_options(sys.argv)).keep(mask)
         return
-    _signal.signal(
-        _signal.SIGINT, _signal.SIG_IGN
-    )  # as ipykernel does itself, but only when it has been imported
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
     if tied_to_starter():
         os.environ["JPY_PARENT_PID"] = str(
             os.getppid()
         )  # ipykernel's poller compares it with its parent: the keeper
+    words = list(sys.argv)
+    take_options(words)
+    if words[1:2] == [EXEC]:
+        become(words[2:], mask)
+    _signal.signal(
+        _signal.SIGINT, _signal.SIG_IGN
+    )  # as ipykernel does itself, but only when it has been imported
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
     if sys.platform == "darwin":
         restart_without_keeper()
     run_kernel(take_options(sys.argv))
+
+
+def become(program: list[str], mask: set[int]) -> None:
+    """Be another kernel from here on, with the signals of a process that a shell started."""
+    for number in (
+        _signal.SIGINT,
+        _signal.SIGPIPE,
+    ):  # the interpreter's own ways with them would be inherited
+        _signal.signal(number, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+    try:
+        os.execv(program[0], program)
+    except OSError as error:
+        os.write(2, f"{program[0]} cannot be started: {error.strerror}\n".encode())
+        os._exit(127)
 
 
 def take_options(argv: list[str]) -> dict[str, str]:

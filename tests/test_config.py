@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kernelexec.config import EnvironmentChoice, read_config
+from kernelexec.config import BESIDE_THE_CLIENT, EnvironmentChoice, read_config
 from kernelexec.errors import ConfigError
 
 HOME = {"HOME": "/home/ann"}
@@ -50,25 +50,70 @@ def test_kernels_can_work_elsewhere_than_in_the_storage_directory() -> None:
     assert (config.kernel_dir, config.storage_dir) == (Path("/home/ann/work"), Path("/data"))
 
 
-@pytest.mark.parametrize("variable", ["CODE_STORAGE_DIR", "VENV_PATH", "KERNELEXEC_CWD"])
+@pytest.mark.parametrize(
+    "variable", ["CODE_STORAGE_DIR", "VENV_PATH", "CONDA_ENV_NAME", "KERNEL_NAME", "KERNELEXEC_CWD"]
+)
 def test_a_path_with_a_nul_is_refused(variable: str) -> None:
     with pytest.raises(ConfigError, match=variable):
         read_config({**HOME, variable: "/a\0b"}, "/")
+
+
+CONDA, VENV, UV, KERNEL = (
+    {"CONDA_ENV_NAME": "data"},
+    {"VENV_PATH": "/v"},
+    {"UV_VENV_PATH": "/u"},
+    {"KERNEL_NAME": "bash"},
+)
+DATA = EnvironmentChoice("conda", "data", "CONDA_ENV_NAME")
 
 
 @pytest.mark.parametrize(
     ("variables", "choice"),
     [
         ({}, EnvironmentChoice("default")),
-        ({"ENV_TYPE": "default"}, EnvironmentChoice("default")),
-        ({"ENV_TYPE": "default", "VENV_PATH": "/v"}, EnvironmentChoice("default")),
-        ({"VENV_PATH": "/v"}, EnvironmentChoice("venv", Path("/v"))),
-        ({"ENV_TYPE": "venv", "VENV_PATH": "/v"}, EnvironmentChoice("venv", Path("/v"))),
-        ({"ENV_TYPE": " VENV ", "VENV_PATH": ".venv"}, EnvironmentChoice("venv", Path("/home/ann/.venv"))),
+        ({"ENV_TYPE": "default"}, EnvironmentChoice("default", origin="ENV_TYPE")),
+        ({"ENV_TYPE": "default", **VENV}, EnvironmentChoice("default", origin="ENV_TYPE")),
+        ({"ENV_TYPE": "conda", **CONDA}, DATA),
+        ({"ENV_TYPE": "venv", **CONDA, **VENV}, EnvironmentChoice("venv", "/v", "VENV_PATH")),
+        ({"ENV_TYPE": "venv-uv", **UV}, EnvironmentChoice("venv-uv", "/u", "UV_VENV_PATH")),
+        ({"ENV_TYPE": "kernelspec", **KERNEL}, EnvironmentChoice("kernelspec", "bash", "KERNEL_NAME")),
+        ({**CONDA, **VENV, **UV, **KERNEL}, DATA),
+        ({**VENV, **UV, **KERNEL}, EnvironmentChoice("venv", "/v", "VENV_PATH")),
+        ({**UV, **KERNEL}, EnvironmentChoice("venv-uv", "/u", "UV_VENV_PATH")),
+        (KERNEL, EnvironmentChoice("kernelspec", "bash", "KERNEL_NAME")),
+        ({"CONDA_ENV_NAME": " ", **KERNEL}, EnvironmentChoice("kernelspec", "bash", "KERNEL_NAME")),
+        (
+            {"ENV_TYPE": " VENV ", "VENV_PATH": ".venv"},
+            EnvironmentChoice("venv", "/home/ann/.venv", "VENV_PATH"),
+        ),
+        ({"UV_VENV_PATH": "~/u"}, EnvironmentChoice("venv-uv", "/home/ann/u", "UV_VENV_PATH")),
+        ({"CONDA_ENV_NAME": "/c/data"}, EnvironmentChoice("conda", "/c/data", "CONDA_ENV_NAME")),
+        ({"CONDA_ENV_NAME": "./c"}, EnvironmentChoice("conda", "/home/ann/c", "CONDA_ENV_NAME")),
+        ({"CONDA_ENV_NAME": "a; id"}, EnvironmentChoice("conda", "a; id", "CONDA_ENV_NAME")),
     ],
 )
 def test_the_environment_that_is_asked_for(variables: dict[str, str], choice: EnvironmentChoice) -> None:
     assert read_config({**HOME, **variables}, "/home/ann").environment == choice
+
+
+def make_venv(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "pyvenv.cfg").touch()
+    return folder
+
+
+def test_without_configuration_the_venv_beside_the_client_is_used(tmp_path: Path) -> None:
+    venv = make_venv(tmp_path / ".venv")
+    beside = read_config(HOME, str(tmp_path)).environment
+    assert beside == EnvironmentChoice("venv", str(venv), BESIDE_THE_CLIENT)
+    assert read_config({**HOME, **CONDA}, str(tmp_path)).environment == DATA
+    explicit = read_config({**HOME, "ENV_TYPE": "default"}, str(tmp_path)).environment
+    assert explicit.kind == "default"
+
+
+def test_a_folder_that_is_only_called_so_is_no_venv(tmp_path: Path) -> None:
+    (tmp_path / ".venv").mkdir()
+    assert read_config(HOME, str(tmp_path)).environment.kind == "default"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +121,10 @@ def test_the_environment_that_is_asked_for(variables: dict[str, str], choice: En
     [
         ({"ENV_TYPE": "venv"}, "VENV_PATH"),
         ({"ENV_TYPE": "venv", "VENV_PATH": " "}, "VENV_PATH"),
-        ({"ENV_TYPE": "docker"}, "'docker' is not one of venv, default"),
+        ({"ENV_TYPE": "conda", **VENV}, "CONDA_ENV_NAME"),
+        ({"ENV_TYPE": "venv-uv", **VENV}, "UV_VENV_PATH"),
+        ({"ENV_TYPE": "kernelspec"}, "KERNEL_NAME"),
+        ({"ENV_TYPE": "docker"}, "'docker' is not one of conda, venv, venv-uv, kernelspec, default"),
         ({"ENV_TYPE": "docker", "VENV_PATH": "/v"}, "'docker'"),
     ],
 )
@@ -85,7 +133,7 @@ def test_an_environment_that_cannot_be_meant_is_refused_with_what_to_do(
 ) -> None:
     with pytest.raises(ConfigError, match=told) as refused:
         read_config({**HOME, **variables}, "/home/ann")
-    assert "Set ENV_TYPE=venv" in refused.value.next_step
+    assert "ENV_TYPE=venv with VENV_PATH" in refused.value.next_step
 
 
 @pytest.mark.parametrize("value", ["-1", "nan", "inf", "-inf", "1e18", "soon", "86401", "5 s", "0x10"])

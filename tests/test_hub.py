@@ -51,7 +51,9 @@ class FakeLocalKernel(FakeKernel):
         return kernel
 
     @classmethod
-    def adopt(cls, directory: Path, keeper: Any, kernel: Any, on_message: OnMessage) -> FakeLocalKernel:
+    def adopt(
+        cls, directory: Path, keeper: Any, kernel: Any, on_message: OnMessage, interrupts: str
+    ) -> FakeLocalKernel:
         if directory not in cls.left or cls.left[directory].died.done():
             raise ProcessLookupError(keeper)
         found = cls(directory, on_message)

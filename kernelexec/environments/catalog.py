@@ -5,28 +5,56 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from kernelexec import paths
 from kernelexec.config import EnvironmentChoice
-from kernelexec.environments import kernelspec
-from kernelexec.environments.borrowed import borrow_ipykernel
-from kernelexec.environments.probe import works_with_launcher
-from kernelexec.environments.source import Progress, Source
-from kernelexec.environments.venv import Default, Venv
+from kernelexec.environments import conda_places, kernelspec
+from kernelexec.environments.conda import Conda
+from kernelexec.environments.default import Default
+from kernelexec.environments.foreign import ForeignKernel
+from kernelexec.environments.jupyter_paths import find_kernelspec
+from kernelexec.environments.source import Places, Progress, Source
+from kernelexec.environments.uv_venv import UvVenv
+from kernelexec.environments.venv import Venv
 from kernelexec.model.environment import Environment
 
 
 def source_of(choice: EnvironmentChoice, environ: Mapping[str, str]) -> Source:
-    """Where a choice leads; looks at nothing yet."""
-    if choice.kind == "venv" and choice.path is not None:
-        return Venv(choice.path)
-    return Default(Path(paths.data_dir(environ), "environments", "default"))
+    """Where a choice leads.
+
+    Raises:
+        EnvironmentUnusable: it names what does not exist; what does, under near names, is told.
+    """
+    match choice.kind:
+        case "conda":
+            return Conda(conda_places.find_prefix(choice.value, environ))
+        case "venv":
+            return Venv(Path(choice.value))
+        case "venv-uv":
+            return UvVenv(Path(choice.value))
+        case "kernelspec":
+            return _of_kernelspec(choice.value, environ)
+        case _:
+            return Default(Places(environ).data_dir / "environments" / "default")
 
 
 def source_at(environment: Environment) -> Source:
     """Where an environment that was found before is looked for again."""
-    if environment.kind == "venv":
-        return Venv(environment.prefix)
-    return Default(environment.prefix)
+    match environment.kind:
+        case "conda":
+            return Conda(environment.prefix)
+        case "venv":
+            return Venv(environment.prefix)
+        case "venv-uv":
+            return UvVenv(environment.prefix)
+        case "kernelspec":
+            return ForeignKernel(environment.kernelspec, environment.prefix)
+        case _:
+            return Default(environment.prefix)
+
+
+def _of_kernelspec(name: str, environ: Mapping[str, str]) -> Source:
+    folder = find_kernelspec(name, environ)
+    ours = kernelspec.environment_in(folder)
+    return source_at(ours) if ours is not None else ForeignKernel(folder.name, folder)
 
 
 async def prepare(source: Source, environ: Mapping[str, str], progress: Progress) -> Environment:
@@ -35,14 +63,4 @@ async def prepare(source: Source, environ: Mapping[str, str], progress: Progress
     Raises:
         EnvironmentUnusable: with the command that mends it.
     """
-    data_dir = Path(paths.data_dir(environ))
-    kernels_dir = Path(paths.jupyter_data_dir(environ), "kernels")
-    launcher = kernelspec.install_launcher(data_dir)
-    known = kernelspec.find(source.prefix, kernels_dir, launcher)
-    if known is not None:
-        return known
-    found = await source.find(environ, progress)
-    borrowed = None
-    if not works_with_launcher(found.interpreter.ipykernel):
-        borrowed = await borrow_ipykernel(data_dir, found.interpreter, progress)
-    return kernelspec.install(found, kernels_dir, launcher, borrowed)
+    return await source.prepare(Places(environ), progress)

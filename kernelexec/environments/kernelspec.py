@@ -12,6 +12,8 @@ import json
 import logging
 import os
 import shutil
+import sys
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
@@ -43,7 +45,7 @@ def install_launcher(data_dir: Path) -> Path:
     return folder / _LAUNCHER[0]
 
 
-def find(prefix: Path, kernels_dir: Path, launcher: Path) -> Environment | None:
+def find(kind: str, prefix: Path, kernels_dir: Path, launcher: Path) -> Environment | None:
     """The environment at this prefix as its kernelspec describes it, if nothing changed since."""
     identity = str(prefix.resolve())
     for spec in sorted(kernels_dir.glob("kernelexec-*/kernel.json")):
@@ -52,11 +54,21 @@ def find(prefix: Path, kernels_dir: Path, launcher: Path) -> Environment | None:
             continue
         try:
             environment = Environment.from_json(said["environment"])
-            if said["signature"] == _signature(environment, launcher) and environment.prefix == prefix:
+            if (environment.kind, environment.prefix) != (kind, prefix):
+                continue
+            if said["signature"] == _signature(launcher, [path for path, _ in said["signature"][1:]]):
                 return environment
         except (KeyError, TypeError, ValueError, OSError):
             pass  # made by another version, or the environment changed: it is looked at anew
     return None
+
+
+def environment_in(folder: Path) -> Environment | None:
+    """The environment that a kernelspec of ours stands for; None if it is not ours."""
+    try:
+        return Environment.from_json(_our_metadata(folder / "kernel.json")["environment"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def install(found: Found, kernels_dir: Path, launcher: Path, borrowed: Path | None) -> Environment:
@@ -92,7 +104,7 @@ def install(found: Found, kernels_dir: Path, launcher: Path, borrowed: Path | No
         "format": FORMAT,
         "identity": environment.identity,
         "environment": environment.to_json(),
-        "signature": _signature(environment, launcher),
+        "signature": _signature(launcher, _watched(found, borrowed)),
     }
     try:
         folder = kernels_dir / name
@@ -109,12 +121,32 @@ def install(found: Found, kernels_dir: Path, launcher: Path, borrowed: Path | No
     return environment
 
 
+def command(environment: Environment, launcher: Path, options: str) -> list[str]:
+    """The command line of a kernel under a keeper, with the word `options` where the launcher's go."""
+    if environment.is_ours:
+        words = list(environment.argv)
+        after = next(n for n, word in enumerate(words) if Path(word).name == _LAUNCHER[0]) + 1
+        return [*words[:after], options, *words[after:]]
+    # The interpreter behind our own environment keeps a foreign kernel: that of `uvx kernelexec` may vanish.
+    python = getattr(sys, "_base_executable", None) or sys.executable
+    return [python, "-I", "-S", str(launcher), options, "--exec", *environment.argv]
+
+
+def transport(environment: Environment) -> str:
+    """What the kernel's sockets are: all Python kernels know ipc, of others few do."""
+    return "ipc" if environment.is_ours or "python" in environment.program.name else "tcp"
+
+
 def kernel_variables(environment: Environment, environ: Mapping[str, str]) -> dict[str, str]:
     """The environment variables of a kernel that this client starts: its own, activated."""
-    variables = {name: value for name, value in environ.items() if not _is_not_the_kernels(name)}
-    for name, value in environment.variables:
-        variables[name] = Template(value).safe_substitute({"PATH": "", **environ})
-    return variables
+    own = {name: value for name, value in environ.items() if not _is_not_the_kernels(name)}
+    return with_variables(own, environment.variables)
+
+
+def with_variables(environ: Mapping[str, str], variables: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """These variables and those of a kernelspec, in which ${NAME} means one of the former."""
+    inherited = defaultdict(str, environ)
+    return {**environ, **{name: Template(value).safe_substitute(inherited) for name, value in variables}}
 
 
 def _is_not_the_kernels(name: str) -> bool:
@@ -144,21 +176,34 @@ def _our_metadata(spec: Path) -> Mapping[str, Any]:
     return said if isinstance(said, dict) and said.get("format") == FORMAT else {}
 
 
-def _signature(environment: Environment, launcher: Path) -> list[Any]:
-    """Changes when the interpreter, what is installed beside it, or our own part changes.
+def _watched(found: Found, borrowed: Path | None) -> list[str]:
+    """The files and folders that change when the interpreter or what is installed beside it does."""
+    interpreter = found.interpreter
+    minor = ".".join(map(str, interpreter.version[:2]))
+    paths_ = [
+        interpreter.executable,
+        found.prefix / "lib" / f"python{minor}" / "site-packages",
+        *found.watched,
+        *([borrowed] if borrowed is not None else []),
+    ]
+    return [str(path) for path in paths_]
+
+
+def _signature(launcher: Path, watched: Sequence[str]) -> list[Any]:
+    """Changes when one of these does, or our own part.
 
     Raises:
-        OSError: something of it is gone.
+        OSError: the first of them, the interpreter, is gone.
     """
-    version = environment.interpreter.version
-    looked_at = [
-        environment.interpreter.executable.resolve(),
-        environment.prefix / "pyvenv.cfg",
-        environment.prefix / "lib" / f"python{version[0]}.{version[1]}" / "site-packages",
-    ]
-    if environment.borrowed_ipykernel is not None:
-        looked_at.append(environment.borrowed_ipykernel)
-    return [str(launcher), *(f"{path} {path.stat().st_mtime_ns}" for path in looked_at)]
+    os.stat(watched[0])
+    return [str(launcher), *([path, _changed(path)] for path in watched)]
+
+
+def _changed(path: str) -> int | None:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return None
 
 
 def _fill(template: Any, values: Mapping[str, str]) -> Any:

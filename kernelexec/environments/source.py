@@ -7,9 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from kernelexec.model.environment import Interpreter
+from kernelexec import paths
+from kernelexec.model.environment import Environment, Interpreter
 
 Progress = Callable[[str], None]
+
+
+class Places:
+    """Where the client that asks has things: its variables, our data, its Jupyter's kernelspecs."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.data_dir = Path(paths.data_dir(environ))
+        self.kernels_dir = Path(paths.jupyter_data_dir(environ), "kernels")
 
 
 @dataclass(frozen=True)
@@ -21,10 +31,25 @@ class Found:
     interpreter: Interpreter
     label: str
     variables: tuple[tuple[str, str], ...]
+    watched: tuple[Path, ...] = ()  # what else, when it changes, means that it must be looked at anew
 
 
 class Source(Protocol):
-    """One kind of environment."""
+    """One kind of environment, at one place."""
+
+    kind: str
+    prefix: Path
+
+    async def prepare(self, places: Places, progress: Progress) -> Environment:
+        """The environment, with a kernelspec, and an ipykernel where it needs one.
+
+        Raises:
+            EnvironmentUnusable: with the command that mends it.
+        """
+
+
+class PythonSource(Protocol):
+    """A kind of environment that is an interpreter."""
 
     kind: str
     prefix: Path

@@ -54,16 +54,21 @@ class KernelClient:
         """The id that this client's requests carry, and messages that belong to them."""
         return self._wire.session
 
-    async def ready(self) -> Mapping[str, Any]:
+    async def ready(self, *, ask_shell: bool = False) -> Mapping[str, Any]:
         """The kernel's kernel_info, once it answers and its output reaches us.
 
         Waits for as long as that takes: who calls knows whether the kernel's process is alive.
-        Asks on the control channel, which a kernel serves while it runs code.
+        Asks on the control channel, which a kernel serves while it runs code; `ask_shell` on the
+        shell channel too, for kernels that answer this question only there.
         """
+        channels = ("control", "shell") if ask_shell else ("control",)
         while True:
-            reply = self.request("control", "kernel_info_request", {})
+            replies = {self.request(channel, "kernel_info_request", {}) for channel in channels}
             try:
-                info = (await asyncio.wait_for(asyncio.shield(reply), 60)).content
+                done, _ = await asyncio.wait(replies, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+                if not done:
+                    continue
+                info = done.pop().result().content
                 # iopub_welcome (ipykernel 7), or the busy and idle of our own question. Without
                 # either the subscription may not be in place and the first output would be lost.
                 await asyncio.wait_for(self._subscribed.wait(), _ASK_AGAIN_SECONDS)

@@ -14,8 +14,10 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,10 +30,12 @@ from kernelexec.kernels.wire import Message
 
 _log = logging.getLogger(__name__)
 
+OPTIONS = "{launcher_options}"  # where in a command line the launcher's own options go
 START_SECONDS = 120.0  # a cold network file system; a kernel that ended is told at once
 _KEEPER_SECONDS = 2.0  # to write the exit file and end what the kernel left behind
 _INTERRUPT_REPLY_SECONDS = 2.0
 _STDERR_TAIL = 4_000  # bytes
+_CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 _CONNECTION, _PROCESS, _EXIT, _STDERR = "connection.json", "process.json", "exit.json", "stderr.log"
 
 
@@ -39,21 +43,29 @@ _CONNECTION, _PROCESS, _EXIT, _STDERR = "connection.json", "process.json", "exit
 class Launch:
     """How to start a kernel."""
 
-    argv: Sequence[str]  # interpreter, launcher, then what holds "{connection_file}"
+    argv: Sequence[str]  # with OPTIONS after the launcher, and what holds "{connection_file}"
     cwd: Path
     environ: Mapping[str, str]
+    interrupts: str = "named"  # how the kernel is interrupted, see model.environment.Environment
+    transport: str = "ipc"
 
 
 class LocalKernel:
     """One kernel process and our connection to it (see kernel.Kernel)."""
 
     def __init__(
-        self, directory: Path, keeper: Process | None, process: Process | None, on_message: OnMessage
+        self,
+        directory: Path,
+        keeper: Process | None,
+        process: Process | None,
+        on_message: OnMessage,
+        interrupts: str = "named",
     ) -> None:
         self.directory = directory
         self.keeper = keeper  # None: somebody killed it, and its kernel lives on
         self.process = process  # None: not known yet
         self.died: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
+        self._interrupts = interrupts
         self._popen: subprocess.Popen[bytes] | None = None
         self._on_message = on_message
         self._client = KernelClient(json.loads((directory / _CONNECTION).read_text()), self._take)
@@ -69,7 +81,7 @@ class LocalKernel:
         Raises:
             KernelFailed: the interpreter cannot be started at all.
         """
-        directory = _make_directory(runtime_dir)
+        directory = _make_directory(runtime_dir, launch.transport)
         try:
             popen = _spawn(directory, launch)
             keeper = Process(popen.pid)
@@ -77,13 +89,18 @@ class LocalKernel:
             tail = _stderr_tail(directory)
             shutil.rmtree(directory, ignore_errors=True)
             raise KernelFailed(f"The kernel could not be started: {error}.\n{tail}".strip()) from error
-        kernel = cls(directory, keeper, None, on_message)
+        kernel = cls(directory, keeper, None, on_message, launch.interrupts)
         kernel._popen = popen
         return kernel
 
     @classmethod
     def adopt(
-        cls, directory: Path, keeper: tuple[int, str], kernel: tuple[int, str] | None, on_message: OnMessage
+        cls,
+        directory: Path,
+        keeper: tuple[int, str],
+        kernel: tuple[int, str] | None,
+        on_message: OnMessage,
+        interrupts: str = "named",
     ) -> LocalKernel:
         """Take over a kernel that another hub started; pairs of pid and identity.
 
@@ -93,11 +110,11 @@ class LocalKernel:
         """
         process = Process(*kernel) if kernel else None
         try:
-            return cls(directory, Process(*keeper), process, on_message)
+            return cls(directory, Process(*keeper), process, on_message, interrupts)
         except ProcessLookupError:
             if process is None:
                 raise
-            return cls(directory, None, process, on_message)
+            return cls(directory, None, process, on_message, interrupts)
 
     @property
     def pids(self) -> tuple[int | None, int | None]:
@@ -105,7 +122,7 @@ class LocalKernel:
         return self.keeper.pid if self.keeper else None, self.process.pid if self.process else None
 
     async def ready(self) -> Mapping[str, Any]:
-        answered = asyncio.ensure_future(self._client.ready())
+        answered = asyncio.ensure_future(self._client.ready(ask_shell=self._interrupts != "named"))
         try:
             await _first_of(answered, self.died, seconds=START_SECONDS)
             if self.died.done():
@@ -148,13 +165,24 @@ class LocalKernel:
     async def interrupt(self, msg_id: str) -> bool:
         if self.died.done():
             return False
-        reply = self._client.request("control", "interrupt_request", {"kernelexec": {"msg_id": msg_id}})
+        if self._interrupts == "signal":
+            return self._signal_group()
+        content = {"kernelexec": {"msg_id": msg_id}} if self._interrupts == "named" else {}
+        reply = self._client.request("control", "interrupt_request", content)
         await _first_of(reply, self.died, seconds=_INTERRUPT_REPLY_SECONDS)
         if not reply.done() or reply.cancelled():
             reply.cancel()
             return False
         message = reply.result()
         return bool(message.content.get("kernelexec", {}).get("interrupted", True))
+
+    def _signal_group(self) -> bool:
+        """SIGINT for a foreign kernel and its subprocesses, as Jupyter sends it; its keeper ignores it."""
+        if self.keeper is not None and self.keeper.is_running:
+            os.killpg(self.keeper.pid, signal.SIGINT)
+        else:
+            self._either.signal(signal.SIGINT)
+        return True
 
     async def stop(self, grace: float = SHUTDOWN_SECONDS) -> Death:
         self._asked_to_stop = True
@@ -237,14 +265,15 @@ def read_death(directory: Path, *, asked: bool = False) -> Death:
         return Death(stderr=stderr, asked=asked)
 
 
-def _make_directory(runtime_dir: Path) -> Path:
+def _make_directory(runtime_dir: Path, transport: str) -> Path:
     directory = runtime_dir / "k" / secrets.token_hex(4)
     directory.mkdir(mode=0o700, parents=True)
+    # ipc wherever the kernel can: any local user can read a tcp kernel's output without knowing its key.
+    ports = range(1, 6) if transport == "ipc" else _free_ports(5)
     connection = {
-        # ipc, not tcp: any local user can read a tcp kernel's output without knowing its key.
-        "transport": "ipc",
-        "ip": str(directory / "s"),
-        **{f"{name}_port": n for n, name in enumerate(("shell", "iopub", "stdin", "control", "hb"), 1)},
+        "transport": transport,
+        "ip": str(directory / "s") if transport == "ipc" else "127.0.0.1",
+        **{f"{name}_port": port for name, port in zip(_CHANNELS, ports, strict=True)},
         "key": secrets.token_hex(16),
         "signature_scheme": "hmac-sha256",
     }
@@ -254,16 +283,21 @@ def _make_directory(runtime_dir: Path) -> Path:
     return directory
 
 
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now; as in Jupyter, somebody may be faster than the kernel."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
 def _spawn(directory: Path, launch: Launch) -> subprocess.Popen[bytes]:
     connection_file = str(directory / _CONNECTION)
-    interpreter, launcher, *rest = launch.argv
-    argv = [
-        interpreter,
-        launcher,
-        *("--process-file", str(directory / _PROCESS)),
-        *("--exit-file", str(directory / _EXIT)),
-        *(part.replace("{connection_file}", connection_file) for part in rest),
-    ]
+    options = ["--process-file", str(directory / _PROCESS), "--exit-file", str(directory / _EXIT)]
+    at = launch.argv.index(OPTIONS)
+    rest = (part.replace("{connection_file}", connection_file) for part in launch.argv[at + 1 :])
+    argv = [*launch.argv[:at], *options, *rest]  # an interpreter's own path may hold anything
     with open(directory / _STDERR, "ab") as stderr:
         return subprocess.Popen(
             argv,

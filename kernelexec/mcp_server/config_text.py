@@ -11,15 +11,17 @@ def describe(caller: Caller, session: Session) -> str:
     """Environment, session and files, one fact a line."""
     environment = session.environment
     interpreter = environment.interpreter
-    if environment.borrowed_ipykernel is None:
+    if interpreter is None:
+        ipykernel = "not a Python kernel"
+    elif environment.borrowed_ipykernel is None:
         ipykernel = f"{interpreter.ipykernel}, the environment's own"
     else:
         ipykernel = f"kernelexec's own, from {environment.borrowed_ipykernel} (the environment has none)"
     facts = {
         "environment": f"{environment.label} ({environment.kind})",
         "prefix": environment.prefix,
-        "interpreter": interpreter.executable,
-        "python": interpreter.version_text,
+        "interpreter": environment.program,
+        "language": environment.runs,
         "ipykernel": ipykernel,
         "kernelspec": f"{environment.kernelspec}, shown as {environment.display_name!r}",
         "session": session.id,

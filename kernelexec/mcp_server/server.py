@@ -33,6 +33,7 @@ async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: 
     async def on_call_tool(
         context: ServerRequestContext[Any], params: types.CallToolRequestParams
     ) -> types.CallToolResult:
+        caller.client = _name_of_client(context)
         call = Call(hub, caller, _Progress(context).report)
         return await call_tool(call, params.name, params.arguments or {})
 
@@ -50,6 +51,11 @@ async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: 
     server.middleware.clear()  # OpenTelemetry's: nobody collects its spans here, and each call pays
     async with message_streams(reader, writer, at_end) as (incoming, outgoing):
         await server.run(incoming, outgoing, server.create_initialization_options())
+
+
+def _name_of_client(context: ServerRequestContext[Any]) -> str:
+    params = context.session.client_params
+    return params.client_info.name if params is not None else ""
 
 
 class _Progress:

@@ -23,25 +23,74 @@ class Interpreter:
     def version_text(self) -> str:
         return ".".join(map(str, self.version))
 
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "executable": str(self.executable),
+            "prefix": str(self.prefix),
+            "version": list(self.version),
+            "abi": self.abi,
+            "ipykernel": self.ipykernel,
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Interpreter:
+        """The reverse of to_json.
+
+        Raises:
+            KeyError, TypeError, ValueError: not what to_json makes.
+        """
+        major, minor, micro = fields["version"]
+        return cls(
+            executable=Path(fields["executable"]),
+            prefix=Path(fields["prefix"]),
+            version=(major, minor, micro),
+            abi=fields["abi"],
+            ipykernel=fields["ipykernel"],
+        )
+
 
 @dataclass(frozen=True)
 class Environment:
     """An environment that has a kernelspec and can be started."""
 
-    kind: str  # "venv" or "default"
+    kind: str  # "conda", "venv", "venv-uv", "kernelspec" or "default"
     label: str
-    prefix: Path  # as the person wrote it; identity is its real path
-    interpreter: Interpreter
+    prefix: Path  # as the person wrote it; of a kernelspec its folder; identity is its real path
+    interpreter: Interpreter | None  # None: its kernel is not a Python one
     kernelspec: str  # the kernelspec's name, as in `jupyter kernelspec list`
     display_name: str
     argv: tuple[str, ...]  # with {connection_file}
     variables: tuple[tuple[str, str], ...]  # activation; a value may hold ${PATH}
     borrowed_ipykernel: Path | None  # where ipykernel comes from if it has none of its own
+    language: str = "python"  # as its kernelspec names it
+    extension: str = ".py"  # of its scripts
+    # "named": our launcher runs the kernel, and an interrupt reaches the run it is meant for or nobody.
+    # "signal", "message": somebody else's kernel, interrupted as its kernelspec says.
+    interrupts: str = "named"
 
     @cached_property
     def identity(self) -> str:
         """The real path of the prefix, as it was when first asked for."""
         return str(self.prefix.resolve())
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the kernel runs as kernelexec's launcher runs ipykernel."""
+        return self.interrupts == "named"
+
+    @property
+    def is_python(self) -> bool:
+        return self.language.lower() == "python"
+
+    @property
+    def runs(self) -> str:
+        """What code is written in, e.g. "Python 3.12.1" or "bash"."""
+        return f"Python {self.interpreter.version_text}" if self.interpreter else self.language
+
+    @property
+    def program(self) -> Path:
+        """What is executed: the interpreter, or the kernel's own program."""
+        return self.interpreter.executable if self.interpreter else Path(self.argv[0])
 
     def to_json(self) -> dict[str, Any]:
         """For the kernelspec's metadata and the registry."""
@@ -50,18 +99,15 @@ class Environment:
             "kind": self.kind,
             "label": self.label,
             "prefix": str(self.prefix),
-            "interpreter": {
-                "executable": str(interpreter.executable),
-                "prefix": str(interpreter.prefix),
-                "version": list(interpreter.version),
-                "abi": interpreter.abi,
-                "ipykernel": interpreter.ipykernel,
-            },
+            "interpreter": interpreter.to_json() if interpreter else None,
             "kernelspec": self.kernelspec,
             "display_name": self.display_name,
             "argv": list(self.argv),
             "variables": [list(pair) for pair in self.variables],
             "borrowed_ipykernel": str(self.borrowed_ipykernel) if self.borrowed_ipykernel else None,
+            "language": self.language,
+            "extension": self.extension,
+            "interrupts": self.interrupts,
         }
 
     @classmethod
@@ -71,24 +117,20 @@ class Environment:
         Raises:
             KeyError, TypeError, ValueError: not what to_json makes.
         """
-        said = fields["interpreter"]
-        major, minor, micro = said["version"]
-        interpreter = Interpreter(
-            executable=Path(said["executable"]),
-            prefix=Path(said["prefix"]),
-            version=(major, minor, micro),
-            abi=said["abi"],
-            ipykernel=said["ipykernel"],
-        )
+        interpreter = fields["interpreter"]
         borrowed = fields["borrowed_ipykernel"]
         return cls(
             kind=fields["kind"],
             label=fields["label"],
             prefix=Path(fields["prefix"]),
-            interpreter=interpreter,
+            interpreter=Interpreter.from_json(interpreter) if interpreter is not None else None,
             kernelspec=fields["kernelspec"],
             display_name=fields["display_name"],
             argv=tuple(fields["argv"]),
             variables=tuple((name, value) for name, value in fields["variables"]),
             borrowed_ipykernel=Path(borrowed) if borrowed else None,
+            # Earlier versions knew Python kernels of their own only.
+            language=fields.get("language", "python"),
+            extension=fields.get("extension", ".py"),
+            interrupts=fields.get("interrupts", "named"),
         )

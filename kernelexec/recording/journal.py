@@ -133,6 +133,15 @@ def first_record(path: Path) -> Mapping[str, Any]:
         return {}
 
 
+def last_opened(path: Path) -> Mapping[str, Any]:
+    """The event that a hub wrote when it last opened the session; empty if there is no journal."""
+    try:
+        opened = [record for record in read(path) if record["event"] == "opened"]
+    except OSError:
+        return {}
+    return opened[-1] if opened else {}
+
+
 def storage_failed(path: Path, error: OSError) -> StorageFailed:
     return StorageFailed(
         f"{error.filename or path} cannot be written: {error.strerror or error}.",

@@ -30,7 +30,7 @@ def found_in(prefix: Path, label: str | None = None) -> Found:
     (prefix / "pyvenv.cfg").touch()
     interpreter = Interpreter(prefix / "bin" / "python", prefix, (3, 12, 1), ".cpython-312.so", "7.1.0")
     variables = (("PATH", f"{prefix}/bin:${{PATH}}"), ("VIRTUAL_ENV", str(prefix)))
-    return Found("venv", prefix, interpreter, label or prefix.name, variables)
+    return Found("venv", prefix, interpreter, label or prefix.name, variables, (prefix / "pyvenv.cfg",))
 
 
 @pytest.fixture
@@ -54,15 +54,15 @@ def test_a_borrowed_ipykernel_is_an_argument_of_the_launcher(tmp_path: Path, ker
     borrowed.mkdir()
     made = install(found_in(tmp_path / "analysis"), kernels, LAUNCHER, borrowed)
     assert made.argv[1:4] == (str(LAUNCHER), "--ipykernel", str(borrowed))
-    assert find(tmp_path / "analysis", kernels, LAUNCHER) == made
+    assert find("venv", tmp_path / "analysis", kernels, LAUNCHER) == made
 
 
 def test_what_was_installed_is_found_again_without_a_question(tmp_path: Path, kernels: Path) -> None:
     prefix = tmp_path / "analysis"
-    assert find(prefix, kernels, LAUNCHER) is None
+    assert find("venv", prefix, kernels, LAUNCHER) is None
     made = install(found_in(prefix), kernels, LAUNCHER, None)
-    assert find(prefix, kernels, LAUNCHER) == made
-    assert find(tmp_path / "other", kernels, LAUNCHER) is None
+    assert find("venv", prefix, kernels, LAUNCHER) == made
+    assert find("venv", tmp_path / "other", kernels, LAUNCHER) is None
 
 
 def upgrade_python(prefix: Path) -> None:
@@ -86,12 +86,12 @@ def remove_python(prefix: Path) -> None:
 def test_an_environment_that_changed_is_looked_at_anew(tmp_path: Path, kernels: Path, change: Any) -> None:
     install(found_in(tmp_path / "analysis"), kernels, LAUNCHER, None)
     change(tmp_path / "analysis")
-    assert find(tmp_path / "analysis", kernels, LAUNCHER) is None
+    assert find("venv", tmp_path / "analysis", kernels, LAUNCHER) is None
 
 
 def test_a_new_launcher_makes_every_kernelspec_be_written_anew(tmp_path: Path, kernels: Path) -> None:
     install(found_in(tmp_path / "analysis"), kernels, LAUNCHER, None)
-    assert find(tmp_path / "analysis", kernels, Path("/data/launcher/def/launcher.py")) is None
+    assert find("venv", tmp_path / "analysis", kernels, Path("/data/launcher/def/launcher.py")) is None
 
 
 def test_a_borrowed_ipykernel_that_vanished_is_noticed(tmp_path: Path, kernels: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_borrowed_ipykernel_that_vanished_is_noticed(tmp_path: Path, kernels: 
     borrowed.mkdir()
     install(found_in(tmp_path / "analysis"), kernels, LAUNCHER, borrowed)
     borrowed.rmdir()
-    assert find(tmp_path / "analysis", kernels, LAUNCHER) is None
+    assert find("venv", tmp_path / "analysis", kernels, LAUNCHER) is None
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_kernelspec_that_is_not_ours_is_no_answer(tmp_path: Path, kernels: Pat
     (kernels / "kernelexec-analysis").mkdir(parents=True)
     written = content.replace(b"IDENTITY", str(tmp_path / "analysis").encode())
     (kernels / "kernelexec-analysis" / "kernel.json").write_bytes(written)
-    assert find(tmp_path / "analysis", kernels, LAUNCHER) is None
+    assert find("venv", tmp_path / "analysis", kernels, LAUNCHER) is None
 
 
 def test_two_environments_of_one_name_get_kernelspecs_and_labels_of_their_own(
@@ -131,8 +131,8 @@ def test_two_environments_of_one_name_get_kernelspecs_and_labels_of_their_own(
     assert first.label == "analysis"
     assert re.fullmatch(r"analysis-[0-9a-f]{6}", second.label)
     assert first.kernelspec != second.kernelspec
-    assert find(tmp_path / "a" / "analysis", kernels, LAUNCHER) == first
-    assert find(tmp_path / "b" / "analysis", kernels, LAUNCHER) == second
+    assert find("venv", tmp_path / "a" / "analysis", kernels, LAUNCHER) == first
+    assert find("venv", tmp_path / "b" / "analysis", kernels, LAUNCHER) == second
     third = install(found_in(tmp_path / "c" / "Analysis"), kernels, LAUNCHER, None)
     assert len({first.kernelspec, second.kernelspec, third.kernelspec.lower()}) == 3
 
@@ -150,7 +150,7 @@ def test_every_name_is_one_that_jupyter_takes(tmp_path: Path, kernels: Path, lab
     assert re.fullmatch(r"[a-z0-9._\-]+", made.kernelspec)
     manager = KernelSpecManager(kernel_dirs=[str(kernels)], ensure_native_kernel=False)
     assert list(manager.find_kernel_specs()) == [made.kernelspec]
-    assert find(tmp_path / "e", kernels, LAUNCHER) == made
+    assert find("venv", tmp_path / "e", kernels, LAUNCHER) == made
 
 
 @pytest.mark.parametrize("folder", ["my env", 'it\'s "mine"', "a$HOME", "$$", "${label}", "x{y}", "data;id"])
@@ -158,7 +158,7 @@ def test_no_character_in_a_path_means_anything(tmp_path: Path, kernels: Path, fo
     prefix = tmp_path / folder
     made = install(found_in(prefix, "odd"), kernels, LAUNCHER, None)
     assert made.argv[0] == str(prefix / "bin" / "python")
-    assert find(prefix, kernels, LAUNCHER) == made
+    assert find("venv", prefix, kernels, LAUNCHER) == made
 
 
 def test_a_directory_that_cannot_be_written_is_told_with_what_to_do(tmp_path: Path, kernels: Path) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from kernelexec.environments.default import Default
 from kernelexec.environments.kernelspec import kernel_variables
 from kernelexec.environments.source import Found
-from kernelexec.environments.venv import Default, Venv
+from kernelexec.environments.venv import Venv
 from kernelexec.errors import EnvironmentUnusable
 from tests.fakes import environment, run
 

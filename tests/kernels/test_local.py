@@ -17,7 +17,7 @@ import pytest
 from kernelexec.errors import KernelFailed
 from kernelexec.kernels import local as module
 from kernelexec.kernels.kernel import Death, KernelDied
-from kernelexec.kernels.local import Launch, LocalKernel, read_death
+from kernelexec.kernels.local import OPTIONS, Launch, LocalKernel, read_death
 from kernelexec.kernels.process import identity
 from kernelexec.kernels.wire import Message
 from tests.fakes import run, settled
@@ -202,7 +202,7 @@ def launch(folder: Path, program: str) -> Launch:
     """A start with this program in place of the launcher."""
     script = folder / "launcher.py"
     script.write_text(program)
-    return Launch([sys.executable, str(script), "-f", "{connection_file}"], folder, {})
+    return Launch([sys.executable, str(script), OPTIONS, "-f", "{connection_file}"], folder, {})
 
 
 async def start(folder: Path, planned: Launch) -> LocalKernel:
@@ -215,7 +215,7 @@ async def start(folder: Path, planned: Launch) -> LocalKernel:
 def test_an_interpreter_that_cannot_be_started_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     async def test() -> None:
         with pytest.raises(KernelFailed, match="could not be started"):
-            await start(tmp_path, Launch(["/no/such/python", "x"], tmp_path, {}))
+            await start(tmp_path, Launch(["/no/such/python", "x", OPTIONS], tmp_path, {}))
         assert list((tmp_path / "k").iterdir()) == []
 
     run(test())
@@ -224,7 +224,7 @@ def test_an_interpreter_that_cannot_be_started_is_told_and_leaves_nothing(tmp_pa
 def test_a_working_directory_that_is_gone_is_told(tmp_path: Path) -> None:
     async def test() -> None:
         with pytest.raises(KernelFailed, match="gone"):
-            await start(tmp_path, Launch([sys.executable, "x"], tmp_path / "gone", {}))
+            await start(tmp_path, Launch([sys.executable, "x", OPTIONS], tmp_path / "gone", {}))
 
     run(test())
 

@@ -19,6 +19,7 @@ def opening(execution: Execution, session: Session, caller: Caller) -> list[str]
     lines = [_verdict(execution, session), *_explanation(execution), *_hint(execution, session, caller)]
     if not caller.gone:  # else nobody would hear it
         lines += [f"News: {news}" for news in session.take_news(execution.problem)]
+        lines += caller.take_notices()
     lines += _kernel_lines(execution, session, caller)
     if session.recorder.notebook_problem:
         lines.append(
@@ -123,7 +124,7 @@ def _kernel_lines(execution: Execution, session: Session, caller: Caller) -> lis
         return []
     caller.told[session.id] = session.generation
     environment = session.environment
-    kernel = f"generation {session.generation} of {session.id}, Python {environment.interpreter.version_text}"
+    kernel = f"generation {session.generation} of {session.id}, {environment.runs}"
     if session.kernel_started >= execution.submitted:
         which = f"Kernel: new, {kernel} in {environment.prefix}. {_why_new(session)}"
     else:

@@ -1,0 +1,147 @@
+"""Kernels that somebody else's kernelspec describes, Python's or not: `ENV_TYPE=kernelspec`.
+
+A Python kernelspec that starts ipykernel in the usual way runs as it says, with its interpreter,
+its variables and its arguments, but through our launcher, which loses no output and interrupts only
+the run that is meant. Every other kernel is started as it is, under our keeper.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kernelexec.environments import kernelspec
+from kernelexec.environments.languages import script_extension
+from kernelexec.environments.probe import probe, works_with_launcher
+from kernelexec.environments.source import Places, Progress
+from kernelexec.environments.venv import bare
+from kernelexec.errors import EnvironmentUnusable
+from kernelexec.model.environment import Environment, Interpreter
+from kernelexec.model.naming import clean_name
+
+_IPYKERNEL = ("ipykernel_launcher", "ipykernel")
+_PYTHON = re.compile(r"python[0-9.]*t?")
+_PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_]+)\}")  # as jupyter_client knows them
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A kernel.json."""
+
+    argv: tuple[str, ...]
+    display_name: str
+    language: str
+    variables: tuple[tuple[str, str], ...]
+    interrupt_mode: str
+
+
+class ForeignKernel:
+    """The kernelspec in a given folder."""
+
+    kind = "kernelspec"
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.prefix = folder
+
+    async def prepare(self, places: Places, progress: Progress) -> Environment:
+        spec = read_spec(self.prefix)
+        environ = kernelspec.with_variables(bare(places.environ), spec.variables)
+        argv = _resolved(spec.argv, self.prefix, environ)
+        interpreter = await _interpreter(spec, argv, environ)
+        interrupts = spec.interrupt_mode
+        module = _ipykernel_at(argv)
+        if interpreter is not None and module and works_with_launcher(interpreter.ipykernel):
+            launcher = kernelspec.install_launcher(places.data_dir)
+            argv = (*argv[: module - 1], str(launcher), *argv[module + 1 :])
+            interrupts = "named"
+        return Environment(
+            kind=self.kind,
+            label=clean_name(self.name) or "kernel",
+            prefix=self.prefix,
+            interpreter=interpreter,
+            kernelspec=self.name,
+            display_name=spec.display_name,
+            argv=argv,
+            variables=spec.variables,
+            borrowed_ipykernel=None,
+            language=spec.language,
+            extension=script_extension(spec.language),
+            interrupts=interrupts,
+        )
+
+
+def read_spec(folder: Path) -> Spec:
+    """The kernelspec in a folder.
+
+    Raises:
+        EnvironmentUnusable: it is missing, or Jupyter could not start it either.
+    """
+    file = folder / "kernel.json"
+    try:
+        said: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        spec = Spec(
+            argv=tuple(map(str, said["argv"])),
+            display_name=str(said.get("display_name") or folder.name),
+            language=str(said.get("language") or ""),
+            variables=tuple((str(name), str(value)) for name, value in said.get("env", {}).items()),
+            interrupt_mode="message" if said.get("interrupt_mode") == "message" else "signal",
+        )
+    except FileNotFoundError:
+        raise EnvironmentUnusable(
+            f"The kernelspec {file} is gone.", "Install the kernel again, or choose another environment."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EnvironmentUnusable(
+            f"The kernelspec {file} cannot be read: {error}.", "Mend it, or install the kernel again."
+        ) from error
+    if not any("{connection_file}" in word for word in spec.argv[1:]):
+        raise EnvironmentUnusable(
+            f"The kernelspec {file} has no {{connection_file}} in its argv: nobody could reach its kernel.",
+            "Install the kernel again.",
+        )
+    return spec
+
+
+def _resolved(argv: Sequence[str], folder: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The command line with its program's path and all placeholders but the connection file's."""
+    prefix = folder.parents[3] if folder.parts[-4:-1] == ("share", "jupyter", "kernels") else None
+    values = {"resource_dir": str(folder), "prefix": str(prefix or "/usr")}
+    words = [_PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), word) for word in argv]
+    program = words[0]
+    if "/" not in program:
+        # A bare `python` means the one that the kernelspec was installed with: Jupyter takes its own.
+        beside = prefix is not None and _PYTHON.fullmatch(program) and prefix / "bin" / program
+        if beside and beside.exists():
+            program = str(beside)
+        else:
+            program = shutil.which(program, path=environ.get("PATH", os.defpath)) or program
+    if "/" not in program or not os.path.exists(program):
+        raise EnvironmentUnusable(
+            f"The kernelspec {folder.name} starts {words[0]!r}, which is not there ({folder}/kernel.json).",
+            "Install the kernel again, or correct the path in its kernel.json.",
+        )
+    return (program, *words[1:])
+
+
+def _ipykernel_at(argv: Sequence[str]) -> int:
+    """Where in the command line `-m ipykernel_launcher` names its module; 0 where it does not."""
+    if "-m" not in argv[1:-1]:
+        return 0
+    module = argv.index("-m") + 1
+    # Only the interpreter's own one-word options may stand before: -X and -W take another word.
+    plain = all(word.startswith("-") and word not in ("-X", "-W", "-c") for word in argv[1 : module - 1])
+    return module if plain and argv[module] in _IPYKERNEL else 0
+
+
+async def _interpreter(spec: Spec, argv: Sequence[str], environ: Mapping[str, str]) -> Interpreter | None:
+    """The Python that the kernel runs in, if it is Python's own kernel."""
+    if spec.language.lower() != "python" or not _PYTHON.fullmatch(Path(argv[0]).name):
+        return None
+    return await probe(Path(argv[0]), environ)
