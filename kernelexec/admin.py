@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from kernelexec import __version__, paths
+from kernelexec import __version__, frontends, paths
 from kernelexec.hub import Hub
 from kernelexec.recording.journal import now
 from kernelexec.session import Session
@@ -28,6 +28,8 @@ async def serve_admin(
             case "stop-all":
                 answer = await _stop_all(hub)
                 ending.set()
+            case name if name in frontends.COMMANDS:
+                answer = await frontends.serve_frontend(hub, command)
             case unknown:
                 answer = {"error": f"unknown command {unknown!r}"}
         writer.write(json.dumps(answer).encode() + b"\n")

@@ -14,6 +14,9 @@ What the keeper promises:
 - SIGTERM is passed on and becomes SIGKILL after 3 s; SIGINT and SIGHUP mean the kernel, not the keeper
 - with JPY_PARENT_PID the kernel ends with its starter, without it the kernel outlives everybody, even its keeper
 
+Started by a Jupyter frontend for a notebook whose session has a live kernel, the process forks nothing: it joins the
+frontend to that kernel (live_kernel.py finds it, relay.py joins them).
+
 The kernel is told about in kernel_app.py. For Python 3.8 and newer.
 """
 
@@ -27,6 +30,7 @@ import sys
 
 OPTIONS = ("--process-file", "--exit-file", "--ipykernel")
 EXEC = "--exec"
+RECORDS = ".kernelexec"  # what a session's storage directory holds
 NO_KEEPER = "--no-keeper"  # internal: this process is to be the kernel
 GRACE_SECONDS = 3.0  # between SIGTERM and SIGKILL
 STARTER_CHECK_SECONDS = 1.0  # as often as ipykernel's own parent poller
@@ -38,6 +42,7 @@ def main() -> None:
         del sys.argv[1]
         run_kernel(take_options(sys.argv))
         return
+    join_live_kernel()
     # Until each of the two knows what to do with these signals, they wait.
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGINT, _signal.SIGHUP, _signal.SIGTERM))
     _signal.signal(
@@ -86,6 +91,43 @@ def take_options(argv: list[str]) -> dict[str, str]:
         options[argv[1]] = argv[2]
         del argv[1:3]
     return options
+
+
+def join_live_kernel() -> None:
+    """Be a relay, and never return, where there is a live kernel to join."""
+    options, notebook = take_options(list(sys.argv)), notebook_of_frontend()
+    if notebook is None or "--process-file" in options or "-f" not in sys.argv:
+        return
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # until the relay knows what to do with it
+    path = list(sys.path)
+    sys.path[:1] = [os.path.dirname(os.path.abspath(__file__)), *path[:1]]
+    if "--ipykernel" in options:
+        sys.path.insert(1, options["--ipykernel"])
+    import live_kernel
+
+    kernel = live_kernel.find(notebook, sys.prefix, os.environ)
+    if kernel is not None:
+        import relay
+
+        if relay.serve(sys.argv[sys.argv.index("-f") + 1], kernel):
+            os._exit(0)
+    sys.path[:] = path
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+
+
+def notebook_of_frontend() -> str | None:
+    """The notebook a Jupyter server starts this process for; None if it is surely no session's."""
+    folder, _, name = os.environ.get("JPY_SESSION_NAME", "").rpartition("/")
+    if not name.endswith(".ipynb"):
+        return None
+    if name.startswith("RTC:"):  # the drive of jupyter-collaboration
+        name = name[4:]
+    if not os.path.isabs(folder):
+        folder = (
+            os.getcwd()
+        )  # it is relative to the server's root then, but a kernel starts beside its notebook
+    folder = os.path.realpath(folder)
+    return os.path.join(folder, name) if os.path.isdir(os.path.join(folder, RECORDS)) else None
 
 
 def tied_to_starter() -> bool:

@@ -22,6 +22,6 @@ def test_jupyterlab_opens_the_notebook_with_its_environment_without_asking(
 
     page = NotebookPage(browser, server.address(notebook.name))
     page.wait_for_kernel()
-    page.append("40 + 2")
+    page.append("x + 1")
     page.run(-1)
     page.expect_output(-1, "42")

@@ -1,0 +1,62 @@
+"""What a Jupyter frontend that is joined to a session's kernel asks of the hub.
+
+The person's buttons in JupyterLab, through the relay (kernelspecs/relay.py): the hub does what they
+mean, because only so the assistant hears of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from kernelexec.errors import KernelexecError
+from kernelexec.hub import Hub
+from kernelexec.session import Session
+
+COMMANDS = ("attach", "interrupt")
+_INTERRUPTED = "Interrupted by the person, from Jupyter."
+
+_restarts: dict[Session, asyncio.Task[None]] = {}
+
+
+async def serve_frontend(hub: Hub, command: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer one command; `{"error": ...}` where the hub cannot do it."""
+    session = _find(hub, str(command.get("storage_dir")), str(command.get("session")))
+    if session is None:
+        return {"error": "no such session"}
+    try:
+        match command["command"]:
+            case "attach":
+                return await _attach(session)
+            case _:
+                return await _interrupt(session, command.get("msg_id"))
+    except (KernelexecError, OSError) as error:
+        return {"error": str(error)}
+
+
+def _find(hub: Hub, storage_dir: str, session_id: str) -> Session | None:
+    storage = os.path.realpath(storage_dir)
+    for session in hub.sessions:
+        if session.id == session_id and os.path.realpath(session.recorder.storage_dir) == storage:
+            return session
+    return None
+
+
+async def _attach(session: Session) -> dict[str, Any]:
+    """Wait while the kernel is being replaced; then what the registry says is true."""
+    if session in _restarts:
+        await asyncio.wait({_restarts[session]})
+    return {"generation": session.generation}
+
+
+async def _interrupt(session: Session, msg_id: str | None) -> dict[str, Any]:
+    """Interrupt the run of this request. A frontend that came later than its run names none."""
+    current = session.current
+    if current is not None and msg_id in (None, session.executions.msg_id(current)):
+        await session.cancel(current, _INTERRUPTED)
+        return {"interrupted": current.id}
+    if msg_id is None or session.kernel is None:
+        return {"error": "the hub knows of nothing that runs"}
+    return {"interrupted": await session.kernel.interrupt(msg_id)}

@@ -1,0 +1,538 @@
+"""Join a Jupyter frontend to a kernel which runs already, the one that an assistant works with.
+
+To the frontend this process is the kernel it has started: it listens where the frontend's connection file says. What
+comes is signed anew and passed on to the live kernel, and the other way. What the frontend's buttons mean:
+
+- shut down: the frontend lets go, the kernel lives on
+- restart: the hub is asked for a new kernel, and the assistant is told; the frontend's next relay joins that one
+- interrupt: the hub interrupts what the frontend sees running, and nothing else; the assistant is told
+
+The relay ends when the kernel ends, so that the frontend says what it says of any kernel that died.
+
+Identities are kept: between the frames which name a frontend's socket and the delimiter nothing is touched, so the
+kernel's replies, and its questions on stdin, find their way back by the ROUTER sockets at both ends. No output is
+dropped: a frontend which does not read makes the relay stop reading, and then the kernel queues, as it does for any
+reader over ipc (see kernel_app.py). For Python 3.8 and newer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import signal
+import sys
+import time
+import uuid
+from collections import deque
+from datetime import datetime, timezone
+
+import live_kernel
+import zmq
+
+DELIMITER = b"<IDS|MSG>"
+# Jupyter's kernel managers interrupt a kernel before they shut it down. An interrupt waits for this long, to see
+# whether it is one of those: closing JupyterLab must not end the assistant's run.
+INTERRUPT_SECONDS = 0.1
+# A Jupyter server gives a kernel which is to restart 2.5 s before it sends SIGTERM.
+RESTART_SECONDS = 2.2
+INTERRUPT_ANSWER_SECONDS = 1.0
+FULL_SECONDS = 0.005  # between tries to send output to a frontend which is behind
+LOOK_SECONDS = 0.5  # between looks at processes, where the system does not tell of their end
+PROBE_SECONDS = 0.05  # for an idle kernel to answer on its shell channel
+JOIN_SECONDS = 30.0
+LAST_WORDS_SECONDS = 0.1  # without a message, after which a dead kernel has said all
+AT_ONCE = 100  # messages from one socket before the others get their turn
+QUEUED_MESSAGES = 1000
+
+
+class Signer:
+    """Signs and checks messages with the key of one connection file."""
+
+    def __init__(self, connection: dict) -> None:
+        self.key = connection.get("key", "").encode()
+        digest = connection.get("signature_scheme", "hmac-sha256").partition("-")[2]
+        self.hmac = hmac.new(self.key, digestmod=getattr(hashlib, digest))
+
+    def sign(self, body) -> bytes:
+        if not self.key:
+            return b""
+        signature = self.hmac.copy()
+        for part in body:
+            signature.update(part)
+        return signature.hexdigest().encode()
+
+
+def address(connection: dict, channel: str) -> str:
+    ip, port = connection["ip"], connection[f"{channel}_port"]
+    return f"ipc://{ip}-{port}" if connection.get("transport") == "ipc" else f"tcp://{ip}:{port}"
+
+
+class Relay:
+    """One frontend's connection file on this side, one live kernel on the other."""
+
+    def __init__(self, connection_file: str, kernel: live_kernel.LiveKernel) -> None:
+        with open(connection_file) as file:
+            self.front_connection = json.load(file)
+        self.kernel = kernel
+        self.front_signer = Signer(self.front_connection)
+        self.kernel_connection = kernel.connection
+        self.kernel_signer = Signer(self.kernel_connection)
+        self.session = uuid.uuid4().hex
+        self.context = zmq.Context()
+        self.poller = zmq.Poller()
+        self.fronts, self.kernels = {}, {}
+        self.handlers = {}  # what to do when a socket or a descriptor is readable
+        self.running = (
+            None  # (msg_id, parent header) of the run which the kernel is busy with, as iopub tells
+        )
+        self.busy_since_before = False  # with a run whose beginning nobody here has seen
+        self.topic = b"kernel.status"
+        self.waiting = (
+            deque()
+        )  # messages of iopub which the frontends have no room for: a few, then no more are read
+        self.asked_elsewhere = set()  # kernel_info_requests of the shell channel, passed on by control
+        self.interrupt_at = None  # when the held interrupt is due
+        self.interrupt_target = None
+        self.ending_at = None  # when a restart has had its time
+        self.hub_restarts = None  # whether it is the hub that does it, once that is known
+        self.replies = []  # to shutdown_requests, sent at the very end
+        self.questions = {}  # to the hub: connection by descriptor
+        self.kernel_ended = False
+        self.ended = False
+
+    # --- the life of a relay ---------------------------------------------------------------------
+
+    def join(self) -> bool:
+        """Connect to the kernel, and only when its output arrives listen to the frontend."""
+        for channel, kind in (
+            ("shell", zmq.DEALER),
+            ("control", zmq.DEALER),
+            ("stdin", zmq.DEALER),
+            ("hb", zmq.DEALER),
+        ):
+            socket = self.context.socket(kind)
+            # Its questions on stdin go to the name under which the request came.
+            socket.setsockopt(zmq.IDENTITY, self.session.encode())
+            socket.setsockopt(zmq.SNDHWM, 0)
+            self.connect(channel, socket)
+        iopub = self.context.socket(zmq.SUB)
+        iopub.setsockopt(zmq.RCVHWM, QUEUED_MESSAGES)
+        iopub.setsockopt(zmq.SUBSCRIBE, b"")
+        self.connect("iopub", iopub)
+        if not self.await_kernel():
+            return False
+        for channel in ("shell", "control", "stdin", "hb"):
+            socket = self.context.socket(zmq.ROUTER)
+            socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+            socket.setsockopt(zmq.SNDHWM, 0)
+            self.bind(channel, socket)
+        iopub = self.context.socket(zmq.XPUB)
+        iopub.setsockopt(zmq.XPUB_NODROP, 1)
+        iopub.setsockopt(zmq.XPUB_VERBOSE, 1)
+        self.bind("iopub", iopub)
+        return True
+
+    def connect(self, channel: str, socket) -> None:
+        socket.linger = 500
+        socket.connect(address(self.kernel_connection, channel))
+        self.kernels[channel] = socket
+        handler = {"iopub": self.take_iopub, "hb": self.pass_heartbeat}.get(channel, self.take_reply)
+        self.watch(socket, handler, channel)
+
+    def bind(self, channel: str, socket) -> None:
+        socket.linger = 500
+        socket.bind(address(self.front_connection, channel))
+        self.fronts[channel] = socket
+        handler = {"iopub": self.take_subscription, "hb": self.pass_heartbeat_on}.get(
+            channel, self.take_request
+        )
+        self.watch(socket, handler, channel)
+
+    def watch(self, source, handler, *arguments) -> None:
+        self.poller.register(source, zmq.POLLIN)
+        self.handlers[source] = handler, arguments
+
+    def unwatch(self, source) -> None:
+        self.poller.unregister(source)
+        del self.handlers[source]
+
+    def await_kernel(self) -> bool:
+        """Wait until the kernel answers and its iopub socket knows us; learn whether it is busy.
+
+        It answers on control also while it runs code. ipykernel 7 says when the subscription is in place; from others
+        come the busy and idle of the question, if it is.
+        """
+        shell, control, iopub = (self.kernels[channel] for channel in ("shell", "control", "iopub"))
+        poller = zmq.Poller()
+        for socket in (shell, control, iopub):
+            poller.register(socket, zmq.POLLIN)
+        asked_shell = False
+        subscribed = answered = shell_answered = False
+        deadline = time.monotonic() + JOIN_SECONDS
+        while not (subscribed and answered):
+            if time.monotonic() > deadline or not self.is_alive():
+                return False
+            if not asked_shell:
+                shell.send_multipart(self.pack("kernel_info_request", {}))
+                asked_shell = True
+            control.send_multipart(self.pack("kernel_info_request", {}))
+            until = time.monotonic() + LOOK_SECONDS / 2
+            while not (subscribed and answered) and time.monotonic() < until:
+                for socket, _ in poller.poll(LOOK_SECONDS / 2 * 1000):
+                    frames = socket.recv_multipart()
+                    answered = answered or socket is control
+                    shell_answered = shell_answered or socket is shell
+                    subscribed = subscribed or (socket is iopub and self.is_for_us(frames))
+        if not shell_answered:
+            shell_answered = bool(shell.poll(PROBE_SECONDS * 1000)) and bool(shell.recv_multipart())
+        self.busy_since_before = not shell_answered
+        return True
+
+    def is_for_us(self, frames) -> bool:
+        start = frames.index(DELIMITER) + 2
+        return b'"iopub_welcome"' in frames[start] or self.session.encode() in frames[start + 1]
+
+    def run(self) -> None:
+        """Relay until the frontend lets go, its server ends, or the kernel does."""
+        wakeup, written = os.pipe()
+        for descriptor in (wakeup, written):
+            os.set_blocking(descriptor, False)
+        signal.set_wakeup_fd(written, warn_on_full_buffer=False)
+        self.watch(wakeup, self.take_signals, wakeup)
+        self.look_at_processes()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)  # the descriptor says which one came
+        while not self.ended:
+            for source, _ in self.poller.poll(self.timeout()):
+                if source in self.handlers:  # else one before it has ended it
+                    handler, arguments = self.handlers[source]
+                    handler(*arguments)
+            self.do_what_is_due()
+        for channel, frames in self.replies:
+            self.fronts[channel].send_multipart(frames)
+        self.context.destroy(linger=500)
+
+    def look_at_processes(self) -> None:
+        """Hear of the end of the kernel, and of the server that started this process."""
+        self.server = os.getppid() if os.environ.get("JPY_PARENT_PID", "") not in ("", "0") else None
+        self.looks = False
+        for pid, handler in ((self.kernel.pid, self.take_kernel_end), (self.server, self.take_server_end)):
+            if pid is None:
+                continue
+            try:
+                self.watch(os.pidfd_open(pid), handler)
+            except (AttributeError, OSError):  # Python 3.8, macOS; or it is gone already
+                self.looks = True
+        if not self.is_alive():  # checked when nobody else can get the pid any more
+            self.take_kernel_end()
+
+    def is_alive(self) -> bool:
+        return live_kernel.identity(self.kernel.pid) == self.kernel.identity
+
+    def timeout(self) -> float | None:
+        """Milliseconds until something is due."""
+        now = time.monotonic()
+        due = [at - now for at in (self.interrupt_at, self.ending_at) if at is not None]
+        due += [at - now for _, _, at, _ in self.questions.values()]
+        if self.waiting:
+            due.append(FULL_SECONDS)
+        if self.looks:
+            due.append(LOOK_SECONDS)
+        if self.kernel_ended and self.ending_at is None:
+            due.append(LAST_WORDS_SECONDS)
+        return max(0.0, min(due)) * 1000 if due else None
+
+    def do_what_is_due(self) -> None:
+        now = time.monotonic()
+        if self.waiting:
+            self.publish_waiting()
+        if self.looks:
+            if not self.is_alive():
+                self.take_kernel_end()
+            if self.server is not None and os.getppid() != self.server:
+                self.ended = True
+        for descriptor, (_, _, at, _) in list(self.questions.items()):
+            if now >= at:
+                self.close_question(descriptor, {})
+        if self.interrupt_at is not None and now >= self.interrupt_at:
+            self.interrupt_at = None
+            self.interrupt()
+        if self.ending_at is not None:
+            self.ended = (
+                self.ended or now >= self.ending_at or (self.hub_restarts is False and self.kernel_ended)
+            )
+        elif self.kernel_ended and not self.has_last_words():
+            self.ended = True
+
+    def has_last_words(self) -> bool:
+        return bool(self.waiting) or bool(self.kernels["iopub"].poll(LAST_WORDS_SECONDS * 1000))
+
+    def take_kernel_end(self) -> None:
+        for source, (handler, _) in list(self.handlers.items()):
+            if handler == self.take_kernel_end:
+                self.unwatch(source)
+        self.kernel_ended = True
+
+    def take_server_end(self) -> None:
+        self.ended = True
+
+    def take_signals(self, wakeup: int) -> None:
+        try:
+            numbers = os.read(wakeup, 100)
+        except BlockingIOError:
+            return
+        if signal.SIGTERM in numbers or signal.SIGHUP in numbers:
+            self.ended = True
+        elif signal.SIGINT in numbers:
+            self.hold_interrupt()
+
+    # --- from the frontend to the kernel ---------------------------------------------------------
+
+    def take_request(self, channel: str) -> None:
+        socket = self.fronts[channel]
+        for _ in range(AT_ONCE):
+            try:
+                frames = socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                start = frames.index(DELIMITER) + 1
+                body = frames[start + 1 : start + 5]
+                if not hmac.compare_digest(self.front_signer.sign(body), frames[start]):
+                    raise ValueError("a wrong signature")
+                self.pass_request(channel, frames, start)
+            except (ValueError, IndexError, KeyError, TypeError) as error:
+                print(f"kernelexec relay: a message on {channel} was dropped: {error}", file=sys.stderr)
+
+    def pass_request(self, channel: str, frames: list[bytes], start: int) -> None:
+        header = frames[start + 1]
+        if b'"shutdown_request"' in header and self.is_type(header, "shutdown_request"):
+            self.shut_down(channel, frames, start)
+            return
+        if b'"interrupt_request"' in header and self.is_type(header, "interrupt_request"):
+            reply = self.reply_to(frames, start, "interrupt_reply", {"status": "ok"})
+            self.fronts[channel].send_multipart(reply)
+            self.hold_interrupt()
+            return
+        if channel == "shell" and self.is_busy() and b'"kernel_info_request"' in header:
+            # Behind a long run the frontend would wait for it to connect. On control it is answered at once.
+            self.asked_elsewhere.add(json.loads(header)["msg_id"])
+            channel = "control"
+        frames[start] = self.kernel_signer.sign(frames[start + 1 : start + 5])
+        self.kernels[channel].send_multipart(frames)
+
+    @staticmethod
+    def is_type(header: bytes, name: str) -> bool:
+        return json.loads(header).get("msg_type") == name
+
+    def pass_heartbeat_on(self, _channel: str) -> None:
+        self.kernels["hb"].send_multipart(self.fronts["hb"].recv_multipart())
+
+    def pass_heartbeat(self, _channel: str) -> None:
+        self.fronts["hb"].send_multipart(self.kernels["hb"].recv_multipart())
+
+    # --- from the kernel to the frontend ---------------------------------------------------------
+
+    def take_reply(self, channel: str) -> None:
+        socket = self.kernels[channel]
+        for _ in range(AT_ONCE):
+            try:
+                frames = socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            start = frames.index(DELIMITER) + 1
+            parent = frames[start + 2]
+            if self.session.encode() in parent:  # to a question of this relay
+                if channel == "shell":
+                    self.stop_being_busy()
+                continue
+            to = channel
+            if self.asked_elsewhere and channel == "control":
+                asked = json.loads(parent).get("msg_id")
+                if asked in self.asked_elsewhere:
+                    self.asked_elsewhere.remove(asked)
+                    to = "shell"
+            frames[start] = self.front_signer.sign(frames[start + 1 : start + 5])
+            self.fronts[to].send_multipart(frames)
+
+    def take_iopub(self, _channel: str) -> None:
+        socket = self.kernels["iopub"]
+        for _ in range(AT_ONCE):
+            if self.waiting:
+                return
+            try:
+                frames = socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            start = frames.index(DELIMITER) + 1
+            header = frames[start + 1]
+            if b'"iopub_welcome"' in header:
+                continue  # to the kernel's clients; the frontends get ours
+            frames[start] = self.front_signer.sign(frames[start + 1 : start + 5])
+            self.publish(frames)
+            if b'"status"' in header:
+                self.take_status(frames, start)
+
+    def take_status(self, frames: list[bytes], start: int) -> None:
+        """Follow what the kernel is busy with, and keep the frontends' indicators right.
+
+        The kernel also says busy and idle of a request which it serves beside a run: on the control channel, for
+        another client. A frontend would show the last of these, so it hears again that the run goes on.
+        """
+        self.topic = frames[start - 2] if start >= 2 else self.topic
+        parent = json.loads(frames[start + 2])
+        state = json.loads(frames[start + 4]).get("execution_state")
+        a_run = parent.get("msg_type") == "execute_request" and not parent.get("subshell_id")
+        if a_run:
+            self.busy_since_before = False
+            self.running = (parent.get("msg_id"), frames[start + 2]) if state == "busy" else None
+        elif state == "idle":
+            self.tell_busy()
+
+    def stop_being_busy(self) -> None:
+        """The run which was going on when this relay came is over: our own request behind it was served."""
+        self.busy_since_before = False
+
+    def is_busy(self) -> bool:
+        return self.busy_since_before or self.running is not None
+
+    def tell_busy(self) -> None:
+        if self.is_busy():
+            parent = self.running[1] if self.running else b"{}"
+            message = self.packed(self.front_signer, "status", {"execution_state": "busy"}, parent)
+            self.publish([self.topic, *message])
+
+    def publish(self, frames: list[bytes]) -> None:
+        """Send to all frontends, or keep the message and read no more until they have room."""
+        if not self.waiting:
+            try:
+                self.fronts["iopub"].send_multipart(frames, zmq.NOBLOCK)
+                return
+            except zmq.Again:
+                self.unwatch(self.kernels["iopub"])
+        self.waiting.append(frames)
+
+    def publish_waiting(self) -> None:
+        try:
+            while self.waiting:
+                self.fronts["iopub"].send_multipart(self.waiting[0], zmq.NOBLOCK)
+                self.waiting.popleft()
+        except zmq.Again:
+            return
+        self.watch(self.kernels["iopub"], self.take_iopub, "iopub")
+
+    def take_subscription(self, _channel: str) -> None:
+        for event in self.fronts["iopub"].recv_multipart():
+            if event[:1] == b"\x01":
+                topic = event[1:]
+                message = self.packed(
+                    self.front_signer, "iopub_welcome", {"subscription": topic.decode("utf-8", "replace")}
+                )
+                self.publish([topic, *message] if topic else message)
+                self.tell_busy()
+
+    # --- messages of our own ---------------------------------------------------------------------
+
+    def pack(self, message_type: str, content: dict) -> list[bytes]:
+        return self.packed(self.kernel_signer, message_type, content)
+
+    def packed(self, signer: Signer, message_type: str, content: dict, parent: bytes = b"{}") -> list[bytes]:
+        header = {
+            "msg_id": f"{self.session}_{uuid.uuid4().hex}",
+            "msg_type": message_type,
+            "username": "kernelexec",
+            "session": self.session,
+            "date": datetime.now(timezone.utc).isoformat(),
+            "version": "5.4",
+        }
+        body = [json.dumps(header).encode(), parent, b"{}", json.dumps(content).encode()]
+        return [DELIMITER, signer.sign(body), *body]
+
+    def reply_to(self, frames: list[bytes], start: int, message_type: str, content: dict) -> list[bytes]:
+        return [
+            *frames[: start - 1],
+            *self.packed(self.front_signer, message_type, content, frames[start + 1]),
+        ]
+
+    # --- the frontend's buttons ------------------------------------------------------------------
+
+    def hold_interrupt(self) -> None:
+        if self.interrupt_at is None:
+            self.interrupt_at = time.monotonic() + INTERRUPT_SECONDS
+            self.interrupt_target = self.running[0] if self.running else None
+
+    def interrupt(self) -> None:
+        """Interrupt the run which was going on when the button was pressed, by way of the hub, which tells of it."""
+        target = self.interrupt_target
+        if target is None and not self.busy_since_before:
+            return
+
+        def interrupt_ourselves(answer: dict | None) -> None:
+            if answer is None:
+                content = {"kernelexec": {"msg_id": target}} if target is not None else {}
+                self.kernels["control"].send_multipart(self.pack("interrupt_request", content))
+
+        self.ask_hub("interrupt", INTERRUPT_ANSWER_SECONDS, interrupt_ourselves, msg_id=target)
+
+    def shut_down(self, channel: str, frames: list[bytes], start: int) -> None:
+        restart = json.loads(frames[start + 4]).get("restart") is True
+        content = {"status": "ok", "restart": restart}
+        self.replies.append((channel, self.reply_to(frames, start, "shutdown_reply", content)))
+        self.interrupt_at = None
+        if not restart:
+            self.ended = True
+        elif self.ending_at is None:
+            self.ending_at = time.monotonic() + RESTART_SECONDS
+            self.ask_hub("restart", RESTART_SECONDS, self.restarted)
+
+    def restarted(self, answer: dict | None) -> None:
+        self.hub_restarts = answer is not None
+        if self.hub_restarts:
+            self.ended = True
+        elif not self.kernel_ended:
+            # No hub: the kernel is asked itself. The frontend's next start finds none and makes an ordinary one.
+            self.kernels["control"].send_multipart(self.pack("shutdown_request", {"restart": False}))
+
+    def ask_hub(self, command: str, seconds: float, then, **arguments: object) -> None:
+        """Ask, and go on relaying. `then` gets the answer: None from no hub or one that refuses, {} if it takes long."""
+        connection = live_kernel.connect_to_hub(self.kernel, command, **arguments)
+        if connection is None:
+            then(None)
+            return
+        connection.setblocking(False)
+        descriptor = connection.fileno()
+        self.questions[descriptor] = [connection, b"", time.monotonic() + seconds, then]
+        self.watch(descriptor, self.take_answer, descriptor)
+
+    def take_answer(self, descriptor: int) -> None:
+        question = self.questions[descriptor]
+        try:
+            part = question[0].recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            part = b""
+        question[1] += part
+        if not part or question[1].count(b"\n") >= 2:
+            self.close_question(descriptor, live_kernel.read_answer(question[1]))
+
+    def close_question(self, descriptor: int, answer: dict | None) -> None:
+        connection, _, _, then = self.questions.pop(descriptor)
+        self.unwatch(descriptor)
+        connection.close()
+        then(answer)
+
+
+def serve(connection_file: str, kernel: live_kernel.LiveKernel) -> bool:
+    """Relay until it is over; False at once if the kernel cannot be reached."""
+    try:
+        relay = Relay(connection_file, kernel)
+    except (OSError, ValueError, KeyError):
+        return False
+    if not relay.join():
+        relay.context.destroy(linger=0)
+        return False
+    relay.run()
+    return True
