@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from kernelexec.model.execution import Execution, Kind, Overflow, State
-from kernelexec.recording.journal import Journal
+from kernelexec.recording.journal import Journal, read
 
 
 @dataclass
@@ -60,6 +60,40 @@ def load_execution(journal: Journal, session: str, storage_dir: Path, number: in
             else:
                 _take(history, executions, record, session, storage_dir)
     return executions.get(number)
+
+
+@dataclass(frozen=True)
+class Past:
+    """One generation of a session, as its journal has it."""
+
+    metadata: Mapping[str, Any]  # the notebook's
+    executions: Sequence[Execution]  # all that were submitted to it, with their outputs
+    written: frozenset[int]  # numbers of those whose cells are known to be in the notebook
+
+
+def load_generation(path: Path, session: str, storage_dir: Path, generation: int) -> Past | None:
+    """A generation from the journal at `path`, which a hub may be writing; None if there was none.
+
+    Raises:
+        OSError: the journal cannot be read.
+    """
+    history = History()
+    executions: dict[int, Execution] = {}
+    written: set[int] = set()
+    for record in read(path, outputs_of=None):
+        number = record.get("n")
+        if record["event"] == "written":
+            written.update(record["numbers"])
+        elif record["event"] == "submitted" and record["generation"] != generation:
+            continue
+        elif record["event"] == "output":
+            if number in executions:
+                executions[number].outputs.add(record["type"], record["content"])
+        else:
+            _take(history, executions, record, session, storage_dir)
+    if not executions and generation not in history.notebooks:
+        return None
+    return Past(history.notebooks.get(generation, {}), list(executions.values()), frozenset(written))
 
 
 def _take(

@@ -93,8 +93,8 @@ class Journal:
     def sync(self) -> None:
         os.fsync(self._descriptor)
 
-    def records(self, *, outputs_of: frozenset[int] = frozenset()) -> Iterator[Mapping[str, Any]]:
-        """All events in order; of outputs only those of these executions."""
+    def records(self, *, outputs_of: frozenset[int] | None = frozenset()) -> Iterator[Mapping[str, Any]]:
+        """All events in order; of outputs only those of these executions, or all for None."""
         yield from read(self.path, outputs_of=outputs_of)
 
     def close(self) -> None:
@@ -108,9 +108,14 @@ class Journal:
             self._torn = True  # the next write spoils it
 
 
-def read(path: Path, *, outputs_of: frozenset[int] = frozenset()) -> Iterator[Mapping[str, Any]]:
-    """The events in a journal file; torn lines and lines of another format are passed over."""
-    wanted = tuple(_OUTPUT_PREFIX + b'"n":%d,' % number for number in outputs_of)
+def read(path: Path, *, outputs_of: frozenset[int] | None = frozenset()) -> Iterator[Mapping[str, Any]]:
+    """The events in a journal file; torn lines and lines of another format are passed over.
+
+    Of outputs only those of these executions, or all for None.
+    """
+    wanted: bytes | tuple[bytes, ...] = _OUTPUT_PREFIX
+    if outputs_of is not None:
+        wanted = tuple(_OUTPUT_PREFIX + b'"n":%d,' % number for number in outputs_of)
     with open(path, "rb") as file:
         for line in file:
             if line.startswith(_OUTPUT_PREFIX) and not line.startswith(wanted):
@@ -140,6 +145,21 @@ def last_opened(path: Path) -> Mapping[str, Any]:
     except OSError:
         return {}
     return opened[-1] if opened else {}
+
+
+def is_taken(path: Path) -> bool:
+    """Whether a hub has the session of this journal open."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def storage_failed(path: Path, error: OSError) -> StorageFailed:

@@ -1,0 +1,225 @@
+"""`kernelexec rebuild`, as the person calls it, on the records of a session with a scripted kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from kernelexec import cli
+from kernelexec.kernels.kernel import Death
+from tests.fakes import (
+    Answer,
+    FakeStarter,
+    cells,
+    dying,
+    failing,
+    finish,
+    let_notebooks_be_old,
+    printing,
+    ran,
+    run,
+    saying,
+    session_in,
+    settled,
+    stalling,
+    submit,
+)
+
+NAME = "sales@analysis-1.ipynb"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The person's shell: in a directory of its own, and CODE_STORAGE_DIR is not set."""
+    path = tmp_path / "elsewhere"
+    path.mkdir()
+    monkeypatch.chdir(path)
+    monkeypatch.setenv("HOME", str(path))
+    monkeypatch.delenv("CODE_STORAGE_DIR", raising=False)
+    return path
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    path = tmp_path / "storage"
+    path.mkdir()
+    return path
+
+
+def rebuild(*arguments: object) -> int:
+    return cli.main(["rebuild", *map(str, arguments)])
+
+
+def record(storage: Path, *answers: Answer, note: str | None = None) -> bytes:
+    """A session that got these answers; returns its notebook."""
+
+    async def scenario() -> None:
+        async with session_in(storage, FakeStarter(answers)) as session:
+            for number, _ in enumerate(answers, 1):
+                await ran(session, f"x = {number}", label=f"step {number}", note=note)
+
+    run(scenario())
+    let_notebooks_be_old(storage)
+    return (storage / NAME).read_bytes()
+
+
+DISPLAYS = (
+    ("display_data", {"data": {"text/plain": "<plot>"}, "metadata": {}, "transient": {"display_id": "d"}}),
+    ("stream", {"name": "stderr", "text": "a warning\n"}),
+    (
+        "update_display_data",
+        {"data": {"text/plain": "<new>"}, "metadata": {}, "transient": {"display_id": "d"}},
+    ),
+    ("execute_result", {"data": {"text/plain": "42"}, "metadata": {}, "execution_count": 1}),
+)
+
+
+def test_a_missing_notebook_is_made_again_byte_for_byte(
+    storage: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = record(storage, printing("1\n"), saying(*DISPLAYS), failing("ValueError"), note="## What for")
+    (storage / NAME).unlink()
+    assert rebuild(storage / NAME) == 0
+    assert (storage / NAME).read_bytes() == before
+    nbformat.validate(nbformat.read(storage / NAME, as_version=4))
+    assert f"{storage / NAME}: 3 executions" in capsys.readouterr().out
+
+
+def test_a_notebook_that_is_there_stays_and_the_new_one_is_beside_it(storage: Path) -> None:
+    before = record(storage, printing("1\n"))
+    (storage / NAME).write_bytes(b"the person's")
+    assert rebuild(storage / NAME) == 0
+    assert rebuild(storage / NAME) == 0
+    assert (storage / NAME).read_bytes() == b"the person's"
+    assert (storage / "sales@analysis-1.rebuilt.ipynb").read_bytes() == before
+    assert (storage / "sales@analysis-1.rebuilt-2.ipynb").read_bytes() == before
+
+
+def test_the_output_goes_where_it_is_asked_for_and_over_a_file_only_by_force(
+    storage: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = record(storage, printing("1\n"))
+    (elsewhere / "new.ipynb").write_text("mine")
+    assert rebuild(storage / NAME, "--output", "new.ipynb") == 1
+    assert "--force" in capsys.readouterr().err
+    assert (elsewhere / "new.ipynb").read_text() == "mine"
+    assert rebuild(storage / NAME, "--output", "new.ipynb", "--force") == 0
+    assert (elsewhere / "new.ipynb").read_bytes() == before
+    assert list(elsewhere.iterdir()) == [elsewhere / "new.ipynb"]
+
+
+def test_a_notebook_that_was_renamed_says_itself_which_session_it_is_of(storage: Path) -> None:
+    before = record(storage, printing("1\n"))
+    (storage / NAME).rename(storage / "report.ipynb")
+    assert rebuild(storage / "report.ipynb") == 0
+    assert (storage / "report.rebuilt.ipynb").read_bytes() == before
+
+
+def test_the_journal_of_a_notebook_that_was_moved_is_found_by_the_variable(
+    storage: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(storage, printing("1\n"))
+    (storage / NAME).rename(elsewhere / NAME)
+    assert rebuild(elsewhere / NAME) == 1
+    assert "CODE_STORAGE_DIR" in capsys.readouterr().err
+    monkeypatch.setenv("CODE_STORAGE_DIR", str(storage))
+    assert rebuild(elsewhere / NAME) == 0
+    assert (elsewhere / "sales@analysis-1.rebuilt.ipynb").exists()
+
+
+def test_each_generation_has_a_notebook_of_its_own(storage: Path) -> None:
+    async def scenario() -> None:
+        starter = FakeStarter([dying(Death(signal=9), "last words")], [printing("1\n"), printing("2\n")])
+        async with session_in(storage, starter) as session:
+            await ran(session, "x = 1")
+            await ran(session, "not run")
+            await ran(session, "x = 2")
+
+    run(scenario())
+    for generation in (1, 2):
+        path = storage / f"sales@analysis-{generation}.ipynb"
+        before = path.read_bytes()
+        path.unlink()
+        assert rebuild(path) == 0
+        assert path.read_bytes() == before
+
+
+def test_what_still_runs_is_left_to_the_hub_that_has_the_session_open(
+    storage: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario() -> None:
+        go_on = asyncio.Event()
+        starter = FakeStarter([printing("1\n"), stalling(go_on, "so far"), printing("3\n")])
+        async with session_in(storage, starter) as session:
+            await ran(session, "x = 1")
+            await session.recorder.flush()
+            running, queued = submit(session, "x = 2"), submit(session, "x = 3")
+            await settled(lambda: session.current is running)
+            let_notebooks_be_old(storage)
+            (storage / NAME).unlink()
+            assert await asyncio.to_thread(rebuild, storage / NAME) == 0
+            assert [cell["source"] for cell in cells(storage)] == [["x = 1"]]
+            let_notebooks_be_old(storage)
+            go_on.set()
+            await finish(session, running, queued)
+
+    run(scenario())
+    assert "2 have not ended yet" in capsys.readouterr().out
+    assert [cell["source"] for cell in cells(storage)] == [["x = 1"], ["x = 2"], ["x = 3"]]
+
+
+def test_cells_that_the_hub_is_about_to_add_are_not_added_twice(storage: Path) -> None:
+    async def scenario() -> None:
+        async with session_in(storage, FakeStarter(), gather_cells_for=0.3) as session:
+            await ran(session, "x = 1")
+            assert await asyncio.to_thread(rebuild, storage / NAME) == 0
+            assert not (storage / NAME).exists()
+            await session.recorder.flush()
+            (storage / NAME).unlink()
+            await ran(session, "x = 2")
+            assert await asyncio.to_thread(rebuild, storage / NAME) == 0
+            assert [cell["id"] for cell in cells(storage)] == ["kernelexec-1"]
+            let_notebooks_be_old(storage)
+
+    run(scenario())
+    assert [cell["id"] for cell in cells(storage)] == ["kernelexec-1", "kernelexec-2"]
+
+
+def test_what_ran_when_the_last_hub_was_killed_has_a_cell_with_what_is_known(storage: Path) -> None:
+    async def scenario() -> None:
+        starter = FakeStarter([stalling(first="so far")])
+        async with session_in(storage, starter) as session:
+            submit(session, "x = 1")
+            submit(session, "x = 2")
+            await settled(lambda: bool(session.current and session.current.outputs.text_size))
+            # The journal as a killed hub leaves it.
+            killed = storage.with_name("killed")
+            (killed / ".kernelexec").mkdir(parents=True)
+            journal = storage / ".kernelexec" / "sales@analysis.jsonl"
+            (killed / ".kernelexec" / journal.name).write_bytes(journal.read_bytes() + b'{"torn')
+            assert rebuild(killed / NAME) == 0
+
+    run(scenario())
+    [cell] = cells(storage.with_name("killed"))
+    assert cell["metadata"]["kernelexec"]["state"] == "unknown"
+    assert cell["outputs"][0]["text"] == ["so far"]
+
+
+@pytest.mark.parametrize("name", ["report.ipynb", "sales@analysis-1.ipynb", "no@such-3.ipynb"])
+def test_a_notebook_without_a_journal_is_an_error_that_says_where_it_was_looked_for(
+    storage: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (storage / name).write_text(json.dumps({"cells": [], "metadata": {}}))
+    assert rebuild(storage / name) == 1
+    assert str(storage) in capsys.readouterr().err
+    assert [path.name for path in storage.iterdir()] == [name]
+
+
+def test_a_generation_that_never_was_is_an_error(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record(storage, printing("1\n"))
+    assert rebuild(storage / "sales@analysis-7.ipynb") == 1
+    assert "no generation 7" in capsys.readouterr().err
