@@ -1,0 +1,191 @@
+"""What came of an installation, in words. Pure."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kernelexec.environments.requirements import Requirement
+
+_TAIL_LINES = 12
+_MOST_NAMED = 12  # dependencies; an installation may bring a hundred
+
+# What an installer's output gives away, and what to do about it.
+_CAUSES = (
+    ("No space left on device|Errno 28|os error 28|NoSpaceLeft|Disk quota", "The disk is full: make room and try again."),
+    (
+        "Read-only file system|Permission denied|Errno 13|Errno 30|os error 13|os error 30|"
+        "EnvironmentNotWritableError|not writ[e]?able|NotWritable",
+        "The environment cannot be written. Use another one (configure_environment), or install as its owner.",
+    ),
+    (
+        "externally[- ]managed",
+        "This Python belongs to the operating system, which forbids changes. Use a virtual environment.",
+    ),
+    (
+        "Temporary failure in name resolution|Name or service not known|Network is unreachable|Connection refused|"
+        "NewConnectionError|CONNECTION FAILED|CondaHTTPError|error sending request|dns error|Could not connect|"
+        "Max retries exceeded|Could not resolve host|client error \\(Connect\\)",
+        "The package index could not be reached: no network, or a proxy that is not set.",
+    ),
+    (
+        "No matching distribution found|Could not find a version|not found in the package registry|"
+        "No solution found|PackagesNotFoundError|does not exist|UnsatisfiableError|ResolutionImpossible|LibMambaUnsatisfiable",
+        "No such package or version, or none that fits this Python and what else is installed: check the name.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of an installer."""
+
+    installer: str
+    requirements: tuple[Requirement, ...]
+    exit_code: int
+
+    @property
+    def ended(self) -> str:
+        if self.exit_code >= 0:
+            return f"exit code {self.exit_code}"
+        return f"killed by signal {-self.exit_code} ({signal.Signals(-self.exit_code).name})"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A package that a running kernel has imported in another version than is installed now."""
+
+    session: str
+    name: str
+    version: str  # the imported one
+    now: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is known after an installation. Versions are by canonical name."""
+
+    requirements: Sequence[Requirement]
+    steps: Sequence[Step]
+    before: Mapping[str, str]
+    after: Mapping[str, str]
+    stopped: bool = False
+    imported: Sequence[Imported] = ()
+    sessions: Sequence[str] = ()  # those with a running kernel in this environment
+    output: str = ""
+    conda_missed: Sequence[Requirement] = field(default=())  # left to pip
+
+    @property
+    def succeeded(self) -> bool:
+        return not self.stopped and all(step.exit_code == 0 for step in self.steps[-1:]) and not self._failed
+
+    @property
+    def _failed(self) -> list[Step]:
+        """The steps that failed and were not made good by a later one."""
+        return [step for step in self.steps if step.exit_code != 0 and not self._was_repeated(step)]
+
+    def _was_repeated(self, failed: Step) -> bool:
+        later = self.steps[self.steps.index(failed) + 1 :]
+        repeated = {requirement for step in later for requirement in step.requirements}
+        return set(failed.requirements) <= repeated
+
+    def text(self) -> str:
+        """The first line says what happened; the others what else there is to know."""
+        lines = [self._verdict(), *self._by_pip(), *self._others()]
+        if not self.succeeded:
+            lines += [*self._what_is_there(), *self._why()]
+        return "\n".join([*lines, *self._kernels()])
+
+    def _verdict(self) -> str:
+        names = ", ".join(map(str, self.requirements))
+        if self.stopped:
+            return f"The installation of {names} was stopped."
+        if not self.succeeded:
+            failed = self._failed[-1]
+            return f"{names} could not be installed: {failed.installer} ended with {failed.ended}."
+        new = [r for r in self.requirements if self.before.get(r.canonical) != self.after.get(r.canonical)]
+        same = [r for r in self.requirements if r not in new]
+        parts = []
+        if new:
+            parts.append(f"Installed {', '.join(map(self._now, new))} with {' and '.join(self._installers())}.")
+        if same:
+            were = "was" if len(same) == 1 else "were"
+            parts.append(f"{', '.join(map(self._now, same))} {were} there already.")
+        return " ".join(parts)
+
+    def _installers(self) -> list[str]:
+        return list(dict.fromkeys(step.installer for step in self.steps if step.exit_code == 0))
+
+    def _now(self, requirement: Requirement) -> str:
+        version, old = self.after.get(requirement.canonical), self.before.get(requirement.canonical)
+        if version is None:  # a conda package that is not Python's
+            return requirement.name
+        return f"{requirement.name} {version}" + (f" (before: {old})" if old not in (None, version) else "")
+
+    def _by_pip(self) -> list[str]:
+        if not self.conda_missed:
+            return []
+        names = ", ".join(map(str, self.conda_missed))
+        return [f"Not in the environment's conda channels, so left to {self.steps[-1].installer} (PyPI): {names}."]
+
+    def _others(self) -> list[str]:
+        asked = {requirement.canonical for requirement in self.requirements}
+        lines = []
+        new = [f"{n} {v}" for n, v in self.after.items() if n not in self.before and n not in asked]
+        if new:
+            lines.append(f"With them came: {_some(new)}.")
+        other = [
+            f"{name} {old} → {self.after.get(name, 'removed')}"
+            for name, old in self.before.items()
+            if self.after.get(name) != old and name not in asked
+        ]
+        if other:
+            lines.append(f"Other packages changed, too: {_some(other)}.")
+        return lines
+
+    def _what_is_there(self) -> list[str]:
+        return [what_is_there(self.requirements, self.after)]
+
+    def _why(self) -> list[str]:
+        if self.stopped:
+            return []
+        said = [line.rstrip() for line in self.output.splitlines() if line.strip()]
+        causes = [advice for pattern, advice in _CAUSES if re.search(pattern, self.output, re.IGNORECASE)]
+        return [*causes[:1], "The end of its output:", *said[-_TAIL_LINES:]]
+
+    def _kernels(self) -> list[str]:
+        changed = any(self.before.get(name) != version for name, version in self.after.items())
+        if not changed or not self.sessions:
+            return []
+        lines = [
+            f"The running kernel of {it.session} has {it.name} {it.version} imported: restart it to use "
+            f"{it.name} {it.now} (restart_kernel; its variables are lost)."
+            for it in self.imported
+        ]
+        return lines or ["Running kernels of this environment can import it without a restart."]
+
+
+def what_is_there(requirements: Sequence[Requirement], installed: Mapping[str, str]) -> str:
+    """One sentence on each requirement, whatever happened."""
+    there, missing = [], []
+    for requirement in requirements:
+        version = installed.get(requirement.canonical)
+        if version is None:
+            missing.append(requirement.name)
+        else:
+            other = "" if requirement.is_met_by(version) else f", not {','.join(requirement.versions)}"
+            there.append(f"{requirement.name} {version}{other}")
+    text = f"Installed now: {', '.join(there)}." if there else "Nothing of it is installed now."
+    return f"{text} Not installed: {', '.join(missing)}." if there and missing else text
+
+
+def tail(output: str) -> str:
+    """The last lines of an installer's output."""
+    return "\n".join([line.rstrip() for line in output.splitlines() if line.strip()][-_TAIL_LINES:])
+
+
+def _some(items: Sequence[str]) -> str:
+    more = f" and {len(items) - _MOST_NAMED} more" if len(items) > _MOST_NAMED else ""
+    return ", ".join(items[:_MOST_NAMED]) + more
