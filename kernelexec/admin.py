@@ -74,5 +74,8 @@ async def _stop(hub: Hub, wanted: str) -> dict[str, Any]:
 
 async def _stop_all(hub: Hub) -> dict[str, Any]:
     live = [session for session in hub.sessions if session.kernel or session.starting]
+    await asyncio.gather(
+        *(session.stop_work("Stopped with: kernelexec stop --all.") for session in hub.sessions)
+    )
     await asyncio.gather(*(session.stop_kernel() for session in live))
     return {"stopped": [session.id for session in live]}

@@ -20,7 +20,8 @@ from kernelexec.config import Config, EnvironmentChoice
 from kernelexec.environments import catalog, kernelspec
 from kernelexec.environments.source import Progress
 from kernelexec.errors import BadRequest, KernelexecError
-from kernelexec.kernels.kernel import Death, OnMessage
+from kernelexec.installation import Place, installed_into
+from kernelexec.kernels.kernel import Death, Kernel, OnMessage
 from kernelexec.kernels.local import OPTIONS, Launch, LocalKernel, read_death
 from kernelexec.kernels.process import boot_id
 from kernelexec.kernels.registry import KernelEntry, Registry
@@ -56,7 +57,10 @@ class Hub:
 
     @property
     def has_kernels(self) -> bool:
-        return any(session.kernel is not None or session.state != "no kernel" for session in self.sessions)
+        return any(
+            session.kernel is not None or session.state != "no kernel" or session.is_working
+            for session in self.sessions
+        )
 
     # --- environments and sessions ---------------------------------------------
 
@@ -217,6 +221,19 @@ class Hub:
         """The ids of the open sessions of a storage directory."""
         here = [key[1] for key in self._sessions if key[0] == config.storage_identity]
         return ", ".join(sorted(here)) or "none"
+
+    def place_of(self, caller: Caller, environment: Environment) -> Place:
+        """Where a caller's installation into an environment goes."""
+        return Place(environment, caller.environ, self._runtime_dir / "installations", self._kernels_in)
+
+    def _kernels_in(self, environment: Environment) -> list[tuple[str, Kernel]]:
+        """The running kernels that import what is installed into an environment, with their sessions' ids."""
+        prefix = os.path.realpath(installed_into(environment))
+        return [
+            (session.id, session.kernel)
+            for session in self.sessions
+            if session.kernel is not None and os.path.realpath(installed_into(session.environment)) == prefix
+        ]
 
     # --- kernels -----------------------------------------------------------------
 

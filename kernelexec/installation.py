@@ -159,7 +159,7 @@ class Installation:
     async def _imported(
         self, kernels: Sequence[tuple[str, Kernel]], before: Mapping[str, str], after: Mapping[str, str]
     ) -> list[Imported]:
-        """What running kernels have imported in a version that is no longer there; they look for modules anew."""
+        """What running kernels have imported in a version that is gone; they look for modules anew."""
         changed = [name for name, version in before.items() if after.get(name) not in (None, version)]
         modules = await self._packages.modules_of(changed)
         asked = [module for names in modules.values() for module in names]

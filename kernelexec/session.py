@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from kernelexec.errors import KernelexecError, StorageFailed
 from kernelexec.executions import Executions
+from kernelexec.installation import aftermath
 from kernelexec.interrupts import Interrupts
 from kernelexec.kernels.kernel import Death, Kernel, KernelDied, OnMessage, Reply
 from kernelexec.listener import Listener
@@ -231,6 +232,9 @@ class Session:
             self.recorder.doubt(execution)
             if execution.state is State.QUEUED:
                 self.executions.finish(execution, State.NOT_RUN, "The hub ended before it could be run.")
+            elif execution.number in history.begun:
+                end = aftermath(self.environment, execution.code, history.begun[execution.number])
+                self._work.look_after(execution, end)
             else:
                 self.executions.finish(
                     execution, State.UNKNOWN, "The hub ended while it ran; what came after that was not seen."

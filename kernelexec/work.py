@@ -124,7 +124,11 @@ class Work:
 
     async def _see_end(self, execution: Execution, end: Awaitable[str]) -> None:
         said = "The hub ended while it ran, so nobody saw its end."
-        self._executions.finish(execution, State.UNKNOWN, f"{said}\n{await end}")
+        try:
+            found = await end
+        except (KernelexecError, OSError) as error:
+            found = str(error)
+        self._executions.finish(execution, State.UNKNOWN, f"{said}\n{found}")
 
     def _progress(self, execution: Execution) -> Progress:
         def begun(fields: Mapping[str, Any]) -> None:

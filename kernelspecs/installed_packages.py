@@ -45,7 +45,11 @@ class Distribution:
 
     def metadata(self):
         """Name and version as the metadata itself says them; None where it is not whole."""
-        found = dict(re.findall(r"^(Name|Version): *(.*?) *$", self.read("METADATA", "PKG-INFO").partition("\n\n")[0], re.M))
+        found = dict(
+            re.findall(
+                r"^(Name|Version): *(.*?) *$", self.read("METADATA", "PKG-INFO").partition("\n\n")[0], re.M
+            )
+        )
         return (found["Name"], found["Version"]) if len(found) == 2 else None
 
     def editable(self):
@@ -69,7 +73,11 @@ class Distribution:
             return {name.split("/")[0] for name in listed}
         # RECORD (or distutils' installed-files.txt): a path a line, quoted only where it has a comma.
         paths = re.findall(r"^([^/,\n\"]+)(/[^,\n]*)?", self.read("RECORD"), re.M)
-        tops = {top if rest else re.split(r"\.", top)[0] for top, rest in paths if rest or re.search(r"\.(py|so|pyd)$", top)}
+        tops = {
+            top if rest else re.split(r"\.", top)[0]
+            for top, rest in paths
+            if rest or re.search(r"\.(py|so|pyd)$", top)
+        }
         return {top for top in tops if top.isidentifier() and top != "__pycache__"}
 
     def holds(self, path):
@@ -138,8 +146,12 @@ def find_module(name):
 def find_spec(name, path):
     for finder in sys.meta_path:  # with those of editable installations; none of them imports anything
         try:
-            spec = finder.find_spec(name, path) if path is None or finder not in (BuiltinImporter, FrozenImporter) else None
-        except Exception:  # a finder of the user's environment may do anything
+            spec = (
+                finder.find_spec(name, path)
+                if path is None or finder not in (BuiltinImporter, FrozenImporter)
+                else None
+            )
+        except Exception:  # noqa: BLE001 - a finder of the user's environment may do anything
             continue
         if spec is not None:
             return spec
@@ -168,7 +180,12 @@ def describe_module(name, spec, path, installed, modules):
 
 
 def of_python(name):
-    return {"kind": "python", "name": name, "version": "%d.%d.%d" % sys.version_info[:3], "location": sys.base_prefix}
+    return {
+        "kind": "python",
+        "name": name,
+        "version": "%d.%d.%d" % sys.version_info[:3],
+        "location": sys.base_prefix,
+    }
 
 
 def conda_packages():
@@ -198,7 +215,14 @@ def look_up(names):
         if module is not None:
             return describe_module(name, module[0], module[1], installed, modules)
         if name.lower() in conda:
-            return [{"kind": "conda", "name": name.lower(), "version": conda[name.lower()], "location": sys.prefix}]
+            return [
+                {
+                    "kind": "conda",
+                    "name": name.lower(),
+                    "version": conda[name.lower()],
+                    "location": sys.prefix,
+                }
+            ]
         return [of_python(name)] if name.split(".")[0] in getattr(sys, "stdlib_module_names", ()) else []
 
     return {name: one(name) for name in names}

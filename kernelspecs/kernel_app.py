@@ -7,6 +7,8 @@ What the kernel does that ipykernel alone does not:
 - an `interrupt_request` with `{"kernelexec": {"msg_id": ID}}` reaches the run of that request or nobody; the reply's
   content is `{"status": "ok", "kernelexec": {"interrupted": bool}}`
 - an interrupt reaches the group, so subprocesses too, and stops a top-level `await`; each run gets its reply
+- an `imports_request` on control, with `{"modules": [NAME]}`, has imports look at the disk anew, and is told which of
+  them are imported and in what version: `{"status": "ok", "modules": {NAME: VERSION or null}}`
 - debugpy is imported with the first debug request; a child forked by a cell ends where the cell ends
 Each change looks for what it changes, and without it leaves ipykernel as it is (made for 6.29 to 7.x, Python 3.8 on).
 """
@@ -14,6 +16,7 @@ Each change looks for what it changes, and without it leaves ipykernel as it is 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import signal
 import sys
@@ -132,6 +135,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
         self.interrupts = Interrupts()
         self.cancelled = False  # the current run, because of an interrupt
         super().__init__(**options)
+        self.control_handlers["imports_request"] = self.imports_request
         show_cancelled_as_interrupted(self)
 
     def in_main_thread(self) -> bool:
@@ -205,6 +209,13 @@ class IPythonKernel(ipkernel.IPythonKernel):
         }
         self.session.send(stream, "interrupt_reply", content, parent, ident=ident)
 
+    async def imports_request(self, stream, ident, parent):
+        """After an installation: what is there is looked for anew, and which of some modules are imported is told."""
+        importlib.invalidate_caches()
+        asked = parent["content"].get("modules", ())
+        found = {name: version_of(sys.modules[name]) for name in asked if name in sys.modules}
+        self.session.send(stream, "imports_reply", {"status": "ok", "modules": found}, parent, ident=ident)
+
     async def poll_stopped_queue(self):
         if not isinstance(getattr(self, "debugger", None), PostponedDebugger):
             await super().poll_stopped_queue()
@@ -217,6 +228,12 @@ class IPythonKernel(ipkernel.IPythonKernel):
                 self.poll_stopped_queue()
             )  # kept: a loop's own reference is weak
         return await super().do_debug_request(msg)
+
+
+def version_of(module) -> str | None:
+    """What a module says of its version, without running code of its own."""
+    version = getattr(module, "__dict__", {}).get("__version__")
+    return version if isinstance(version, str) else None
 
 
 class Interrupts:

@@ -94,6 +94,8 @@ class FakeKernel:
         self.most_in_flight = 0
         self.interrupts: list[str] = []
         self.detached = False
+        self.imported: dict[str, str | None] = {}  # modules and what they say of their version
+        self.refreshed = 0
         self.not_ready: Exception | None = None  # what ready() raises
         self.before_execute: Callable[[str], None] = lambda code: None
         self._on_message = on_message
@@ -143,6 +145,10 @@ class FakeKernel:
 
     def detach(self) -> None:
         self.detached = True
+
+    async def refresh_imports(self, modules: Sequence[str]) -> Mapping[str, str | None] | None:
+        self.refreshed += 1
+        return {name: version for name, version in self.imported.items() if name in modules}
 
     def memory(self) -> int | None:
         return 50_000_000

@@ -29,7 +29,15 @@ _SETTINGS = {
 }
 _UNSET = frozenset(
     (
-        *("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIREMENT", "PIP_EDITABLE", "PIP_DRY_RUN", "PIP_PYTHON"),
+        *(
+            "PIP_TARGET",
+            "PIP_PREFIX",
+            "PIP_ROOT",
+            "PIP_REQUIREMENT",
+            "PIP_EDITABLE",
+            "PIP_DRY_RUN",
+            "PIP_PYTHON",
+        ),
         *("UV_TARGET", "UV_PREFIX", "UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_DRY_RUN", "VIRTUAL_ENV"),
         *("CONDA_PREFIX", "CONDA_DEFAULT_ENV", "CONDA_SHLVL", "CONDA_DRY_RUN", "CONDA_DOWNLOAD_ONLY"),
         *("PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__"),
@@ -109,7 +117,7 @@ def python_installer(
 
 
 def installer_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """The client's variables (its proxies, indexes, certificates), so that no installer asks or goes astray."""
+    """The client's variables (proxies, indexes, certificates), so that no installer asks or goes astray."""
     kept = {name: value for name, value in environ.items() if name not in _UNSET}
     return {name: value for name, value in kept.items() if not name.startswith("KERNELEXEC_")} | _SETTINGS
 

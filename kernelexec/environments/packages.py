@@ -1,4 +1,4 @@
-"""What is installed in an environment: from metadata, by kernelspecs/installed_packages.py, without a kernel."""
+"""What is installed in an environment: from metadata (kernelspecs/installed_packages.py), without a kernel."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Packages:
     def __init__(self, environment: Environment, environ: Mapping[str, str]) -> None:
         if environment.interpreter is None:
             raise BadRequest(
-                f"{environment.label} runs a {environment.language} kernel, and packages are known for Python only.",
+                f"{environment.label} runs {environment.language}; packages are known for Python only.",
                 "Use the language's own package manager, from a cell or a terminal.",
             )
         self._executable = environment.interpreter.executable
@@ -83,12 +83,14 @@ class Packages:
         except (asyncio.TimeoutError, TimeoutError):
             process.kill()
             await process.wait()
-            raise EnvironmentUnusable(
-                f"{self._executable} did not answer within {_SECONDS:.0f} s."
-            ) from None
+            raise EnvironmentUnusable(f"{self._executable} did not answer within {_SECONDS:.0f} s.") from None
         try:
-            answer: dict[str, Any] = json.loads(out.splitlines()[-1])  # a sitecustomize may have printed before
+            answer: dict[str, Any] = json.loads(
+                out.splitlines()[-1]
+            )  # a sitecustomize may have printed before
         except (ValueError, IndexError):
             tail = os.fsdecode(err).strip()[-2000:]
-            raise EnvironmentUnusable(f"{self._executable} does not work as Python.\n{tail}".strip()) from None
+            raise EnvironmentUnusable(
+                f"{self._executable} does not work as Python.\n{tail}".strip()
+            ) from None
         return answer

@@ -39,8 +39,8 @@ class Lock:
 
     async def take(self) -> None:
         """Wait until nobody else has it."""
-        while not self.try_take():
-            await asyncio.sleep(_LOCK_SECONDS)
+        while not self.try_take():  # flock could wait only in a thread, and that nobody could stop
+            await asyncio.sleep(_LOCK_SECONDS)  # noqa: ASYNC110
 
     def try_take(self) -> bool:
         """Take it if nobody has it."""

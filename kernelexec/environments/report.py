@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,26 +13,30 @@ _MOST_NAMED = 12  # dependencies; an installation may bring a hundred
 
 # What an installer's output gives away, and what to do about it.
 _CAUSES = (
-    ("No space left on device|Errno 28|os error 28|NoSpaceLeft|Disk quota", "The disk is full: make room and try again."),
     (
-        "Read-only file system|Permission denied|Errno 13|Errno 30|os error 13|os error 30|"
-        "EnvironmentNotWritableError|not writ[e]?able|NotWritable",
-        "The environment cannot be written. Use another one (configure_environment), or install as its owner.",
+        ("No space left on device", "os error 28", "Errno 28", "NoSpaceLeft", "Disk quota"),
+        "The disk is full: make room and try again.",
     ),
     (
-        "externally[- ]managed",
-        "This Python belongs to the operating system, which forbids changes. Use a virtual environment.",
+        ("Read-only file system", "Permission denied", "Errno 13", "Errno 30", "os error 13", "os error 30")
+        + ("NotWritable", "not writable", "not writeable"),
+        "The environment cannot be written: use another one, or have its owner install it.",
     ),
     (
-        "Temporary failure in name resolution|Name or service not known|Network is unreachable|Connection refused|"
-        "NewConnectionError|CONNECTION FAILED|CondaHTTPError|error sending request|dns error|Could not connect|"
-        "Max retries exceeded|Could not resolve host|client error \\(Connect\\)",
+        ("externally-managed", "externally managed"),
+        "This Python belongs to the operating system, which forbids changes: use a virtual environment.",
+    ),
+    (
+        ("name resolution", "Name or service not known", "Network is unreachable", "Connection refused")
+        + ("NewConnectionError", "CONNECTION FAILED", "CondaHTTPError", "error sending request", "dns error")
+        + ("Could not connect", "Max retries exceeded", "Could not resolve host"),
         "The package index could not be reached: no network, or a proxy that is not set.",
     ),
     (
-        "No matching distribution found|Could not find a version|not found in the package registry|"
-        "No solution found|PackagesNotFoundError|does not exist|UnsatisfiableError|ResolutionImpossible|LibMambaUnsatisfiable",
-        "No such package or version, or none that fits this Python and what else is installed: check the name.",
+        ("No matching distribution found", "not find a version", "not found in the package registry")
+        + ("No solution found", "PackagesNotFoundError", "does not exist", "Unsatisfiable")
+        + ("ResolutionImpossible",),
+        "No such package or version, or none that fits this Python and what is installed: check the name.",
     ),
 )
 
@@ -109,7 +112,9 @@ class Report:
         same = [r for r in self.requirements if r not in new]
         parts = []
         if new:
-            parts.append(f"Installed {', '.join(map(self._now, new))} with {' and '.join(self._installers())}.")
+            parts.append(
+                f"Installed {', '.join(map(self._now, new))} with {' and '.join(self._installers())}."
+            )
         if same:
             were = "was" if len(same) == 1 else "were"
             parts.append(f"{', '.join(map(self._now, same))} {were} there already.")
@@ -128,7 +133,9 @@ class Report:
         if not self.conda_missed:
             return []
         names = ", ".join(map(str, self.conda_missed))
-        return [f"Not in the environment's conda channels, so left to {self.steps[-1].installer} (PyPI): {names}."]
+        return [
+            f"Not in the environment's conda channels, so left to {self.steps[-1].installer} (PyPI): {names}."
+        ]
 
     def _others(self) -> list[str]:
         asked = {requirement.canonical for requirement in self.requirements}
@@ -152,7 +159,8 @@ class Report:
         if self.stopped:
             return []
         said = [line.rstrip() for line in self.output.splitlines() if line.strip()]
-        causes = [advice for pattern, advice in _CAUSES if re.search(pattern, self.output, re.IGNORECASE)]
+        output = self.output.lower()
+        causes = [advice for signs, advice in _CAUSES if any(sign.lower() in output for sign in signs)]
         return [*causes[:1], "The end of its output:", *said[-_TAIL_LINES:]]
 
     def _kernels(self) -> list[str]:

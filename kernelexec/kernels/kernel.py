@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -84,6 +84,12 @@ class Kernel(Protocol):
 
     def detach(self) -> None:
         """Let go of it. It runs on."""
+
+    async def refresh_imports(self, modules: Sequence[str]) -> Mapping[str, str | None] | None:
+        """Have imports look at the disk anew, after an installation; also while the kernel is busy.
+
+        Returns which of these modules are imported, with the versions that they say; None: it cannot tell.
+        """
 
     def memory(self) -> int | None:
         """Resident memory in bytes."""

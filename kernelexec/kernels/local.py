@@ -34,6 +34,7 @@ OPTIONS = "{launcher_options}"  # where in a command line the launcher's own opt
 START_SECONDS = 120.0  # a cold network file system; a kernel that ended is told at once
 _KEEPER_SECONDS = 2.0  # to write the exit file and end what the kernel left behind
 _INTERRUPT_REPLY_SECONDS = 2.0
+_IMPORTS_SECONDS = 3.0  # a kernel in native code that holds the GIL answers when that returns
 _STDERR_TAIL = 4_000  # bytes
 _CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 _CONNECTION, _PROCESS, _EXIT, _STDERR = "connection.json", "process.json", "exit.json", "stderr.log"
@@ -200,6 +201,19 @@ class LocalKernel:
         for process in (self.keeper, self.process):
             if process is not None:
                 process.close()
+
+    async def refresh_imports(self, modules: Sequence[str]) -> Mapping[str, str | None] | None:
+        if self.died.done():
+            return None
+        asked = self._client.request("control", "imports_request", {"modules": list(modules)})
+        # In this order: a kernel that leaves the first unanswered does not know it.
+        info = self._client.request("control", "kernel_info_request", {})
+        await _first_of(info, self.died, seconds=_IMPORTS_SECONDS)
+        told = asked.done() and not asked.cancelled()
+        found: Mapping[str, str | None] | None = asked.result().content.get("modules") if told else None
+        asked.cancel()
+        info.cancel()
+        return found
 
     def memory(self) -> int | None:
         return self.process.memory() if self.process else None

@@ -16,12 +16,15 @@ from kernelexec.mcp_server.tools.base import Call, Tool
 from kernelexec.mcp_server.tools.code import EXECUTE_CODE
 from kernelexec.mcp_server.tools.environments import GET_ENVIRONMENT_CONFIG
 from kernelexec.mcp_server.tools.executions import WAIT_FOR_EXECUTION
+from kernelexec.mcp_server.tools.packages import CHECK_INSTALLED_PACKAGES, INSTALL_DEPENDENCIES
 
 TOOLS = {
     tool.name: tool
     for tool in (
         EXECUTE_CODE,
         WAIT_FOR_EXECUTION,
+        INSTALL_DEPENDENCIES,
+        CHECK_INSTALLED_PACKAGES,
         GET_ENVIRONMENT_CONFIG,
     )
 }
