@@ -1,4 +1,4 @@
-"""What is installed in an environment: from metadata (kernelspecs/installed_packages.py), without a kernel."""
+"""What is installed in an environment: from metadata (kernelspecs/installed_packages.py), with no kernel."""
 
 from __future__ import annotations
 

@@ -39,8 +39,9 @@ class Lock:
 
     async def take(self) -> None:
         """Wait until nobody else has it."""
-        while not self.try_take():  # flock could wait only in a thread, and that nobody could stop
-            await asyncio.sleep(_LOCK_SECONDS)  # noqa: ASYNC110
+        # flock itself could wait only in a thread, which nobody could stop.
+        while not self.try_take():  # noqa: ASYNC110
+            await asyncio.sleep(_LOCK_SECONDS)
 
     def try_take(self) -> bool:
         """Take it if nobody has it."""

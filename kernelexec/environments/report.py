@@ -12,30 +12,37 @@ _TAIL_LINES = 12
 _MOST_NAMED = 12  # dependencies; an installation may bring a hundred
 
 # What an installer's output gives away, and what to do about it.
+_FULL = ("no space left on device", "os error 28", "errno 28", "nospaceleft", "disk quota")
+_FORBIDDEN = (
+    *("read-only file system", "permission denied", "errno 13", "errno 30", "os error 13", "os error 30"),
+    *("notwritable", "not writable", "not writeable"),
+)
+_SYSTEM = ("externally-managed", "externally managed")
+_OFFLINE = (
+    *("name resolution", "name or service not known", "network is unreachable", "connection refused"),
+    *("newconnectionerror", "connection failed", "condahttperror", "error sending request", "dns error"),
+    *("could not connect", "max retries exceeded", "could not resolve host"),
+)
+_NONE_FITS = (
+    *("no matching distribution found", "not find a version", "not found in the package registry"),
+    *(
+        "no solution found",
+        "packagesnotfounderror",
+        "does not exist",
+        "unsatisfiable",
+        "resolutionimpossible",
+    ),
+)
 _CAUSES = (
+    (_FULL, "The disk is full: make room and try again."),
+    (_FORBIDDEN, "The environment cannot be written: use another one, or have its owner install it."),
     (
-        ("No space left on device", "os error 28", "Errno 28", "NoSpaceLeft", "Disk quota"),
-        "The disk is full: make room and try again.",
-    ),
-    (
-        ("Read-only file system", "Permission denied", "Errno 13", "Errno 30", "os error 13", "os error 30")
-        + ("NotWritable", "not writable", "not writeable"),
-        "The environment cannot be written: use another one, or have its owner install it.",
-    ),
-    (
-        ("externally-managed", "externally managed"),
+        _SYSTEM,
         "This Python belongs to the operating system, which forbids changes: use a virtual environment.",
     ),
+    (_OFFLINE, "The package index could not be reached: no network, or a proxy that is not set."),
     (
-        ("name resolution", "Name or service not known", "Network is unreachable", "Connection refused")
-        + ("NewConnectionError", "CONNECTION FAILED", "CondaHTTPError", "error sending request", "dns error")
-        + ("Could not connect", "Max retries exceeded", "Could not resolve host"),
-        "The package index could not be reached: no network, or a proxy that is not set.",
-    ),
-    (
-        ("No matching distribution found", "not find a version", "not found in the package registry")
-        + ("No solution found", "PackagesNotFoundError", "does not exist", "Unsatisfiable")
-        + ("ResolutionImpossible",),
+        _NONE_FITS,
         "No such package or version, or none that fits this Python and what is installed: check the name.",
     ),
 )
@@ -158,10 +165,8 @@ class Report:
     def _why(self) -> list[str]:
         if self.stopped:
             return []
-        said = [line.rstrip() for line in self.output.splitlines() if line.strip()]
         output = self.output.lower()
-        causes = [advice for signs, advice in _CAUSES if any(sign.lower() in output for sign in signs)]
-        return [*causes[:1], "The end of its output:", *said[-_TAIL_LINES:]]
+        return [advice for signs, advice in _CAUSES if any(sign in output for sign in signs)][:1]
 
     def _kernels(self) -> list[str]:
         changed = any(self.before.get(name) != version for name, version in self.after.items())

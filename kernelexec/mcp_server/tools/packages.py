@@ -80,9 +80,12 @@ class _ProgressLines:
         now = time.monotonic()
         if self._is_open and now - self._last >= _REPORT_SECONDS:
             self._last = now
-            task = asyncio.create_task(self._call.report(plain(line)))
+            task = asyncio.create_task(self._report(line))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    async def _report(self, line: str) -> None:
+        await self._call.report(plain(line))
 
     def close(self) -> None:
         """The call is answered, and takes no more of it."""
