@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import base64
+import io
 import os
 import re
 import time
 
 import pytest
+from PIL import Image
 
 from tests.real.clients import Client
 from tests.real.conftest import Connect, ConnectRaw
 from tests.real.home import Home, eventually
 
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
-JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00\xff\xd9"
+
+def encoded_as(kind: str) -> bytes:
+    """A picture of one pixel."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+PNG = encoded_as("PNG")
+JPEG = encoded_as("JPEG")
 
 
 def show(data: bytes, mime: str) -> str:

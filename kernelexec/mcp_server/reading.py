@@ -1,0 +1,120 @@
+"""Parts of what an execution has shown: by position, and what matches a pattern."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import kernelexec
+from kernelexec.errors import BadRequest
+from kernelexec.model.text import plain
+from kernelexec.model.transcript import Transcript
+from kernelexec.recording.output_file import read_text
+
+SEARCH_SECONDS = 8.0  # for a gigabyte, unless the pattern is a bad one
+_HARD_LIMIT_SECONDS = 12.0  # after which the search is ended wherever it is
+_SEARCH = (
+    "import sys; sys.path.insert(0, {!r}); from kernelexec.recording.search import main; main()"
+).format(str(Path(kernelexec.__file__).parent.parent))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of a transcript's text, made plain."""
+
+    text: str
+    start: int
+    end: int  # where the next part begins
+
+
+@dataclass(frozen=True)
+class Match:
+    number: int  # of the line, from 1
+    position: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Matches:
+    lines: Sequence[Match]
+    next_position: int | None  # where to go on; None if everything was searched
+    out_of_time: bool = False
+
+
+def read_part(transcript: Transcript, file: Path | None, start: int, limit: int) -> Part:
+    """About `limit` characters from `start` on, cut at the end of a line where one is near.
+
+    Raises:
+        BadRequest: the file in which the text goes on cannot be read.
+    """
+    text = transcript.in_memory()[start : start + limit + 1]
+    if file is not None and len(text) <= limit:
+        skip = transcript.file_skip + max(0, start - transcript.file_position)
+        try:
+            text += read_text(file, skip, limit + 1 - len(text))
+        except OSError as error:
+            raise BadRequest(f"{file} cannot be read: {error.strerror or error}.") from error
+    if len(text) > limit:
+        cut = text.rfind("\n", limit // 2, limit) + 1
+        text = text[: cut or limit]
+    return Part(plain(text), start, start + len(text))
+
+
+async def find(
+    transcript: Transcript, file: Path | None, pattern: str, start: int, limit: int
+) -> Matches:
+    """The lines that match a regular expression, from `start` on, in about `limit` characters.
+
+    Raises:
+        BadRequest: it is no regular expression, or takes too long on some line.
+    """
+    request = {
+        "pattern": pattern,
+        "offset": start,
+        "limit": limit,
+        "seconds": SEARCH_SECONDS,
+        "file": str(file) if file else None,
+        "skip": transcript.file_skip,
+    }
+    text = await asyncio.to_thread(transcript.in_memory)
+    return _matches(pattern, start, await asyncio.to_thread(_run, request, text))
+
+
+def _run(request: dict[str, Any], text: str) -> list[dict[str, Any]]:
+    given = json.dumps(request).encode() + b"\n" + text.encode("utf-8", "replace")
+    command = [sys.executable, "-I", "-S", "-c", _SEARCH]
+    try:
+        said = subprocess.run(
+            command, input=given, capture_output=True, timeout=_HARD_LIMIT_SECONDS, check=True
+        ).stdout
+    except subprocess.TimeoutExpired as timeout:
+        said = (timeout.stdout or b"").rpartition(b"\n")[0]
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def _matches(pattern: str, start: int, said: Sequence[dict[str, Any]]) -> Matches:
+    end = said[-1] if said else {}
+    if "error" in end:
+        raise BadRequest(
+            f"The pattern is no regular expression: {end['error']}.",
+            f"To look for the text as it is, write: {re.escape(pattern)}",
+        )
+    lines = [Match(line["number"], line["position"], line["text"]) for line in said if "number" in line]
+    if "done" in end:
+        return Matches(lines, None)
+    if "more" in end:
+        return Matches(lines, end["more"])
+    reached = max([start, *(line["at"] for line in said if "at" in line)])
+    if reached <= start and not lines:
+        raise BadRequest(
+            "The pattern takes too long on this text.",
+            "Nested repetitions such as (a+)+ do that: use a simpler pattern, or read parts with offset.",
+        )
+    return Matches(lines, max(reached, lines[-1].position + 1 if lines else 0), out_of_time=True)

@@ -1,0 +1,48 @@
+"""The reply of list_executions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kernelexec.model.execution import Kind, State
+from kernelexec.model.text import plain
+from kernelexec.recording.summaries import Summary
+
+_LONGEST = 100  # characters of a line of code
+_NAMES = {State.SENT: "running", State.RUNNING: "running", State.NOT_RUN: "not run"}
+
+
+def describe_summaries(session_id: str, summaries: Sequence[Summary], limit: int) -> str:
+    """The last submissions, the newest last, and what happened between them."""
+    submissions = [summary for summary in summaries if summary.number is not None]
+    if not submissions:
+        return f"EXECUTIONS: nothing has been run in session {session_id} yet."
+    shown = submissions[-limit:]
+    first = summaries.index(shown[0])
+    count = f"all {len(shown)}" if len(shown) == len(submissions) else f"the last {len(shown)} of {len(submissions)}"
+    lines = [
+        f"EXECUTIONS of session {session_id}: {count}, the newest last; times are UTC.",
+        f'Details of one: wait_for_execution(execution_id="{session_id}/{shown[-1].number}"), or read_output.',
+        "",
+    ]
+    width = len(str(shown[-1].number))
+    lines += [_line(summary, width) for summary in summaries[first:]]
+    return "\n".join(lines)
+
+
+def _line(summary: Summary, width: int) -> str:
+    when = summary.time.strftime("%Y-%m-%d %H:%M:%S")
+    if summary.number is None:
+        return f"{'':{width}}  {when}  -- {_cut(summary.text)}"
+    outcome = _NAMES.get(summary.state or State.QUEUED) or (summary.state or State.QUEUED).value
+    if summary.state is State.ERROR and summary.error:
+        outcome = summary.error[:40]
+    seconds = "" if summary.seconds is None else f"{summary.seconds:.1f} s"
+    what = "" if summary.kind is Kind.CODE else f"[{summary.kind.value}] "
+    label = f"({summary.label}) " if summary.label else ""
+    return f"{summary.number:{width}}  {when}  {outcome:<11} {seconds:>8}  {what}{_cut(label + summary.text)}"
+
+
+def _cut(text: str) -> str:
+    text = plain(" ".join(text.split()))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -1,0 +1,117 @@
+"""What has been done in a session so far, one entry for each submission, from its journal.
+
+Reads only the lines that are wanted: of outputs, which make up most of a journal, no more than their
+beginning, and of those only errors are parsed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kernelexec.model.execution import Kind, State
+from kernelexec.recording.journal import FORMAT
+
+_OUTPUT = b'{"v":1,"event":"output",'
+_ERROR = b'"type":"error"'
+_HEAD = 80  # bytes of an output's line in which its type stands
+# Events that are of no use here and can be long: the notebook's metadata, the lists of cells.
+_WANTED = ("submitted", "sent", "begun", "finished", "kernel", "died", "other", "output")
+
+
+@dataclass
+class Summary:
+    """One submission, or something else that happened (then without a number)."""
+
+    time: datetime
+    text: str  # the first line of its code, or what happened
+    number: int | None = None
+    generation: int = 0
+    kind: Kind = Kind.CODE
+    label: str | None = None
+    state: State | None = None
+    error: str | None = None  # the exception's name
+    seconds: float | None = None
+
+
+def read_summaries(path: Path) -> list[Summary]:
+    """All that happened, in order.
+
+    Raises:
+        OSError: the journal cannot be read.
+    """
+    found: list[Summary] = []
+    by_number: dict[int, Summary] = {}
+    for record in _records(path):
+        _take(record, found, by_number)
+    return found
+
+
+def _records(path: Path) -> Iterator[Mapping[str, Any]]:
+    with open(path, "rb") as file:
+        for line in file:
+            if line.startswith(_OUTPUT) and _ERROR not in line[:_HEAD]:
+                continue
+            try:
+                record = json.loads(line)
+            except ValueError:  # torn
+                continue
+            if isinstance(record, dict) and record.get("v") == FORMAT and record.get("event") in _WANTED:
+                yield record
+
+
+def _take(record: Mapping[str, Any], found: list[Summary], by_number: dict[int, Summary]) -> None:
+    event, number = record["event"], record.get("n", 0)
+    if event == "submitted":
+        by_number[number] = _submitted(record)
+        found.append(by_number[number])
+    elif event == "kernel":
+        found.append(_happened(record, f"a new kernel was started, generation {record['generation']}"))
+    elif event == "died":
+        found.append(_happened(record, f"the kernel ended: {record['cause']}"))
+    elif event == "other":
+        code = _first_line(record.get("code") or "")
+        found.append(_happened(record, f"another client ran: {code}"))
+    elif number in by_number:
+        _change(by_number[number], record)
+
+
+def _change(summary: Summary, record: Mapping[str, Any]) -> None:
+    event = record["event"]
+    if event in ("sent", "begun"):
+        summary.state = State.RUNNING
+    elif event == "output":
+        summary.error = str(record["content"].get("ename") or "") or None
+    elif event == "finished":
+        summary.state = State(record["state"])
+        if record["started"] and record["finished"]:
+            began, ended = map(datetime.fromisoformat, (record["started"], record["finished"]))
+            summary.seconds = (ended - began).total_seconds()
+
+
+def _submitted(record: Mapping[str, Any]) -> Summary:
+    return Summary(
+        time=datetime.fromisoformat(record["time"]),
+        text=_first_line(record["code"]),
+        number=record["n"],
+        generation=record["generation"],
+        kind=Kind(record.get("kind", Kind.CODE)),
+        label=record.get("source") or record.get("label"),
+        state=State.QUEUED,
+    )
+
+
+def _happened(record: Mapping[str, Any], text: str) -> Summary:
+    return Summary(datetime.fromisoformat(record["time"]), text)
+
+
+def _first_line(code: str) -> str:
+    """The first line that says something."""
+    lines = [line.strip() for line in code[:10_000].split("\n")]
+    telling = [line for line in lines if line and not line.startswith("#")]
+    first = (telling or [line for line in lines if line] or [""])[0]
+    return f"{first} ..." if len(telling) > 1 else first
