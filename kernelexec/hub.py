@@ -150,7 +150,11 @@ class Hub:
         """Whether there has been a session with this id in the caller's storage directory."""
         name, _, label = session_id.partition("@")
         plain_names = clean_name(name) == name and clean_name(label) == label
-        return plain_names and _journal_path(caller.config().storage_dir, session_id).exists()
+        return plain_names and self.journal_path(caller, session_id).exists()
+
+    def journal_path(self, caller: Caller, session_id: str) -> Path:
+        """Where the journal of a session of the caller's storage directory is."""
+        return _journal_path(caller.config().storage_dir, session_id)
 
     def _distinct(
         self, config: Config, environment: Environment, choice: SessionChoice

@@ -427,7 +427,10 @@ class FakeHub:
         return self.session.id
 
     def has_journal(self, caller: Caller, session_id: str) -> bool:
-        return False
+        return self.journal_path(caller, session_id).exists()
+
+    def journal_path(self, caller: Caller, session_id: str) -> Path:
+        return caller.config().storage_dir / ".kernelexec" / f"{session_id}.jsonl"
 
     async def environment_of(self, caller: Caller, progress: Progress) -> Environment:
         return self.session.environment

@@ -20,9 +20,8 @@ from kernelexec.recording.output_file import read_text
 
 SEARCH_SECONDS = 8.0  # for a gigabyte, unless the pattern is a bad one
 _HARD_LIMIT_SECONDS = 12.0  # after which the search is ended wherever it is
-_SEARCH = (
-    "import sys; sys.path.insert(0, {!r}); from kernelexec.recording.search import main; main()"
-).format(str(Path(kernelexec.__file__).parent.parent))
+_ROOT = str(Path(kernelexec.__file__).parent.parent)
+_SEARCH = f"import sys; sys.path.insert(0, {_ROOT!r}); from kernelexec.recording.search import main; main()"
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,7 @@ def read_part(transcript: Transcript, file: Path | None, start: int, limit: int)
     return Part(plain(text), start, start + len(text))
 
 
-async def find(
-    transcript: Transcript, file: Path | None, pattern: str, start: int, limit: int
-) -> Matches:
+async def find(transcript: Transcript, file: Path | None, pattern: str, start: int, limit: int) -> Matches:
     """The lines that match a regular expression, from `start` on, in about `limit` characters.
 
     Raises:

@@ -17,7 +17,9 @@ from kernelexec.mcp_server.tools.base import Call
 
 INSTRUCTIONS = (
     "kernelexec runs Python in Jupyter kernels that stay: variables are kept between calls, between "
-    "restarts of this client and between clients that work in the same directory. Begin with execute_code."
+    "restarts of this client and between clients that work in the same directory. Begin with execute_code. "
+    "The first line of each reply is the verdict. What a reply leaves out is read with read_output; what was "
+    "done earlier is told by list_executions."
 )
 _DEFINITIONS = [tool.definition() for tool in TOOLS.values()]
 

@@ -19,10 +19,14 @@ def describe_summaries(session_id: str, summaries: Sequence[Summary], limit: int
         return f"EXECUTIONS: nothing has been run in session {session_id} yet."
     shown = submissions[-limit:]
     first = summaries.index(shown[0])
-    count = f"all {len(shown)}" if len(shown) == len(submissions) else f"the last {len(shown)} of {len(submissions)}"
+    count = (
+        f"all {len(shown)}"
+        if len(shown) == len(submissions)
+        else f"the last {len(shown)} of {len(submissions)}"
+    )
     lines = [
         f"EXECUTIONS of session {session_id}: {count}, the newest last; times are UTC.",
-        f'Details of one: wait_for_execution(execution_id="{session_id}/{shown[-1].number}"), or read_output.',
+        f'Details: wait_for_execution(execution_id="{session_id}/{shown[-1].number}"), or read_output.',
         "",
     ]
     width = len(str(shown[-1].number))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kernelexec.model.execution import Execution
+from kernelexec.model.execution import Execution, Overflow
 from kernelexec.model.transcript import Transcript, transcript_of
 from kernelexec.session import Session
 
@@ -16,10 +16,18 @@ _LARGE_DATA = 50_000  # characters
 
 
 async def transcript(session: Session, execution: Execution) -> Transcript:
-    """All that the execution has shown so far."""
-    outputs: list[dict[str, Any]] = execution.outputs.to_notebook()
+    """All that an execution of an open session has shown so far."""
     overflow = session.recorder.overflow_of(execution)
-    files = session.executions.files(execution)
+    return await _made(execution, overflow, session.executions.files(execution))
+
+
+async def transcript_of_record(execution: Execution) -> Transcript:
+    """All that an execution has shown whose session is not open."""
+    return await _made(execution, execution.overflow, {})
+
+
+async def _made(execution: Execution, overflow: Overflow | None, files: Mapping[int, str]) -> Transcript:
+    outputs: list[dict[str, Any]] = execution.outputs.to_notebook()
     if len(outputs) > _MANY_OUTPUTS or any(map(_is_large, outputs)):
         return await asyncio.to_thread(transcript_of, outputs, overflow, files)
     return transcript_of(outputs, overflow, files)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelexec.model.execution import Execution, Kind, Overflow, State
-from kernelexec.recording.journal import Journal, read
+from kernelexec.recording.journal import ClosedJournal, Journal, read
 
 
 @dataclass
@@ -49,7 +49,9 @@ def read_history(journal: Journal, session: str, storage_dir: Path) -> History:
     return history
 
 
-def load_execution(journal: Journal, session: str, storage_dir: Path, number: int) -> Execution | None:
+def load_execution(
+    journal: Journal | ClosedJournal, session: str, storage_dir: Path, number: int
+) -> Execution | None:
     """One execution with its outputs, from the journal; None if there was none with this number."""
     history = History()
     executions: dict[int, Execution] = {}

@@ -108,6 +108,17 @@ class Journal:
             self._torn = True  # the next write spoils it
 
 
+class ClosedJournal:
+    """The journal of a session that is not open here: it can be read, whoever owns it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def records(self, *, outputs_of: frozenset[int] = frozenset()) -> Iterator[Mapping[str, Any]]:
+        """As Journal.records."""
+        yield from read(self.path, outputs_of=outputs_of)
+
+
 def read(path: Path, *, outputs_of: frozenset[int] | None = frozenset()) -> Iterator[Mapping[str, Any]]:
     """The events in a journal file; torn lines and lines of another format are passed over.
 

@@ -63,8 +63,8 @@ def _say(**fields: Any) -> None:
 def _blocks(request: dict[str, Any]) -> Iterator[tuple[int, str]]:
     """The text in parts that end where a line does, with their positions."""
     rest, position = "", 0
-    for text in _texts(request):
-        text = rest + text
+    for more in _texts(request):
+        text = rest + more
         cut = text.rfind("\n") + 1
         if not cut and len(text) > _LONGEST_LINE:
             cut = len(text)
@@ -82,9 +82,7 @@ def _texts(request: dict[str, Any]) -> Iterator[str]:
         yield from text_blocks(Path(request["file"]), request["skip"])
 
 
-def _found(
-    pattern: re.Pattern[str], blocks: Iterator[tuple[int, str]], offset: int
-) -> Iterator[Line | None]:
+def _found(pattern: re.Pattern[str], blocks: Iterator[tuple[int, str]], offset: int) -> Iterator[Line | None]:
     """The lines that match from the offset on, and None now and then, when nothing was found."""
     number = 1
     line_by_line = _LINE_BY_LINE.search(pattern.pattern) is not None

@@ -23,7 +23,7 @@ _HEAD = 80  # bytes of an output's line in which its type stands
 _WANTED = ("submitted", "sent", "begun", "finished", "kernel", "died", "other", "output")
 
 
-@dataclass
+@dataclass(eq=False)
 class Summary:
     """One submission, or something else that happened (then without a number)."""
 

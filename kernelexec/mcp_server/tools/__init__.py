@@ -16,6 +16,7 @@ from kernelexec.mcp_server.tools.base import Call, Tool
 from kernelexec.mcp_server.tools.code import EXECUTE_CODE
 from kernelexec.mcp_server.tools.environments import GET_ENVIRONMENT_CONFIG
 from kernelexec.mcp_server.tools.executions import WAIT_FOR_EXECUTION
+from kernelexec.mcp_server.tools.outputs import LIST_EXECUTIONS, READ_OUTPUT
 from kernelexec.mcp_server.tools.packages import CHECK_INSTALLED_PACKAGES, INSTALL_DEPENDENCIES
 
 TOOLS = {
@@ -23,6 +24,8 @@ TOOLS = {
     for tool in (
         EXECUTE_CODE,
         WAIT_FOR_EXECUTION,
+        READ_OUTPUT,
+        LIST_EXECUTIONS,
         INSTALL_DEPENDENCIES,
         CHECK_INSTALLED_PACKAGES,
         GET_ENVIRONMENT_CONFIG,

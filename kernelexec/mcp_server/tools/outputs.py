@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,15 +14,8 @@ from kernelexec.mcp_server.reading import Matches, find, read_part
 from kernelexec.mcp_server.render.body import how_to_read
 from kernelexec.mcp_server.render.images import pictures_of
 from kernelexec.mcp_server.summary_text import describe_summaries
-from kernelexec.mcp_server.tools.base import (
-    Arguments,
-    Call,
-    ExecutionId,
-    SessionName,
-    Tool,
-    recorded_execution,
-    session_for,
-)
+from kernelexec.mcp_server.tools.base import Arguments, Call, SessionName, Tool, session_for
+from kernelexec.mcp_server.tools.recorded import ExecutionId, recorded_execution, sessions_in
 from kernelexec.model.execution import Execution
 from kernelexec.model.text import plain
 from kernelexec.model.transcript import Transcript
@@ -57,9 +49,7 @@ class ReadOutput(Arguments):
 
 class ListExecutions(Arguments):
     session: SessionName = None
-    limit: Annotated[
-        int, Field(ge=1, le=1_000, description="How many, of the last ones (default 30).")
-    ] = 30
+    limit: Annotated[int, Field(ge=1, le=1_000, description="How many, of the last ones (default 30).")] = 30
 
 
 async def _read_output(call: Call, arguments: ReadOutput) -> types.CallToolResult:
@@ -126,7 +116,7 @@ async def _list_executions(call: Call, arguments: ListExecutions) -> types.CallT
     session_id, path = await _journal_of(call, arguments.session)
     summaries = await asyncio.to_thread(read_summaries, path)
     text = describe_summaries(session_id, summaries, arguments.limit)
-    others = [each for each in _sessions_in(config.storage_dir) if each != session_id]
+    others = [each for each in sessions_in(config.storage_dir) if each != session_id]
     if others:
         text += f"\nOther sessions in {config.storage_dir}: {', '.join(others)}."
     return _text(text)
@@ -134,14 +124,14 @@ async def _list_executions(call: Call, arguments: ListExecutions) -> types.CallT
 
 async def _journal_of(call: Call, name: str | None) -> tuple[str, Path]:
     """Also of a session that is not open, or whose environment is gone."""
-    if name is not None and call.hub.find(call.caller, name) is None and call.hub.has_journal(call.caller, name):
+    if (
+        name is not None
+        and call.hub.find(call.caller, name) is None
+        and call.hub.has_journal(call.caller, name)
+    ):
         return name, call.hub.journal_path(call.caller, name)
     session = await session_for(call, name)
     return session.id, session.recorder.journal.path
-
-
-def _sessions_in(storage_dir: Path) -> Sequence[str]:
-    return sorted(path.stem for path in (storage_dir / ".kernelexec").glob("*.jsonl"))
 
 
 def _text(text: str) -> types.CallToolResult:
