@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kernelexec import __version__
-from kernelexec.commands import rebuild, sessions
+from kernelexec.commands import export, rebuild, sessions
 from kernelexec.errors import KernelexecError
 
 
@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     sessions.add(commands)
     rebuild.add(commands)
+    export.add(commands)
 
     attempt = commands.add_parser("try", help="a short tour: analyse a dataset through the real server")
     attempt.add_argument("--notebook", type=Path, metavar="FILE", help="also copy the notebook to FILE")

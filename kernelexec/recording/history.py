@@ -98,6 +98,24 @@ def load_generation(path: Path, session: str, storage_dir: Path, generation: int
     return Past(history.notebooks.get(generation, {}), list(executions.values()), frozenset(written))
 
 
+def unwritten_numbers(path: Path, generation: int) -> set[int]:
+    """The executions of a generation that have ended and are not known to be in its notebook.
+
+    Raises:
+        OSError: the journal cannot be read.
+    """
+    ours: set[int] = set()
+    ended: set[int] = set()
+    for record in read(path):
+        if record["event"] == "submitted" and record["generation"] == generation:
+            ours.add(record["n"])
+        elif record["event"] == "finished" and record["state"] != State.NOT_RUN.value:
+            ended.add(record["n"])
+        elif record["event"] == "written":
+            ended.difference_update(record["numbers"])
+    return ours & ended
+
+
 def _take(
     history: History,
     executions: dict[int, Execution],

@@ -32,24 +32,6 @@ from tests.fakes import (
 NAME = "sales@analysis-1.ipynb"
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The person's shell: in a directory of its own, and CODE_STORAGE_DIR is not set."""
-    path = tmp_path / "elsewhere"
-    path.mkdir()
-    monkeypatch.chdir(path)
-    monkeypatch.setenv("HOME", str(path))
-    monkeypatch.delenv("CODE_STORAGE_DIR", raising=False)
-    return path
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Path:
-    path = tmp_path / "storage"
-    path.mkdir()
-    return path
-
-
 def rebuild(*arguments: object) -> int:
     return cli.main(["rebuild", *map(str, arguments)])
 

@@ -1,0 +1,159 @@
+"""`kernelexec export`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import stat
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kernelexec.commands.places import absolute, sentence, storage_dir
+from kernelexec.errors import BadRequest
+from kernelexec.recording.export import CleanCopy, clean_copy
+from kernelexec.recording.history import unwritten_numbers
+from kernelexec.recording.journal import is_taken, storage_failed
+from kernelexec.recording.notebook_format import Document, parse
+from kernelexec.recording.records import Records, find_records
+from kernelexec.recording.whole_file import write_whole
+
+if TYPE_CHECKING:
+    from kernelexec.commands import Commands
+
+_NOTEBOOK_SECONDS = 4.0  # the notebook is at most two seconds behind its session
+_POLL_SECONDS = 0.1
+
+
+def add(commands: Commands) -> None:
+    """Add `export` to the parser."""
+    command = commands.add_parser(
+        "export",
+        help="make a clean copy of a notebook, ready to hand to somebody",
+        description="Make a clean copy of a notebook: the cells that succeeded and those you added, in the "
+        "notebook's order and as they are in it now, with their notes; tries that failed, were interrupted "
+        "or did not end are left out. Counts begin at 1, kernelexec's metadata and times are removed, the "
+        "kernel is the usual python3, and outputs that are in files beside the notebook are put into it.",
+    )
+    command.add_argument("notebook", type=Path, metavar="NOTEBOOK")
+    command.add_argument(
+        "--output", type=Path, metavar="FILE", help="default: NOTEBOOK.clean.ipynb beside it"
+    )
+    command.add_argument("--force", action="store_true", help="replace FILE if it is there")
+    command.set_defaults(run=_export)
+
+
+def _export(options: argparse.Namespace) -> int:
+    notebook = absolute(options.notebook)
+    output = (
+        absolute(options.output) if options.output else notebook.with_name(f"{notebook.stem}.clean.ipynb")
+    )
+    if os.path.realpath(output) == os.path.realpath(notebook):
+        raise BadRequest("The copy would replace the notebook itself.", "Give another name with --output.")
+    records = _records(notebook)
+    missing = _wait_for_cells(records) if records else 0
+    copy = clean_copy(_read(notebook), _Files(records.storage_dir if records else notebook.parent).read)
+    data = copy.document.to_bytes()
+    _check(data, notebook)
+    try:
+        write_whole(output, data, replace=options.force)
+    except FileExistsError:
+        raise BadRequest(
+            f"{output} is there already.", "Give another name with --output, or --force."
+        ) from None
+    except OSError as error:
+        raise storage_failed(output, error) from error
+    print(_report(output, copy, missing))
+    return 0
+
+
+def _records(notebook: Path) -> Records | None:
+    """The records it belongs to; None if they are not here, for a notebook is enough."""
+    try:
+        return find_records(notebook, [storage_dir()[0]])
+    except BadRequest:
+        return None
+
+
+def _wait_for_cells(records: Records) -> int:
+    """Let a running hub add the cells of what has ended; how many are not in the notebook then."""
+    deadline = time.monotonic() + _NOTEBOOK_SECONDS
+    try:
+        while (missing := len(unwritten_numbers(records.journal, records.generation))) > 0:
+            if not is_taken(records.journal) or time.monotonic() > deadline:
+                break
+            time.sleep(_POLL_SECONDS)
+    except OSError:
+        return 0  # the notebook is what matters, and the journal may be another user's
+    return missing
+
+
+def _read(notebook: Path) -> Document:
+    try:
+        document = parse(notebook.read_bytes())
+    except OSError as error:
+        raise BadRequest(
+            f"{notebook} cannot be read: {error.strerror}.",
+            f"If it was deleted: kernelexec rebuild {notebook}",
+        ) from error
+    if document is None:
+        raise BadRequest(
+            f"{notebook} is not a notebook of version 4.",
+            f"If it was damaged, make a new one from its journal: kernelexec rebuild {notebook}",
+        )
+    return document
+
+
+class _Files:
+    """The outputs beside a notebook."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, name: str) -> bytes | None:
+        """A plain file below the folder, reached through no link; None if it is none."""
+        parts = Path(name).parts
+        if not parts or ".." in parts or Path(name).is_absolute():
+            return None
+        path = self._folder
+        try:
+            for part in parts:
+                path = path / part
+                if stat.S_ISLNK(os.lstat(path).st_mode):
+                    return None
+            return path.read_bytes()
+        except OSError:
+            return None
+
+
+def _check(data: bytes, notebook: Path) -> None:
+    """Whether everybody's Jupyter can open the copy."""
+    import nbformat  # here, because it takes a tenth of a second to import
+
+    try:
+        nbformat.validate(json.loads(data))
+    except nbformat.ValidationError as error:
+        where = "/".join(str(step) for step in error.absolute_path)
+        raise BadRequest(
+            f"{notebook} has something that is not valid in a notebook, at {where}: {error.message[:200]}",
+            "Nothing was written. Mend that cell in JupyterLab, or leave it out, and save.",
+        ) from error
+
+
+def _report(output: Path, copy: CleanCopy, missing: int) -> str:
+    lines = [f"{output}: {sentence([(copy.kept, 'cell', 'cells')]) or 'no cells'}"]
+    if copy.failed:
+        lines.append(f"left out: {sentence([(copy.failed, 'try', 'tries')])} that did not succeed")
+    if copy.own_failed:
+        lines.append(f"{sentence([(copy.own_failed, 'cell', 'cells')])} of your own with an error, kept")
+    if copy.embedded:
+        lines.append(f"put into it: {sentence([(copy.embedded, 'output', 'outputs')])} from files")
+    if copy.not_embedded:
+        lines.append(f"too large or missing, so not in it: {', '.join(copy.not_embedded)}")
+    if missing:
+        lines.append(
+            f"{sentence([(missing, 'run', 'runs')])} of the journal not in the notebook yet; the hub adds "
+            "what is missing when the session is next used"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,217 @@
+"""A clean copy of a notebook, for somebody who has nothing to do with kernelexec. Pure.
+
+It is made from the notebook, not from the journal: what the person edited, moved or deleted counts.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kernelexec.model.outputs import JSON, is_json_mime
+from kernelexec.recording.notebook_format import Cell, Document
+
+# What opens everywhere; a kernelspec of ours is on this machine only.
+_PYTHON: dict[str, JSON] = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+_OUR_KERNELSPECS = "kernelexec-"
+_EMBEDDED_AT_MOST = 20_000_000  # bytes; more makes a notebook that nobody can open
+_NOTE = re.compile(r"kernelexec-[0-9]+-note")
+_OVERFLOW = re.compile(r"\n\[all of this output, (?P<size>[0-9,]+) bytes: .*\]\n", re.DOTALL)
+
+ReadFile = Callable[[str], bytes | None]
+
+
+@dataclass
+class CleanCopy:
+    """A notebook to hand over, and what was done to make it."""
+
+    document: Document
+    kept: int = 0  # cells
+    failed: int = 0  # runs that failed, were interrupted or did not end: left out
+    own_failed: int = 0  # cells that the person added and that end in an error: kept
+    embedded: int = 0  # outputs that were in files beside the notebook
+    not_embedded: list[str] = field(default_factory=list)  # those that are too large, or gone
+
+
+def clean_copy(document: Document, read_file: ReadFile) -> CleanCopy:
+    """The cells that succeeded and those of the person, in order, without what only concerns us.
+
+    `read_file` gives an output that was too large for the notebook, by the name that stands in it; None
+    if it is not there.
+    """
+    copy = CleanCopy(document)
+    cells = [_Cleaned(copy, read_file).cell(cell) for cell in _chosen(document.cells, copy)]
+    copy.document = Document(list(_numbered(_distinct(cells))), _rest(document.rest))
+    copy.kept = len(cells)
+    return copy
+
+
+# --- which cells -----------------------------------------------------------------
+
+
+def _chosen(cells: Sequence[Cell], copy: CleanCopy) -> list[Cell]:
+    """A note stays with its run; that of a try that failed, with the next run if that has none itself."""
+    chosen: list[Cell] = []
+    note: Cell | None = None
+    for cell in cells:
+        if _is_empty(cell):
+            continue
+        if _is_note(cell):
+            note = cell
+        elif not _is_ours(cell):
+            copy.own_failed += _has_error(cell)
+            chosen.append(cell)
+        elif _succeeded(cell):
+            chosen += [cell] if note is None else [note, cell]
+            note = None
+        else:
+            copy.failed += 1
+    return chosen
+
+
+def _is_note(cell: Cell) -> bool:
+    return cell.get("cell_type") == "markdown" and _NOTE.fullmatch(str(cell.get("id"))) is not None
+
+
+def _is_ours(cell: Cell) -> bool:
+    return "state" in _about(cell)
+
+
+def _about(cell: Mapping[str, JSON]) -> Mapping[str, JSON]:
+    """What our metadata says of a cell or an output."""
+    metadata = cell.get("metadata")
+    said = metadata.get("kernelexec") if isinstance(metadata, Mapping) else None
+    return said if isinstance(said, Mapping) else {}
+
+
+def _is_empty(cell: Cell) -> bool:
+    return not _text(cell.get("source")).strip() and not cell.get("outputs")
+
+
+def _succeeded(cell: Cell) -> bool:
+    """By its outputs, if the person ran it again, else by what is recorded of it."""
+    if _has_error(cell):
+        return False
+    if _about(cell).get("state") == "ok":
+        return True
+    return cell.get("cell_type") == "code" and cell.get("execution_count") is not None and _has_rerun(cell)
+
+
+def _has_rerun(cell: Cell) -> bool:
+    """Whether somebody ran it again: a run that failed leaves an error, and one without an end no reply."""
+    if _about(cell).get("state") in ("error", "interrupted"):
+        return True
+    metadata = cell.get("metadata")
+    timing = metadata.get("execution") if isinstance(metadata, Mapping) else None
+    return not isinstance(timing, Mapping) or "shell.execute_reply" in timing
+
+
+def _has_error(cell: Cell) -> bool:
+    return any(output.get("output_type") == "error" for output in _outputs(cell))
+
+
+def _outputs(cell: Cell) -> list[Mapping[str, JSON]]:
+    outputs = cell.get("outputs")
+    if not isinstance(outputs, Sequence) or isinstance(outputs, str):
+        return []
+    return [output for output in outputs if isinstance(output, Mapping)]
+
+
+# --- what is in them -------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Cleaned:
+    """Cells without what only concerns us."""
+
+    copy: CleanCopy
+    read_file: ReadFile
+
+    def cell(self, cell: Cell) -> dict[str, JSON]:
+        cleaned = {**cell, "metadata": _without(cell.get("metadata"), "kernelexec", "execution")}
+        if cell.get("cell_type") == "code":
+            cleaned["outputs"] = [self._output(o) for o in _outputs(cell) if not _about(o).get("late")]
+        return cleaned
+
+    def _output(self, output: Mapping[str, JSON]) -> Mapping[str, JSON]:
+        cut = _OVERFLOW.fullmatch(_text(output.get("text")))
+        if cut:
+            return {**output, "text": f"\n[the rest is left out here; all of it were {cut['size']} bytes]\n"}
+        about = _about(output)
+        if "file" in about:
+            output = self._embedded(output, _text(about["file"]), _text(about.get("mime")))
+        return {**output, "metadata": _without(output["metadata"], "kernelexec")} if about else output
+
+    def _embedded(self, output: Mapping[str, JSON], file: str, mime: str) -> Mapping[str, JSON]:
+        data = self.read_file(file)
+        if data is not None and len(data) <= _EMBEDDED_AT_MOST and mime:
+            self.copy.embedded += 1
+            return {**output, "data": {mime: _mime_value(mime, data)}}
+        self.copy.not_embedded.append(file)
+        size = f", {len(data):,} bytes" if data is not None else ""
+        return {**output, "data": {"text/plain": f"[an output is left out here: {mime or 'text'}{size}]"}}
+
+
+def _mime_value(mime: str, data: bytes) -> JSON:
+    if is_json_mime(mime):
+        value: JSON = json.loads(data)
+        return value
+    if mime.startswith("text/") or mime in ("image/svg+xml", "application/javascript"):
+        return data.decode("utf-8", "replace")
+    return base64.b64encode(data).decode()
+
+
+def _numbered(cells: Iterable[dict[str, JSON]]) -> Iterator[dict[str, JSON]]:
+    """With counts 1, 2, 3 and so on for what has been run, as after a run from top to bottom."""
+    last = 0
+    for cell in cells:
+        if cell.get("cell_type") != "code":
+            yield cell
+            continue
+        last += cell.get("execution_count") is not None
+        count = last if cell.get("execution_count") is not None else None
+        outputs = [
+            {**output, "execution_count": count} if output.get("output_type") == "execute_result" else output
+            for output in _outputs(cell)
+        ]
+        yield {**cell, "execution_count": count, "outputs": outputs}
+
+
+def _distinct(cells: Iterable[dict[str, JSON]]) -> Iterator[dict[str, JSON]]:
+    """With ids that are each there once; ours are replaced, always by the same."""
+    taken: set[str] = set()
+    for cell in cells:
+        name = _text(cell.get("id"))
+        while name in taken or name.startswith("kernelexec-"):
+            name = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        taken.add(name)
+        yield {**cell, "id": name}
+
+
+def _rest(rest: Mapping[str, JSON]) -> dict[str, JSON]:
+    metadata = _without(rest.get("metadata"), "kernelexec")
+    kernelspec = metadata.get("kernelspec")
+    if isinstance(kernelspec, Mapping) and _text(kernelspec.get("name")).startswith(_OUR_KERNELSPECS):
+        language = metadata.get("language_info")
+        name = language.get("name") if isinstance(language, Mapping) else kernelspec.get("language")
+        if name == "python":
+            metadata["kernelspec"] = _PYTHON
+    return {**rest, "metadata": metadata}
+
+
+def _without(metadata: JSON, *keys: str) -> dict[str, JSON]:
+    if not isinstance(metadata, Mapping):
+        return {}
+    return {key: value for key, value in metadata.items() if key not in keys}
+
+
+def _text(value: JSON) -> str:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, Sequence):
+        return ""
+    return "".join(line for line in value if isinstance(line, str))

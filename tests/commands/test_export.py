@@ -1,0 +1,152 @@
+"""`kernelexec export`, as the person calls it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from kernelexec import cli
+from kernelexec.recording.notebook_format import new_document
+from tests.fakes import FakeStarter, cells, failing, printing, ran, run, session_in
+
+NAME = "sales@analysis-1.ipynb"
+CLEAN = "sales@analysis-1.clean.ipynb"
+
+
+def export(*arguments: object) -> int:
+    return cli.main(["export", *map(str, arguments)])
+
+
+@pytest.fixture
+def recorded(storage: Path) -> Path:
+    """The notebook of a session in which the second of three tries failed."""
+
+    async def scenario() -> None:
+        answers = [printing("1\n"), failing("ValueError"), printing("3\n")]
+        async with session_in(storage, FakeStarter(answers)) as session:
+            for number in (1, 2, 3):
+                await ran(session, f"x = {number}")
+
+    run(scenario())
+    return storage / NAME
+
+
+def test_the_copy_has_what_succeeded_and_the_notebook_stays_as_it_is(
+    recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = recorded.read_bytes()
+    assert export(recorded) == 0
+    said = capsys.readouterr().out
+    copy = nbformat.read(recorded.with_name(CLEAN), as_version=4)
+    nbformat.validate(copy)
+    assert [cell.source for cell in copy.cells] == ["x = 1", "x = 3"]
+    assert f"{recorded.with_name(CLEAN)}: 2 cells" in said
+    assert "1 try" in said
+    assert recorded.read_bytes() == before
+
+
+def test_a_file_that_is_there_is_replaced_only_by_force(
+    recorded: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (elsewhere / "mine.ipynb").write_text("mine")
+    assert export(recorded, "--output", "mine.ipynb") == 1
+    assert "--force" in capsys.readouterr().err
+    assert (elsewhere / "mine.ipynb").read_text() == "mine"
+    assert export(recorded, "--output", "mine.ipynb", "--force") == 0
+    assert len(json.loads((elsewhere / "mine.ipynb").read_text())["cells"]) == 2
+    assert export(recorded, "--output", recorded, "--force") == 1
+
+
+def test_what_a_running_hub_has_not_added_yet_is_waited_for(storage: Path) -> None:
+    async def scenario() -> None:
+        async with session_in(storage, FakeStarter(), gather_cells_for=0.3) as session:
+            await ran(session, "x = 1")
+            assert cells(storage) == []
+            for _ in range(100):  # the first cell makes the notebook, which the command needs
+                if (storage / NAME).exists():
+                    break
+                await asyncio.sleep(0.02)
+            await ran(session, "x = 2")
+            assert await asyncio.to_thread(export, storage / NAME) == 0
+
+    run(scenario())
+    assert [cell["source"] for cell in json.loads((storage / CLEAN).read_text())["cells"]] == [
+        ["x = 1"],
+        ["x = 2"],
+    ]
+
+
+def test_a_notebook_of_nobody_we_know_can_be_exported_too(elsewhere: Path) -> None:
+    cell = {
+        "id": "a",
+        "cell_type": "code",
+        "source": "1",
+        "outputs": [],
+        "execution_count": None,
+        "metadata": {},
+    }
+    Path("report.ipynb").write_bytes(new_document({}).with_cells([cell]).to_bytes())
+    assert export("report.ipynb") == 0
+    assert (elsewhere / "report.clean.ipynb").exists()
+
+
+def test_files_beside_the_notebook_are_read_and_no_others(recorded: Path, elsewhere: Path) -> None:
+    (elsewhere / "secret").write_text("secret")
+    folder = recorded.with_suffix("") / "outputs"
+    folder.mkdir()
+    (folder / "0001-1.txt").write_text("all of it")
+    (folder / "0002-1.txt").symlink_to(elsewhere / "secret")
+    notebook = json.loads(recorded.read_text())
+    names = [
+        "sales@analysis-1/outputs/0001-1.txt",
+        "sales@analysis-1/outputs/0002-1.txt",
+        "../elsewhere/secret",
+        str(elsewhere / "secret"),
+        ".",
+        "",
+    ]
+    notebook["cells"][0]["outputs"] = [
+        {
+            "output_type": "display_data",
+            "data": {"text/plain": "in a file"},
+            "metadata": {"kernelexec": {"file": name, "mime": "text/plain"}},
+        }
+        for name in names
+    ]
+    recorded.write_text(json.dumps(notebook))
+    assert export(recorded) == 0
+    text = recorded.with_name(CLEAN).read_text()
+    assert "all of it" in text
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize("content", [None, b"", b"<<<<<<< HEAD", b'{"nbformat": 3, "worksheets": []}'])
+def test_what_is_no_notebook_is_an_error_that_names_rebuild(
+    storage: Path, content: bytes | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is not None:
+        (storage / NAME).write_bytes(content)
+    assert export(storage / NAME) == 1
+    assert f"kernelexec rebuild {storage / NAME}" in capsys.readouterr().err
+    assert not (storage / CLEAN).exists()
+
+
+def test_what_would_not_be_valid_is_not_written(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = {
+        "id": "a",
+        "cell_type": "strange",
+        "source": "x",
+        "outputs": [],
+        "execution_count": None,
+        "metadata": {},
+    }
+    (storage / NAME).write_text(
+        json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    )
+    assert export(storage / NAME) == 1
+    assert "cells/0" in capsys.readouterr().err
+    assert not (storage / CLEAN).exists()
