@@ -15,7 +15,7 @@ _MOST_NAMED = 12  # dependencies; an installation may bring a hundred
 _FULL = ("no space left on device", "os error 28", "errno 28", "nospaceleft", "disk quota")
 _FORBIDDEN = (
     *("read-only file system", "permission denied", "errno 13", "errno 30", "os error 13", "os error 30"),
-    *("notwritable", "not writable", "not writeable"),
+    *("operation not permitted", "notwritable", "not writable", "not writeable"),
 )
 _SYSTEM = ("externally-managed", "externally managed")
 _OFFLINE = (

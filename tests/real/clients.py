@@ -95,7 +95,11 @@ class Client:
 
     def start(self, code: str, **arguments: Any) -> Future[Reply]:
         """Begin an execute_code; cancelling the future is the client's cancel."""
-        return self._portal.start_task_soon(self._call, "execute_code", {"code": code, **arguments})
+        return self.begin("execute_code", {"code": code, **arguments})
+
+    def begin(self, tool: str, arguments: dict[str, Any]) -> Future[Reply]:
+        """Begin a call; cancelling the future is the client's cancel."""
+        return self._portal.start_task_soon(self._call, tool, arguments)
 
     def wait_for(self, execution_id: str, **arguments: Any) -> Reply:
         return self.call("wait_for_execution", {"execution_id": execution_id, **arguments})

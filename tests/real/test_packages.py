@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import pytest
 
 from tests.real.conda.tool import Conda
 from tests.real.conftest import Connect
-from tests.real.home import Home
+from tests.real.home import Home, eventually
 from tests.real.wheels import make_slow_sdist, make_wheel
 
 UV = str(Path(sys.executable).parent / "uv")
@@ -153,3 +156,169 @@ def test_a_package_is_installed_and_imported_in_the_kernel_that_was_running(
     checked = client.call("check_installed_packages", {"packages": ["kx-words", "kx_words", "nothing"]})
     assert "Not installed" in checked.verdict
     assert "kx-words: 2.0, in " in checked.text
+
+
+# --- one at a time, stopped, left alone ----------------------------------------------
+
+
+@pytest.fixture
+def in_venv(new_home: Callable[..., Home], slow: Shelf, conda: Conda, tmp_path: Path) -> Home:
+    """A home with a virtual environment of its own, which uv installs into: it needs no pip."""
+    return new_home(**slow.variables, **_venv_without_pip(tmp_path, conda))
+
+
+def installers(home: Home) -> list[int]:
+    """The pids of what an installation runs: the installer and the build that it started."""
+    lines = home.processes().items()
+    return [pid for pid, line in lines if "pip install" in line or "build_wheel" in line or "kx-slow" in line]
+
+
+def test_a_slow_installation_goes_on_and_its_end_is_waited_for(
+    connect: Connect, in_venv: Home, slow: Shelf
+) -> None:
+    client = connect(in_venv)
+    running = client.call("install_dependencies", {"packages": ["kx-slow"], "wait_seconds": 0.5})
+    assert running.state == "RUNNING", running.text
+    assert f'wait_for_execution(execution_id="{running.id}")' in running.text
+    assert client.execute("1 + 1").block("result") == "2"  # runs do not wait for it
+    second = client.call("install_dependencies", {"packages": ["kx-words"], "wait_seconds": 0.5})
+    assert second.state == "QUEUED", second.text
+    assert "Another installation" in second.text
+    (slow.slow / "go").touch()
+    assert client.wait_for(running.id).state == "OK"
+    assert client.wait_for(second.id).state == "OK"
+
+
+def test_a_cancel_ends_the_installer_with_all_that_it_started(
+    connect: Connect, in_venv: Home, slow: Shelf
+) -> None:
+    client = connect(in_venv)
+    client.execute("1")
+    call = client.begin("install_dependencies", {"packages": ["kx-slow"]})
+    eventually((slow.slow / "begun").exists)
+    assert installers(in_venv)
+    call.cancel()
+    eventually(lambda: not installers(in_venv))
+    stopped = client.wait_for("main@no_pip/2")
+    assert stopped.state == "INTERRUPTED", stopped.text
+    assert "Nothing of it is installed now." in stopped.text
+    assert client.call("install_dependencies", {"packages": ["kx-words"]}).state == "OK"  # the lock is free
+
+
+def test_an_installation_outlives_its_hub_and_is_checked_by_the_next_one(
+    connect: Connect, in_venv: Home, slow: Shelf
+) -> None:
+    client = connect(in_venv)
+    running = client.call("install_dependencies", {"packages": ["kx-slow"], "wait_seconds": 0.5})
+    eventually((slow.slow / "begun").exists)
+    in_venv.end_hub(signal.SIGKILL)
+    assert installers(in_venv)
+    later = connect(in_venv)
+    assert later.wait_for(running.id, wait_seconds=0.5).state == "RUNNING"
+    (slow.slow / "go").touch()
+    ended = later.wait_for(running.id)
+    assert ended.state == "UNKNOWN", ended.text
+    assert "Installed now: kx-slow 1.0." in ended.text
+    assert later.call("install_dependencies", {"packages": ["kx-words"]}).state == "OK"
+    assert later.execute("import kx_slow; kx_slow.VERSION").block("result") == "'1.0'"
+
+
+def test_an_installer_that_is_killed_is_told_as_that(connect: Connect, in_venv: Home, slow: Shelf) -> None:
+    client = connect(in_venv)
+    client.execute("1")
+    call = client.begin("install_dependencies", {"packages": ["kx-slow"]})
+    eventually((slow.slow / "begun").exists)
+    for pid in installers(in_venv):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    failed = call.result(30)
+    assert failed.state == "ERROR"
+    assert "killed by signal 9 (SIGKILL)" in failed.text
+    assert "Nothing of it is installed now." in failed.text
+    assert client.call("install_dependencies", {"packages": ["kx-words"]}).state == "OK"
+
+
+def test_stopping_everything_ends_installations_too(connect: Connect, in_venv: Home, slow: Shelf) -> None:
+    client = connect(in_venv)
+    client.call("install_dependencies", {"packages": ["kx-slow"], "wait_seconds": 0.5})
+    eventually((slow.slow / "begun").exists)
+    assert in_venv.command("stop", "--all").returncode == 0
+    eventually(lambda: not installers(in_venv))
+
+
+# --- a small disk ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB; it takes a mount, which not everybody may do."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m,mode=0755", "none", path], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("this user may not mount a small file system")
+    yield path
+    subprocess.run(["umount", "--lazy", path], check=True)
+
+
+def test_an_environment_that_cannot_be_written_is_told_with_the_installers_words(
+    connect: Connect, new_home: Callable[..., Home], shelf: Shelf, small_disk: Path, conda: Conda
+) -> None:
+    home = new_home(**shelf.variables, **_venv_without_pip(small_disk, conda))
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    reply = connect(home).call("install_dependencies", {"packages": ["kx-words"]})
+    assert reply.state == "ERROR", reply.text
+    assert "cannot be written" in reply.text
+    assert "Read-only file system" in reply.text
+
+
+def test_a_full_disk_is_told_and_what_is_there_too(
+    connect: Connect, new_home: Callable[..., Home], shelf: Shelf, small_disk: Path, conda: Conda
+) -> None:
+    make_wheel(shelf.folder, "kx-large", "1.0", f"DATA = {'x' * 3_000_000!r}")
+    home = new_home(**shelf.variables, **_venv_without_pip(small_disk, conda))
+    client = connect(home)
+    reply = client.call("install_dependencies", {"packages": ["kx-large"]})
+    assert reply.state == "ERROR", reply.text
+    assert "The disk is full" in reply.text
+    assert client.call("install_dependencies", {"packages": ["kx-words"]}).state == "OK"
+
+
+# --- what fails -----------------------------------------------------------------------
+
+
+def test_what_conda_does_not_have_is_left_to_pip_and_told(
+    connect: Connect, new_home: Callable[..., Home], shelf: Shelf, conda: Conda, tmp_path: Path
+) -> None:
+    client = connect(new_home(**shelf.variables, **_conda(tmp_path, conda)))
+    reply = client.call("install_dependencies", {"packages": ["kx-words", "kx-niche", "kx-tool"]})
+    assert reply.state == "OK", reply.text
+    assert "Installed kx-words 2.0, kx-niche 0.1, kx-tool 3.1 with conda and pip." in reply.text
+    assert "left to pip (PyPI): kx-niche." in reply.text
+    checked = client.call("check_installed_packages", {"packages": ["kx-tool", "kx-niche", "kx_words"]})
+    assert "kx-tool: 3.1, a conda package that is not Python's" in checked.text
+    missing = client.call("install_dependencies", {"packages": ["kx-nowhere"]})
+    assert missing.state == "ERROR"
+    assert "No such package or version" in missing.text
+
+
+def test_without_an_index_the_reply_says_that_it_could_not_be_reached(
+    connect: Connect, in_venv: Home, tmp_path: Path
+) -> None:
+    nobody = {"UV_NO_INDEX": "", "UV_FIND_LINKS": "", "UV_OFFLINE": "", "UV_HTTP_RETRIES": "0"}
+    client = connect(in_venv, **nobody, UV_INDEX_URL="http://127.0.0.1:9/simple", UV_NO_CACHE="1")
+    reply = client.call("install_dependencies", {"packages": ["kx-words"]})
+    assert reply.state == "ERROR"
+    assert "could not be reached" in reply.text
+
+
+def test_nothing_is_started_for_what_is_no_name(connect: Connect, in_venv: Home) -> None:
+    client = connect(in_venv)
+    for bad in ("kx-words; touch /tmp/x", "--index-url=http://x", "./x", "x @ git+https://h/x", "c::x"):
+        reply = client.call("install_dependencies", {"packages": ["kx-words", bad]})
+        assert reply.is_error
+        assert "Nothing was installed." in reply.text
+    checked = client.call("check_installed_packages", {"packages": ["kx-words"]})
+    assert checked.verdict.startswith("Not installed")
