@@ -2,7 +2,7 @@
 `python installed_packages.py < QUESTION`, and imports nothing but the standard library.
 
 The question and the answer are JSON:
-    {"all": true}               -> {"versions": {NAME: VERSION}}, names as PyPI spells them canonically
+    {"all": true}               -> {"versions": {NAME: VERSION}}, also of conda packages, names spelled canonically
     {"modules_of": [NAME]}      -> {"modules": {NAME: [top-level module]}}
     {"look_up": [NAME]}         -> {"found": {NAME: [{"kind", "name", "version", "location", ...}]}}
 A name that is looked up may be a distribution's, a module's (also a dotted one) or a conda package's.
@@ -232,7 +232,8 @@ def main():
     question = json.loads(sys.stdin.buffer.read().decode())
     answer = {}
     if question.get("all"):
-        answer["versions"] = {name: found.version for name, found in distributions().items()}
+        conda = {canonical(name): version for name, version in conda_packages().items()}
+        answer["versions"] = dict(conda, **{name: found.version for name, found in distributions().items()})
     if question.get("modules_of"):
         installed = distributions()
         wanted = [name for name in question["modules_of"] if name in installed]

@@ -21,6 +21,7 @@ _SETTINGS = {
     "PIP_NO_INPUT": "1",
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     "PIP_PROGRESS_BAR": "off",
+    "PIP_ROOT_USER_ACTION": "ignore",
     "PIP_USER": "0",  # where the environment cannot be written, pip would install for the user instead
     "PYTHONUNBUFFERED": "1",
     "UV_NO_PROGRESS": "1",

@@ -44,7 +44,7 @@ class Packages:
         self._environ = kernelspec.kernel_variables(environment, environ)
 
     async def versions(self) -> dict[str, str]:
-        """The version of each distribution by its canonical name."""
+        """The version of each distribution, and each conda package, by its canonical name."""
         answer = await self._ask({"all": True})
         return dict(answer["versions"])
 

@@ -115,8 +115,12 @@ class Report:
         if not self.succeeded:
             failed = self._failed[-1]
             return f"{names} could not be installed: {failed.installer} ended with {failed.ended}."
-        new = [r for r in self.requirements if self.before.get(r.canonical) != self.after.get(r.canonical)]
-        same = [r for r in self.requirements if r not in new]
+        same = [
+            requirement
+            for requirement in self.requirements
+            if self.after.get(requirement.canonical, "") == self.before.get(requirement.canonical)
+        ]
+        new = [requirement for requirement in self.requirements if requirement not in same]
         parts = []
         if new:
             parts.append(
@@ -132,7 +136,7 @@ class Report:
 
     def _now(self, requirement: Requirement) -> str:
         version, old = self.after.get(requirement.canonical), self.before.get(requirement.canonical)
-        if version is None:  # a conda package that is not Python's
+        if version is None:  # it goes by another name
             return requirement.name
         return f"{requirement.name} {version}" + (f" (before: {old})" if old not in (None, version) else "")
 

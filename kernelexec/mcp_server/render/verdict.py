@@ -36,7 +36,8 @@ def _verdict(execution: Execution, session: Session) -> str:
             did = "ran" if execution.kind is Kind.CODE else "finished"
             said = f"OK: {execution.id} {did} in {seconds}"
         case State.ERROR:
-            said = f"ERROR: {execution.id} failed after {seconds} with {_error_name(execution)}"
+            error = f" with {_error_name(execution)}" if execution.kind is Kind.CODE else ""
+            said = f"ERROR: {execution.id} failed after {seconds}{error}"
         case State.INTERRUPTED:
             said = f"INTERRUPTED: {execution.id} was stopped after {seconds}"
         case State.DIED:
@@ -46,7 +47,7 @@ def _verdict(execution: Execution, session: Session) -> str:
         case State.NOT_RUN:
             said = f"NOT RUN: {execution.id}"
         case State.QUEUED:
-            said = f"QUEUED: {execution.id} has not begun; {_what_comes_first(session)}"
+            said = f"QUEUED: {execution.id} has not begun; {_what_comes_first(execution, session)}"
         case State.SENT:
             said = f"QUEUED: {execution.id} is with the kernel, which has not begun it yet"
         case _:
@@ -62,7 +63,9 @@ def _explanation(execution: Execution) -> list[str]:
             [clip(plain(execution.problem), _PROBLEM_LIMIT, "the log has more")] if execution.problem else []
         )
     asked = []
-    if execution.interrupt:
+    if execution.interrupt and execution.kind in (Kind.INSTALL, Kind.CREATE):
+        asked = [f"{execution.interrupt} It is being stopped, which may take some seconds."]
+    elif execution.interrupt:
         asked = [
             f"{execution.interrupt} It has not stopped: the code may catch KeyboardInterrupt, "
             "or be busy in native code. If it must end, the user can run: "
@@ -88,7 +91,9 @@ def _hint(execution: Execution, session: Session, caller: Caller) -> list[str]:
             return []
 
 
-def _what_comes_first(session: Session) -> str:
+def _what_comes_first(execution: Execution, session: Session) -> str:
+    if execution.kind in (Kind.INSTALL, Kind.CREATE):
+        return "another installation is running in this environment"
     if session.current is not None:
         return (
             f"{session.current.id} is running (if that never ends, the user can run: "
