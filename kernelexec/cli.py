@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kernelexec import __version__
-from kernelexec.commands import export, rebuild, sessions
+from kernelexec.commands import export, lab, rebuild, sessions
 from kernelexec.errors import KernelexecError
 
 
@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"kernelexec {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     sessions.add(commands)
+    lab.add(commands)
     rebuild.add(commands)
     export.add(commands)
 

@@ -63,7 +63,6 @@ class JupyterServer:
             "--ServerApp.ip=127.0.0.1",
             "--ServerApp.port=0",
             f"--ServerApp.root_dir={folder}",
-            "--LabApp.news_url=None",
             "--ServerApp.shutdown_no_activity_timeout=600",  # should the tests be killed
         )
         with self._log.open("ab") as log:
@@ -201,6 +200,11 @@ class NotebookPage:
     def accept(self) -> None:
         """Press the button that a dialog proposes."""
         self.page.locator(".jp-Dialog-button.jp-mod-accept").last.click()
+
+    def choose(self, menu: str, item: str) -> None:
+        """Choose from the menu bar."""
+        self.page.locator(".lm-MenuBar-itemLabel", has_text=menu).first.click()
+        self.page.locator(".lm-Menu-itemLabel", has_text=item).first.click()
 
     def save(self) -> None:
         self.page.keyboard.press("ControlOrMeta+S")

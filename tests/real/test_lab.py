@@ -2,26 +2,253 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import sysconfig
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 
+import psutil
+import pytest
+from anyio.from_thread import BlockingPortal
 from playwright.sync_api import Browser
 
-from tests.real.conftest import Connect
-from tests.real.home import Home, eventually
-from tests.real.jupyter import JupyterServer, NotebookPage
+from tests.real.clients import Client, official_client
+from tests.real.home import COMMAND, Home, eventually
+from tests.real.jupyter import NotebookPage, jupyter_server
+
+INTERFACES = {"jupyterlab": "lab/tree", "notebook": "notebooks"}  # where they open a file
 
 
-def test_jupyterlab_opens_the_notebook_with_its_environment_without_asking(
-    connect: Connect, home: Home, jupyter: Callable[..., JupyterServer], browser: Browser
-) -> None:
-    client = connect(home)
-    client.execute("x = 41")
-    notebook = home.storage / f"{client.config()['session']}-1.ipynb"
-    eventually(notebook.exists)
-    server = jupyter(home, home.storage)
+class Terminal:
+    """A command in a terminal, as the person runs it."""
 
-    page = NotebookPage(browser, server.address(notebook.name))
+    def __init__(self, home: Home, *command: str, **environ: str) -> None:
+        self._controller, terminal = pty.openpty()
+        self.process = subprocess.Popen(
+            command,
+            env={**home.environ, "COLUMNS": "300", **environ},
+            cwd=home.path,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+        )
+        os.close(terminal)
+        self.text = ""
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                self.text += os.read(self._controller, 65536).decode()
+            except OSError:  # the last process that had it open has ended
+                return
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """What the terminal shows once it matches."""
+        return eventually(lambda: re.search(pattern, self.text))
+
+    def press_control_c(self) -> None:
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(30)
+        self._reader.join(30)
+        os.close(self._controller)
+
+
+@pytest.fixture(scope="module")
+def assistant(portal: BlockingPortal, shared_home: Home) -> Iterator[Client]:
+    with official_client(portal, shared_home) as client:
+        client.execute("x = 41", filename="load")
+        eventually(notebook_of(client).exists)
+        yield client
+
+
+@pytest.fixture(scope="module")
+def lab(shared_home: Home, assistant: Client) -> Iterator[Terminal]:
+    """`kernelexec lab` in a terminal."""
+    terminal = Terminal(shared_home, COMMAND, "lab", "--no-browser")
+    yield terminal
+    terminal.close()
+
+
+@pytest.fixture
+def page(browser: Browser, lab: Terminal) -> Iterator[NotebookPage]:
+    """The assistant's notebook, opened at the address that the terminal shows."""
+    page = NotebookPage(browser, lab.wait_for(r"http://\S+token=\w+")[0])
     page.wait_for_kernel()
+    yield page
+    page.close()
+
+
+def notebook_of(client: Client) -> Path:
+    return Path(client.config()["notebook"])
+
+
+def test_the_notebook_opens_on_the_live_kernel_and_both_see_the_others_changes(
+    page: NotebookPage, assistant: Client
+) -> None:
     page.append("x + 1")
     page.run(-1)
     page.expect_output(-1, "42")
+    page.write(0, "x = 500  # by the person")
+    page.run(0)
+    page.wait_until_ran(0)
+    assert assistant.execute("x").block("result") == "500"
+
+
+def test_the_indicator_shows_the_assistants_runs(page: NotebookPage, assistant: Client) -> None:
+    running = assistant.start("import time; time.sleep(1.5)")
+    page.wait_for_kernel("busy")
+    assert running.result(30).state == "OK"
+    page.wait_for_kernel("idle")
+
+
+def test_the_interrupt_button_ends_the_assistants_run_and_the_assistant_is_told(
+    page: NotebookPage, assistant: Client
+) -> None:
+    running = assistant.start("import time; time.sleep(60)")
+    page.wait_for_kernel("busy")
+    page.press("notebook:interrupt-kernel")
+    reply = running.result(30)
+    assert reply.state == "INTERRUPTED"
+    assert "by the person, from Jupyter" in reply.text
+    assert assistant.execute("x").state == "OK"
+
+
+def test_the_interrupt_button_ends_the_persons_own_cell(page: NotebookPage, assistant: Client) -> None:
+    page.append("import time; time.sleep(60)")
+    page.run(-1)
+    page.wait_for_kernel("busy")
+    page.press("notebook:interrupt-kernel")
+    page.expect_output(-1, "KeyboardInterrupt")
+    page.wait_for_kernel("idle")
+
+
+def test_closing_the_page_and_shutting_its_kernel_down_leaves_the_kernel_alive(
+    browser: Browser, lab: Terminal, assistant: Client
+) -> None:
+    before = assistant.execute("import os; os.getpid()").block("result")
+    page = NotebookPage(browser, lab.wait_for(r"http://\S+token=\w+")[0])
+    page.wait_for_kernel()
+    running = assistant.start("import time; time.sleep(1); 'to the end'")
+    page.wait_for_kernel("busy")
+    page.choose("Kernel", "Shut Down Kernel")
+    assert running.result(30).block("result") == "'to the end'"
+    page.close()
+    assert assistant.execute("os.getpid()").block("result") == before
+
+
+def test_the_token_is_in_no_command_line_and_no_kernels_environment(
+    lab: Terminal, assistant: Client, shared_home: Home
+) -> None:
+    token = lab.wait_for(r"token=(\w+)")[1]
+    for process in psutil.Process(lab.process.pid).children(recursive=True):
+        assert token not in " ".join(process.cmdline())
+        assert token not in " ".join(process.environ().values())
+    assert token not in shared_home.log()
+    assert "False" in assistant.execute(f"import os; {token!r} in str(os.environ)").text
+    assert not (shared_home.runtime / "lab").stat().st_mode & 0o077
+
+
+def test_control_c_ends_jupyterlab_and_the_kernel_lives_on(
+    page: NotebookPage, lab: Terminal, assistant: Client, shared_home: Home
+) -> None:
+    running = assistant.start("import time; time.sleep(2); x = 'still here'")
+    page.wait_for_kernel("busy")
+    lab.press_control_c()
+    assert lab.process.wait(30) == 0
+    assert running.result(30).state == "OK"
+    assert assistant.execute("x").block("result") == "'still here'"
+    assert list((shared_home.runtime / "lab").glob("token-*")) == []
+
+
+# A Jupyter of the person's own
+
+
+@pytest.fixture(scope="module")
+def elsewhere(place: Path) -> Path:
+    """The Python of another environment that has JupyterLab and Notebook, but not kernelexec."""
+    prefix = place / "jupyter-environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", prefix], check=True)
+    python = prefix / "bin" / "python"
+    packages = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    # What is listed in a .pth file is not searched for others, so kernelexec's own editable one is not seen.
+    Path(packages, "ours.pth").write_text(sysconfig.get_path("purelib"))
+    (prefix / "share").symlink_to(Path(sys.prefix, "share"))
+    tried = subprocess.run(
+        [python, "-c", "import kernelexec.cli"], cwd=place, capture_output=True, check=False
+    )
+    assert b"No module named 'kernelexec" in tried.stderr
+    return python
+
+
+@pytest.mark.parametrize("module", ["jupyterlab", "notebook"])
+def test_a_jupyter_of_another_environment_opens_the_notebook_on_the_live_kernel_without_asking(
+    assistant: Client,
+    shared_home: Home,
+    elsewhere: Path,
+    browser: Browser,
+    module: str,
+) -> None:
+    assistant.execute(f"x = 'of {module}'")
+    notebook = notebook_of(assistant)
+    # Its root is above, so the notebook is in a folder below.
+    command = (str(elsewhere), "-m", module)
+    with jupyter_server(shared_home, notebook.parent.parent, command) as server:
+        path = f"{notebook.parent.name}/{notebook.name}"
+        page = NotebookPage(browser, server.address(path, interface=INTERFACES[module]))
+        page.append("x")
+        page.run(-1)
+        page.expect_output(-1, f"'of {module}'")
+        assert page.dialog.count() == 0
+        page.close()
+
+
+def test_without_jupyterlab_the_command_says_how_to_install_it(shared_home: Home, venv: Path) -> None:
+    nothing = shared_home.path / "nothing"
+    (nothing / "jupyterlab").mkdir(parents=True)
+    program = (
+        "import sys, importlib.util as u; f = u.find_spec\n"
+        "u.find_spec = lambda n, *a: None if n == 'jupyterlab' else f(n, *a)\n"
+        "from kernelexec.cli import main; sys.exit(main(['lab']))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        env=shared_home.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 1
+    assert "Install it with: " in answer.stderr
+    assert "kernelexec[lab]" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_the_kernelspec_that_the_notebook_names_is_installed(assistant: Client, shared_home: Home) -> None:
+    named = json.loads(notebook_of(assistant).read_text())["metadata"]["kernelspec"]["name"]
+    listed = subprocess.run(
+        [sys.executable, "-m", "jupyter_client.kernelspecapp", "list", "--json"],
+        env=shared_home.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert named in json.loads(listed.stdout)["kernelspecs"]

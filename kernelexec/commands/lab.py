@@ -1,0 +1,36 @@
+"""`kernelexec lab`: the notebook in JupyterLab, on the assistant's live kernel."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from kernelexec import lab
+from kernelexec.commands import places
+from kernelexec.commands.ask import ask
+
+if TYPE_CHECKING:
+    from kernelexec.commands import Commands
+
+
+def add(commands: Commands) -> None:
+    """Add `lab` to the parser."""
+    parser = commands.add_parser("lab", help="open a session's notebook in JupyterLab, on its live kernel")
+    parser.add_argument(
+        "session",
+        nargs="?",
+        metavar="SESSION",
+        help="for example main@default; the one used last if left out",
+    )
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    parser.set_defaults(run=_lab)
+
+
+def _lab(options: argparse.Namespace) -> int:
+    folder, _ = places.storage_dir()
+    given = bool(os.environ.get("CODE_STORAGE_DIR", "").strip())
+    sessions = ask({"command": "ps"}).get("sessions", [])
+    target = lab.choose(sessions, options.session, folder, given=given)
+    target.folder.mkdir(parents=True, exist_ok=True)
+    return lab.run(target, browser=not options.no_browser)
