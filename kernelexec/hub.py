@@ -86,6 +86,12 @@ class Hub:
         self._chosen.pop(caller, None)
         return environment
 
+    def kernels_of(self, caller: Caller) -> list[Session]:
+        """The sessions with a kernel that this caller has used."""
+        return [
+            session for session in set(self._chosen.get(caller, {}).values()) if session.kernel is not None
+        ]
+
     def choice_of(self, caller: Caller) -> EnvironmentChoice:
         """Which environment a caller's calls are for, and what says so.
 

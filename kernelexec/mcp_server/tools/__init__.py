@@ -14,7 +14,11 @@ from kernelexec.errors import KernelexecError
 from kernelexec.mcp_server import render
 from kernelexec.mcp_server.tools.base import Call, Tool
 from kernelexec.mcp_server.tools.code import EXECUTE_CODE
-from kernelexec.mcp_server.tools.environments import GET_ENVIRONMENT_CONFIG
+from kernelexec.mcp_server.tools.environments import (
+    CONFIGURE_ENVIRONMENT,
+    GET_ENVIRONMENT_CONFIG,
+    LIST_ENVIRONMENTS,
+)
 from kernelexec.mcp_server.tools.executions import WAIT_FOR_EXECUTION
 from kernelexec.mcp_server.tools.outputs import LIST_EXECUTIONS, READ_OUTPUT
 from kernelexec.mcp_server.tools.packages import CHECK_INSTALLED_PACKAGES, INSTALL_DEPENDENCIES
@@ -28,7 +32,9 @@ TOOLS = {
         LIST_EXECUTIONS,
         INSTALL_DEPENDENCIES,
         CHECK_INSTALLED_PACKAGES,
+        CONFIGURE_ENVIRONMENT,
         GET_ENVIRONMENT_CONFIG,
+        LIST_ENVIRONMENTS,
     )
 }
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import mcp_types as types
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from kernelexec.caller import Caller
+from kernelexec.environments.source import Progress
 from kernelexec.errors import BadRequest
 from kernelexec.hub import Hub
 from kernelexec.mcp_server import render
@@ -18,6 +19,7 @@ from kernelexec.model.execution import Execution
 from kernelexec.model.text import plain
 from kernelexec.session import Session
 
+T = TypeVar("T")
 Report = Callable[[str], Awaitable[None]]
 
 
@@ -107,6 +109,15 @@ async def session_for(call: Call, name: str | None) -> Session:
     Raises:
         KernelexecError: there is none, and why.
     """
+    return await prepared(call, lambda progress: call.hub.session_of(call.caller, name, progress))
+
+
+async def prepared(call: Call, work: Callable[[Progress], Coroutine[Any, Any, T]]) -> T:
+    """What comes of work that may have to prepare an environment first, which reports progress.
+
+    Raises:
+        KernelexecError: nothing, and why; or it takes longer than a call may, and goes on.
+    """
     loop = asyncio.get_running_loop()
     reports: set[asyncio.Task[None]] = set()
 
@@ -116,7 +127,7 @@ async def session_for(call: Call, name: str | None) -> Session:
         task.add_done_callback(reports.discard)
 
     limit = call.caller.config().longest_wait_seconds
-    finding = asyncio.ensure_future(call.hub.session_of(call.caller, name, progress))
+    finding = asyncio.ensure_future(work(progress))
     done, _ = await asyncio.wait({finding}, timeout=limit)
     if not done:
         finding.add_done_callback(lambda task: task.cancelled() or task.exception())

@@ -1,31 +1,147 @@
-"""get_environment_config: where code runs."""
+"""get_environment_config, configure_environment, list_environments: where code runs."""
 
 from __future__ import annotations
 
-import mcp_types as types
+import asyncio
+from typing import Annotated, Literal
 
-from kernelexec.mcp_server.config_text import describe
-from kernelexec.mcp_server.tools.base import Arguments, Call, Tool, session_for
+import mcp_types as types
+from pydantic import Field
+
+from kernelexec.chosen_environments import CHOSEN
+from kernelexec.config import EnvironmentChoice, environment_choice
+from kernelexec.environments.inventory import Listed, inventory, near
+from kernelexec.errors import BadRequest, EnvironmentUnusable, KernelFailed
+from kernelexec.mcp_server import config_text
+from kernelexec.mcp_server.tools.base import Arguments, Call, Tool, prepared, session_for
 from kernelexec.model.text import plain
+
+# By type of environment: the argument that names one.
+_ARGUMENTS = {
+    "conda": "conda_name",
+    "venv": "venv_path",
+    "venv-uv": "uv_venv_path",
+    "kernelspec": "kernel_name",
+    "default": "",
+}
 
 
 class GetEnvironmentConfig(Arguments):
     pass
 
 
+class ListEnvironments(Arguments):
+    pass
+
+
+class ConfigureEnvironment(Arguments):
+    type: Annotated[
+        Literal["conda", "venv", "venv-uv", "kernelspec", "default"],
+        Field(description="The kind of environment."),
+    ]
+    conda_name: Annotated[
+        str | None, Field(max_length=4000, description="For conda: its name, or its path.")
+    ] = None
+    venv_path: Annotated[str | None, Field(max_length=4000, description="For venv: its folder.")] = None
+    uv_venv_path: Annotated[str | None, Field(max_length=4000, description="For venv-uv: its folder.")] = None
+    kernel_name: Annotated[
+        str | None, Field(max_length=4000, description="For kernelspec: the Jupyter kernelspec's name.")
+    ] = None
+
+
 async def _get_environment_config(call: Call, arguments: GetEnvironmentConfig) -> types.CallToolResult:
+    choice = call.hub.choice_of(call.caller)
+    try:
+        session = await session_for(call, None)
+    except EnvironmentUnusable as error:
+        text = config_text.describe_unusable(call.caller, choice, error)
+        return types.CallToolResult(content=[types.TextContent(text=plain(text))], is_error=True)
+    return _said(config_text.describe(call.caller, choice, session))
+
+
+async def _configure_environment(call: Call, arguments: ConfigureEnvironment) -> types.CallToolResult:
+    choice = _choice(call, arguments)
+    before = config_text.in_short(call.hub.choice_of(call.caller), call.caller.environment)
+    running = call.hub.kernels_of(call.caller)
+    try:
+        environment = await prepared(call, lambda progress: call.hub.configure(call.caller, choice, progress))
+    except (EnvironmentUnusable, KernelFailed) as error:
+        others = near(choice.kind, choice.value, await _inventory(call))
+        raise EnvironmentUnusable(
+            error.what, "\n".join(part for part in (error.next_step, others, f"Unchanged: {before}") if part)
+        ) from error
+    call.caller.take_notices()  # they were about the environment before
     session = await session_for(call, None)
-    return types.CallToolResult(content=[types.TextContent(text=plain(describe(call.caller, session)))])
+    return _said(config_text.describe_change(before, choice, environment, session, running))
+
+
+async def _list_environments(call: Call, arguments: ListEnvironments) -> types.CallToolResult:
+    found = await _inventory(call)
+    choice = call.hub.choice_of(call.caller)
+    return _said(config_text.describe_inventory(found, choice, call.caller.environment))
+
+
+async def _inventory(call: Call) -> list[Listed]:
+    config = call.caller.config()
+    return await asyncio.to_thread(inventory, call.caller.environ, [config.client_dir, config.storage_dir])
+
+
+def _choice(call: Call, arguments: ConfigureEnvironment) -> EnvironmentChoice:
+    wanted = _ARGUMENTS[arguments.type]
+    named = {name: getattr(arguments, name) for name in _ARGUMENTS.values() if name}
+    given = {name: value for name, value in named.items() if value}
+    if not wanted and not given:
+        return EnvironmentChoice("default", origin=CHOSEN)
+    if list(given) != [wanted]:
+        need = f"needs {wanted}" if wanted else "takes no other argument"
+        unwanted = ", ".join(name for name in given if name != wanted)
+        raise BadRequest(
+            f"The environment is unchanged: type={arguments.type!r} {need}"
+            + (f", and not {unwanted}." if unwanted else "."),
+            'For example configure_environment(type="venv", venv_path="/home/me/envs/analysis"). '
+            "list_environments shows what there is.",
+        )
+    config = call.caller.config()
+    return environment_choice(arguments.type, given[wanted], CHOSEN, call.caller.environ, config.client_dir)
+
+
+def _said(text: str) -> types.CallToolResult:
+    return types.CallToolResult(content=[types.TextContent(text=plain(text))])
 
 
 GET_ENVIRONMENT_CONFIG = Tool(
     name="get_environment_config",
     title="Show environment and session",
     description=(
-        "Which Python environment and session your code runs in: interpreter, versions, kernel "
+        "Which environment and session your code runs in: interpreter, versions, kernel "
         "state, working directory, where scripts and the notebook are kept."
     ),
     arguments=GetEnvironmentConfig,
     run=_get_environment_config,
+    read_only=True,
+)
+
+CONFIGURE_ENVIRONMENT = Tool(
+    name="configure_environment",
+    title="Choose the environment",
+    description=(
+        "Run your code in another environment from now on, until you choose again; kept over restarts. Its "
+        "session has variables of its own. Kernels of the environment before run on with their variables and "
+        "can be returned to. Only an environment that exists and starts is accepted."
+    ),
+    arguments=ConfigureEnvironment,
+    run=_configure_environment,
+    read_only=False,
+)
+
+LIST_ENVIRONMENTS = Tool(
+    name="list_environments",
+    title="List environments",
+    description=(
+        "The environments that configure_environment can choose: conda environments, virtual environments "
+        "near your directory, uv projects, Jupyter kernelspecs; with versions and whether ipykernel is there."
+    ),
+    arguments=ListEnvironments,
+    run=_list_environments,
     read_only=True,
 )
