@@ -223,6 +223,7 @@ class Hub:
             journal.close()  # it is the session's lock
             raise
         recorder = Recorder(storage_dir, session_id, journal)
+        recorder.extension = environment.extension
         session = Session(name, environment, project, kernel_dir, recorder, self._start_kernel)
         session.restore(history)
         return session

@@ -93,7 +93,8 @@ def _words(
                 yield plain(output["name"]), output["text"], None
             case "error":
                 text = short_traceback(output["traceback"], files)
-                yield "error", text or plain(f"{output['ename']}: {output['evalue']}"), None
+                said = ": ".join(part for part in (output["ename"], output["evalue"]) if part)
+                yield "error", text or plain(said), None
             case kind:
                 shown = in_words(output["data"])
                 text = shown.text

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -25,6 +26,7 @@ from kernelexec.recording.script import script_name, write_script
 
 _log = logging.getLogger(__name__)
 
+_EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,10}")
 _SYNC_SECONDS = 1.0  # what a power cut may take
 _FIRST_WRITE_SECONDS = 0.1  # gathers the cells of a burst
 _LATEST_WRITE_SECONDS = 2.0  # how far the notebook may be behind an idle session
@@ -40,6 +42,7 @@ class Recorder:
         self.session = session
         self.journal = journal
         self.limits = Limits()  # the last caller's
+        self.extension = ".py"  # of scripts
         self.notebook_problem: str | None = None
         self._notebooks: dict[int, Notebook] = {}  # by generation
         self._overflows: dict[int, OverflowFile] = {}
@@ -61,6 +64,9 @@ class Recorder:
 
     def begin_generation(self, generation: int, metadata: Mapping[str, Any]) -> None:
         """The cells of this generation go to a notebook of its own, which gets this metadata."""
+        extension = metadata.get("language_info", {}).get("file_extension", "")
+        if isinstance(extension, str) and _EXTENSION.fullmatch(extension):
+            self.extension = extension  # as the kernel itself says
         self._notebooks[generation] = Notebook(self.notebook_path(generation), dict(metadata))
         early = [execution for execution in self._early_cells if execution.generation == generation]
         self._early_cells = [execution for execution in self._early_cells if execution not in early]
@@ -107,7 +113,7 @@ class Recorder:
     def _write_script(self, execution: Execution) -> None:
         folder = self.folder(execution.generation)
         try:
-            name = script_name(execution.number, execution.label)
+            name = script_name(execution.number, execution.label, self.extension)
             execution.script = write_script(folder, name, execution.code)
         except OSError as error:
             raise storage_failed(folder, error) from error

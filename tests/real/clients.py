@@ -25,7 +25,7 @@ from tests.real.home import COMMAND, Home
 
 ANSWER_SECONDS = 60.0
 _VERDICT = re.compile(r"(?P<state>[A-Z ]+): (?:nobody saw how )?(?P<id>\S+@\S+/\d+)")
-_SAVED = re.compile(r"; saved as (?P<script>/.+\.py)$")
+_SAVED = re.compile(r"; saved as (?P<script>/.+\.\w+)$")
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ def test_code_runs_in_a_kernel_that_is_not_pythons(
     client = connect(shared_home, KERNEL_NAME="bash", **variables)
     assert client.execute("x=5; echo $((x + 1))").block("stdout") == "6"
     reply = client.execute("echo $x\nls /nonexistent", filename="look", note="What is there")
+    assert reply.verdict.startswith("ERROR: main@bash/2 failed after")
     assert "5" in reply.block("stdout")
     assert reply.script.name == "0002-look.sh"
     assert reply.script.read_text() == "echo $x\nls /nonexistent"

@@ -117,7 +117,7 @@ def _seconds(execution: Execution) -> str:
 def _error_name(execution: Execution) -> str:
     for output in reversed(execution.outputs.to_notebook()):
         if output["output_type"] == "error":
-            return plain(str(output["ename"]))[:_LONGEST_NAME]
+            return plain(str(output["ename"]))[:_LONGEST_NAME] or "an error"
     return "an error"
 
 
