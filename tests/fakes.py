@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from unittest import mock
 
 from kernelexec.caller import Caller
+from kernelexec.config import EnvironmentChoice
 from kernelexec.kernels.kernel import SHUTDOWN_SECONDS, Death, KernelDied, OnMessage, Reply
 from kernelexec.kernels.wire import Message
 from kernelexec.model.environment import Environment, Interpreter
@@ -431,6 +432,9 @@ class FakeHub:
 
     def journal_path(self, caller: Caller, session_id: str) -> Path:
         return caller.config().storage_dir / ".kernelexec" / f"{session_id}.jsonl"
+
+    def choice_of(self, caller: Caller) -> EnvironmentChoice:
+        return caller.config().environment
 
     async def environment_of(self, caller: Caller, progress: Progress) -> Environment:
         return self.session.environment
