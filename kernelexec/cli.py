@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kernelexec import __version__
-from kernelexec.commands import export, lab, rebuild, sessions
+from kernelexec.commands import export, lab, rebuild, run, sessions
 from kernelexec.errors import KernelexecError
 
 
@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     lab.add(commands)
     rebuild.add(commands)
     export.add(commands)
+    run.add(commands)
 
     attempt = commands.add_parser("try", help="a short tour: analyse a dataset through the real server")
     attempt.add_argument("--notebook", type=Path, metavar="FILE", help="also copy the notebook to FILE")

@@ -8,24 +8,20 @@ in the PyPI package palmerpenguins.
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 import shutil
-import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mcp_types as types
-from mcp import ClientSession, StdioServerParameters
-from mcp.client.stdio import stdio_client
+from mcp import ClientSession
+
+from kernelexec.local_client import PATIENCE_SECONDS, connected, shown, text_of
 
 _NEEDED = ("pandas", "matplotlib", "palmerpenguins")
-_PATIENCE_SECONDS = 300.0  # the first use of an environment on a slow disk
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,9 @@ def run(copy_to: Path | None) -> int:
 
 async def _tour(copy_to: Path | None) -> int:
     print("Starting the server as an MCP client does: kernelexec (stdio)\n")
-    async with _client() as client:
+    # A session of its own, so that a tour does not mix with the person's work.
+    environ = {"KERNELEXEC_SESSION": "tour", **os.environ}
+    async with connected(environ) as client:
         tools = (await client.list_tools()).tools
         print("Tools:", ", ".join(tool.name for tool in tools), "\n")
         if not await _has_packages(client):
@@ -96,23 +94,12 @@ async def _tour(copy_to: Path | None) -> int:
         for step in (*_STEPS, _MISTAKE):
             await _show(client, step)
     print("The client is closed and its server process has ended. A new client connects:\n")
-    async with _client() as client:
+    async with connected(environ) as client:
         await _show(client, _AFTER)
         print(">>> get_environment_config()")
         config = await client.call_tool("get_environment_config", {})
         _print_reply(config)
     return await _report(Path(_facts(config)["notebook"]), copy_to)
-
-
-@asynccontextmanager
-async def _client() -> AsyncIterator[ClientSession]:
-    """A client with a server process of its own, configured like this process."""
-    # A session of its own, so that a tour does not mix with the person's work.
-    environ = {"KERNELEXEC_SESSION": "tour", **os.environ}
-    server = StdioServerParameters(command=sys.executable, args=["-m", "kernelexec"], env=environ)
-    async with stdio_client(server) as streams, ClientSession(*streams) as client:
-        await client.initialize()
-        yield client
 
 
 async def _has_packages(client: ClientSession) -> bool:
@@ -125,9 +112,9 @@ async def _has_packages(client: ClientSession) -> bool:
         """
     step = _Step("check", "", code)
     reply = await _show(client, step)
-    if _text(reply).startswith("NOT RUN"):  # news of a kernel that an earlier tour left, and that is gone
+    if text_of(reply).startswith("NOT RUN"):  # news of a kernel that an earlier tour left, and that is gone
         reply = await _show(client, step)
-    text = _text(reply)
+    text = text_of(reply)
     if reply.is_error or "nothing is missing" in text:
         return not reply.is_error
     missing = [name for name in _NEEDED if repr(name) in text]
@@ -157,31 +144,22 @@ async def _call(client: ClientSession, step: _Step) -> types.CallToolResult:
         print(f"  ... {message}", flush=True)
 
     return await client.call_tool(
-        "execute_code", arguments, read_timeout_seconds=_PATIENCE_SECONDS, progress_callback=progress
+        "execute_code", arguments, read_timeout_seconds=PATIENCE_SECONDS, progress_callback=progress
     )
 
 
 def _print_reply(reply: types.CallToolResult) -> None:
-    for block in reply.content:
-        if isinstance(block, types.TextContent):
-            print(textwrap.indent(block.text, "    "))
-        elif isinstance(block, types.ImageContent):
-            size = len(base64.b64decode(block.data))
-            print(f"    <{block.mime_type}, {size:,} bytes, shown to the assistant as a picture>")
+    print(textwrap.indent(shown(reply), "    "))
     print(flush=True)
 
 
-def _text(reply: types.CallToolResult) -> str:
-    return "\n".join(block.text for block in reply.content if isinstance(block, types.TextContent))
-
-
 def _facts(config: types.CallToolResult) -> dict[str, str]:
-    return dict(line.split(": ", 1) for line in _text(config).splitlines())
+    return dict(line.split(": ", 1) for line in text_of(config).splitlines())
 
 
 async def _written(notebook: Path, label: str) -> None:
     """Wait until the notebook, which follows each reply within two seconds, has the last cell."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if notebook.exists() and f"-{label}.py" in notebook.read_text(encoding="utf-8"):
             return

@@ -98,6 +98,31 @@ def load_generation(path: Path, session: str, storage_dir: Path, generation: int
     return Past(history.notebooks.get(generation, {}), list(executions.values()), frozenset(written))
 
 
+@dataclass
+class Submitted:
+    """What the journal says of a script, but for what it came to print."""
+
+    note: str | None
+    state: State
+
+
+def read_submissions(path: Path, generation: int) -> dict[str, Submitted]:
+    """The submissions of a generation by the name of their script.
+
+    Raises:
+        OSError: the journal cannot be read.
+    """
+    found: dict[str, Submitted] = {}
+    names: dict[int, str] = {}
+    for record in read(path):
+        if record["event"] == "submitted" and record["generation"] == generation and record["script"]:
+            name = names[record["n"]] = record["script"].rpartition("/")[2]
+            found[name] = Submitted(record["note"], State.QUEUED)
+        elif record["event"] == "finished" and record["n"] in names:
+            found[names[record["n"]]].state = State(record["state"])
+    return found
+
+
 def unwritten_numbers(path: Path, generation: int) -> set[int]:
     """The executions of a generation that have ended and are not known to be in its notebook.
 

@@ -8,10 +8,12 @@ opened, whatever happens to the folder's name meanwhile.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from kernelexec.model.naming import clean_name
 
+_NUMBERED = re.compile(r"[0-9]{4,9}(?![0-9])")
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -26,6 +28,24 @@ def script_name(number: int, label: str | None, extension: str = ".py") -> str:
         text = text[: -len(extension)]
     cleaned = clean_name(text)
     return f"{number:04d}-{cleaned}{extension}" if cleaned else f"{number:04d}{extension}"
+
+
+def numbered_scripts(folder: Path, extension: str = ".py") -> list[Path]:
+    """The scripts of a folder that have a number in front, in the order of the numbers.
+
+    Raises OSError if the folder cannot be read.
+    """
+    found = []
+    for path in folder.iterdir():
+        number = _NUMBERED.match(path.stem)
+        if number and path.suffix.lower() == extension.lower() and path.is_file():
+            found.append((int(number[0]), path.name, path))
+    return [path for _, _, path in sorted(found)]
+
+
+def label_of(script: Path) -> str | None:
+    """The label in a script's name, `load_data` of `0001-load_data.py`."""
+    return _NUMBERED.sub("", script.stem).lstrip("-_ ") or None
 
 
 def write_script(folder: Path, name: str, code: str) -> Path:

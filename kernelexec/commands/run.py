@@ -1,0 +1,181 @@
+"""`kernelexec run`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kernelexec.commands.ask import ask
+from kernelexec.commands.places import absolute, sentence, storage_dir
+from kernelexec.config import ENVIRONMENT_VARIABLES
+from kernelexec.errors import BadRequest
+from kernelexec.model.execution import State
+from kernelexec.model.naming import clean_name
+from kernelexec.recording.history import Submitted, read_submissions
+from kernelexec.recording.journal import last_opened
+from kernelexec.recording.records import find_records, sessions_in, split_name
+from kernelexec.recording.script import label_of, numbered_scripts
+
+if TYPE_CHECKING:
+    from kernelexec.commands import Commands
+    from kernelexec.rerun import Outcome, Script
+
+_LONGEST_NAME = 50  # characters, so that what is added still fits into a session's name
+
+
+def add(commands: Commands) -> None:
+    """Add `run` to the parser."""
+    command = commands.add_parser(
+        "run",
+        help="run a folder's scripts again, in order, in a fresh session",
+        description="Run the scripts of a folder (0001-load.py and so on, as they are now) in order, in a "
+        "fresh session of the environment that they ran in, and stop at the first that fails. Its notebook "
+        "and scripts are kept like any other's; its kernel is stopped at the end. Exit status 0 if all ran "
+        "well, else 1. Where the folder has no journal, the environment is that of the settings.",
+    )
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="for example sales@analysis-1")
+    command.add_argument("--session", metavar="NAME", help="the fresh session's name; default: NAME-rerun")
+    command.add_argument("--keep-going", action="store_true", help="go on after a script that fails")
+    command.add_argument("--succeeded", action="store_true", help="only those that succeeded the first time")
+    command.add_argument("--keep-kernel", action="store_true", help="leave the kernel running at the end")
+    command.set_defaults(run=_run)
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """The folder's session, as far as its journal tells."""
+
+    name: str
+    storage_dir: Path
+    environment: Mapping[str, Any]  # as the journal describes it; empty without one
+    submissions: Mapping[str, Submitted]
+
+
+def _run(options: argparse.Namespace) -> int:
+    folder = absolute(options.folder)
+    folder = folder.with_suffix("") if folder.suffix == ".ipynb" else folder
+    if not folder.is_dir():
+        raise BadRequest(f"{folder} is not a folder.", "Give the folder of a notebook's scripts.")
+    origin = _origin(folder)
+    scripts = _scripts(folder, origin, options.succeeded)
+    name = _fresh_name(origin, options.session)
+    environ = {
+        **os.environ,
+        **_settings(origin.environment),
+        "CODE_STORAGE_DIR": str(origin.storage_dir),
+        "KERNELEXEC_SESSION": name,
+    }
+    print(f"{len(scripts)} scripts of {folder}, in the fresh session {name} in {origin.storage_dir}\n")
+    from kernelexec import rerun  # here, because the MCP client takes half a second to import
+
+    outcome = rerun.Outcome()
+    try:
+        rerun.run(scripts, environ, outcome, options.keep_going)
+    except KeyboardInterrupt:
+        print("\ninterrupted")
+    finally:
+        if outcome.session is not None and not options.keep_kernel:
+            ask({"command": "stop", "session": f"{origin.storage_dir}:{outcome.session}"})
+    print(_report(scripts, outcome, origin, options))
+    return 0 if outcome.ran_well == len(scripts) else 1
+
+
+def _origin(folder: Path) -> _Origin:
+    chosen = storage_dir()[0]
+    try:
+        records = find_records(folder, [chosen])
+    except BadRequest:
+        name = (split_name(folder.name) or (folder.name, 1))[0].partition("@")[0]
+        print(f"{folder} has no journal beside it or in {chosen}: the environment is that of the settings.")
+        return _Origin(clean_name(name) or "scripts", chosen, {}, {})
+    environment = last_opened(records.journal).get("described", {})
+    submissions = read_submissions(records.journal, records.generation)
+    return _Origin(records.session.partition("@")[0], records.storage_dir, environment, submissions)
+
+
+def _settings(environment: Mapping[str, Any]) -> dict[str, str]:
+    """The variables that choose an environment, as the journal describes it."""
+    kind = environment.get("kind")
+    if not kind:
+        return {}
+    settings = dict.fromkeys(ENVIRONMENT_VARIABLES.values(), "")
+    settings["ENV_TYPE"] = kind
+    if kind in ENVIRONMENT_VARIABLES:
+        value = environment["kernelspec"] if kind == "kernelspec" else environment["prefix"]
+        settings[ENVIRONMENT_VARIABLES[kind]] = value
+    return settings
+
+
+def _scripts(folder: Path, origin: _Origin, succeeded: bool) -> list[Script]:
+    from kernelexec.rerun import Script
+
+    extension = origin.environment.get("extension") or ".py"
+    chosen = []
+    for path in numbered_scripts(folder, extension):
+        submitted = origin.submissions.get(path.name)
+        if succeeded and submitted is not None and submitted.state is not State.OK:
+            continue
+        try:
+            code = path.read_bytes().decode()
+        except UnicodeDecodeError as error:
+            raise BadRequest(f"{path} is not UTF-8 text: {error}.", "Nothing was run.") from error
+        note = submitted.note if submitted else None
+        chosen.append(Script(path, code, label_of(path), note))
+    if not chosen:
+        what = "that succeeded " if succeeded else ""
+        raise BadRequest(
+            f"There are no scripts {what}in {folder}.",
+            f"A script's name begins with four digits, and ends in {extension}: 0001-load{extension}.",
+        )
+    return chosen
+
+
+def _fresh_name(origin: _Origin, wanted: str | None) -> str:
+    taken = {session.partition("@")[0].casefold() for session in sessions_in(origin.storage_dir)}
+    if wanted is not None:
+        if wanted.casefold() in taken:
+            raise BadRequest(
+                f"There is a session {wanted} in {origin.storage_dir} already.", "Give another name."
+            )
+        return wanted
+    base = f"{clean_name(origin.name[:_LONGEST_NAME])}-rerun"
+    names = (base if number == 1 else f"{base}-{number}" for number in count(1))
+    return next(name for name in names if name.casefold() not in taken)
+
+
+def _report(scripts: Sequence[Script], outcome: Outcome, origin: _Origin, options: argparse.Namespace) -> str:
+    failed = outcome.failed or []
+    not_run = len(scripts) - outcome.ran_well - len(failed)
+    lines = [
+        sentence(
+            [
+                (outcome.ran_well, "script ran well", "scripts ran well"),
+                (len(failed), "failed", "failed"),
+                (not_run, "was not run", "were not run"),
+            ]
+        )
+    ]
+    lines += [f"failed: {path}{_as_before(path, origin)}" for path in failed]
+    if failed and not_run and any(_failed_before(path, origin) for path in failed):
+        folder = shlex.quote(str(options.folder))
+        lines.append(f"to leave out what did not succeed then: kernelexec run --succeeded {folder}")
+    if outcome.notebook is not None:
+        lines.append(f"notebook: {outcome.notebook}")
+    if options.keep_kernel and outcome.session is not None:
+        lines.append(f"its kernel still runs; it ends with: kernelexec stop {outcome.session}")
+    return "\n".join(lines)
+
+
+def _as_before(path: Path, origin: _Origin) -> str:
+    return " (it did not succeed the first time either)" if _failed_before(path, origin) else ""
+
+
+def _failed_before(path: Path, origin: _Origin) -> bool:
+    submitted = origin.submissions.get(path.name)
+    return submitted is not None and submitted.state is not State.OK

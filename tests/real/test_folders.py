@@ -1,0 +1,116 @@
+"""The commands that work on what a session has left, on the records of real kernels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from tests.real.conftest import Connect
+from tests.real.home import Home, eventually
+
+
+@pytest.fixture
+def folder(connect: Connect, shared_home: Home, request: pytest.FixtureRequest) -> Path:
+    """The folder of a session in which the second of four submissions failed."""
+    project = shared_home.project(request.node.name)
+    client = connect(shared_home, project)
+    client.execute("values = [1, 2, 3]", filename="load", note="## Load")
+    client.execute("vlaues", filename="mistake")
+    client.execute("total = sum(values)\nprint('total', total)", filename="sum")
+    folder = client.execute("total").script.parent
+    assert [path.name for path in sorted(folder.iterdir())] == [
+        "0001-load.py",
+        "0002-mistake.py",
+        "0003-sum.py",
+        "0004.py",
+    ]
+    return folder
+
+
+def sources(notebook: Path) -> list[str]:
+    read: Any = nbformat.read(notebook, as_version=4)
+    nbformat.validate(read)
+    return [cell.source for cell in read.cells]
+
+
+def test_run_stops_at_the_first_script_that_fails(folder: Path, shared_home: Home) -> None:
+    answer = shared_home.command("run", str(folder))
+    assert answer.returncode == 1
+    assert "1 script ran well, 1 failed, 2 were not run" in answer.stdout
+    assert f"failed: {folder / '0002-mistake.py'} (it did not succeed the first time either)" in answer.stdout
+    assert f"kernelexec run --succeeded {folder}" in answer.stdout
+    session = f"{folder.name.partition('@')[0]}-rerun@plain"
+    states = {session["session"]: session["state"] for session in shared_home.status()["sessions"]}
+    assert states[session] == "no kernel"
+
+
+def test_run_gives_the_same_results_again_in_a_session_of_its_own(folder: Path, shared_home: Home) -> None:
+    (folder / "0002-mistake.py").write_text("values.append(4)")  # mended by the person
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    answer = shared_home.command("run", str(folder), "--session", "again", "--keep-kernel")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "total 10" in answer.stdout
+    assert "4 scripts ran well\n" in answer.stdout
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    notebook = folder.with_name("again@plain-1.ipynb")
+    assert f"notebook: {notebook}" in answer.stdout
+    expected = ["## Load", "values = [1, 2, 3]", "values.append(4)", before["0003-sum.py"].decode(), "total"]
+    eventually(lambda: notebook.exists() and sources(notebook) == expected)
+    states = {session["session"]: session["state"] for session in shared_home.status()["sessions"]}
+    assert states["again@plain"] == "idle"
+    assert shared_home.command("stop", "again@plain").returncode == 0
+    repeated = shared_home.command("run", str(folder), "--session", "Again")
+    assert repeated.returncode == 1
+    assert "already" in repeated.stderr
+
+
+def test_run_can_leave_out_what_failed_or_go_on_after_it(folder: Path, shared_home: Home) -> None:
+    answer = shared_home.command("run", str(folder), "--succeeded")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "3 scripts ran well\n" in answer.stdout
+    answer = shared_home.command("run", str(folder), "--keep-going")
+    assert answer.returncode == 1
+    assert "3 scripts ran well, 1 failed\n" in answer.stdout
+    assert "-rerun-2" in answer.stdout
+
+
+def test_scripts_without_a_journal_run_in_the_environment_of_the_settings(shared_home: Home) -> None:
+    folder = shared_home.path / "steps"
+    folder.mkdir()
+    (folder / "0002-show.py").write_text("print('six', x)")
+    (folder / "0001-set.py").write_bytes("# coding: utf-8\r\nx = 6  # ä\r\n".encode())
+    (folder / "notes.py").write_text("raise SystemExit")
+    answer = shared_home.command("run", str(folder))
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "no journal" in answer.stdout
+    assert "six 6" in answer.stdout
+    copy = shared_home.storage / "steps-rerun@plain-1" / "0001-set.py"
+    assert copy.read_bytes() == (folder / "0001-set.py").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["nothing", "nowhere"])
+def test_a_folder_without_scripts_is_an_error(shared_home: Home, name: str) -> None:
+    folder = shared_home.path / "nothing"
+    folder.mkdir(exist_ok=True)
+    answer = shared_home.command("run", str(shared_home.path / name))
+    assert answer.returncode == 1
+    assert "no scripts in" in answer.stderr or "not a folder" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_notebook_can_be_rebuilt_and_exported_while_its_kernel_runs(
+    folder: Path, shared_home: Home
+) -> None:
+    notebook = folder.with_name(f"{folder.name}.ipynb")
+    answer = shared_home.command("export", str(notebook))
+    assert answer.returncode == 0, answer.stderr
+    code = ["## Load", "values = [1, 2, 3]", "total = sum(values)\nprint('total', total)", "total"]
+    assert sources(folder.with_name(f"{folder.name}.clean.ipynb")) == code
+    before = json.loads(notebook.read_text())
+    answer = shared_home.command("rebuild", str(notebook))
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(folder.with_name(f"{folder.name}.rebuilt.ipynb").read_text()) == before
