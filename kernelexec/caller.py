@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +84,7 @@ class Caller:
 
 
 def _checked(name: str, error: type[BadRequest] | type[ConfigError]) -> str:
+    name = unicodedata.normalize("NFC", name)  # nobody can see the difference
     if not name or clean_name(name) != name:
         raise error(
             f"{name!r} cannot be the name of a session.",

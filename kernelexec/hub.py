@@ -30,6 +30,7 @@ from kernelexec.model.naming import apart, clean_name
 from kernelexec.recording.history import read_history
 from kernelexec.recording.journal import Journal, first_record, last_opened, now, storage_failed
 from kernelexec.recording.recorder import Recorder
+from kernelexec.recording.records import journal_path, last_generation, spelled_there
 from kernelexec.session import Session, Started
 
 _log = logging.getLogger(__name__)
@@ -135,13 +136,14 @@ class Hub:
 
     async def _reopened(self, config: Config, session_id: str) -> Session | None:
         """The session with this id, of whichever environment; None if there has never been one."""
+        session_id = spelled_there(config.storage_dir, session_id)
         known = self._sessions.get((config.storage_identity, session_id))
         if known is not None and not known.is_abandoned:
             return known
         name, _, label = session_id.partition("@")
         if clean_name(label) != label:
             return None
-        opened = last_opened(_journal_path(config.storage_dir, session_id))
+        opened = last_opened(journal_path(config.storage_dir, session_id))
         try:
             environment = replace(Environment.from_json(opened["described"]), label=label)
         except (KeyError, TypeError, ValueError):
@@ -160,12 +162,15 @@ class Hub:
 
     def journal_path(self, caller: Caller, session_id: str) -> Path:
         """Where the journal of a session of the caller's storage directory is."""
-        return _journal_path(caller.config().storage_dir, session_id)
+        return journal_path(caller.config().storage_dir, session_id)
 
     def _distinct(
         self, config: Config, environment: Environment, choice: SessionChoice
     ) -> tuple[Environment, SessionChoice]:
         """The names under which this environment and this project are not mistaken for others."""
+        spelled = spelled_there(config.storage_dir, f"{choice.name}@{environment.label}")
+        name, _, label = spelled.partition("@")
+        choice, environment = replace(choice, name=name), replace(environment, label=label)
         opened = self._first_record(config, environment, choice)
         if opened.get("environment", environment.identity) != environment.identity:
             environment = replace(environment, label=apart(environment.label, environment.identity))
@@ -181,7 +186,7 @@ class Hub:
         known = self._sessions.get((config.storage_identity, session_id))
         if known is not None:
             return {"environment": known.environment.identity, "project": known.project}
-        return first_record(_journal_path(config.storage_dir, session_id))
+        return first_record(journal_path(config.storage_dir, session_id))
 
     async def _open(self, config: Config, environment: Environment, choice: SessionChoice) -> Session:
         session_id = f"{choice.name}@{environment.label}"
@@ -196,6 +201,8 @@ class Hub:
                 )
                 if session.left_a_kernel:
                     session.report_lost_kernel(Death().cause)
+                if not session.executions.last_number:  # a journal may have been removed, and notebooks kept
+                    session.generation = last_generation(config.storage_dir, session_id)
                 self._sessions[key] = session
         return self._sessions[key]
 
@@ -208,7 +215,7 @@ class Hub:
             storage_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise storage_failed(storage_dir, error) from error
-        journal = Journal(_journal_path(storage_dir, session_id))
+        journal = Journal(journal_path(storage_dir, session_id))
         try:
             history = await asyncio.to_thread(read_history, journal, session_id, storage_dir)
             journal.write(
@@ -382,7 +389,3 @@ def _launch(environment: Environment, cwd: Path, environ: Mapping[str, str]) -> 
         environment.interrupts,
         kernelspec.transport(environment),
     )
-
-
-def _journal_path(storage_dir: Path, session_id: str) -> Path:
-    return storage_dir / ".kernelexec" / f"{session_id}.jsonl"

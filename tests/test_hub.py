@@ -363,6 +363,60 @@ def test_a_session_whose_records_were_deleted_is_begun_anew_and_refused_while_it
     run(test())
 
 
+def test_names_that_differ_only_in_case_are_one_session_for_they_may_be_one_file(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            first = await session_of(hub, caller(tmp_path), "Umsätze")
+            assert await session_of(hub, caller(tmp_path), "umsätze") is first
+            assert await session_of(hub, caller(tmp_path), "UMSA\u0308TZE@Analysis") is first
+        async with hub_in(tmp_path) as hub:
+            assert (await session_of(hub, caller(tmp_path), "UMSÄTZE")).id == "Umsätze@analysis"
+
+    run(test())
+
+
+def test_projects_and_environments_whose_names_differ_only_in_case_are_told_apart(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            sessions = [
+                await session_of(hub, caller(tmp_path, cwd=cwd, venv=venv))
+                for cwd, venv in [
+                    ("/a/sales", "/a/analysis"),
+                    ("/a/Sales", "/a/analysis"),
+                    ("/a/sales", "/b/Analysis"),
+                ]
+            ]
+            assert len({session.id.casefold() for session in sessions}) == 3
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "left", ["Sales@analysis-3.ipynb", "sales@analysis-3/", "sales@analysis-3.clean.ipynb"]
+)
+def test_a_session_whose_journal_was_removed_leaves_its_old_notebooks_alone(
+    tmp_path: Path, left: str
+) -> None:
+    async def test() -> None:
+        storage = tmp_path / "storage"
+        storage.mkdir()
+        (storage / "sales@analysis-2.ipynb").touch()
+        (storage / "sales@analysis-9x.ipynb").touch()
+        (storage / "other@analysis-7.ipynb").touch()
+        if left.endswith("/"):
+            (storage / left).mkdir()
+        else:
+            (storage / left).touch()
+        async with hub_in(tmp_path) as hub:
+            execution = await ran(await session_of(hub, caller(tmp_path)), "1")
+            assert (execution.number, execution.generation) == (1, 4)
+            assert execution.script == storage / "sales@analysis-4" / "0001.py"
+        async with hub_in(tmp_path) as hub:
+            assert (await session_of(hub, caller(tmp_path))).generation == 4
+
+    run(test())
+
+
 def test_an_entry_that_cannot_be_adopted_does_not_keep_the_hub_from_starting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from kernelexec.commands.places import absolute, sentence, storage_dir
 from kernelexec.config import ENVIRONMENT_VARIABLES
 from kernelexec.errors import BadRequest
 from kernelexec.model.execution import State
-from kernelexec.model.naming import clean_name
+from kernelexec.model.naming import clean_name, folded, with_end
 from kernelexec.recording.history import Submitted, read_submissions
 from kernelexec.recording.journal import last_opened
 from kernelexec.recording.records import find_records, sessions_in, split_name
@@ -25,8 +25,6 @@ from kernelexec.recording.script import label_of, numbered_scripts
 if TYPE_CHECKING:
     from kernelexec.commands import Commands
     from kernelexec.rerun import Outcome, Script
-
-_LONGEST_NAME = 50  # characters, so that what is added still fits into a session's name
 
 
 def add(commands: Commands) -> None:
@@ -137,16 +135,15 @@ def _scripts(folder: Path, origin: _Origin, succeeded: bool) -> list[Script]:
 
 
 def _fresh_name(origin: _Origin, wanted: str | None) -> str:
-    taken = {session.partition("@")[0].casefold() for session in sessions_in(origin.storage_dir)}
+    taken = {folded(session.partition("@")[0]) for session in sessions_in(origin.storage_dir)}
     if wanted is not None:
-        if wanted.casefold() in taken:
+        if folded(wanted) in taken:
             raise BadRequest(
                 f"There is a session {wanted} in {origin.storage_dir} already.", "Give another name."
             )
         return wanted
-    base = f"{clean_name(origin.name[:_LONGEST_NAME])}-rerun"
-    names = (base if number == 1 else f"{base}-{number}" for number in count(1))
-    return next(name for name in names if name.casefold() not in taken)
+    names = (with_end(origin.name, f"-rerun{f'-{n}' if n > 1 else ''}") for n in count(1))
+    return next(name for name in names if folded(name) not in taken)
 
 
 def _report(scripts: Sequence[Script], outcome: Outcome, origin: _Origin, options: argparse.Namespace) -> str:

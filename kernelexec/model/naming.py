@@ -53,8 +53,17 @@ def environment_label(prefix: PurePath) -> str:
 
 def apart(name: str, identity: str) -> str:
     """The name for the second, third, ... thing called `name`."""
-    end = f"-{digits(identity)}"
+    return with_end(name, f"-{digits(identity)}")
+
+
+def with_end(name: str, end: str) -> str:
+    """A clean name with an end, which is short and ASCII; the name is cut if both would be too long."""
     return _cut(name, _LONGEST - len(end)) + end
+
+
+def folded(name: str) -> str:
+    """The same for all spellings of a name that are one file where case does not count (macOS, Windows)."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def parse_execution_id(text: str) -> tuple[str, int] | None:

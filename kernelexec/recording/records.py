@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernelexec.errors import BadRequest
+from kernelexec.model.naming import folded
 
 JOURNALS = ".kernelexec"
 _JOURNAL_SUFFIX = ".jsonl"
@@ -30,6 +31,25 @@ def sessions_in(storage_dir: Path) -> list[str]:
     except OSError:
         return []
     return sorted(name[: -len(_JOURNAL_SUFFIX)] for name in names if name.endswith(_JOURNAL_SUFFIX))
+
+
+def spelled_there(storage_dir: Path, session: str) -> str:
+    """The session's id as it is written there already, if only its case is another: both would be one
+    file on another computer."""
+    known = sessions_in(storage_dir)
+    if session in known:
+        return session
+    return next((name for name in known if folded(name) == folded(session)), session)
+
+
+def last_generation(storage_dir: Path, session: str) -> int:
+    """The highest number that a notebook or a folder of this session has, 0 if there is none."""
+    try:
+        names = os.listdir(storage_dir)
+    except OSError:
+        return 0
+    found = [split_name(name.removesuffix(".ipynb")) for name in names]
+    return max((one[1] for one in found if one and folded(one[0]) == folded(session)), default=0)
 
 
 def split_name(name: str) -> tuple[str, int] | None:

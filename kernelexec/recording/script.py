@@ -45,7 +45,8 @@ def numbered_scripts(folder: Path, extension: str = ".py") -> list[Path]:
 
 def label_of(script: Path) -> str | None:
     """The label in a script's name, `load_data` of `0001-load_data.py`."""
-    return _NUMBERED.sub("", script.stem).lstrip("-_ ") or None
+    number = _NUMBERED.match(script.stem)
+    return script.stem[number.end() if number else 0 :].lstrip("-_ ") or None
 
 
 def write_script(folder: Path, name: str, code: str) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from pathlib import PurePath
 
 import pytest
@@ -13,9 +15,12 @@ from kernelexec.model.naming import (
     clean_name,
     digits,
     environment_label,
+    folded,
     parse_execution_id,
     session_name,
+    with_end,
 )
+from kernelexec.recording.script import script_name
 
 
 @pytest.mark.parametrize(
@@ -54,6 +59,50 @@ def test_a_clean_name_is_a_plain_file_name_of_at_most_60_bytes(text: str) -> Non
     assert not set(name) & set('/\\\0\n:*?"<>|@ ')
     assert name[:1] not in ("-", ".")
     assert name[-1:] != "."
+
+
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+
+
+@given(st.one_of(st.text(max_size=300), st.text("aä\u0308\u0327éßſKΩ한각_-. ", max_size=80)))
+def test_a_clean_name_is_spelled_in_one_way_only(text: str) -> None:
+    name = clean_name(text)
+    assert unicodedata.is_normalized("NFC", name)
+    assert clean_name(unicodedata.normalize("NFD", text)) == name
+    assert folded(unicodedata.normalize("NFD", name)) == folded(name)
+
+
+@given(st.text(max_size=300), st.integers(1, 99_999), st.sampled_from([".py", ".R", ".sh"]))
+def test_a_scripts_name_is_portable_whatever_the_label(label: str, number: int, extension: str) -> None:
+    name = script_name(number, label, extension)
+    assert len(name.encode()) <= 255
+    assert not _RESERVED.fullmatch(name)
+    assert not set(name) & set('/\\\0\n:*?"<>|')
+    assert name == name.strip(". ")
+    assert name.startswith(f"{number:04d}")
+    assert name.endswith(extension)
+
+
+@given(st.text(max_size=60), st.text(max_size=60), st.integers(1, 9999))
+def test_scripts_of_one_folder_are_distinct_where_case_and_spelling_do_not_count(
+    one: str, other: str, number: int
+) -> None:
+    assert folded(script_name(number, one)) != folded(script_name(number + 1, other))
+
+
+@given(st.text(min_size=1, max_size=200), st.text(min_size=1, max_size=200), st.integers(1, 10**9))
+def test_a_sessions_files_have_names_that_every_file_system_takes(
+    name: str, label: str, generation: int
+) -> None:
+    session = f"{with_end(clean_name(name), '-rerun-12')}@{clean_name(label)}"
+    for file in (f"{session}-{generation}.ipynb", f"{session}.jsonl"):
+        assert not _RESERVED.fullmatch(file)
+        # With what is made beside it for a moment.
+        assert len(f".{file}.tmp-4194304-old".encode()) <= 255
+
+
+def test_names_are_the_same_if_only_their_case_or_their_spelling_differs() -> None:
+    assert folded("Umsätze") == folded("UMSA\u0308TZE") != folded("Umsatze")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kernelexec.recording.script import script_name, write_script
+from kernelexec.recording.script import label_of, numbered_scripts, script_name, write_script
 
 
 @contextmanager
@@ -145,3 +145,22 @@ def test_no_file_descriptor_is_left_open(tmp_path: Path) -> None:
     for _ in range(3):
         write_script(tmp_path, "0001.py", "x")
     assert len(os.listdir("/dev/fd")) == before
+
+
+def test_numbered_scripts_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    names = ["10000-late.py", "0002.py", "0001-load.py", "0003-x.PY"]
+    for name in [*names, "notes.py", "0004-data.csv", "123.py", "0005-x.r", "1234567890.py"]:
+        (tmp_path / name).touch()
+    (tmp_path / "0006-folder.py").mkdir()
+    found = [path.name for path in numbered_scripts(tmp_path)]
+    assert found == ["0001-load.py", "0002.py", "0003-x.PY", "10000-late.py"]
+    assert [path.name for path in numbered_scripts(tmp_path, ".r")] == ["0005-x.r"]
+
+
+@pytest.mark.parametrize("label", ["load", "load_data", "2026-plan", "x-2", "Umsätze"])
+def test_a_label_is_found_again_in_a_scripts_name(label: str) -> None:
+    assert label_of(Path(script_name(7, label))) == label
+
+
+def test_a_script_without_a_label_has_none() -> None:
+    assert label_of(Path(script_name(7, None))) is None
