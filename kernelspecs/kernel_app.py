@@ -25,6 +25,7 @@ from importlib.machinery import PathFinder
 
 import zmq
 from ipykernel import iostream, ipkernel, kernelapp
+from namespace_report import variables
 from postponed_debugger import PostponedDebugger
 from traitlets.config import Config
 
@@ -136,6 +137,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
         self.cancelled = False  # the current run, because of an interrupt
         super().__init__(**options)
         self.control_handlers["imports_request"] = self.imports_request
+        self.control_handlers["variables_request"] = self.variables_request
         show_cancelled_as_interrupted(self)
 
     def in_main_thread(self) -> bool:
@@ -173,6 +175,14 @@ class IPythonKernel(ipkernel.IPythonKernel):
         if os.getpid() != self.kernel_pid:
             end_forked_child(reply)
         return reply
+
+    async def variables_request(self, stream, ident, parent):
+        """What variables there are (namespace_report.py), also while a cell runs."""
+        asked = parent["content"]
+        found = variables(
+            self.shell.user_ns, self.shell.user_ns_hidden, asked.get("pattern", ""), asked.get("limit", 100)
+        )
+        self.session.send(stream, "variables_reply", {"status": "ok", **found}, parent, ident=ident)
 
     def interrupted_reply(self) -> dict[str, object]:
         """For an interrupt which hit ipykernel's code around the user's. ipykernel itself would not reply at all."""

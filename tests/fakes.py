@@ -19,6 +19,7 @@ from unittest import mock
 
 from kernelexec.caller import Caller
 from kernelexec.config import EnvironmentChoice
+from kernelexec.kernels.inspection import Variables
 from kernelexec.kernels.kernel import SHUTDOWN_SECONDS, Death, KernelDied, OnMessage, Reply
 from kernelexec.kernels.wire import Message
 from kernelexec.model.environment import Environment, Interpreter
@@ -95,6 +96,8 @@ class FakeKernel:
         self.most_in_flight = 0
         self.interrupts: list[str] = []
         self.detached = False
+        self.is_stopped = False
+        self.known_variables: Variables | None = None
         self.imported: dict[str, str | None] = {}  # modules and what they say of their version
         self.refreshed = 0
         self.not_ready: Exception | None = None  # what ready() raises
@@ -153,6 +156,12 @@ class FakeKernel:
 
     def memory(self) -> int | None:
         return 50_000_000
+
+    def cpu_seconds(self) -> float | None:
+        return 1.5
+
+    async def variables(self, pattern: str, limit: int, *, busy: bool) -> Variables | None:
+        return self.known_variables
 
     def die(self, death: Death = Death(signal=9)) -> None:  # noqa: B008 - it is frozen
         if not self.died.done():
@@ -423,6 +432,10 @@ class FakeHub:
     session: Session
     opened: list[str | None] = field(default_factory=list)
     closing: bool = False
+
+    @property
+    def sessions(self) -> list[Session]:
+        return [self.session]
 
     def listed(self, config: object) -> str:
         return self.session.id

@@ -28,7 +28,14 @@ from kernelexec.model.naming import apart
 _log = logging.getLogger(__name__)
 
 FORMAT = 1
-_LAUNCHER = ("launcher.py", "kernel_app.py", "live_kernel.py", "postponed_debugger.py", "relay.py")
+_LAUNCHER = (
+    "launcher.py",
+    "kernel_app.py",
+    "live_kernel.py",
+    "namespace_report.py",
+    "postponed_debugger.py",
+    "relay.py",
+)
 
 
 def install_launcher(data_dir: Path) -> Path:

@@ -81,9 +81,11 @@ class KernelClient:
         msg_id, frames = self._wire.pack(message_type, content)
         return self.send(channel, msg_id, frames)
 
-    def pack(self, message_type: str, content: Mapping[str, Any]) -> tuple[str, list[bytes]]:
+    def pack(
+        self, message_type: str, content: Mapping[str, Any], subshell: str | None = None
+    ) -> tuple[str, list[bytes]]:
         """A request that is sent later, whose msg_id is needed before."""
-        return self._wire.pack(message_type, content)
+        return self._wire.pack(message_type, content, subshell)
 
     def send(self, channel: str, msg_id: str, frames: list[bytes]) -> asyncio.Future[Message]:
         reply: asyncio.Future[Message] = self._loop.create_future()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from kernelexec.kernels.inspection import Variables
 from kernelexec.kernels.wire import Message
 
 SHUTDOWN_SECONDS = 3.0  # a kernel with an unreaped child takes 29 s to shut down by itself
@@ -91,8 +92,21 @@ class Kernel(Protocol):
         Returns which of these modules are imported, with the versions that they say; None: it cannot tell.
         """
 
+    async def variables(self, pattern: str, limit: int, *, busy: bool) -> Variables | None:
+        """Its variables whose names have this pattern ("" for all), or the last known ones.
+
+        None: it does not answer now, and never has. `busy`: it runs code.
+        """
+
     def memory(self) -> int | None:
         """Resident memory in bytes."""
+
+    def cpu_seconds(self) -> float | None:
+        """What its process has used of the processors."""
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a signal or a debugger has stopped its process: then it answers nothing."""
 
 
 def _signal_name(number: int) -> str:

@@ -24,6 +24,7 @@ from typing import Any
 
 from kernelexec.errors import KernelFailed
 from kernelexec.kernels.client import KernelClient
+from kernelexec.kernels.inspection import Inspection, Variables
 from kernelexec.kernels.kernel import SHUTDOWN_SECONDS, Death, KernelDied, OnMessage, Reply
 from kernelexec.kernels.process import Process
 from kernelexec.kernels.wire import Message
@@ -70,6 +71,7 @@ class LocalKernel:
         self._popen: subprocess.Popen[bytes] | None = None
         self._on_message = on_message
         self._client = KernelClient(json.loads((directory / _CONNECTION).read_text()), self._take)
+        self._inspection = Inspection(self._client)
         self._idle: dict[str, asyncio.Event] = {}
         self._asked_to_stop = False
         self._process_known = asyncio.Event()
@@ -185,6 +187,10 @@ class LocalKernel:
             self._either.signal(signal.SIGINT)
         return True
 
+    @property
+    def is_stopped(self) -> bool:
+        return self.process is not None and self.process.is_stopped
+
     async def stop(self, grace: float = SHUTDOWN_SECONDS) -> Death:
         self._asked_to_stop = True
         self._hold_process()  # to kill its keeper alone would leave it running
@@ -215,8 +221,16 @@ class LocalKernel:
         info.cancel()
         return found
 
+    async def variables(self, pattern: str, limit: int, *, busy: bool) -> Variables | None:
+        if self.died.done() or self.is_stopped:
+            return None
+        return await self._inspection.variables(pattern, limit, ours=self._interrupts == "named", busy=busy)
+
     def memory(self) -> int | None:
         return self.process.memory() if self.process else None
+
+    def cpu_seconds(self) -> float | None:
+        return self.process.cpu_seconds() if self.process else None
 
     @property
     def _either(self) -> Process:

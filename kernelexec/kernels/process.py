@@ -88,6 +88,25 @@ class Process:
         except psutil.Error:
             return None
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a signal or a debugger has stopped it."""
+        try:
+            if sys.platform == "linux":  # a read of /proc: psutil takes ten times as long
+                stat = Path(f"/proc/{self.pid}/stat").read_text()
+                return stat.rpartition(")")[2].split()[0] in "Tt"
+            return bool(psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
+        except (OSError, psutil.Error):
+            return False
+
+    def cpu_seconds(self) -> float | None:
+        """What it has used of all processors, without its children."""
+        try:
+            times = psutil.Process(self.pid).cpu_times()
+        except psutil.Error:
+            return None
+        return float(times.user + times.system)
+
     def close(self) -> None:
         """Stop watching. The process goes on."""
         if self._descriptor >= 0:

@@ -53,8 +53,10 @@ class Wire:
         self._key = key.encode()
         self._sent = 0
 
-    def pack(self, message_type: str, content: Mapping[str, Any]) -> tuple[str, list[bytes]]:
-        """A request's msg_id and its frames."""
+    def pack(
+        self, message_type: str, content: Mapping[str, Any], subshell: str | None = None
+    ) -> tuple[str, list[bytes]]:
+        """A request's msg_id and its frames; for the main shell, or one of its subshells (JEP 91)."""
         self._sent += 1
         msg_id = f"{self.session}_{self._sent}"
         header = {
@@ -65,6 +67,8 @@ class Wire:
             "date": datetime.now(timezone.utc).isoformat(),
             "version": PROTOCOL_VERSION,
         }
+        if subshell is not None:
+            header["subshell_id"] = subshell
         body = [json.dumps(header).encode(), b"{}", b"{}", json.dumps(content).encode()]
         return msg_id, [_DELIMITER, self._sign(body), *body]
 

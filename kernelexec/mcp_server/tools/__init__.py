@@ -22,6 +22,7 @@ from kernelexec.mcp_server.tools.environments import (
 from kernelexec.mcp_server.tools.executions import WAIT_FOR_EXECUTION
 from kernelexec.mcp_server.tools.outputs import LIST_EXECUTIONS, READ_OUTPUT
 from kernelexec.mcp_server.tools.packages import CHECK_INSTALLED_PACKAGES, INSTALL_DEPENDENCIES
+from kernelexec.mcp_server.tools.variables import LIST_KERNELS, LIST_VARIABLES
 
 TOOLS = {
     tool.name: tool
@@ -30,6 +31,8 @@ TOOLS = {
         WAIT_FOR_EXECUTION,
         READ_OUTPUT,
         LIST_EXECUTIONS,
+        LIST_VARIABLES,
+        LIST_KERNELS,
         INSTALL_DEPENDENCIES,
         CHECK_INSTALLED_PACKAGES,
         CONFIGURE_ENVIRONMENT,

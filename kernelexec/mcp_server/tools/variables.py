@@ -1,0 +1,103 @@
+"""list_variables and list_kernels: what there is now. Neither waits for a running cell."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import mcp_types as types
+from pydantic import Field
+
+from kernelexec.errors import BadRequest
+from kernelexec.mcp_server.kernels_text import describe_kernels
+from kernelexec.mcp_server.tools.base import Arguments, Call, SessionName, Tool, session_for
+from kernelexec.mcp_server.variables_text import describe_variables
+from kernelexec.model.text import plain
+from kernelexec.session import Session
+
+_MOST = 100  # variables in a reply
+_SAMPLE_SECONDS = 0.2  # over which the use of the processor is measured
+
+
+class ListVariables(Arguments):
+    session: SessionName = None
+    pattern: Annotated[
+        str | None,
+        Field(max_length=200, description="Only names with this in them, or like 'df*' with * and ?."),
+    ] = None
+
+
+class ListKernels(Arguments):
+    pass
+
+
+async def _list_variables(call: Call, arguments: ListVariables) -> types.CallToolResult:
+    session = await session_for(call, arguments.session)
+    if not session.environment.is_python:
+        raise BadRequest(
+            f"list_variables knows Python only, and {session.id} runs {session.environment.runs}.",
+            "Ask with code of that language instead, through execute_code.",
+        )
+    if session.kernel is None:
+        now = f"{session.id} has no kernel now ({session.state})"
+        return _text(f"NO VARIABLES: {now}; the next execute_code starts one.")
+    busy = session.current is not None
+    found = await session.kernel.variables(arguments.pattern or "", _MOST, busy=busy)
+    if found is None:
+        raise BadRequest(_no_answer(session), "wait_for_execution tells when the run is over.")
+    return _text(describe_variables(session, found, arguments.pattern))
+
+
+def _no_answer(session: Session) -> str:
+    doing = f"runs {session.current.id} and " if session.current else ""
+    if session.kernel is not None and session.kernel.is_stopped:
+        return f"The kernel of {session.id} is stopped (a signal or a debugger stopped its process)."
+    return (
+        f"The kernel of {session.id} {doing}does not answer: it is busy in native code, or cannot tell its "
+        "variables while it runs. Its variables are not lost."
+    )
+
+
+async def _list_kernels(call: Call, arguments: ListKernels) -> types.CallToolResult:
+    config = call.caller.config()
+    before = {session: _cpu_seconds(session) for session in call.hub.sessions}
+    if any(seconds is not None for seconds in before.values()):
+        await asyncio.sleep(_SAMPLE_SECONDS)
+    load = {}
+    for session, seconds in before.items():
+        after = _cpu_seconds(session)
+        load[session] = None if seconds is None or after is None else (after - seconds) / _SAMPLE_SECONDS
+    return _text(describe_kernels(load, config))
+
+
+def _cpu_seconds(session: Session) -> float | None:
+    return session.kernel.cpu_seconds() if session.kernel else None
+
+
+def _text(text: str) -> types.CallToolResult:
+    return types.CallToolResult(content=[types.TextContent(text=plain(text))])
+
+
+LIST_VARIABLES = Tool(
+    name="list_variables",
+    title="List variables",
+    description=(
+        "The variables in a session's Python kernel: name, type, shape or length, size in memory, a short "
+        "preview; then imported modules, functions and classes. Works while a cell runs, and runs nothing: "
+        "use it instead of printing things to see what is there."
+    ),
+    arguments=ListVariables,
+    run=_list_variables,
+    read_only=True,
+)
+LIST_KERNELS = Tool(
+    name="list_kernels",
+    title="List sessions and kernels",
+    description=(
+        "All sessions that have your storage directory, with their kernels: environment, idle or busy and "
+        "since when, memory, processor, notebook."
+    ),
+    arguments=ListKernels,
+    run=_list_kernels,
+    read_only=True,
+)

@@ -1,0 +1,264 @@
+"""What variables there are, told without running any code of theirs.
+
+kernel_app.py asks on the control channel, so also while a cell runs; to a kernel that is not ours this file is sent
+as a silent request. `__repr__`, `__len__` and properties of the user's own classes are never called: they may take
+for ever, fail or print. Of libraries' arrays and frames only what is known without looking at the data is told.
+
+For Python 3.8 and newer; standard library only, and nothing that is not imported in a kernel anyway.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import fnmatch
+import pathlib
+import sys
+import time
+import types
+import uuid
+from collections import OrderedDict, defaultdict, deque
+from itertools import islice
+
+SECONDS = 1.5  # in all; what is not looked at then is only named
+PREVIEW = 80  # characters
+ITEMS = 6  # of a collection in a preview
+DEPTH = 2
+COLUMNS = 8
+MOST_COLUMNS = 5_000  # above which a frame's size is not added up
+BITS = 3_000  # of an integer that is still written out: the time for that grows with the square
+
+PLAIN = (bool, float, complex, type(None), type(Ellipsis), datetime.date, datetime.datetime, datetime.time)
+PLAIN += (datetime.timedelta, datetime.timezone, decimal.Decimal, uuid.UUID, range, slice)
+PLAIN += (pathlib.PosixPath, pathlib.WindowsPath, pathlib.PurePosixPath, pathlib.PureWindowsPath)
+COLLECTIONS = (list, tuple, set, frozenset, dict, OrderedDict, defaultdict, deque)
+SIZED = (*COLLECTIONS, str, bytes, bytearray, memoryview, range)
+LIBRARIES = frozenset(
+    ["numpy", "pandas", "polars", "torch", "pyarrow", "scipy", "xarray", "geopandas", "jaxlib", "jax", "cupy"]
+)
+HIDDEN = frozenset(["In", "Out", "exit", "quit", "open", "get_ipython"])
+
+
+def variables(namespace, hidden, pattern, limit):
+    """The user's variables, the newest first: {"total", "variables", "modules", "callables", "cut"}.
+
+    `pattern` is a part of the name or has * and ?; "" means all.
+    """
+    deadline = time.monotonic() + SECONDS
+    names = [name for name, value in reversed(list(namespace.items())) if is_users(name, value, hidden)]
+    if pattern:
+        wanted = pattern if set(pattern) & set("*?[") else "*%s*" % pattern
+        names = [name for name in names if fnmatch.fnmatchcase(name, wanted)]
+    told, modules, callables, total = [], {}, [], 0
+    for name in names:
+        try:
+            value = namespace[name]
+        except KeyError:  # deleted meanwhile: a cell is running
+            continue
+        kind = type(value)
+        if kind is types.ModuleType:
+            modules[name] = str(value.__dict__.get("__name__", name))[:PREVIEW]
+        elif kind in (types.FunctionType, types.BuiltinFunctionType) or issubclass(kind, type):
+            callables.append(signature(name, value))
+        else:
+            total += 1
+            if len(told) < limit:
+                told.append(described(name, value, time.monotonic() < deadline))
+    return {
+        "total": total,
+        "variables": told,
+        "modules": dict(islice(modules.items(), limit)),
+        "callables": callables[:limit],
+        "cut": max(0, len(modules) - limit) + max(0, len(callables) - limit),
+    }
+
+
+def is_users(name, value, hidden):
+    if not isinstance(name, str) or name.startswith("_") or name in HIDDEN:
+        return False
+    return not (name in hidden and hidden[name] is value)
+
+
+def signature(name, value):
+    code = getattr(value, "__code__", None) if type(value) is types.FunctionType else None
+    if code is None:
+        return ("class %s" if isinstance(value, type) else "%s(...)") % name
+    count = code.co_argcount + code.co_kwonlyargcount
+    more = ", ..." if code.co_flags & 0x0C else ""  # *args, **kwargs
+    return "%s(%s%s)" % (
+        name,
+        ", ".join(code.co_varnames[: min(count, 8)]),
+        more or (", ..." if count > 8 else ""),
+    )
+
+
+def described(name, value, look):
+    found = {"name": name[:PREVIEW], "type": type_name(value)}
+    if not look:
+        return found
+    for part, tell in (("shape", shape), ("bytes", size), ("preview", preview_of)):
+        try:
+            told = tell(value)
+        except Exception:  # noqa: BLE001 - of whatever library: the others are told all the same
+            continue
+        if told is not None:
+            found[part] = told
+    return found
+
+
+def type_name(value):
+    kind = type(value)
+    module, name = kind.__module__, kind.__qualname__
+    if not isinstance(module, str) or not isinstance(name, str):
+        return "?"
+    library = module.split(".")[0]
+    if module in ("builtins", "__main__"):
+        return name[:PREVIEW]
+    return ("%s.%s" % (library, name))[:PREVIEW]
+
+
+def library_of(kind):
+    module = kind.__module__
+    return module.split(".")[0] if isinstance(module, str) else ""
+
+
+def known_base(value):
+    """The class of a known library, or a built-in collection, that the value's class is or comes from."""
+    for kind in type(value).__mro__[:-1]:
+        if kind in SIZED or library_of(kind) in LIBRARIES:
+            return kind
+    return None
+
+
+def attribute(value, name):
+    """What the library's own class says; a subclass of the user's is not asked."""
+    if library_of(type(value)) in LIBRARIES:
+        return getattr(value, name, None)
+    base = known_base(value)
+    if base is None or library_of(base) not in LIBRARIES:
+        return None
+    for kind in base.__mro__:
+        if name in kind.__dict__:
+            found = kind.__dict__[name]
+            return found.__get__(value, base) if hasattr(found, "__get__") else found
+    return None
+
+
+def shape(value):
+    base = known_base(value)
+    if base in SIZED:
+        return "%d" % base.__len__(value)
+    told = attribute(value, "shape")
+    if isinstance(told, (tuple, list)) and all(type(n) is int or hasattr(n, "__index__") for n in told):
+        return " x ".join(str(int(n)) for n in told) or "scalar"
+    return None
+
+
+def size(value):
+    kind = type(value)
+    if kind in SIZED or kind in PLAIN or kind is int:
+        return sys.getsizeof(value)
+    name = (known_base(value) or kind).__name__
+    if name in ("DataFrame", "Series", "GeoDataFrame", "GeoSeries"):
+        estimated = attribute(value, "estimated_size")
+        if estimated is not None:
+            return int(estimated())
+        told = attribute(value, "shape")
+        if len(told) > 1 and told[1] > MOST_COLUMNS:
+            return None
+        used = attribute(value, "memory_usage")(deep=False)
+        return int(used if name.endswith("Series") else used.sum())
+    if name == "Tensor":
+        return int(attribute(value, "element_size")() * attribute(value, "nelement")())
+    told = attribute(value, "nbytes")
+    return int(told) if told is not None and not callable(told) else None
+
+
+def preview_of(value):
+    text = preview(value, 0)
+    return text if text is None or len(text) <= PREVIEW else text[: PREVIEW - 3] + "..."
+
+
+def preview(value, depth):
+    kind = type(value)
+    if kind is str or kind is bytes:
+        text = repr(value[:PREVIEW])
+        return text if len(value) <= PREVIEW else text + "..."
+    if kind is bytearray:
+        return "bytearray(%s)" % preview(bytes(value[:PREVIEW]), depth)
+    if kind is int:
+        return repr(value) if value.bit_length() <= BITS else "an integer of %d bits" % value.bit_length()
+    if kind in PLAIN:
+        return repr(value)[: PREVIEW * 2]
+    if kind in COLLECTIONS:
+        return "..." if depth >= DEPTH else collection(kind, value, depth + 1)
+    if type_name(value) in ("pandas.Timestamp", "pandas.Timedelta"):
+        return str(value)
+    if depth:
+        return "<%s>" % type_name(value)
+    return frame(value) or array(value) or attributes_of(value)
+
+
+def collection(kind, value, depth):
+    length = len(value)
+    first = list(islice(value.items() if issubclass(kind, dict) else value, ITEMS))
+    if issubclass(kind, dict):
+        parts = ["%s: %s" % (preview(key, depth), preview(item, depth)) for key, item in first]
+    else:
+        parts = [preview(item, depth) for item in first]
+    if length > ITEMS:
+        parts.append("...")
+    text = ", ".join(parts)
+    if issubclass(kind, dict):
+        return "{%s}" % text
+    if kind is tuple:
+        return "(%s%s)" % (text, "," if length == 1 else "")
+    if kind in (set, frozenset):
+        return "{%s}" % text if text else "set()"
+    return "[%s]" % text
+
+
+def frame(value):
+    """The columns of a frame, the type of a series."""
+    name = (known_base(value) or type(value)).__name__
+    if name not in ("DataFrame", "GeoDataFrame", "LazyFrame"):
+        return None
+    if library_of(type(value)) == "polars":
+        if name == "LazyFrame":
+            return "not computed yet"
+        columns = ["%s %s" % column for column in zip(value.columns[:COLUMNS], value.dtypes)]  # noqa: B905
+        count = value.width
+    else:
+        count = attribute(value, "shape")[1]
+        labels = attribute(value, "columns")[:COLUMNS].tolist()
+        columns = [label if type(label) is str else preview(label, 1) for label in labels]
+        if count <= MOST_COLUMNS:
+            kinds = attribute(value, "dtypes")
+            columns = ["%s %s" % (column, kinds.iloc[n]) for n, column in enumerate(columns)]
+    return "columns: %s%s" % (", ".join(columns)[: PREVIEW * 2], ", ..." if count > COLUMNS else "")
+
+
+def array(value):
+    """The type of an array's elements, and the elements if they are few numbers."""
+    kind = attribute(value, "dtype")
+    if kind is None:
+        return None
+    told = str(kind)[:PREVIEW]
+    if getattr(kind, "kind", "") in "biuf" and type(value).__name__ == "ndarray" and 0 < value.size <= ITEMS:
+        return "%s %s" % (told, value.tolist())
+    if (
+        type(value).__name__ != "ndarray"
+        and library_of(type(value)) == "numpy"
+        and getattr(kind, "kind", "") in "biuf"
+    ):
+        return repr(value.item())
+    device = attribute(value, "device")
+    return told if device is None or str(device) == "cpu" else "%s on %s" % (told, str(device)[:20])
+
+
+def attributes_of(value):
+    try:
+        held = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return None
+    return "%d attributes: %s" % (len(held), ", ".join(islice(map(str, held), ITEMS))) if held else None

@@ -1,0 +1,143 @@
+"""list_variables and list_kernels on real kernels: ours, and an ipykernel that somebody else set up."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.real.clients import Client
+from tests.real.conftest import Connect
+from tests.real.home import Home, eventually
+
+UNTOUCHABLE = """
+class Untouchable:
+    def __init__(self):
+        self.a, self.b = 1, 2
+    def touched(self, *_):
+        open({mark!r}, 'w').close()
+        raise SystemExit
+    __repr__ = __str__ = __len__ = __sizeof__ = __iter__ = touched
+    def __getattr__(self, name):
+        self.touched()
+    @property
+    def shape(self):
+        self.touched()
+"""
+
+
+@pytest.fixture(scope="module")
+def stock(shared_home: Home) -> dict[str, str]:
+    """The settings of a client that uses a kernelspec of plain ipykernel, as Jupyter has it."""
+    place = shared_home.path / "their jupyter"
+    folder = place / "kernels" / "stock"
+    folder.mkdir(parents=True)
+    spec = {
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": "Stock",
+        "language": "python",
+    }
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    return {"ENV_TYPE": "kernelspec", "KERNEL_NAME": "stock", "JUPYTER_PATH": str(place)}
+
+
+@pytest.fixture(params=["ours", "stock"])
+def somebody(
+    request: pytest.FixtureRequest, connect: Connect, shared_home: Home, stock: dict[str, str]
+) -> Client:
+    project = shared_home.project(f"variables-{request.param}-{request.node.originalname[:20]}")
+    return connect(shared_home, project, **(stock if request.param == "stock" else {}))
+
+
+def variables(client: Client, **arguments: str) -> str:
+    reply = client.call("list_variables", dict(arguments))
+    assert not reply.is_error, reply.text
+    return reply.text
+
+
+def names(text: str) -> list[str]:
+    table = text.partition("\n\n")[2].partition("\n\n")[0]
+    return [line.split()[0] for line in table.splitlines()[1:]]
+
+
+def test_variables_are_told_and_nothing_of_the_users_is_run(somebody: Client, tmp_path: Path) -> None:
+    mark = tmp_path / "touched"
+    somebody.execute(UNTOUCHABLE.format(mark=str(mark)))
+    somebody.execute("import json as j\nx = [1, 2]\nthing = Untouchable()\nmany = [thing] * 1000\n'last'")
+    text = variables(somebody)
+    assert names(text) == ["many", "thing", "x"]
+    assert re.search(r"^x +list +2 +\d+ B +\[1, 2\]$", text, re.MULTILINE)
+    assert re.search(r"^thing +Untouchable +2 attributes: a, b$", text, re.MULTILINE)
+    assert "Modules: j = json" in text
+    assert "class Untouchable" in text
+    assert not mark.exists()
+
+
+def test_a_look_leaves_no_trace(somebody: Client) -> None:
+    somebody.execute("names, count = set(globals()), len(In)\n'last'")
+    variables(somebody)
+    assert somebody.execute("_").block("result") == "'last'"
+    left = "{n for n in set(globals()) - names if not n.startswith('_')}, len(In) - count"
+    assert somebody.execute(left).block("result") == "({'count', 'names'}, 2)"
+    assert "namespace_report" not in somebody.execute("%history").text
+
+
+def test_variables_are_told_while_a_cell_runs(somebody: Client, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    running = somebody.execute(
+        f"import os, time\nbefore = 'here'\nwhile not os.path.exists({str(gate)!r}):\n    time.sleep(0.01)",
+        wait_seconds=0,
+    )
+    eventually(lambda: "RUNNING" in somebody.wait_for(running.id, wait_seconds=0).text)
+    text = eventually(lambda: "before" in (said := variables(somebody)) and said)
+    assert f"{running.id} is running" in text
+    gate.touch()
+    assert somebody.wait_for(running.id).state == "OK"
+
+
+def test_a_pattern_chooses_names_among_very_many(somebody: Client) -> None:
+    somebody.execute("globals().update({f'v{n}': n for n in range(100_000)})\ndf_a = 1\ndf_b = 2")
+    text = variables(somebody)
+    assert "100,002 variables, of which the newest 100 are shown" in text
+    assert names(text)[:2] == ["df_b", "df_a"]
+    assert names(variables(somebody, pattern="df_*")) == ["df_b", "df_a"]
+    assert names(variables(somebody, pattern="v?9999")) == [f"v{n}9999" for n in "987654321"]
+    assert "0 variables with names like 'nothing'" in variables(somebody, pattern="nothing")
+
+
+def test_a_session_without_a_kernel_has_no_variables(connect: Connect, shared_home: Home) -> None:
+    client = connect(shared_home, shared_home.project("no-kernel"))
+    assert variables(client).startswith("NO VARIABLES: no-kernel@plain has no kernel now")
+
+
+def test_kernels_are_listed_with_what_they_do(own_client: Client, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    mine = own_client.execute("import os\nos.getpid()")
+    text = own_client.call("list_kernels", {}).text
+    assert re.search(rf"^{mine.session}: idle for \d+ s$", text, re.MULTILINE), text
+    assert "memory " in text
+    assert str(mine.script.parent) + ".ipynb" in text
+    running = own_client.execute(
+        f"import time\nwhile not os.path.exists({str(gate)!r}): pass", wait_seconds=0
+    )
+    eventually(lambda: f"busy with {running.id}" in own_client.call("list_kernels", {}).text)
+    busy = re.search(
+        rf"^{mine.session}: busy.*?processor (\d+)%", own_client.call("list_kernels", {}).text, re.M | re.S
+    )
+    assert busy
+    assert int(busy[1]) > 20
+    pid = int(mine.block("result"))
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        eventually(lambda: f"{mine.session}: stopped" in own_client.call("list_kernels", {}).text)
+        refused = own_client.call("list_variables", {})
+        assert "is stopped" in refused.text
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    gate.touch()
+    assert own_client.wait_for(running.id).state == "OK"
