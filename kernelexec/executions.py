@@ -30,6 +30,7 @@ class Executions:
         self._files: dict[int, str] = {}  # by execution count: of the present kernel's cells
         self._generation = 0  # whose they are
         self._numbers: dict[str, int] = {}  # by msg_id, of what the present kernel was sent
+        recorder.recall = self.recall
 
     def add(self, execution: Execution) -> None:
         self.last_number = max(self.last_number, execution.number)
@@ -110,9 +111,14 @@ class Executions:
         number = self._numbers.get(parent_id or "")
         if number is None:
             return None
-        if number not in self._in_memory:  # it ended long ago, and a thread of it still prints
-            self._in_memory[number] = self.get(number)
-        return self._in_memory[number]
+        return self.recall(number)  # it may have ended long ago, and a thread of it still prints
+
+    def recall(self, number: int) -> Execution | None:
+        """An execution that something is still to be done with, so that it is held in memory."""
+        with contextlib.suppress(BadRequest):
+            found = self._in_memory[number] = self.get(number)
+            return found
+        return None
 
     def msg_id(self, execution: Execution) -> str | None:
         """Of the last request that the present kernel was sent for it."""

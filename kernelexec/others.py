@@ -13,7 +13,7 @@ from typing import Any
 from kernelexec.errors import StorageFailed
 from kernelexec.executions import Executions
 from kernelexec.kernels.wire import Message
-from kernelexec.model.outputs import CellOutputs
+from kernelexec.model.outputs import CellOutputs, size_of
 from kernelexec.news import News
 from kernelexec.recording.recorder import Recorder
 
@@ -45,6 +45,8 @@ class Others:
         parent = message.parent_id or ""
         if message.type == "execute_input":
             self._begin(parent, message)
+        elif message.type == "update_display_data":
+            self._update_ours(message)
         elif parent in self._running:
             if message.type == "status" and message.content.get("execution_state") == "idle":
                 self._end(parent)
@@ -63,11 +65,18 @@ class Others:
         self._note("other", msg_id=parent, client=message.parent_session, count=cell.count, code=code)
 
     def _keep(self, cell: _Cell, message: Message) -> None:
-        size = sum(len(value) for value in message.content.values() if isinstance(value, str))
-        if cell.outputs.text_size + size > self._recorder.limits.cell:
+        size = size_of(message.content)
+        if cell.outputs.size + size > self._recorder.limits.cell:
             cell.left_out += size
         else:
             cell.outputs.add(message.type, message.content)
+
+    def _update_ours(self, message: Message) -> None:
+        """A display handle that a run of ours has made, updated from elsewhere."""
+        try:
+            self._recorder.update_displays(message.content)
+        except StorageFailed as error:
+            self._news.add(f"An update of a display could not be written to disk: {error.what}")
 
     def _end(self, parent: str) -> None:
         cell = self._running.pop(parent)

@@ -223,13 +223,9 @@ class Session:
         self.executions.remember(history.sent)
         if history.untold_death is not None:
             self._news.death = self._death_text(history.untold_death)
-        for generation, metadata in history.notebooks.items():
-            self.recorder.begin_generation(generation, metadata)
-        for execution in history.unwritten:
-            self.recorder.write_again(execution)
+        self.recorder.restore(history)
         for execution in history.unfinished:
             self.executions.add(execution)
-            self.recorder.doubt(execution)
             if execution.state is State.QUEUED:
                 self.executions.finish(execution, State.NOT_RUN, "The hub ended before it could be run.")
             elif execution.number in history.begun:

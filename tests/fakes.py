@@ -24,7 +24,7 @@ from kernelexec.kernels.kernel import SHUTDOWN_SECONDS, Death, KernelDied, OnMes
 from kernelexec.kernels.wire import Message
 from kernelexec.model.environment import Environment, Interpreter
 from kernelexec.model.execution import Execution, State
-from kernelexec.recording import recorder as recorder_module
+from kernelexec.recording import notebooks as notebooks_module
 from kernelexec.recording.history import read_history
 from kernelexec.recording.journal import Journal
 from kernelexec.recording.recorder import Recorder
@@ -345,7 +345,7 @@ def quick_recording(gather_cells_for: float = 0.001) -> Iterator[None]:
     """Without what would make up most of the tests' time: the pause of 0.1 s that gathers the cells
     of a burst, and waiting for the disk (no test here cuts the power)."""
     with (
-        mock.patch.object(recorder_module, "_FIRST_WRITE_SECONDS", gather_cells_for),
+        mock.patch.object(notebooks_module, "_GATHER_SECONDS", gather_cells_for),
         mock.patch.object(os, "fsync", return_value=None),
     ):
         yield

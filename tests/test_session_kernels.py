@@ -339,12 +339,12 @@ def test_late_output_that_comes_while_the_notebook_is_written_is_written_too(
 ) -> None:
     async def test() -> None:
         loop = asyncio.get_running_loop()
-        replacing, go_on = asyncio.Event(), asyncio.Event()
+        late, replacing, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
         to_thread = asyncio.to_thread
 
         async def slow_to_thread(function: Callable[..., Any], *arguments: Any) -> Any:
             result = await to_thread(function, *arguments)
-            if function.__name__ == "replace_cell_outputs":
+            if function.__name__ == "write" and late.is_set():
                 replacing.set()
                 await go_on.wait()
             return result
@@ -359,6 +359,7 @@ def test_late_output_that_comes_while_the_notebook_is_written_is_written_too(
         async with session_in(tmp_path, FakeStarter([keep])) as session:
             await ran(session, "a")
             await session.recorder.flush()
+            late.set()
             runs[0].print("one\n")
             await asyncio.wait_for(replacing.wait(), 5)
             runs[0].print("two\n")

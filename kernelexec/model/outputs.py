@@ -36,7 +36,8 @@ class CellOutputs:
         self._outputs: list[_Stream | dict[str, JSON]] = []
         self._places: dict[str, list[int]] = {}  # display id -> positions in _outputs
         self._clear_at_next_output = False
-        self._text_size = 0
+        self._size = 0
+        self.is_late = False  # whether what comes now is told to have come after the end of the run
 
     def add(self, msg_type: str, content: Content) -> bool:
         """Fold one message in; True if the outputs are now others than before."""
@@ -63,9 +64,9 @@ class CellOutputs:
         return frozenset(self._places)
 
     @property
-    def text_size(self) -> int:
-        """Characters of stream text held now; what `clear_output` removed no longer counts."""
-        return self._text_size
+    def size(self) -> int:
+        """Characters held now; what `clear_output` removed and updates replaced no longer counts."""
+        return self._size
 
     def _add_stream(self, content: Content) -> bool:
         text = content.get("text")
@@ -78,7 +79,7 @@ class CellOutputs:
             last.chunks.append(text)
         else:
             self._outputs.append(_Stream(name, [text]))
-        self._text_size += len(text)
+        self._size += len(text)
         return True
 
     def _add_display(self, msg_type: str, content: Content) -> bool:
@@ -91,6 +92,8 @@ class CellOutputs:
         if msg_type == "execute_result":
             output["execution_count"] = _count(content.get("execution_count"))
         self._outputs.append(output)
+        self._size += size_of(output)
+        self.is_late = self.is_late or _says_late(output)
         return True
 
     def _update_display(self, content: Content) -> bool:
@@ -99,19 +102,20 @@ class CellOutputs:
         for place in places:
             output = self._outputs[place]
             if isinstance(output, dict):
-                self._outputs[place] = {**output, **_display(content)}
+                new = self._outputs[place] = {**output, **_display(content)}
+                self._size += size_of(new) - size_of(output)
         return bool(places)
 
     def _add_error(self, content: Content) -> bool:
         self._clear_if_asked()
-        self._outputs.append(
-            {
-                "output_type": "error",
-                "ename": _text(content.get("ename", "")),
-                "evalue": _text(content.get("evalue", "")),
-                "traceback": _text_list(content.get("traceback")),
-            }
-        )
+        output: dict[str, JSON] = {
+            "output_type": "error",
+            "ename": _text(content.get("ename", "")),
+            "evalue": _text(content.get("evalue", "")),
+            "traceback": _text_list(content.get("traceback")),
+        }
+        self._outputs.append(output)
+        self._size += size_of(output)
         return True
 
     def _clear_output(self, content: Content) -> bool:
@@ -130,7 +134,8 @@ class CellOutputs:
         self._outputs.clear()
         self._places.clear()
         self._clear_at_next_output = False
-        self._text_size = 0
+        self._size = 0
+        self.is_late = False
 
 
 @dataclass
@@ -143,6 +148,29 @@ class _Stream:
     def to_notebook(self) -> dict[str, JSON]:
         self.chunks = ["".join(self.chunks)]  # so that the next call copies nothing
         return {"output_type": "stream", "name": self.name, "text": self.chunks[0]}
+
+
+def late_label(moment: str) -> Content:
+    """What stands in a cell before the output that came when its run had ended: of a thread, for example."""
+    text = f"[what follows came after this cell had ended, from {moment} on]"
+    return {"data": {"text/plain": text}, "metadata": {"kernelexec": {"late": True}}, "transient": {}}
+
+
+def _says_late(output: Content) -> bool:
+    metadata = output.get("metadata")
+    ours = metadata.get("kernelexec") if isinstance(metadata, Mapping) else None
+    return isinstance(ours, Mapping) and ours.get("late") is True
+
+
+def size_of(value: JSON) -> int:
+    """Characters in a JSON value, about as many as it has in a notebook."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(len(key) + size_of(inner) for key, inner in value.items())
+    if isinstance(value, Sequence):
+        return sum(map(size_of, value))
+    return 5
 
 
 def display_id(content: Content) -> str | None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from kernelexec.model.execution import Execution, Kind, Overflow, State
+from kernelexec.model.outputs import display_id
 from kernelexec.recording.journal import ClosedJournal, Journal, read
+from kernelexec.recording.ledger import Ledger
 
 
 @dataclass
@@ -26,6 +28,9 @@ class History:
     unwritten: list[Execution] = field(default_factory=list)  # not in its notebook yet
     msg_ids: dict[int, str] = field(default_factory=dict)  # of the unfinished ones that were sent
     begun: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # the same for what no kernel does
+    outdated: set[int] = field(default_factory=set)  # whose cells do not show the latest outputs
+    ledgers: dict[int, Ledger] = field(default_factory=dict)  # what is in the notebooks, by generation
+    displays: dict[str, set[int]] = field(default_factory=dict)  # display id -> executions of the last kernel
     sent: dict[str, int] = field(default_factory=dict)  # all that the last kernel was sent: msg_id, number
 
 
@@ -33,7 +38,7 @@ def read_history(journal: Journal, session: str, storage_dir: Path) -> History:
     """The history in a journal; empty for a new one."""
     history = History()
     executions: dict[int, Execution] = {}
-    for record in journal.records():
+    for record in journal.records(with_displays=True):
         _take(history, executions, record, session, storage_dir)
     history.unfinished = [execution for execution in executions.values() if not execution.is_final]
     wanted = frozenset(executions)
@@ -53,15 +58,25 @@ def load_execution(
     journal: Journal | ClosedJournal, session: str, storage_dir: Path, number: int
 ) -> Execution | None:
     """One execution with its outputs, from the journal; None if there was none with this number."""
+    return load_executions(journal, session, storage_dir, [number]).get(number)
+
+
+def load_executions(
+    journal: Journal | ClosedJournal, session: str, storage_dir: Path, numbers: Iterable[int]
+) -> dict[int, Execution]:
+    """Executions with their outputs, from the journal, by number; those that are not there are missing."""
+    wanted = frozenset(numbers)
     history = History()
     executions: dict[int, Execution] = {}
-    for record in journal.records(outputs_of=frozenset({number})):
-        if record.get("n") == number:
-            if record["event"] == "output" and number in executions:
-                executions[number].outputs.add(record["type"], record["content"])
-            else:
-                _take(history, executions, record, session, storage_dir)
-    return executions.get(number)
+    for record in journal.records(outputs_of=wanted):
+        number = record.get("n")
+        if number not in wanted:
+            continue
+        if record["event"] == "output" and number in executions:
+            executions[number].outputs.add(record["type"], record["content"])
+        else:
+            _take(history, executions, record, session, storage_dir)
+    return executions
 
 
 @dataclass(frozen=True)
@@ -71,6 +86,12 @@ class Past:
     metadata: Mapping[str, Any]  # the notebook's
     executions: Sequence[Execution]  # all that were submitted to it, with their outputs
     written: frozenset[int]  # numbers of those whose cells are known to be in the notebook
+    revision: int  # of the notebook
+
+    @property
+    def marks(self) -> Mapping[str, Any]:
+        """What the notebook's metadata says beside `metadata`."""
+        return {"kernelexec": {"revision": self.revision}}
 
 
 def load_generation(path: Path, session: str, storage_dir: Path, generation: int) -> Past | None:
@@ -81,11 +102,12 @@ def load_generation(path: Path, session: str, storage_dir: Path, generation: int
     """
     history = History()
     executions: dict[int, Execution] = {}
-    written: set[int] = set()
+    ledger = Ledger()
     for record in read(path, outputs_of=None):
         number = record.get("n")
         if record["event"] == "written":
-            written.update(record["numbers"])
+            if record.get("generation", generation) == generation:
+                ledger.read(record)
         elif record["event"] == "submitted" and record["generation"] != generation:
             continue
         elif record["event"] == "output":
@@ -95,7 +117,9 @@ def load_generation(path: Path, session: str, storage_dir: Path, generation: int
             _take(history, executions, record, session, storage_dir)
     if not executions and generation not in history.notebooks:
         return None
-    return Past(history.notebooks.get(generation, {}), list(executions.values()), frozenset(written))
+    return Past(
+        history.notebooks.get(generation, {}), list(executions.values()), ledger.numbers, ledger.revision
+    )
 
 
 @dataclass
@@ -152,7 +176,7 @@ def _take(
     event = record["event"]
     if event == "kernel":
         history.generation = record["generation"]
-        history.kernel_ended, history.ran, history.sent = False, 0, {}
+        history.kernel_ended, history.ran, history.sent, history.displays = False, 0, {}, {}
         history.notebooks[history.generation] = record["notebook_metadata"]
     elif event == "died":
         history.kernel_ended = True
@@ -163,6 +187,9 @@ def _take(
         _take_execution(history, executions, record, session, storage_dir)
     elif event == "written":
         _forget(executions, record["numbers"])
+        history.outdated.difference_update(record["numbers"], record.get("changed", ()))
+        if "generation" in record:
+            history.ledgers.setdefault(record["generation"], Ledger()).read(record)
 
 
 def _take_execution(
@@ -189,6 +216,12 @@ def _take_execution(
         _finish(executions[number], record)
         history.msg_ids.pop(number, None)
         history.begun.pop(number, None)
+    elif event == "output":
+        identity = display_id(record["content"])
+        if identity is not None and record["type"] != "update_display_data":
+            history.displays.setdefault(identity, set()).add(number)
+    elif event == "outdated":
+        history.outdated.add(number)
     elif event == "overflow" and number in executions:
         executions[number].overflow = Overflow(**record["overflow"])
 

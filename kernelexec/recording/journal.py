@@ -21,6 +21,7 @@ from kernelexec.recording.script import open_folder
 FORMAT = 1
 # How a line of the bulkiest kind begins; readers that do not want it need not parse it.
 _SPOIL = b"!\n"  # after a line that may lack nothing but its end: no reader takes it for an event
+_DISPLAY_ID = b'"display_id":'
 _OUTPUT_PREFIX = b'{"v":1,"event":"output",'
 
 
@@ -93,9 +94,11 @@ class Journal:
     def sync(self) -> None:
         os.fsync(self._descriptor)
 
-    def records(self, *, outputs_of: frozenset[int] | None = frozenset()) -> Iterator[Mapping[str, Any]]:
-        """All events in order; of outputs only those of these executions, or all for None."""
-        yield from read(self.path, outputs_of=outputs_of)
+    def records(
+        self, *, outputs_of: frozenset[int] | None = frozenset(), with_displays: bool = False
+    ) -> Iterator[Mapping[str, Any]]:
+        """As `read` gives them."""
+        yield from read(self.path, outputs_of=outputs_of, with_displays=with_displays)
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -119,17 +122,20 @@ class ClosedJournal:
         yield from read(self.path, outputs_of=outputs_of)
 
 
-def read(path: Path, *, outputs_of: frozenset[int] | None = frozenset()) -> Iterator[Mapping[str, Any]]:
+def read(
+    path: Path, *, outputs_of: frozenset[int] | None = frozenset(), with_displays: bool = False
+) -> Iterator[Mapping[str, Any]]:
     """The events in a journal file; torn lines and lines of another format are passed over.
 
-    Of outputs only those of these executions, or all for None.
+    Of outputs only those of these executions, or all for None; those with a display id too if asked for.
     """
     wanted: bytes | tuple[bytes, ...] = _OUTPUT_PREFIX
     if outputs_of is not None:
         wanted = tuple(_OUTPUT_PREFIX + b'"n":%d,' % number for number in outputs_of)
     with open(path, "rb") as file:
         for line in file:
-            if line.startswith(_OUTPUT_PREFIX) and not line.startswith(wanted):
+            unwanted = line.startswith(_OUTPUT_PREFIX) and not line.startswith(wanted)
+            if unwanted and not (with_displays and _DISPLAY_ID in line):
                 continue
             if not line.endswith(b"\n"):
                 return  # torn: even if only its end is missing, nobody was told that it was written

@@ -20,10 +20,25 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TypeAlias
 
 from kernelexec.model.outputs import JSON
-from kernelexec.recording.notebook_format import Cell, Document, appended, new_document, parse, tail_offset
+from kernelexec.recording.notebook_format import (
+    MISSING,
+    UNTOUCHED,
+    Cell,
+    Change,
+    Document,
+    Found,
+    appended,
+    changed_cells,
+    changed_tail,
+    found_in,
+    new_document,
+    own_tail_offset,
+    parse,
+    tail_offset,
+)
+from kernelexec.recording.replaced_file import Content, Source, Version, is_alive, version_of, write_file
 
 # Seconds. A file changed less than this ago may be in the middle of a save that leaves no other trace.
 _SETTLED_AFTER = 0.2
@@ -34,12 +49,8 @@ _SAVED_WITHIN = 10.0
 _RETRY_AFTER = 0.25
 # How often to start over when somebody changed the file while we prepared the new one.
 _TRIES = 5
-
-# Bytes per read where the operating system does not copy.
-_BLOCK = 1 << 20
-
-# What tells one version of a file from another: inode, size, time of change in nanoseconds.
-_Version: TypeAlias = tuple[int, int, int]
+# Bytes. What another program has made larger than this is not read into memory.
+_LARGEST = 500_000_000
 
 
 class NotebookBusy(Exception):
@@ -86,6 +97,14 @@ def markdown_cell(cell_id: str, source: str, metadata: Mapping[str, JSON] | None
     return {"id": cell_id, "cell_type": "markdown", "source": source, "metadata": dict(metadata or {})}
 
 
+@dataclass(frozen=True)
+class _Edit:
+    """What to write, if anything, and where the tail begins then, if that is known."""
+
+    content: Content | None
+    tail: int | None = None
+
+
 class Notebook:
     """One notebook file. The methods block, and are for one thread at a time.
 
@@ -100,72 +119,73 @@ class Notebook:
         self.path = path
         self._metadata = metadata
         self._clock = clock
-        self._own: _Version | None = None  # what we wrote last
+        self._own: Version | None = None  # what we wrote last
         self._own_tail: int | None = None  # and where its tail begins, if that is known
         self._set_aside: Path | None = None
         own_name = f".{path.name}.tmp-{os.getpid()}"
         self._temporary = path.with_name(own_name)
         self._former = path.with_name(f"{own_name}-old")
 
-    def append(self, cells: Sequence[Cell]) -> Written:
-        """Add cells at the end. A missing notebook is made, an unreadable one set aside and begun anew.
+    @property
+    def is_as_left(self) -> bool:
+        """Whether nobody but us has written the file, as far as it was looked at, or it is missing."""
+        try:
+            return version_of(os.lstat(self.path)) == self._own
+        except OSError:
+            return True
 
-        Raises NotebookBusy: call again with the same cells.
+    def append(self, cells: Sequence[Cell]) -> Written:
+        """Add cells at the end, whatever else is there."""
+        return self.write(lambda _: Change(cells))
+
+    def write(self, update: Callable[[Found], Change], may_begin_anew: bool = True) -> Written:
+        """Change the notebook: `update` is told what is there and says what is to become of it.
+
+        A missing notebook is made if there are cells for it. An unreadable one is set aside and begun anew,
+        or left alone if that may not be. Raises NotebookBusy: call again.
         """
         for _ in range(_TRIES):
             with self._source() as source:
-                content = self._extended(source, cells)
-                if content is not None and self._put(content, source):
+                edit = self._edit(source, update)
+                if edit is None and may_begin_anew:
+                    if self._is_still(source):
+                        self._put_aside()
+                elif self._done(edit or _Edit(None), source):
                     set_aside, self._set_aside = self._set_aside, None
                     return Written(self.path, set_aside)
         raise NotebookBusy(self.path)
 
-    def has_cell(self, cell_id: str) -> bool:
-        """Whether there is a cell with this id.
-
-        Raises:
-            OSError: the file is there and cannot be read.
-        """
-        try:
-            return f'"id": "{cell_id}"'.encode() in self.path.read_bytes()
-        except FileNotFoundError:
-            return False
-
-    def replace_cell_outputs(
-        self, cell_id: str, outputs: Sequence[Cell], execution_count: int | None = None
-    ) -> bool:
-        """Give a code cell other outputs, and another execution count unless that is None.
-
-        False if the cell is not there (any more). Raises NotebookBusy: call again.
-        """
-        for _ in range(_TRIES):
-            with self._source() as source:
-                document = self._parsed(source, source.read()) if source else None
-                changed = document.with_outputs(cell_id, outputs, execution_count) if document else None
-                if changed is None:
-                    return False
-                if self._put(_Content(0, changed.to_bytes()), source):
-                    return True
-        raise NotebookBusy(self.path)
-
-    def _extended(self, source: _Source | None, cells: Sequence[Cell]) -> _Content | None:
-        """What the file is to be with the cells added; None if it was unreadable and has been set aside."""
+    def _edit(self, source: Source | None, update: Callable[[Found], Change]) -> _Edit | None:
+        """What the file is to be; None if it is unreadable."""
         if source is None:
-            return _Content(0, new_document(self._metadata).with_cells(cells).to_bytes())
+            change = update(MISSING)
+            return _whole(new_document(self._metadata).changed(change)) if change.cells else _Edit(None)
         if self._own_tail is not None and source.version == self._own:
-            return _spliced(self._own_tail, source.read(self._own_tail), cells)
-        data = source.read()
-        tail = tail_offset(data)
-        if tail is not None:
-            return _spliced(tail, data[tail:], cells)
-        document = self._parsed(source, data)
-        if document is not None:
-            return _Content(0, document.with_cells(cells).to_bytes())
-        if self._is_still(source):
-            self._put_aside()
+            return _edited(update(UNTOUCHED), source.read, self._own_tail)
+        if source.stat.st_size <= _LARGEST:
+            data = source.read()
+            tail = tail_offset(data)
+            if tail is not None:
+                return _edited(update(found_in(data, tail)), lambda start: data[start:], tail)
+            document = self._parsed(source, data)
+            if document is not None:
+                change = update(document.found())
+                return _Edit(None) if change.is_empty else _whole(document.changed(change))
         return None
 
-    def _parsed(self, source: _Source, data: bytes) -> Document | None:
+    def _done(self, edit: _Edit, source: Source | None) -> bool:
+        """Bring the file to what it is to be; False if somebody was faster."""
+        if edit.content is not None:
+            written = self._put(edit.content, source)
+            if written is None:
+                return False
+            self._own = written
+        elif source is not None:
+            self._own = source.version  # there is nothing to do about it
+        self._own_tail = edit.tail
+        return True
+
+    def _parsed(self, source: Source, data: bytes) -> Document | None:
         """The notebook; None if it is none, and not for the reason that a save is under way."""
         document = parse(data)
         if document is None and self._age(source.stat.st_mtime) < _SAVED_WITHIN:
@@ -173,7 +193,7 @@ class Notebook:
         return document
 
     @contextmanager
-    def _source(self) -> Iterator[_Source | None]:
+    def _source(self) -> Iterator[Source | None]:
         """The file as it is now, open and not being saved; None if there is none."""
         self._check_no_save()
         file = self._open()
@@ -181,7 +201,7 @@ class Notebook:
             yield None
             return
         try:
-            source = _Source(file, os.fstat(file))
+            source = Source(file, os.fstat(file))
             if source.version != self._own and self._age(source.stat.st_mtime) < _SETTLED_AFTER:
                 raise NotebookBusy(self.path)
             yield source
@@ -215,28 +235,27 @@ class Notebook:
         """Seconds since then. A time in the future is another clock's, and as far from now as it says."""
         return abs(self._clock() - moment)
 
-    def _is_still(self, source: _Source | None) -> bool:
+    def _is_still(self, source: Source | None) -> bool:
         """Whether the file is what it was when it was opened."""
         try:
-            return source is not None and _version(os.lstat(self.path)) == source.version
+            return source is not None and version_of(os.lstat(self.path)) == source.version
         except FileNotFoundError:
             return False
 
-    def _put(self, content: _Content, source: _Source | None) -> bool:
-        """Put the content in the file's place; False, with nothing done, if somebody was faster."""
+    def _put(self, content: Content, source: Source | None) -> Version | None:
+        """Put the content in the file's place; None, with nothing done, if somebody was faster."""
         self._sweep()
         try:
-            written = _write_file(self._temporary, content, source)
+            written = write_file(self._temporary, content, source)
             if not self._replace(source):
-                return False
+                return None
         finally:
             for path in (self._temporary, self._former):
                 with suppress(FileNotFoundError):
                     os.unlink(path)
-        self._own, self._own_tail = written, content.tail
-        return True
+        return written
 
-    def _replace(self, source: _Source | None) -> bool:
+    def _replace(self, source: Source | None) -> bool:
         """Rename the temporary file, unless the file changed since it was read."""
         self._check_no_save()
         if source is None:
@@ -264,112 +283,31 @@ class Notebook:
         leftover = re.compile(re.escape(f".{self.path.name}.tmp-") + r"([1-9][0-9]{0,6})(-old)?")
         for name in os.listdir(self.path.parent):
             found = leftover.fullmatch(name)
-            if found and (int(found[1]) == os.getpid() or not _is_alive(int(found[1]))):
+            if found and (int(found[1]) == os.getpid() or not is_alive(int(found[1]))):
                 with suppress(OSError):
                     os.unlink(self.path.with_name(name))
 
 
-@dataclass(frozen=True)
-class _Source:
-    """The notebook file, open for reading, and what it was when it was opened."""
-
-    file: int
-    stat: os.stat_result
-
-    @property
-    def version(self) -> _Version:
-        return _version(self.stat)
-
-    def has_changed(self) -> bool:
-        return _version(os.fstat(self.file)) != self.version
-
-    def read(self, start: int = 0) -> bytes:
-        with open(self.file, "rb", closefd=False) as reader:
-            reader.seek(start)
-            return reader.read()
+def _whole(document: Document) -> _Edit:
+    data = document.to_bytes()
+    return _Edit(Content(0, data), own_tail_offset(data))
 
 
-@dataclass(frozen=True)
-class _Content:
-    """A notebook to write: so many bytes of the old file, then these. `tail` is where its tail begins."""
-
-    kept: int
-    added: bytes
-    tail: int | None = None
-
-
-def _spliced(offset: int, tail: bytes, cells: Sequence[Cell]) -> _Content:
-    new = appended(cells)
-    return _Content(offset, new + tail, offset + len(new))
-
-
-def _version(found: os.stat_result) -> _Version:
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _write_file(path: Path, content: _Content, source: _Source | None) -> _Version:
-    """Write the content to a new file that is on the disk then.
-
-    The file gets the owner and the permissions of the source, or those of any new file.
-    """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    file = os.open(path, flags, 0o666 if source is None else 0o600)
-    try:
-        if source is not None:
-            _make_like(file, source.stat)
-            _copy(source.file, file, content.kept)
-        _write_all(file, content.added)
-        os.fsync(file)
-        return _version(os.fstat(file))
-    finally:
-        os.close(file)
-
-
-def _make_like(file: int, old: os.stat_result) -> None:
-    """The same owner if we may (a hub that runs as root), and the same permissions."""
-    new = os.fstat(file)
-    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
-        with suppress(PermissionError):
-            os.fchown(file, old.st_uid, old.st_gid)
-    os.fchmod(file, stat.S_IMODE(old.st_mode))
-
-
-def _copy(source: int, target: int, size: int) -> None:
-    """Copy the first `size` bytes, or what there is: a source that has become shorter is found out later."""
-    done = _copy_in_kernel(source, target, size)
-    while done < size:
-        block = os.pread(source, min(_BLOCK, size - done), done)
-        if not block:
-            return
-        _write_all(target, block)
-        done += len(block)
-
-
-def _copy_in_kernel(source: int, target: int, size: int) -> int:
-    """Copy without the bytes passing through this process; how many it were, fewer if that does not work."""
-    done = 0
-    while done < size and hasattr(os, "copy_file_range"):  # Linux
-        try:
-            copied = os.copy_file_range(source, target, size - done, done)
-        except OSError:  # not on this file system; if it is something else, copying by hand meets it again
-            break
-        if not copied:
-            break
-        done += copied
-    return done
-
-
-def _write_all(file: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(file, rest) :]
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+def _edited(change: Change, read: Callable[[int], bytes], tail: int) -> _Edit:
+    """The change of a notebook of the standard layout. `read` gives its bytes from an offset on."""
+    if change.is_empty:
+        return _Edit(None, tail)
+    new = appended(change.cells)
+    if not change.outputs:
+        return _Edit(Content(tail, new + changed_tail(read(tail), change.metadata)), tail + len(new))
+    data = read(0)
+    pieces = changed_cells(data, tail, change.outputs)
+    if not (pieces or new or change.only_metadata):
+        return _Edit(None, tail)
+    kept = pieces[0][0] if pieces else tail
+    body, at = [], kept
+    for start, stop, cell in pieces:
+        body += [data[at:start], cell]
+        at = stop
+    whole = b"".join([*body, data[at:tail], new])
+    return _Edit(Content(kept, whole + changed_tail(data[tail:], change.metadata)), kept + len(whole))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
 from uuid import uuid4
 
@@ -30,6 +30,7 @@ _TAIL = b'\n ],\n "metadata": {'
 _CELL_END = b"\n  }"
 _CELL_BREAK = b",\n"
 _CELL_START = b"  {"
+_CELL_ID = re.compile(rb'\n   "id": "([^"\\]*)"')
 
 # Of the types that are not text/*, those whose data nbformat stores as a list of lines.
 _MIMES_IN_LINES = frozenset({"application/javascript", "image/svg+xml"})
@@ -42,28 +43,61 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
+class NewOutputs:
+    """What a cell of ours is to show, unless it was cleared or run again meanwhile: a cell that has
+    another execution count than this one is left as it is."""
+
+    outputs: Sequence[Cell]
+    execution_count: int | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to become of a notebook: cells to add at its end, other outputs by cell id, and metadata,
+    which joins what is there under the same key."""
+
+    cells: Sequence[Cell] = ()
+    outputs: Mapping[str, NewOutputs] = field(default_factory=dict)
+    metadata: Mapping[str, JSON] = field(default_factory=dict)
+    only_metadata: bool = False  # worth a write of its own
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.cells or self.outputs or self.only_metadata)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The notebook as it is before a change. `ids` is None if nobody has written it since we did."""
+
+    ids: frozenset[str] | None
+    revision: int | None  # of ours that it was made from, by its metadata
+
+
+UNTOUCHED = Found(None, None)
+MISSING = Found(frozenset(), None)
+
+
+@dataclass(frozen=True)
 class Document:
     """A whole notebook: its cells, and its other top-level keys."""
 
     cells: Sequence[Cell]
     rest: Mapping[str, JSON]
 
-    def with_cells(self, cells: Sequence[Cell]) -> Document:
-        return replace(self, cells=[*self.cells, *cells])
+    def changed(self, change: Change) -> Document:
+        cells = [
+            _with_outputs(cell, change.outputs[str(cell.get("id"))])
+            if cell.get("id") in change.outputs
+            else cell
+            for cell in self.cells
+        ]
+        metadata = _merged(self.rest.get("metadata"), change.metadata)
+        return Document([*cells, *change.cells], {**self.rest, "metadata": metadata})
 
-    def with_outputs(
-        self, cell_id: str, outputs: Sequence[Cell], execution_count: int | None
-    ) -> Document | None:
-        """With other outputs in one code cell, and its count if there is a new one; None without the cell."""
-        changed: dict[str, JSON] = {"outputs": list(outputs)}
-        if execution_count is not None:
-            changed["execution_count"] = execution_count
-        for place, cell in enumerate(self.cells):
-            if cell.get("id") == cell_id and cell.get("cell_type") == "code":
-                return replace(
-                    self, cells=[*self.cells[:place], {**cell, **changed}, *self.cells[place + 1 :]]
-                )
-        return None
+    def found(self) -> Found:
+        ids = frozenset(str(cell.get("id")) for cell in self.cells)
+        return Found(ids, _revision(self.rest))
 
     def to_bytes(self) -> bytes:
         metadata = _without(self.rest.get("metadata"), _TRANSIENT_METADATA)
@@ -111,9 +145,77 @@ def tail_offset(data: bytes) -> int | None:
     return None
 
 
+def own_tail_offset(data: bytes) -> int | None:
+    """The same for what `to_bytes` has made, whose cells need no check."""
+    end = data.rfind(_TAIL)
+    usual = end >= 0 and data.startswith(_HEAD + _CELL_START) and _closes_notebook(data[end:])
+    return end if usual and data.find(b"\n ],\n", 0, end) < 0 else None
+
+
 def appended(cells: Sequence[Cell]) -> bytes:
     """The bytes to put between the last cell and the tail."""
     return b"".join(_CELL_BREAK + b"  " + _indented(_to_json(_stored_cell(cell))) for cell in cells)
+
+
+def found_in(data: bytes, end: int) -> Found:
+    """What is in a notebook of the standard layout, whose tail begins at `end`."""
+    ids = frozenset(found.decode() for found in _CELL_ID.findall(data, 0, end))
+    return Found(ids, _revision(_rest(data[end:])))
+
+
+def changed_tail(tail: bytes, metadata: Mapping[str, JSON]) -> bytes:
+    """The tail with this metadata in it."""
+    if not metadata:
+        return tail
+    rest = _rest(tail)
+    merged = _merged(_without(rest.get("metadata"), _TRANSIENT_METADATA), metadata)
+    return b"\n ]," + _to_json({**rest, "metadata": merged})[1:] + b"\n"
+
+
+def changed_cells(data: bytes, end: int, outputs: Mapping[str, NewOutputs]) -> list[tuple[int, int, bytes]]:
+    """For a notebook of the standard layout: which bytes of it are to be replaced by which, in order."""
+    changes = []
+    for cell_id, new in outputs.items():
+        line = data.find(b'\n   "id": %s' % json.dumps(cell_id).encode(), 0, end)
+        if line < 0:
+            continue
+        start = data.rfind(b"\n" + _CELL_START + b"\n", 0, line) + 1
+        stop = data.find(_CELL_END, line, end) + len(_CELL_END)
+        cell: dict[str, JSON] = json.loads(data[start:stop])
+        changed = _with_outputs(cell, new)
+        if changed is not cell:
+            changes.append((start, stop, b"  " + _indented(_to_json(_stored_cell(changed)))))
+    return sorted(changes)
+
+
+def _with_outputs(cell: Cell, new: NewOutputs) -> Cell:
+    """The cell itself if it is not (any more) what the outputs are of."""
+    if cell.get("cell_type") != "code" or cell.get("execution_count") != new.execution_count:
+        return cell
+    return {**cell, "outputs": list(new.outputs)}
+
+
+def _rest(tail: bytes) -> dict[str, JSON]:
+    """The notebook's keys behind its cells."""
+    closed: dict[str, JSON] = json.loads(b'{"cells": [' + tail)
+    del closed["cells"]
+    return closed
+
+
+def _revision(rest: Mapping[str, JSON]) -> int | None:
+    metadata = rest.get("metadata")
+    ours = metadata.get("kernelexec") if isinstance(metadata, Mapping) else None
+    revision = ours.get("revision") if isinstance(ours, Mapping) else None
+    return revision if isinstance(revision, int) else None
+
+
+def _merged(metadata: JSON, new: Mapping[str, JSON]) -> JSON:
+    merged = dict(metadata) if isinstance(metadata, Mapping) else {}
+    for key, value in new.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = {**old, **value} if both else value  # type: ignore[dict-item]
+    return merged
 
 
 def _closes_notebook(tail: bytes) -> bool:

@@ -10,8 +10,7 @@ from kernelexec.model.execution import Overflow
 from kernelexec.model.outputs import CellOutputs
 from kernelexec.recording.script import open_folder
 
-NOTEBOOK_LIMIT = 5_000_000  # characters of stream text in one cell; more makes JupyterLab slow
-FILE_LIMIT = 1_000_000_000  # bytes; what an endless print loop may take of the disk
+_BLOCK = 10_000_000  # characters
 _TAIL = 8_000  # characters, for the end of a reply
 
 
@@ -21,8 +20,9 @@ class OverflowFile:
     `before` is what an earlier OverflowFile of the same execution came to; this one continues it.
     """
 
-    def __init__(self, path: Path, storage_dir: Path, before: Overflow | None = None) -> None:
+    def __init__(self, path: Path, storage_dir: Path, limit: int, before: Overflow | None = None) -> None:
         self.path = path
+        self._limit = limit  # bytes of the file
         self._storage_dir = storage_dir
         self._size = before.size if before else 0
         self._left_out = before.left_out if before else 0
@@ -31,12 +31,10 @@ class OverflowFile:
         self._continues = before is not None
         self._file: FileIO | None = None
 
-    def split(self, text: str, already: int) -> tuple[str, str]:
-        """What of this text the notebook's cell shows, and what goes to the file.
-
-        `already`: how many characters the cell has. One text may be more than all it may have.
-        """
-        room = max(0, NOTEBOOK_LIMIT - already) if self.is_empty else 0
+    def split(self, text: str, room: int) -> tuple[str, str]:
+        """What of this text the notebook's cell shows, which has room for so many characters, and what goes
+        to the file."""
+        room = max(0, room) if self.is_empty else 0
         return text[:room], text[room:]
 
     def write(self, outputs: CellOutputs, text: str) -> None:
@@ -50,7 +48,8 @@ class OverflowFile:
             if not self._continues:
                 text = "".join(str(o["text"]) for o in outputs.to_notebook() if "text" in o) + text
             self._file = self._open()
-        self._append(text.encode("utf-8", "backslashreplace"))
+        for start in range(0, len(text), _BLOCK):  # not all at once: it may be most of the memory
+            self._append(text[start : start + _BLOCK].encode("utf-8", "backslashreplace"))
 
     @property
     def is_empty(self) -> bool:
@@ -86,7 +85,7 @@ class OverflowFile:
     def _append(self, data: bytes) -> None:
         assert self._file is not None
         before = self._size
-        rest = memoryview(data)[: max(0, FILE_LIMIT - self._size)]
+        rest = memoryview(data)[: max(0, self._limit - self._size)]
         try:
             while rest:
                 taken = self._file.write(rest)

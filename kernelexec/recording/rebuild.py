@@ -9,7 +9,7 @@ from kernelexec.model.execution import State
 from kernelexec.recording.cells import cells_of
 from kernelexec.recording.history import Past, load_generation
 from kernelexec.recording.journal import is_taken, storage_failed
-from kernelexec.recording.notebook_format import Document, new_document
+from kernelexec.recording.notebook_format import Change, Document, new_document
 from kernelexec.recording.records import Records
 
 
@@ -50,7 +50,7 @@ def rebuild(records: Records, *, in_place: bool) -> Rebuilt:
     shown = [e for e in ended if e.number in past.written] if in_place and taken else ended
     cells = [cell for execution in shown for cell in cells_of(execution, records.storage_dir)]
     return Rebuilt(
-        new_document(past.metadata).with_cells(cells),
+        new_document(past.metadata).changed(Change(cells, metadata=past.marks)),
         executions=len(shown),
         running=sum(not e.is_final for e in past.executions),
         not_run=sum(e.state is State.NOT_RUN for e in past.executions),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -18,20 +17,19 @@ from typing import Any
 from kernelexec.errors import StorageFailed
 from kernelexec.model.execution import Execution, Kind, Overflow, State
 from kernelexec.model.limits import Limits
-from kernelexec.recording.cells import cells_of, shown_outputs
-from kernelexec.recording.journal import Journal, storage_failed
-from kernelexec.recording.notebook import Notebook, NotebookBusy, Written
-from kernelexec.recording.overflow import OverflowFile
+from kernelexec.model.outputs import display_id, late_label
+from kernelexec.recording.history import History, load_execution
+from kernelexec.recording.journal import Journal, now, storage_failed
+from kernelexec.recording.keeper import Keeper
+from kernelexec.recording.notebooks import Notebooks
 from kernelexec.recording.script import script_name, write_script
 
 _log = logging.getLogger(__name__)
 
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,10}")
 _SYNC_SECONDS = 1.0  # what a power cut may take
-_FIRST_WRITE_SECONDS = 0.1  # gathers the cells of a burst
-_LATEST_WRITE_SECONDS = 2.0  # how far the notebook may be behind an idle session
-_WRITING_SHARE = 20  # writing the notebook takes at most a twentieth of the time
-_RETRY_SECONDS = 5.0  # after a full disk
+# What adds to a cell, and is told to be late when it comes after the end.
+_ADDITIONS = frozenset({"stream", "display_data", "execute_result", "error"})
 
 
 class Recorder:
@@ -43,21 +41,20 @@ class Recorder:
         self.journal = journal
         self.limits = Limits()  # the last caller's
         self.extension = ".py"  # of scripts
-        self.notebook_problem: str | None = None
-        self._notebooks: dict[int, Notebook] = {}  # by generation
-        self._overflows: dict[int, OverflowFile] = {}
-        self._new_cells: list[Execution] = []
-        self._early_cells: list[
-            Execution
-        ] = []  # of work done before their kernel, and so their notebook, began
-        self._changed_cells: dict[int, Execution] = {}
-        self._doubtful: set[int] = set()  # numbers of cells that may be in the notebook already
-        self._hurry = asyncio.Event()
-        self._writer: asyncio.Task[None] | None = None
+        # An execution of the past by its number: a display that it has made may be updated later.
+        self.recall: Callable[[int], Execution | None] = self._load
+        self.notebooks = Notebooks(session, storage_dir, journal)
+        self._keepers: dict[int, Keeper] = {}  # of the executions that have no end yet
+        self._displays: dict[str, set[int]] = {}  # display id -> which executions show it
         self._sync_handle: asyncio.TimerHandle | None = None
 
+    @property
+    def notebook_problem(self) -> str | None:
+        """Why the notebook is not current."""
+        return self.notebooks.problem
+
     def notebook_path(self, generation: int) -> Path:
-        return self.storage_dir / f"{self.session}-{generation}.ipynb"
+        return self.notebooks.path(generation)
 
     def folder(self, generation: int) -> Path:
         return self.storage_dir / f"{self.session}-{generation}"
@@ -67,17 +64,21 @@ class Recorder:
         extension = metadata.get("language_info", {}).get("file_extension", "")
         if isinstance(extension, str) and _EXTENSION.fullmatch(extension):
             self.extension = extension  # as the kernel itself says
-        self._notebooks[generation] = Notebook(self.notebook_path(generation), dict(metadata))
-        early = [execution for execution in self._early_cells if execution.generation == generation]
-        self._early_cells = [execution for execution in self._early_cells if execution not in early]
-        if early:
-            self._new_cells += early
-            self._write_soon()
+        self._displays.clear()
+        self.notebooks.begin(generation, metadata)
 
-    def _notebook_of(self, generation: int) -> Notebook:
-        if generation not in self._notebooks:  # its metadata was lost with a part of the journal
-            self.begin_generation(generation, {})
-        return self._notebooks[generation]
+    def restore(self, history: History) -> None:
+        """Go on from what earlier hubs have recorded."""
+        for generation, metadata in history.notebooks.items():
+            self.begin_generation(generation, metadata)
+        self.notebooks.restore(history.ledgers)
+        self._displays = {identity: set(numbers) for identity, numbers in history.displays.items()}
+        for execution in history.unwritten:
+            self.notebooks.add(execution)
+        for number in history.outdated:
+            outdated = self.recall(number)
+            if outdated is not None:
+                self.notebooks.change(outdated)
 
     def accept(self, execution: Execution) -> None:
         """The submission and its script are on disk when this returns.
@@ -119,6 +120,7 @@ class Recorder:
             raise storage_failed(folder, error) from error
 
     def sent(self, execution: Execution, msg_id: str) -> None:
+        self.notebooks.touch()
         self.journal.write("sent", n=execution.number, msg_id=msg_id)
 
     def output(self, execution: Execution, message_type: str, content: Mapping[str, Any]) -> None:
@@ -127,29 +129,75 @@ class Recorder:
         Raises:
             StorageFailed: it is kept in memory only.
         """
-        if execution.is_final:
-            self._changed_cells[execution.number] = execution
-            self._write_soon()
         self._sync_soon()
-        text = content.get("text") if message_type == "stream" else None
-        if not isinstance(text, str):
-            self._keep(execution, message_type, content)
+        self.notebooks.touch()
+        if message_type not in ("stream", "error", "clear_output"):
+            self._update_elsewhere(execution, message_type, content)
+        try:
+            if execution.is_final and message_type in _ADDITIONS and not execution.outputs.is_late:
+                self._keep(execution, "display_data", late_label(now().strftime("%Y-%m-%d %H:%M:%S UTC")))
+            self._divide(execution, message_type, content)
+        finally:
+            if execution.is_final:
+                self.notebooks.change(execution)
+
+    def update_displays(self, content: Mapping[str, Any], but: Execution | None = None) -> None:
+        """Bring an update of a display to all executions that show it.
+
+        Raises:
+            StorageFailed: it is kept in memory only.
+        """
+        for number in sorted(self._displays.get(display_id(content) or "", ())):
+            execution = self.recall(number)
+            if execution is not None and execution is not but:
+                self._divide(execution, "update_display_data", content)
+                if execution.is_final:
+                    self.notebooks.change(execution)
+
+    def _update_elsewhere(self, execution: Execution, message_type: str, content: Mapping[str, Any]) -> None:
+        identity = display_id(content)
+        if identity is None:
             return
-        overflow = self._overflow_of(execution)
-        shown, rest = overflow.split(text, execution.outputs.text_size)
-        if shown:
-            self._keep(execution, message_type, {**content, "text": shown})
-        if rest:
-            self._overflow(execution, overflow, rest)
+        self.update_displays(content, but=execution)
+        if message_type != "update_display_data":
+            self._displays.setdefault(identity, set()).add(execution.number)
+
+    def _divide(self, execution: Execution, message_type: str, content: Mapping[str, Any]) -> None:
+        """What fits a cell to the cell, the rest to files."""
+        keeper = self._keeper(execution)
+        overflowed = keeper.overflows
+        try:
+            for kept_type, kept in keeper.fit(message_type, content):
+                self._keep(execution, kept_type, kept)
+        finally:
+            if execution.is_final:
+                execution.overflow = keeper.close() or execution.overflow
+        if execution.is_final and keeper.overflows:
+            self._note_overflow(execution)
+        elif keeper.overflows and not overflowed:  # so that a hub that does not see the end finds the file
+            self.journal.write("overflow", n=execution.number, overflow=keeper.so_far().to_json())
+
+    def _note_overflow(self, execution: Execution) -> None:
+        if execution.overflow is not None:
+            self.journal.write("overflow", n=execution.number, overflow=execution.overflow.to_json())
 
     def _keep(self, execution: Execution, message_type: str, content: Mapping[str, Any]) -> None:
         if execution.outputs.add(message_type, content) or message_type == "clear_output":
-            kept = {key: value for key, value in content.items() if key != "buffers"}
-            self.journal.write("output", n=execution.number, type=message_type, content=kept)
+            self.journal.write("output", n=execution.number, type=message_type, content=content)
+
+    def _keeper(self, execution: Execution) -> Keeper:
+        keeper = self._keepers.get(execution.number)
+        if keeper is None:
+            keeper = Keeper(execution, self.folder(execution.generation), self.storage_dir, self.limits)
+            if not execution.is_final:
+                self._keepers[execution.number] = keeper
+        return keeper
 
     def finished(self, execution: Execution) -> None:
         """The execution is in a final state; its cell follows."""
-        self._close_overflow(execution)
+        keeper = self._keepers.pop(execution.number, None)
+        if keeper is not None:
+            execution.overflow = keeper.close() or execution.overflow
         try:
             self.journal.write(
                 "finished",
@@ -164,81 +212,34 @@ class Recorder:
             )
         finally:
             self._sync_soon()
+            self.notebooks.touch()
             if execution.state is not State.NOT_RUN:
-                self._add_cell(execution)
-
-    def _add_cell(self, execution: Execution) -> None:
-        if execution.kind is not Kind.CODE and execution.generation not in self._notebooks:
-            self._early_cells.append(execution)
-        else:
-            self._new_cells.append(execution)
-            self._write_soon()
-
-    def write_again(self, execution: Execution) -> None:
-        """Add the cell of an execution that an earlier hub did not come to write, as far as is known."""
-        self.doubt(execution)
-        self._add_cell(execution)
-
-    def doubt(self, execution: Execution) -> None:
-        """The execution's cell may be in the notebook already: look before it is added."""
-        self._doubtful.add(execution.number)
+                self.notebooks.add(execution)
 
     def is_written(self, execution: Execution) -> bool:
         """Whether all of a finished execution is on disk, so that memory need not hold it."""
-        waiting = (*self._new_cells, *self._early_cells)
-        return execution not in waiting and execution.number not in self._changed_cells
+        return self.notebooks.is_written(execution)
 
     async def flush(self) -> None:
         """Bring journal and notebook to the disk now."""
-        self._hurry.set()
-        if self._writer is not None:
-            await self._writer
-        self._hurry.clear()
+        await self.notebooks.flush()
         await asyncio.to_thread(self.journal.sync)
 
     def close(self) -> None:
         if self._sync_handle is not None:
             self._sync_handle.cancel()
-        if self._writer is not None:
-            self._writer.cancel()
-        for overflow in self._overflows.values():
-            overflow.close()
+        self.notebooks.close()
+        for keeper in self._keepers.values():
+            keeper.close()
         self.journal.close()
 
     def overflow_of(self, execution: Execution) -> Overflow | None:
-        """What of an execution's output went to a file so far; None if nothing did."""
-        open_file = self._overflows.get(execution.number)
-        if open_file is None or open_file.is_empty:
-            return execution.overflow
-        return open_file.so_far()
+        """What of an execution's output went to a text file so far; None if nothing did."""
+        keeper = self._keepers.get(execution.number)
+        return keeper.so_far() if keeper is not None and keeper.overflows else execution.overflow
 
-    def _overflow_of(self, execution: Execution) -> OverflowFile:
-        overflow = self._overflows.get(execution.number)
-        if overflow is None:
-            path = self.folder(execution.generation) / "outputs" / f"{execution.number:04d}.txt"
-            overflow = OverflowFile(path, self.storage_dir, execution.overflow)
-            if not execution.is_final:
-                self._overflows[execution.number] = overflow
-        return overflow
-
-    def _overflow(self, execution: Execution, overflow: OverflowFile, text: str) -> None:
-        begins = overflow.is_empty and not execution.is_final
-        try:
-            overflow.write(execution.outputs, text)
-        except OSError as error:
-            raise storage_failed(overflow.path, error) from error
-        finally:
-            if execution.is_final:
-                execution.overflow = overflow.close() or execution.overflow
-        if begins:  # so that a hub that does not see the end still finds the file
-            self.journal.write("overflow", n=execution.number, overflow=overflow.so_far().to_json())
-        if execution.is_final and execution.overflow is not None:
-            self.journal.write("overflow", n=execution.number, overflow=execution.overflow.to_json())
-
-    def _close_overflow(self, execution: Execution) -> None:
-        overflow = self._overflows.pop(execution.number, None)
-        if overflow is not None:
-            execution.overflow = overflow.close()
+    def _load(self, number: int) -> Execution | None:
+        return load_execution(self.journal, self.session, self.storage_dir, number)
 
     def _sync_soon(self) -> None:
         if self._sync_handle is None:
@@ -247,66 +248,6 @@ class Recorder:
     def _sync(self) -> None:
         self._sync_handle = None
         asyncio.get_running_loop().run_in_executor(None, _quietly, self.journal.sync)
-
-    def _write_soon(self) -> None:
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write_notebook())
-
-    async def _write_notebook(self) -> None:
-        pause = _FIRST_WRITE_SECONDS
-        while self._new_cells or self._changed_cells:
-            await self._wait(pause)
-            began = time.monotonic()
-            try:
-                await self._write_batch()
-                pause = min(_LATEST_WRITE_SECONDS, (time.monotonic() - began) * _WRITING_SHARE)
-                pause = max(pause, _FIRST_WRITE_SECONDS)
-                self.notebook_problem = None
-            except NotebookBusy as busy:
-                pause = busy.retry_after
-            except (OSError, StorageFailed) as error:
-                if self.notebook_problem is None:
-                    _log.exception("the notebook of %s cannot be written", self.session)
-                self.notebook_problem = str(error)
-                if self._hurry.is_set():
-                    return  # the journal has it; the next hub writes it
-                pause = _RETRY_SECONDS
-
-    async def _wait(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._hurry.wait(), seconds)
-        except (asyncio.TimeoutError, TimeoutError):
-            return
-        # Hurrying, but JupyterLab may be saving: its own short pause is kept.
-        await asyncio.sleep(min(seconds, _FIRST_WRITE_SECONDS))
-
-    async def _write_batch(self) -> None:
-        for generation in sorted({execution.generation for execution in self._new_cells}):
-            new = [execution for execution in self._new_cells if execution.generation == generation]
-            await self._append(self._notebook_of(generation), new)
-        while self._changed_cells:
-            # Taken out before the write: what changes during it is a new change.
-            number, execution = self._changed_cells.popitem()
-            notebook = self._notebook_of(execution.generation)
-            outputs = shown_outputs(execution)
-            try:
-                await asyncio.to_thread(notebook.replace_cell_outputs, execution.cell_id, outputs)
-            except (NotebookBusy, OSError):
-                self._changed_cells.setdefault(number, execution)
-                raise
-
-    async def _append(self, notebook: Notebook, new: list[Execution]) -> None:
-        written = await asyncio.to_thread(self._append_missing, notebook, new)
-        if written.set_aside is not None:
-            _log.warning("a notebook that cannot be read was set aside: %s", written.set_aside)
-            self.journal.write("set_aside", file=written.set_aside.name)
-        self._doubtful.difference_update(execution.number for execution in new)
-        self._new_cells = [execution for execution in self._new_cells if execution not in new]
-        self.journal.write("written", numbers=[execution.number for execution in new])
-
-    def _append_missing(self, notebook: Notebook, new: list[Execution]) -> Written:
-        missing = [e for e in new if e.number not in self._doubtful or not notebook.has_cell(e.cell_id)]
-        return notebook.append([cell for e in missing for cell in cells_of(e, self.storage_dir)])
 
 
 def _iso(moment: datetime | None) -> str | None:

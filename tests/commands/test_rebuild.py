@@ -177,7 +177,7 @@ def test_what_ran_when_the_last_hub_was_killed_has_a_cell_with_what_is_known(sto
         async with session_in(storage, starter) as session:
             submit(session, "x = 1")
             submit(session, "x = 2")
-            await settled(lambda: bool(session.current and session.current.outputs.text_size))
+            await settled(lambda: bool(session.current and session.current.outputs.size))
             # The journal as a killed hub leaves it.
             killed = storage.with_name("killed")
             (killed / ".kernelexec").mkdir(parents=True)

@@ -26,7 +26,7 @@ from kernelexec.errors import KernelFailed
 from kernelexec.kernels.kernel import Death
 from kernelexec.mcp_server.render import TEXT_LIMIT, execution_result, failure
 from kernelexec.model.execution import Execution, State
-from kernelexec.recording import overflow as overflow_module
+from kernelexec.model.limits import Limits
 from kernelexec.session import Session
 from tests.fakes import (
     Answer,
@@ -237,7 +237,7 @@ async def not_run_because_taken_back(session: Session, starter: FakeStarter) -> 
 
 async def notebook_not_written(session: Session, starter: FakeStarter) -> Execution:
     execution = await ran(session, "x")
-    session.recorder.notebook_problem = "/data/sales@analysis-1.ipynb: No space left on device"
+    session.recorder.notebooks.problem = "/data/sales@analysis-1.ipynb: No space left on device"
     return execution
 
 
@@ -283,14 +283,11 @@ def test_the_reply_to_a_run_whose_end_nobody_saw(storage: Path) -> None:
     run(test())
 
 
-def test_the_reply_to_a_run_whose_output_went_to_a_file(
-    storage: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(overflow_module, "NOTEBOOK_LIMIT", 100)
-
+def test_the_reply_to_a_run_whose_output_went_to_a_file(storage: Path) -> None:
     async def test() -> None:
         answer = saying(*(("stream", {"name": "stdout", "text": f"line {n}\n"}) for n in range(100)))
         async with session_in(storage, FakeStarter([answer])) as session:
+            session.recorder.limits = Limits(cell=100)
             held_against("overflow", await reply_of(await ran(session, "x"), session, told=True), storage)
 
     run(test())

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nbclient import NotebookClient
 from nbformat import v4
 
-from kernelexec.model.outputs import CellOutputs, display_id, is_json_mime
+from kernelexec.model.outputs import CellOutputs, display_id, is_json_mime, size_of
 
 Message = tuple[str, dict[str, Any]]
 
@@ -115,9 +115,11 @@ def test_add_tells_whether_the_outputs_changed(messages: list[Message]) -> None:
 
 @patiently
 @given(st.lists(MESSAGES, max_size=25))
-def test_text_size_is_that_of_the_text_held(messages: list[Message]) -> None:
+def test_size_is_that_of_the_outputs_held(messages: list[Message]) -> None:
     outputs = fold(*messages)
-    assert outputs.text_size == sum(len(o["text"]) for o in dicts(outputs) if o["output_type"] == "stream")
+    streams = [o for o in dicts(outputs) if o["output_type"] == "stream"]
+    others = [o for o in dicts(outputs) if o["output_type"] != "stream"]
+    assert outputs.size == sum(len(o["text"]) for o in streams) + sum(map(size_of, others))
 
 
 def test_a_stream_joins_only_the_output_just_before() -> None:

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from kernelexec.recording import notebook as module
 from kernelexec.recording.notebook import Notebook, NotebookBusy, Written, code_cell, markdown_cell
+from kernelexec.recording.notebook_format import Change, Found, NewOutputs
 
 METADATA: dict[str, Any] = {
     "kernelspec": {"name": "kernelexec-analysis", "display_name": "analysis", "language": "python"},
@@ -37,6 +38,12 @@ patiently = settings(deadline=None, max_examples=60, suppress_health_check=[Heal
 def cell(number: int, text: str = "out\n") -> dict[str, Any]:
     outputs = [{"output_type": "stream", "name": "stdout", "text": text}]
     return code_cell(f"c{number}", f"x = {number}\ny = 2", outputs, number)
+
+
+def replace(notebook: Notebook, cell_id: str, outputs: Any = ()) -> None:
+    """Give one of the cells above other outputs."""
+    new = NewOutputs(outputs, int(cell_id[1:]))
+    notebook.write(lambda _: Change(outputs={cell_id: new}), may_begin_anew=False)
 
 
 def document(*cells: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -139,8 +146,8 @@ def test_any_history_of_appends_gives_the_bytes_of_nbformat(
                 ours = Notebook(file, METADATA, clock=lambda later=later: later)
             assert ours.append(batch) == Written(file)
             written += batch
-            assert file.read_bytes() == standard(document(*written))
-            assert names(Path(folder)) == ["a.ipynb"]
+            assert names(Path(folder)) == (["a.ipynb"] if written else [])
+            assert not written or file.read_bytes() == standard(document(*written))
 
 
 @patiently
@@ -317,11 +324,11 @@ def test_outputs_of_a_cell_are_replaced(path: Path) -> None:
     ours = Notebook(path, METADATA)
     ours.append([cell(1), cell(2), cell(3)])
     new = [{"output_type": "stream", "name": "stderr", "text": "late\n"}]
-    assert ours.replace_cell_outputs("c2", new)
+    replace(ours, "c2", new)
     changed = {**cell(2), "outputs": new}
     assert path.read_bytes() == standard(document(cell(1), changed, cell(3)))
-    assert ours.replace_cell_outputs("c2", [], execution_count=9)
-    changed = {**cell(2), "outputs": [], "execution_count": 9}
+    replace(ours, "c2", [])
+    changed = {**cell(2), "outputs": []}
     assert path.read_bytes() == standard(document(cell(1), changed, cell(3)))
     ours.append([cell(4)])
     assert path.read_bytes() == standard(document(cell(1), changed, cell(3), cell(4)))
@@ -330,16 +337,92 @@ def test_outputs_of_a_cell_are_replaced(path: Path) -> None:
 def test_a_cell_the_person_deleted_is_not_brought_back(path: Path) -> None:
     saved(path, standard(document(cell(1), markdown_cell("c2", "now text"))))
     before = path.read_bytes()
-    assert not Notebook(path, {}).replace_cell_outputs("c3", [])
-    assert not Notebook(path, {}).replace_cell_outputs("c2", [])
+    replace(Notebook(path, {}), "c3")
+    replace(Notebook(path, {}), "c2")
     assert path.read_bytes() == before
 
 
 def test_a_missing_or_unreadable_notebook_has_no_cell_to_change(path: Path) -> None:
-    assert not Notebook(path, {}).replace_cell_outputs("c1", [])
+    replace(Notebook(path, {}), "c1")
     saved(path, b"no notebook")
-    assert not Notebook(path, {}).replace_cell_outputs("c1", [])
+    replace(Notebook(path, {}), "c1")
     assert path.read_bytes() == b"no notebook"
+
+
+@pytest.mark.parametrize("count", [None, 7])
+def test_a_cell_that_was_cleared_or_run_again_keeps_what_it_shows(path: Path, count: int | None) -> None:
+    saved(path, standard(document({**cell(1), "execution_count": count, "outputs": []}, cell(2))))
+    before = path.read_bytes()
+    replace(Notebook(path, {}), "c1", cell(1)["outputs"])
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_cells_outputs_and_metadata_change_in_one_write(path: Path, compact: bool) -> None:
+    old = document(cell(1), cell(2), cell(3))
+    saved(path, json.dumps(old).encode() if compact else standard(old))
+    ours = Notebook(path, {})
+    for revision in (1, 2):
+        change = Change(
+            [cell(3 + revision)],
+            {f"c{n}": NewOutputs(cell(n, f"new {revision}\n")["outputs"], n) for n in (3, 1, 9)},
+            {"kernelexec": {"revision": revision}, "widgets": {"state": "ä"}},
+        )
+        ours.write(lambda _, change=change: change)
+    kernelexec = {**METADATA["kernelexec"], "revision": 2}
+    metadata = {**METADATA, "kernelexec": kernelexec, "widgets": {"state": "ä"}}
+    new = [cell(1, "new 2\n"), cell(2), cell(3, "new 2\n"), cell(4), cell(5)]
+    assert path.read_bytes() == standard(document(*new, metadata=metadata))
+
+
+def test_what_is_there_is_told_only_if_somebody_else_wrote_it(path: Path) -> None:
+    told: list[Found] = []
+
+    def update(found: Found) -> Change:
+        told.append(found)
+        return Change([cell(len(told))], metadata={"kernelexec": {"revision": len(told)}})
+
+    ours = Notebook(path, METADATA)
+    ours.write(update)
+    ours.write(update)
+    assert ours.is_as_left
+    saved(path, path.read_bytes())
+    assert not ours.is_as_left
+    ours.write(update)
+    parsed = json.dumps(json.loads(path.read_bytes())).encode()
+    saved(path, parsed)
+    ours.write(update)
+    both = frozenset({"c1", "c2"})
+    assert told == [Found(frozenset(), None), Found(None, None), Found(both, 2), Found(both | {"c3"}, 3)]
+
+
+def test_a_look_that_finds_nothing_to_do_writes_nothing(path: Path) -> None:
+    saved(path, standard(document(cell(1))))
+    before = os.stat(path)
+    ours = Notebook(path, METADATA)
+    ours.write(lambda _: Change(metadata={"kernelexec": {"revision": 9}}))
+    assert (os.stat(path).st_ino, os.stat(path).st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert ours.is_as_left
+    ours.append([cell(2)])
+    assert path.read_bytes() == standard(document(cell(1), cell(2)))
+
+
+def test_an_unreadable_notebook_is_not_set_aside_for_nothing(path: Path) -> None:
+    saved(path, b"<<<<<<<")
+    ours = Notebook(path, METADATA)
+    ours.write(lambda _: Change(), may_begin_anew=False)
+    assert names(path.parent) == [path.name]
+    assert ours.is_as_left
+
+
+def test_what_is_too_large_to_be_read_is_set_aside_untouched(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1_000_000_000)
+    os.utime(path, (1, 1))
+    written = Notebook(path, METADATA).append([cell(1)])
+    assert written.set_aside is not None
+    assert written.set_aside.stat().st_size == 1_000_000_000
+    assert path.read_bytes() == standard(document(cell(1)))
 
 
 # What cannot be read
@@ -487,7 +570,7 @@ def test_at_no_step_of_a_save_in_jupyterlab_anything_is_lost(path: Path) -> None
             ours.append([cell(3)])
         assert 0 < busy.value.retry_after < 1
         with pytest.raises(NotebookBusy):
-            ours.replace_cell_outputs("c2", [])
+            replace(ours, "c2", [])
         assert path.read_bytes() == before
     assert steps == ["copied", "truncated", "half written", "written", "done"]
     clock.ahead = 0.3
@@ -533,7 +616,7 @@ def test_our_own_last_write_is_not_taken_for_somebody_elses(path: Path) -> None:
     ours = Notebook(path, METADATA)
     for number in range(5):
         ours.append([cell(number)])
-        assert ours.replace_cell_outputs(f"c{number}", [])
+        replace(ours, f"c{number}", [])
     assert ids(path) == ["c0", "c1", "c2", "c3", "c4"]
 
 
@@ -597,7 +680,7 @@ def test_a_notebook_that_changes_all_the_time_is_busy(path: Path, monkeypatch: p
     with pytest.raises(NotebookBusy):
         Notebook(path, METADATA).append([cell(2)])
     with pytest.raises(NotebookBusy):
-        Notebook(path, METADATA).replace_cell_outputs("c1", [])
+        replace(Notebook(path, METADATA), "c1", [])
     assert ids(path) == ["c1"]
     assert names(path.parent) == [path.name]
 
@@ -706,7 +789,7 @@ def test_after_a_failure_the_notebook_is_old_or_new_and_nothing_else_is_left(
     ours = Notebook(path, METADATA)
 
     def act() -> None:
-        ours.append([cell(3)]) if change == "append" else ours.replace_cell_outputs("c1", [])
+        ours.append([cell(3)]) if change == "append" else replace(ours, "c1", [])
 
     failed = False
     with monkeypatch.context() as patch:
@@ -778,7 +861,7 @@ def test_permissions_are_kept(path: Path, mode: int) -> None:
     saved(path, standard(document(cell(1)))).chmod(mode)
     ours = Notebook(path, METADATA)
     ours.append([cell(2)])
-    ours.replace_cell_outputs("c1", [])
+    replace(ours, "c1", [])
     assert stat.S_IMODE(path.stat().st_mode) == mode
 
 

@@ -9,19 +9,12 @@ from pathlib import Path
 import pytest
 
 from kernelexec.model.outputs import CellOutputs
-from kernelexec.recording import overflow as module
 from kernelexec.recording.overflow import OverflowFile
-
-
-@pytest.fixture(autouse=True)
-def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "NOTEBOOK_LIMIT", 10)
-    monkeypatch.setattr(module, "FILE_LIMIT", 100)
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Iterator[OverflowFile]:
-    overflow = OverflowFile(tmp_path / "g-1" / "outputs" / "0007.txt", tmp_path)
+    overflow = OverflowFile(tmp_path / "g-1" / "outputs" / "0007.txt", tmp_path, limit=100)
     yield overflow
     overflow.close()
 
@@ -34,10 +27,10 @@ def printed(*texts: str) -> CellOutputs:
 
 
 def test_what_fits_a_notebook_needs_no_file(file: OverflowFile) -> None:
-    assert file.split("x" * 10, 0) == ("x" * 10, "")
-    assert file.split("x", 9) == ("x", "")
-    assert file.split("x", 10) == ("", "x")
-    assert file.split("abc", 8) == ("ab", "c"), "one message may be more than all that a cell shows"
+    assert file.split("x" * 10, 10) == ("x" * 10, "")
+    assert file.split("x", 1) == ("x", "")
+    assert file.split("x", 0) == ("", "x")
+    assert file.split("abc", 2) == ("ab", "c"), "one message may be more than all that a cell shows"
     assert file.close() is None
     assert not file.path.exists()
 
@@ -45,7 +38,7 @@ def test_what_fits_a_notebook_needs_no_file(file: OverflowFile) -> None:
 def test_the_file_has_all_the_text_also_what_the_notebook_shows(file: OverflowFile, tmp_path: Path) -> None:
     outputs = printed("before\n", "and\n")
     file.write(outputs, "after\n")
-    assert file.split("x", 0) == ("", "x"), "once begun, all goes there"
+    assert file.split("x", 10) == ("", "x"), "once begun, all goes there"
     file.write(outputs, "end\n")
     kept = file.close()
     assert file.path.read_text() == "before\nand\nafter\nend\n"

@@ -16,7 +16,8 @@ import pytest
 
 from kernelexec.errors import StorageFailed
 from kernelexec.model.execution import Execution, State
-from kernelexec.recording import overflow as overflow_module
+from kernelexec.model.limits import Limits
+from kernelexec.recording import notebooks as notebooks_module
 from kernelexec.recording import recorder as module
 from kernelexec.recording.history import load_execution
 from kernelexec.recording.journal import Journal
@@ -30,8 +31,8 @@ SESSION = "sales@analysis"
 
 @pytest.fixture(autouse=True)
 def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_FIRST_WRITE_SECONDS", 0.001)
-    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(notebooks_module, "_GATHER_SECONDS", 0.001)
+    monkeypatch.setattr(notebooks_module, "_RETRY_SECONDS", 0.01)
 
 
 @asynccontextmanager
@@ -78,13 +79,17 @@ def test_the_cells_of_a_burst_are_written_in_order_and_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[int] = []
-    append = Notebook.append
+    write = Notebook.write
 
-    def counting(self: Notebook, new: Any) -> Any:
-        written.append(len(new))
-        return append(self, new)
+    def counting(self: Notebook, update: Any, may_begin_anew: bool) -> Any:
+        def counted(found: Any) -> Any:
+            change = update(found)
+            written.append(len(change.cells))
+            return change
 
-    monkeypatch.setattr(Notebook, "append", counting)
+        return write(self, counted, may_begin_anew)
+
+    monkeypatch.setattr(Notebook, "write", counting)
 
     async def test() -> None:
         async with recorder_in(tmp_path) as recorder:
@@ -187,13 +192,10 @@ def test_the_journal_gives_the_same_outputs_as_the_messages_did(tmp_path: Path, 
 # --- large outputs -----------------------------------------------------------------
 
 
-def test_output_beyond_a_notebooks_limit_goes_to_a_file_and_the_cell_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(overflow_module, "NOTEBOOK_LIMIT", 100)
-
+def test_output_beyond_a_notebooks_limit_goes_to_a_file_and_the_cell_says_so(tmp_path: Path) -> None:
     async def test() -> Execution:
         async with recorder_in(tmp_path) as recorder:
+            recorder.limits = Limits(cell=100)
             return ended(recorder, 1, *[f"line {n}\n" for n in range(100)])
 
     one = run(test())
@@ -206,13 +208,10 @@ def test_output_beyond_a_notebooks_limit_goes_to_a_file_and_the_cell_says_so(
     assert len(one.outputs.to_notebook()[0]["text"]) <= 100
 
 
-def test_late_output_destroys_nothing_of_what_overflowed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(overflow_module, "NOTEBOOK_LIMIT", 100)
-
+def test_late_output_destroys_nothing_of_what_overflowed(tmp_path: Path) -> None:
     async def test() -> Execution:
         async with recorder_in(tmp_path) as recorder:
+            recorder.limits = Limits(cell=100)
             one = ended(recorder, 1, "a" * 90, "b" * 90)
             await recorder.flush()
             recorder.output(one, "stream", {"name": "stdout", "text": "late " * 10})
@@ -225,13 +224,10 @@ def test_late_output_destroys_nothing_of_what_overflowed(
     assert "late " * 10 in kept + text_of(cells(tmp_path)[0]["outputs"])
 
 
-def test_a_cell_that_is_changed_late_still_says_where_all_of_its_output_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(overflow_module, "NOTEBOOK_LIMIT", 100)
-
+def test_a_cell_that_is_changed_late_still_says_where_all_of_its_output_is(tmp_path: Path) -> None:
     async def test() -> Execution:
         async with recorder_in(tmp_path) as recorder:
+            recorder.limits = Limits(cell=100)
             one = ended(recorder, 1, "a" * 50, "b" * 90)
             await recorder.flush()
             recorder.output(one, "stream", {"name": "stdout", "text": "late"})
@@ -247,21 +243,21 @@ def test_a_cell_that_is_changed_late_still_says_where_all_of_its_output_is(
 
 @dataclass
 class Failing:
-    """Notebook.append, failing for the first so many times."""
+    """Notebook.write, failing for the first so many times."""
 
     error: Exception
     times: int
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> Failing:
-        append = Notebook.append
+        write = Notebook.write
 
-        def failing(notebook: Notebook, new: Any) -> Any:
+        def failing(notebook: Notebook, *arguments: Any) -> Any:
             if self.times > 0:
                 self.times -= 1
                 raise self.error
-            return append(notebook, new)
+            return write(notebook, *arguments)
 
-        monkeypatch.setattr(Notebook, "append", failing)
+        monkeypatch.setattr(Notebook, "write", failing)
         return self
 
 

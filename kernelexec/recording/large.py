@@ -1,0 +1,170 @@
+"""Displays, results and errors too large for a notebook: files beside it, to which the cell refers.
+
+The cell keeps the head and the tail of a large text, and shows a large picture from its file. In the metadata
+of the output `kernelexec` says which file it is: {"file", "mime", "size"}, the file relative to the storage
+directory, the size in bytes; `others` lists more of them.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import mimetypes
+import os
+from collections.abc import Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from kernelexec.model.outputs import JSON, is_json_mime, size_of
+from kernelexec.recording.script import open_folder
+
+SMALL = 10_000  # characters; what is not longer stays in the cell
+_HEAD, _TAIL = 2_000, 1_000  # characters that the cell shows of a large text
+_BLOCK = 10_000_000  # characters that are encoded at once
+_EXTENSIONS = {
+    "text/plain": ".txt",
+    "text/markdown": ".md",
+    "text/latex": ".tex",
+    "text/html": ".html",
+    "image/svg+xml": ".svg",
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "application/pdf": ".pdf",
+    "application/javascript": ".js",
+}
+
+
+class LargeValues:
+    """Writes the large values of one execution to `FOLDER/0007-1.png` and so on."""
+
+    def __init__(self, folder: Path, number: int, storage_dir: Path) -> None:
+        self._folder = folder
+        self._number = number
+        self._storage_dir = storage_dir
+
+    def display(self, content: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The display or result with references in the place of what is large.
+
+        Raises:
+            OSError: the files are not (all) written.
+        """
+        data = content.get("data")
+        if not isinstance(data, Mapping):
+            return content
+        kept = {mime: value for mime, value in data.items() if size_of(value) <= SMALL}
+        files = [self._write(mime, data[mime]) for mime in data if mime not in kept]
+        if not files:
+            return content
+        metadata = content.get("metadata")
+        first, *others = sorted(files, key=lambda file: -int(str(file["size"])))
+        reference = {**first, "others": others} if others else first
+        return {
+            **content,
+            "data": {**kept, **_shown(data, kept, files)},
+            "metadata": {**(metadata if isinstance(metadata, Mapping) else {}), "kernelexec": reference},
+        }
+
+    def error(self, content: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The error with the head and the tail of what is long; all of it goes to a file.
+
+        Raises:
+            OSError: the file is not written.
+        """
+        traceback = content.get("traceback")
+        lines = traceback if isinstance(traceback, list) else []
+        whole = "\n".join(str(line) for line in [*lines, content.get("evalue", "")])
+        where = _named(self._write("text/plain", whole))
+        return {
+            "ename": str(content.get("ename", ""))[:SMALL],
+            "evalue": _clipped(str(content.get("evalue", "")), where),
+            "traceback": [_clipped("\n".join(map(str, lines)), where)],
+        }
+
+    def _write(self, mime: str, value: JSON) -> dict[str, JSON]:
+        file, path = self._create(_extension(mime))
+        size = 0
+        try:
+            with open(file, "wb") as writer:
+                for block in _bytes_of(mime, value):
+                    size += writer.write(block)
+        except BaseException:
+            path.unlink(missing_ok=True)  # half a picture looks like a broken one
+            raise
+        return {"file": str(path.relative_to(self._storage_dir)), "mime": mime, "size": size}
+
+    def _create(self, extension: str) -> tuple[int, Path]:
+        """A new file under the next free name."""
+        os.close(open_folder(self._folder.parent))
+        directory = open_folder(self._folder)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            taken = {name.partition(".")[0] for name in os.listdir(directory)}
+            for index in count(1):
+                stem = f"{self._number:04d}-{index}"
+                if stem not in taken:
+                    return os.open(stem + extension, flags, 0o666, dir_fd=directory), (
+                        self._folder / (stem + extension)
+                    )
+        finally:
+            os.close(directory)
+        raise AssertionError  # count() has no end
+
+
+def _shown(
+    data: Mapping[str, JSON], kept: Mapping[str, JSON], files: list[dict[str, JSON]]
+) -> dict[str, JSON]:
+    """What stands in the cell for the values that are in files."""
+    named = "; ".join(map(_named, files))
+    text = data.get("text/plain")
+    if isinstance(text, str) and "text/plain" not in kept:
+        shown: dict[str, JSON] = {"text/plain": _clipped(text, named)}
+    else:
+        shown = {"text/plain": f"{text}\n[{named}]" if text else f"[{named}]"}
+    links = [_link(file) for file in files if file["mime"] != "text/plain"]
+    if links and "text/html" not in kept:
+        shown["text/markdown"] = "\n\n".join(links)
+    return shown
+
+
+def _named(file: Mapping[str, JSON]) -> str:
+    return f"all of it, {file['mime']}, {file['size']:,} bytes: {file['file']}"
+
+
+def _link(file: Mapping[str, JSON]) -> str:
+    picture = "!" if str(file["mime"]).startswith("image/") else ""
+    return f"{picture}[{file['mime']}, {file['size']:,} bytes]({quote(str(file['file']))})"
+
+
+def _clipped(text: str, where: str) -> str:
+    if len(text) <= _HEAD + _TAIL:
+        return text
+    return f"{text[:_HEAD]}\n[... {where} ...]\n{text[-_TAIL:]}"
+
+
+def _extension(mime: str) -> str:
+    if mime in _EXTENSIONS:
+        return _EXTENSIONS[mime]
+    if is_json_mime(mime):
+        return ".json"
+    return ".txt" if mime.startswith("text/") else mimetypes.guess_extension(mime) or ".bin"
+
+
+def _bytes_of(mime: str, value: JSON) -> Iterator[bytes]:
+    """What a file of this type holds: text as UTF-8, anything else as the bytes that base64 stands for."""
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        value = "".join(map(str, value))
+    if not isinstance(value, str):
+        value = json.dumps(value, ensure_ascii=False)
+    elif not mime.startswith("text/") and not is_json_mime(mime) and mime not in _EXTENSIONS_OF_TEXT:
+        try:
+            yield binascii.a2b_base64(value.encode("ascii"))
+            return
+        except ValueError:  # also what binascii raises: it is not base64, and kept as it came
+            pass
+    for start in range(0, len(value), _BLOCK):
+        yield value[start : start + _BLOCK].encode("utf-8", "backslashreplace")
+
+
+_EXTENSIONS_OF_TEXT = frozenset({"image/svg+xml", "application/javascript"})
