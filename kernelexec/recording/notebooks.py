@@ -115,11 +115,15 @@ class Notebooks:
         return not waiting and execution not in self._early
 
     async def flush(self) -> None:
-        """Write now."""
+        """Write now; what cannot be written now is tried again later."""
         self._hurry.set()
+        if self._due():
+            self._write_soon()
         if self._writer is not None:
             await self._writer
         self._hurry.clear()
+        if self._due():
+            self._write_soon()
 
     def close(self) -> None:
         if self._look_handle is not None:
