@@ -38,6 +38,7 @@ class _Book:
     notebook: Notebook
     ledger: Ledger = field(default_factory=Ledger)
     new: list[Execution] = field(default_factory=list)
+    being_written: list[Execution] = field(default_factory=list)
     changed: dict[int, Execution] = field(default_factory=dict)
     look: bool = False  # whether all that was written is still there
 
@@ -111,8 +112,10 @@ class Notebooks:
     def is_written(self, execution: Execution) -> bool:
         """Whether all of a finished execution is on disk, so that memory need not hold it."""
         book = self._books.get(execution.generation)
-        waiting = book is not None and (execution in book.new or execution.number in book.changed)
-        return not waiting and execution not in self._early
+        if book is None:
+            return execution not in self._early
+        waiting = execution in (*book.new, *book.being_written) or execution.number in book.changed
+        return not waiting
 
     async def flush(self) -> None:
         """Write now; what cannot be written now is tried again later."""
@@ -207,19 +210,19 @@ class Notebooks:
     async def _write(self, book: _Book) -> None:
         if not self._journal.is_in_place:
             raise StorageFailed(f"{self._storage_dir} was moved or replaced; nothing is written there.")
-        new, changed = list(book.new), dict(book.changed)
         # Taken out before the write: what changes during it is a new change.
-        book.changed.clear()
+        new, changed = book.new, book.changed
+        book.new, book.changed, book.being_written = [], {}, [*new, *changed.values()]
         # One that an earlier hub ran may be there twice, and is newer where it was changed.
         update = _Update(self, book, [changed.get(each.number, each) for each in new], changed)
         try:
-            may_begin_anew = bool(new)
-            written = await asyncio.to_thread(book.notebook.write, update, may_begin_anew)
-        except (NotebookBusy, OSError):
-            book.changed = {**changed, **book.changed}
+            written = await asyncio.to_thread(book.notebook.write, update, bool(new))
+        except BaseException:  # cancelled, too: it may or may not be written
+            book.new, book.changed = [*new, *book.new], {**changed, **book.changed}
             raise
+        finally:
+            book.being_written = []
         book.look = False
-        book.new = [execution for execution in book.new if execution not in new]
         if written.set_aside is not None:
             _log.warning("a notebook that cannot be read was set aside: %s", written.set_aside)
             self._journal.write("set_aside", file=written.set_aside.name)
