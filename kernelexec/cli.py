@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kernelexec import __version__
-from kernelexec.commands import export, lab, rebuild, run, sessions
+from kernelexec.commands import doctor, export, kernelspecs, lab, rebuild, run, sessions
 from kernelexec.errors import KernelexecError
 
 
@@ -30,6 +30,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"kernelexec {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     sessions.add(commands)
+    doctor.add(commands)
+    kernelspecs.add(commands)
     lab.add(commands)
     rebuild.add(commands)
     export.add(commands)

@@ -8,6 +8,7 @@
     ├── SessionTaken            another hub owns the session
     ├── StorageFailed           CODE_STORAGE_DIR cannot be written
     └── HubUnavailable          the hub cannot be reached or started
+        └── NoHub               none runs, and none was to be started
 
 Imported by the bridge, so this module imports nothing.
 """
@@ -53,3 +54,7 @@ class StorageFailed(KernelexecError):
 
 class HubUnavailable(KernelexecError):
     """The hub cannot be reached or started."""
+
+
+class NoHub(HubUnavailable):
+    """No hub runs, and none was to be started."""

@@ -22,7 +22,7 @@ from _socket import AF_UNIX, socket  # what `socket` wraps
 from collections.abc import Mapping
 
 from kernelexec import __version__
-from kernelexec.errors import HubUnavailable
+from kernelexec.errors import HubUnavailable, NoHub
 from kernelexec.paths import log_file, make_private_dir, runtime_dir
 
 try:
@@ -89,7 +89,7 @@ def join_hub(role: str, environ: Mapping[str, str], *, start: bool = True) -> so
         if connection is not None and _introduce(connection, role, environ):
             return connection
         if not start:
-            raise HubUnavailable("No hub is running.", "It starts by itself with the next client.")
+            raise NoHub("No hub is running.", "It starts by itself with the next client.")
         if starting is None:
             starting = _start_hub_if_alone(environ)
         elif _has_ended(starting):

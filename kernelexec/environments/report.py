@@ -18,6 +18,7 @@ _FORBIDDEN = (
     *("operation not permitted", "notwritable", "not writable", "not writeable"),
 )
 _SYSTEM = ("externally-managed", "externally managed")
+_UNTRUSTED = ("certificate verify failed", "invalid peer certificate", "sslerror", "sslcertverification")
 _OFFLINE = (
     *("name resolution", "name or service not known", "network is unreachable", "connection refused"),
     *("newconnectionerror", "connection failed", "condahttperror", "error sending request", "dns error"),
@@ -39,6 +40,11 @@ _CAUSES = (
     (
         _SYSTEM,
         "This Python belongs to the operating system, which forbids changes: use a virtual environment.",
+    ),
+    (
+        _UNTRUSTED,
+        "The certificate of the package index, or of a proxy before it, is not trusted: set SSL_CERT_FILE "
+        "(and REQUESTS_CA_BUNDLE for conda) in the MCP configuration.",
     ),
     (_OFFLINE, "The package index could not be reached: no network, or a proxy that is not set."),
     (

@@ -132,6 +132,7 @@ def test_a_stopped_installation_says_what_is_there() -> None:
         ("ERROR: Could not install packages: [Errno 13] Permission denied: '/x'", "cannot be written"),
         ("error: externally-managed-environment", "operating system"),
         ("Temporary failure in name resolution", "could not be reached"),
+        ("cause: invalid peer certificate: UnknownIssuer", "SSL_CERT_FILE"),
         ("CondaHTTPError: HTTP 000 CONNECTION FAILED for url <x>", "could not be reached"),
         ("  × No solution found when resolving dependencies", "No such package"),
     ],

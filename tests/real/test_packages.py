@@ -33,7 +33,6 @@ class Shelf:
         return {
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": str(self.folder),
-            "UV_NO_INDEX": "1",
             "UV_FIND_LINKS": str(self.folder),
             "UV_OFFLINE": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -307,7 +306,7 @@ def test_what_conda_does_not_have_is_left_to_pip_and_told(
 def test_without_an_index_the_reply_says_that_it_could_not_be_reached(
     connect: Connect, in_venv: Home, tmp_path: Path
 ) -> None:
-    nowhere = {"UV_NO_INDEX": "0", "UV_OFFLINE": "0", "UV_FIND_LINKS": str(tmp_path), "UV_HTTP_RETRIES": "0"}
+    nowhere = {"UV_OFFLINE": "0", "UV_FIND_LINKS": str(tmp_path), "UV_HTTP_RETRIES": "0"}
     client = connect(in_venv, **nowhere, UV_DEFAULT_INDEX="http://127.0.0.1:9/simple", UV_NO_CACHE="1")
     reply = client.call("install_dependencies", {"packages": ["kx-words"]})
     assert reply.state == "ERROR"

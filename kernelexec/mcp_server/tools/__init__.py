@@ -14,6 +14,7 @@ from kernelexec.errors import KernelexecError
 from kernelexec.mcp_server import render
 from kernelexec.mcp_server.tools.base import Call, Tool
 from kernelexec.mcp_server.tools.code import EXECUTE_CODE
+from kernelexec.mcp_server.tools.doctor import DIAGNOSE_SETUP
 from kernelexec.mcp_server.tools.environments import (
     CONFIGURE_ENVIRONMENT,
     GET_ENVIRONMENT_CONFIG,
@@ -38,6 +39,7 @@ TOOLS = {
         CONFIGURE_ENVIRONMENT,
         GET_ENVIRONMENT_CONFIG,
         LIST_ENVIRONMENTS,
+        DIAGNOSE_SETUP,
     )
 }
 

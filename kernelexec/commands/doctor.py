@@ -1,0 +1,59 @@
+"""`kernelexec doctor`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kernelexec import __version__, paths
+from kernelexec.commands.ask import ask_running
+from kernelexec.errors import HubUnavailable
+
+if TYPE_CHECKING:
+    from kernelexec.commands import Commands
+    from kernelexec.doctor import Finding
+
+
+def add(commands: Commands) -> None:
+    """Add `doctor` to the parser."""
+    doctor = commands.add_parser("doctor", help="look for what is wrong, and say how to mend it")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
+    doctor.set_defaults(run=_doctor)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from kernelexec.doctor import examine, is_well, summary  # here: a tenth of a second that others save
+
+    findings = asyncio.run(examine(os.environ, os.getcwd(), _hub()))
+    if options.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        print(summary(findings))
+    return 0 if is_well(findings) else 1
+
+
+def _hub() -> Finding:
+    from kernelexec.doctor import Finding, Level
+
+    log = paths.log_file(os.environ)
+    try:
+        status = ask_running({"command": "ps"})
+    except HubUnavailable as error:
+        return Finding(Level.PROBLEM, "hub", error.what, error.next_step or f"its log says more: {log}")
+    if status is None:
+        left = len(list(Path(paths.state_dir(os.environ), "kernels").glob("*.json")))
+        if left:
+            what = f"not running; {left} kernels of an earlier one are left, which the next client's adopts"
+            return Finding(Level.NOTE, "hub", what, "kernelexec ps")
+        return Finding(Level.OK, "hub", "not running; it starts with the next client")
+    version, sessions = status["hub"]["version"], len(status["sessions"])
+    what = f"version {version}, pid {status['hub']['pid']}, sessions: {sessions}, log {log}"
+    if version != __version__:
+        mend = "kernelexec stop --all (ends all kernels), or leave it: it serves this version too"
+        return Finding(Level.NOTE, "hub", f"{what}; this is {__version__}", mend)
+    return Finding(Level.OK, "hub", what)

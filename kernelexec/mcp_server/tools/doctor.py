@@ -1,0 +1,40 @@
+"""diagnose_setup: the doctor, for the assistant."""
+
+from __future__ import annotations
+
+import os
+
+import mcp_types as types
+
+from kernelexec import __version__, doctor, paths
+from kernelexec.doctor import Finding, Level
+from kernelexec.mcp_server.tools.base import Arguments, Call, Tool
+from kernelexec.model.text import plain
+
+
+class DiagnoseSetup(Arguments):
+    pass
+
+
+async def _diagnose_setup(call: Call, arguments: DiagnoseSetup) -> types.CallToolResult:
+    log = paths.log_file(os.environ)
+    sessions = len(call.hub.sessions)
+    hub = Finding(
+        Level.OK, "hub", f"version {__version__}, pid {os.getpid()}, sessions: {sessions}, log {log}"
+    )
+    findings = await doctor.examine(call.caller.environ, call.caller.cwd, hub)
+    return types.CallToolResult(content=[types.TextContent(text=plain(doctor.summary(findings)))])
+
+
+DIAGNOSE_SETUP = Tool(
+    name="diagnose_setup",
+    title="Check the setup",
+    description=(
+        "Check all that kernelexec needs (environments, their ipykernel, folders, disk space, Jupyter's "
+        "paths) and say how to mend what is wrong. Use it when a kernel does not start or a call says "
+        "that something cannot be used; it changes nothing in the user's environments."
+    ),
+    arguments=DiagnoseSetup,
+    run=_diagnose_setup,
+    read_only=True,
+)
