@@ -36,6 +36,7 @@ class Submission:
 
     code: str
     label: str | None = None
+    source: str | None = None  # the code file that it is, relative to the storage directory
     note: str | None = None
     max_seconds: float | None = None
     environ: Mapping[str, str] | None = None  # the caller's, for a kernel that has to be started
@@ -157,6 +158,7 @@ class Session:
             code=submission.code,
             submitted=now(),
             label=submission.label,
+            source=submission.source,
             note=submission.note,
             max_seconds=submission.max_seconds,
         )

@@ -235,6 +235,7 @@ def _submitted(record: Mapping[str, Any], session: str, storage_dir: Path) -> Ex
         submitted=datetime.fromisoformat(record["time"]),
         kind=Kind(record.get("kind", Kind.CODE)),
         label=record["label"],
+        source=record.get("source"),
         note=record["note"],
         script=storage_dir / record["script"] if record["script"] else None,
     )

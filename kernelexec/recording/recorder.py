@@ -101,6 +101,7 @@ class Recorder:
                 kind=execution.kind.value,
                 script=str(execution.script.relative_to(self.storage_dir)) if execution.script else None,
                 label=execution.label,
+                source=execution.source,
                 note=execution.note,
                 code=execution.code,
             )

@@ -21,6 +21,12 @@ from kernelexec.mcp_server.tools.environments import (
     LIST_ENVIRONMENTS,
 )
 from kernelexec.mcp_server.tools.executions import WAIT_FOR_EXECUTION
+from kernelexec.mcp_server.tools.files import (
+    APPEND_TO_CODE_FILE,
+    EXECUTE_CODE_FILE,
+    INITIALIZE_CODE_FILE,
+    READ_CODE_FILE,
+)
 from kernelexec.mcp_server.tools.outputs import LIST_EXECUTIONS, READ_OUTPUT
 from kernelexec.mcp_server.tools.packages import CHECK_INSTALLED_PACKAGES, INSTALL_DEPENDENCIES
 from kernelexec.mcp_server.tools.variables import LIST_KERNELS, LIST_VARIABLES
@@ -32,6 +38,10 @@ TOOLS = {
         WAIT_FOR_EXECUTION,
         READ_OUTPUT,
         LIST_EXECUTIONS,
+        INITIALIZE_CODE_FILE,
+        APPEND_TO_CODE_FILE,
+        EXECUTE_CODE_FILE,
+        READ_CODE_FILE,
         LIST_VARIABLES,
         LIST_KERNELS,
         INSTALL_DEPENDENCIES,

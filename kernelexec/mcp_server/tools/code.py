@@ -23,7 +23,8 @@ from kernelexec.session import Submission
 CODE_LIMIT = 5_000_000  # characters; more is data, which belongs in a file
 
 
-def _fits(code: str) -> str:
+def fits(code: str) -> str:
+    """The code, if it is not too long; for pydantic."""
     if len(code) > CODE_LIMIT:
         raise ValueError(
             f"{len(code):,} characters is more than the limit of {CODE_LIMIT:,}; "
@@ -33,7 +34,7 @@ def _fits(code: str) -> str:
 
 
 class ExecuteCode(Arguments):
-    code: Annotated[str, AfterValidator(_fits), Field(description="Python code, as in a notebook cell.")]
+    code: Annotated[str, AfterValidator(fits), Field(description="Python code, as in a notebook cell.")]
     filename: Annotated[
         str | None, Field(max_length=1000, description="A label for the saved .py file, e.g. 'load_data'.")
     ] = None

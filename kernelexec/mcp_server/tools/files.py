@@ -1,0 +1,180 @@
+"""Files for long code: initialize_code_file, append_to_code_file, read_code_file, execute_code_file."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Annotated
+
+import mcp_types as types
+from pydantic import AfterValidator, Field
+
+from kernelexec.errors import BadRequest
+from kernelexec.mcp_server.tools.base import (
+    Arguments,
+    Call,
+    MaxSeconds,
+    SessionName,
+    Tool,
+    WaitSeconds,
+    session_for,
+    wait_for_end,
+)
+from kernelexec.mcp_server.tools.code import CODE_LIMIT, fits
+from kernelexec.model.text import plain
+from kernelexec.recording.code_files import CodeFiles
+from kernelexec.session import Submission
+
+_LIMIT = 8_000  # characters in a reply
+_LONGEST = 40_000
+_RECORD = re.compile(r".+@.+-\d+")  # a generation's folder of scripts
+
+FilePath = Annotated[
+    str,
+    Field(
+        max_length=4_000,
+        description="As the reply of initialize_code_file names it, or relative to the storage directory.",
+    ),
+]
+
+
+class InitializeCodeFile(Arguments):
+    content: Annotated[str, AfterValidator(fits), Field(description="The first part of the code.")]
+    filename: Annotated[
+        str | None,
+        Field(max_length=1_000, description="What to call it, e.g. 'train_model' (default 'code')."),
+    ] = None
+
+
+class AppendToCodeFile(Arguments):
+    file_path: FilePath
+    content: Annotated[str, AfterValidator(fits), Field(description="The next part; it begins a new line.")]
+
+
+class ReadCodeFile(Arguments):
+    file_path: FilePath
+    offset: Annotated[int, Field(ge=0, description="Where to begin, in characters (default 0).")] = 0
+    limit: Annotated[
+        int, Field(ge=1, le=_LONGEST, description=f"How many characters (default {_LIMIT:,}).")
+    ] = _LIMIT
+
+
+class ExecuteCodeFile(Arguments):
+    file_path: FilePath
+    session: SessionName = None
+    wait_seconds: WaitSeconds = None
+    max_seconds: MaxSeconds = None
+
+
+def _files(call: Call) -> CodeFiles:
+    """The caller's; nothing here waits for its environment."""
+    own = call.caller.environment.extension if call.caller.environment else ".py"
+    extensions = dict.fromkeys((own.lower(), ".py"))
+    return CodeFiles(call.caller.config().storage_dir, tuple(extensions))
+
+
+async def _initialize_code_file(call: Call, arguments: InitializeCodeFile) -> types.CallToolResult:
+    path = await asyncio.to_thread(_files(call).create, arguments.filename, arguments.content)
+    return _text(f"FILE MADE: {path} ({_size(arguments.content)}); {_not_run(path)}")
+
+
+async def _append_to_code_file(call: Call, arguments: AppendToCodeFile) -> types.CallToolResult:
+    files = _files(call)
+    if any(_RECORD.fullmatch(part) for part in Path(arguments.file_path).parts[:-1]):
+        raise BadRequest(
+            f"{arguments.file_path} is the record of what was run, and stays as it is; nothing was written.",
+            "Make a new file with initialize_code_file.",
+        )
+    path, size = await asyncio.to_thread(files.append, arguments.file_path, arguments.content)
+    return _text(f"ADDED {_size(arguments.content)} to {path}, now {size:,} bytes; {_not_run(path)}")
+
+
+async def _read_code_file(call: Call, arguments: ReadCodeFile) -> types.CallToolResult:
+    path, text = await asyncio.to_thread(_files(call).read, arguments.file_path)
+    start, limit = min(arguments.offset, len(text)), arguments.limit
+    part = text[start : start + limit]
+    if start + limit < len(text):
+        part = part[: part.rfind("\n", limit // 2) + 1] or part
+    end = start + len(part)
+    head = f"FILE {path} ({_size(text)})"
+    if start or end < len(text):
+        head += f", characters {start:,} to {end:,}, from line {text.count(chr(10), 0, start) + 1:,}"
+    if end < len(text):
+        head += f"\nNext: read_code_file(file_path={str(path)!r}, offset={end})"
+    return _text(f"{head}\n\n{part}")
+
+
+async def _execute_code_file(call: Call, arguments: ExecuteCodeFile) -> types.CallToolResult:
+    path, code = await asyncio.to_thread(_files(call).read, arguments.file_path)
+    if len(code) > CODE_LIMIT:
+        raise BadRequest(f"{path} has {len(code):,} characters, more than the limit of {CODE_LIMIT:,}.")
+    session = await session_for(call, arguments.session)
+    submission = Submission(
+        code=code,
+        label=path.name,
+        source=str(path.relative_to(call.caller.config().storage_dir)),
+        max_seconds=arguments.max_seconds,
+        environ=call.caller.environ,
+    )
+    return await wait_for_end(call, session, session.submit(submission), arguments.wait_seconds)
+
+
+def _size(text: str) -> str:
+    lines = text.count("\n") + (not text.endswith("\n") and text != "")
+    return f"{lines:,} line{'' if lines == 1 else 's'}, {len(text):,} characters"
+
+
+def _not_run(path: Path) -> str:
+    return (
+        f"nothing was run.\nAdd more with append_to_code_file(file_path={str(path)!r}, content=...), run it "
+        f"with execute_code_file(file_path={str(path)!r})."
+    )
+
+
+def _text(text: str) -> types.CallToolResult:
+    return types.CallToolResult(content=[types.TextContent(text=plain(text))])
+
+
+INITIALIZE_CODE_FILE = Tool(
+    name="initialize_code_file",
+    title="Begin a code file",
+    description=(
+        "Begin a file for code that is too long for one call; it is kept in the storage directory under a "
+        "name that the reply tells. Add the rest with append_to_code_file, then run it all at once with "
+        "execute_code_file. For short code use execute_code. Runs nothing."
+    ),
+    arguments=InitializeCodeFile,
+    run=_initialize_code_file,
+    read_only=False,
+)
+APPEND_TO_CODE_FILE = Tool(
+    name="append_to_code_file",
+    title="Add to a code file",
+    description="Add the next part of the code to a file that initialize_code_file made. Runs nothing.",
+    arguments=AppendToCodeFile,
+    run=_append_to_code_file,
+    read_only=False,
+)
+READ_CODE_FILE = Tool(
+    name="read_code_file",
+    title="Read a code file",
+    description=(
+        "Read a code file in the storage directory: one that initialize_code_file made, or the saved code of "
+        "an earlier run, whose path its reply named. Runs nothing."
+    ),
+    arguments=ReadCodeFile,
+    run=_read_code_file,
+    read_only=True,
+)
+EXECUTE_CODE_FILE = Tool(
+    name="execute_code_file",
+    title="Run a code file",
+    description=(
+        "Run a code file as one submission, in the persistent kernel that execute_code uses: its variables "
+        "stay for later calls, and the reply is that of execute_code. Errors name the file and its line."
+    ),
+    arguments=ExecuteCodeFile,
+    run=_execute_code_file,
+    read_only=False,
+)
