@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo check test bench format lock notebook clean
+.PHONY: demo check test bench format lock notebook pictures clean
 
 demo: .venv/ready .demo/ready  ## the main job: a real client, server, kernel and notebook
 	ENV_TYPE=venv VENV_PATH=.demo/venv CODE_STORAGE_DIR=.demo/storage $(BIN)/kernelexec try
@@ -31,6 +31,9 @@ notebook: .venv/ready .demo/ready  ## makes notebooks/palmer-penguins.ipynb anew
 	ENV_TYPE=venv VENV_PATH=.demo/venv CODE_STORAGE_DIR=.demo/storage \
 		$(BIN)/kernelexec try --notebook notebooks/palmer-penguins.ipynb
 	$(BIN)/kernelexec stop tour
+
+pictures: .venv/ready .demo/ready  ## makes the README's pictures anew; needs Chromium
+	$(BIN)/python -m notebooks.pictures
 
 lock:  ## needs uv
 	uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-header \

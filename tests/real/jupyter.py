@@ -33,6 +33,23 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+# What would come between the tests and what they look at, in JupyterLab's user settings.
+_SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false"},  # a question about Jupyter's news
+    "notebook-extension/tracker": {
+        "windowingMode": "none"
+    },  # cells that are not on the page while out of sight
+}
+
+
+def keep_jupyterlab_calm(home: Home) -> None:
+    """Write the user settings of this home's JupyterLab."""
+    for name, settings in _SETTINGS.items():
+        path = (
+            home.path / ".jupyter" / "lab" / "user-settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(settings))
 
 
 @contextmanager
@@ -53,6 +70,7 @@ class JupyterServer:
     """JupyterLab (or Notebook) in some environment, for one home, serving one folder on loopback."""
 
     def __init__(self, home: Home, folder: Path, command: tuple[str, ...] = (), **environ: str) -> None:
+        keep_jupyterlab_calm(home)
         self.folder = folder
         self.runtime = home.path / "jupyter"
         self.runtime.mkdir(mode=0o700, exist_ok=True)

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import re
-import signal
 import subprocess
 import sys
 import sysconfig
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,50 +16,10 @@ from playwright.sync_api import Browser
 
 from tests.real.clients import Client, official_client
 from tests.real.home import COMMAND, Home, eventually
-from tests.real.jupyter import NotebookPage, jupyter_server
+from tests.real.jupyter import NotebookPage, jupyter_server, keep_jupyterlab_calm
+from tests.real.terminal import Terminal
 
 INTERFACES = {"jupyterlab": "lab/tree", "notebook": "notebooks"}  # where they open a file
-
-
-class Terminal:
-    """A command in a terminal, as the person runs it."""
-
-    def __init__(self, home: Home, *command: str, **environ: str) -> None:
-        self._controller, terminal = pty.openpty()
-        self.process = subprocess.Popen(
-            command,
-            env={**home.environ, "COLUMNS": "300", **environ},
-            cwd=home.path,
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            start_new_session=True,
-        )
-        os.close(terminal)
-        self.text = ""
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        while True:
-            try:
-                self.text += os.read(self._controller, 65536).decode()
-            except OSError:  # the last process that had it open has ended
-                return
-
-    def wait_for(self, pattern: str) -> re.Match[str]:
-        """What the terminal shows once it matches."""
-        return eventually(lambda: re.search(pattern, self.text))
-
-    def press_control_c(self) -> None:
-        os.killpg(self.process.pid, signal.SIGINT)
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
-        self.process.wait(30)
-        self._reader.join(30)
-        os.close(self._controller)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +33,7 @@ def assistant(portal: BlockingPortal, shared_home: Home) -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def lab(shared_home: Home, assistant: Client) -> Iterator[Terminal]:
     """`kernelexec lab` in a terminal."""
+    keep_jupyterlab_calm(shared_home)
     terminal = Terminal(shared_home, COMMAND, "lab", "--no-browser")
     yield terminal
     terminal.close()
