@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kernelexec import __version__
-from kernelexec.commands import doctor, export, kernelspecs, lab, rebuild, run, sessions
+from kernelexec.commands import doctor, export, gc, kernelspecs, lab, rebuild, run, sessions
 from kernelexec.errors import KernelexecError
 
 
@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     rebuild.add(commands)
     export.add(commands)
     run.add(commands)
+    gc.add(commands)
 
     attempt = commands.add_parser("try", help="a short tour: analyse a dataset through the real server")
     attempt.add_argument("--notebook", type=Path, metavar="FILE", help="also copy the notebook to FILE")

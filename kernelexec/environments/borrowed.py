@@ -43,7 +43,7 @@ async def borrow_ipykernel(data_dir: Path, interpreter: Interpreter, progress: P
             "is for another version of Python.",
             f"Install it there: {interpreter.executable} -m pip install 'ipykernel>=6.29'",
         )
-    folder = data_dir / "ipykernel" / _folder_name()
+    folder = lent_folder(data_dir)
     if not folder.exists():
         progress("Preparing ipykernel for environments that have none (first use only).")
         try:
@@ -56,9 +56,11 @@ async def borrow_ipykernel(data_dir: Path, interpreter: Interpreter, progress: P
     return folder
 
 
-def _folder_name() -> str:
+def lent_folder(data_dir: Path) -> Path:
+    """Where this version's ipykernel is, or will be, for Pythons like our own."""
     versions = sorted(f"{name} {found.version}" for name, found in _closure("ipykernel").items())
-    return f"{own_abi().strip('.').split('.')[0]}-{hashlib.sha256(repr(versions).encode()).hexdigest()[:12]}"
+    digest = hashlib.sha256(repr(versions).encode()).hexdigest()[:12]
+    return data_dir / "ipykernel" / f"{own_abi().strip('.').split('.')[0]}-{digest}"
 
 
 def _closure(name: str) -> dict[str, importlib.metadata.Distribution]:

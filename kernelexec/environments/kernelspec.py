@@ -41,15 +41,23 @@ _LAUNCHER = (
 def install_launcher(data_dir: Path) -> Path:
     """The launcher, copied to our data directory under its hash: an environment of uvx vanishes,
     and a running kernel's launcher must not change."""
-    templates = Path(paths.kernelspec_templates())
-    sources = {name: (templates / name).read_bytes() for name in _LAUNCHER}
-    digest = hashlib.sha256(b"\0".join(sources.values())).hexdigest()[:12]
-    folder = data_dir / "launcher" / digest
-    for name, source in sources.items():
+    folder = launcher_folder(data_dir)
+    for name, source in _launcher_sources().items():
         if not (folder / name).exists():
             folder.mkdir(parents=True, exist_ok=True)
             _replace(folder / name, source)
     return folder / _LAUNCHER[0]
+
+
+def launcher_folder(data_dir: Path) -> Path:
+    """Where the launcher of this version is, or will be."""
+    digest = hashlib.sha256(b"\0".join(_launcher_sources().values())).hexdigest()[:12]
+    return data_dir / "launcher" / digest
+
+
+def _launcher_sources() -> dict[str, bytes]:
+    templates = Path(paths.kernelspec_templates())
+    return {name: (templates / name).read_bytes() for name in _LAUNCHER}
 
 
 def find(kind: str, prefix: Path, kernels_dir: Path, launcher: Path) -> Environment | None:
