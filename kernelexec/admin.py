@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kernelexec import __version__, frontends, paths
+from kernelexec.errors import BadRequest, KernelexecError
 from kernelexec.hub import Hub
+from kernelexec.model.execution import Execution
 from kernelexec.recording.journal import now
 from kernelexec.session import Session
 
@@ -20,20 +22,55 @@ async def serve_admin(
     """Answer commands until the connection closes."""
     while line := await reader.readline():
         command = json.loads(line)
-        match command.get("command"):
-            case "ps":
-                answer = _status(hub)
-            case "stop":
-                answer = await _stop(hub, command["session"])
-            case "stop-all":
-                answer = await _stop_all(hub)
-                ending.set()
-            case name if name in frontends.COMMANDS:
-                answer = await frontends.serve_frontend(hub, command)
-            case unknown:
-                answer = {"error": f"unknown command {unknown!r}"}
+        try:
+            answer = await _serve(hub, command, ending)
+        except KernelexecError as error:
+            answer = {"error": str(error)}
         writer.write(json.dumps(answer).encode() + b"\n")
         await writer.drain()
+
+
+async def _serve(hub: Hub, command: Mapping[str, Any], ending: asyncio.Event) -> Mapping[str, Any]:
+    match command.get("command"):
+        case "ps":
+            return _status(hub)
+        case "stop":
+            return await _stop(hub, command["session"])
+        case "stop-all":
+            answer = await _stop_all(hub)
+            ending.set()
+            return answer
+        case "question" | "answer":
+            return _input(hub, command["execution"], command.get("text"))
+        case name if name in frontends.COMMANDS:
+            return await frontends.serve_frontend(hub, command)
+        case unknown:
+            return {"error": f"unknown command {unknown!r}"}
+
+
+def _waiting(hub: Hub, wanted: str) -> Execution:
+    """The execution with this id that waits for input.
+
+    Raises:
+        BadRequest: there is none.
+    """
+    waiting = [s.current for s in hub.sessions if s.current is not None and s.current.question is not None]
+    found = [execution for execution in waiting if execution.id == wanted]
+    if len(found) != 1:
+        ids = ", ".join(execution.id for execution in waiting) or "none"
+        raise BadRequest(f"{wanted} does not wait for input.", f"Runs that do: {ids}.")
+    return found[0]
+
+
+def _input(hub: Hub, wanted: str, text: str | None) -> dict[str, Any]:
+    """What a run asks; with a text, that is the answer."""
+    execution = _waiting(hub, wanted)
+    question = execution.question
+    assert question is not None
+    if text is not None:
+        session = next(s for s in hub.sessions if s.current is execution)
+        session.answer(execution, text)
+    return {"prompt": question.prompt, "password": question.password}
 
 
 def _status(hub: Hub) -> dict[str, Any]:
@@ -61,7 +98,7 @@ def _described(session: Session) -> Mapping[str, Any]:
 
 async def _stop(hub: Hub, wanted: str) -> dict[str, Any]:
     """Stop the kernel of one session, named in full or by an unambiguous part."""
-    live = [session for session in hub.sessions if session.kernel or session.starting]
+    live = [session for session in hub.sessions if session.kernel or session.seat.starting]
     found = [s for s in live if wanted in (s.id, f"{s.recorder.storage_dir}:{s.id}")]
     found = found or [s for s in live if s.name == wanted]
     if len(found) != 1:
@@ -73,7 +110,7 @@ async def _stop(hub: Hub, wanted: str) -> dict[str, Any]:
 
 
 async def _stop_all(hub: Hub) -> dict[str, Any]:
-    live = [session for session in hub.sessions if session.kernel or session.starting]
+    live = [session for session in hub.sessions if session.kernel or session.seat.starting]
     await asyncio.gather(
         *(session.stop_work("Stopped with: kernelexec stop --all.") for session in hub.sessions)
     )

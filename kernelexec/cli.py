@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kernelexec import __version__
 from kernelexec.commands import doctor, export, gc, kernelspecs, lab, rebuild, run, sessions
+from kernelexec.commands import input as input_command
 from kernelexec.errors import KernelexecError
 
 
@@ -33,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add(commands)
     kernelspecs.add(commands)
     lab.add(commands)
+    input_command.add(commands)
     rebuild.add(commands)
     export.add(commands)
     run.add(commands)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from kernelexec.errors import BadRequest, StorageFailed
-from kernelexec.model.execution import Execution, State
+from kernelexec.model.execution import Execution, Question, State
 from kernelexec.news import News
 from kernelexec.recording.history import load_execution
 from kernelexec.recording.journal import now
@@ -26,7 +26,8 @@ class Executions:
         self._recorder = recorder
         self._news = news
         self._in_memory: dict[int, Execution] = {}
-        self._ends: dict[int, asyncio.Event] = {}
+        self._changes: dict[int, asyncio.Event] = {}  # set when one ends or asks something
+        self._listeners: dict[int, set[asyncio.Event]] = {}  # set at each output
         self._files: dict[int, str] = {}  # by execution count: of the present kernel's cells
         self._generation = 0  # whose they are
         self._numbers: dict[str, int] = {}  # by msg_id, of what the present kernel was sent
@@ -36,7 +37,7 @@ class Executions:
         self.last_number = max(self.last_number, execution.number)
         self.last_used = now()
         self._in_memory[execution.number] = execution
-        self._ends[execution.number] = asyncio.Event()
+        self._changes[execution.number] = asyncio.Event()
 
     def get(self, number: int) -> Execution:
         """One of this session's executions, also of its past.
@@ -55,24 +56,86 @@ class Executions:
         return found
 
     async def wait(self, execution: Execution, seconds: float) -> bool:
-        """Whether the execution is in a final state within this time."""
-        end = self._ends.get(execution.number)
-        if end is not None and not execution.is_final:
-            with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-                await asyncio.wait_for(end.wait(), seconds)
+        """Whether the execution has ended, or waits for an answer, within this time."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while not (execution.is_final or execution.question):
+            change = self._changes.get(execution.number)
+            if change is None:
+                break
+            try:
+                await asyncio.wait_for(change.wait(), deadline - loop.time())
+            except (asyncio.TimeoutError, TimeoutError):
+                break
+        return execution.is_final or execution.question is not None
+
+    async def wait_for_end(self, execution: Execution, seconds: float) -> bool:
+        """Whether the execution has ended within this time."""
+        end = asyncio.ensure_future(self._end(execution))
+        try:
+            await asyncio.wait({end}, timeout=seconds)
+        finally:
+            end.cancel()
         return execution.is_final
+
+    async def wait_for_answer(self, execution: Execution, seconds: float) -> bool:
+        """Whether the execution no longer waits with the question it has now, within this time."""
+        question, loop = execution.question, asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while question is not None and execution.question is question:
+            change = self._changes[execution.number]
+            try:
+                await asyncio.wait_for(change.wait(), deadline - loop.time())
+            except (asyncio.TimeoutError, TimeoutError):
+                return False
+        return True
+
+    async def _end(self, execution: Execution) -> None:
+        while not execution.is_final:
+            await self._changes[execution.number].wait()
+
+    def asks(self, execution: Execution, question: Question | None) -> None:
+        """The execution waits for an answer, or does so no longer."""
+        execution.question = question
+        self._changed(execution)
+
+    @contextlib.contextmanager
+    def listening(self, execution: Execution) -> Iterator[asyncio.Event]:
+        """An event that is set at each output of the execution."""
+        heard = asyncio.Event()
+        listeners = self._listeners.setdefault(execution.number, set())
+        listeners.add(heard)
+        try:
+            yield heard
+        finally:
+            listeners.discard(heard)
+            if not listeners:
+                self._listeners.pop(execution.number, None)
+
+    def heard(self, execution: Execution) -> None:
+        """There is output of it."""
+        for event in self._listeners.get(execution.number, ()):
+            event.set()
+
+    def _changed(self, execution: Execution) -> None:
+        """Wake who waits for it."""
+        self._changes[execution.number].set()
+        if not execution.is_final:
+            self._changes[execution.number] = asyncio.Event()
 
     def finish(self, execution: Execution, state: State, problem: str | None = None) -> None:
         """Bring an execution to a final state, on disk too, and wake who waits for it."""
         execution.advance(state)
         execution.finished = self.last_used = now()
         execution.problem = problem
+        execution.question = None
         try:
             self._recorder.finished(execution)
         except StorageFailed as error:
             self._news.add(f"The end of {execution.id} could not be written to disk: {error.what}")
         self._name_file(execution)
-        self._ended(execution)
+        self._changed(execution)
+        self._forget_old()
 
     def files(self, execution: Execution) -> Mapping[int, str]:
         """The names of the files that tracebacks of this execution may mean, by execution count."""
@@ -86,14 +149,13 @@ class Executions:
             self._files.clear()
         self._files.update(_own_file(execution))
 
-    def _ended(self, execution: Execution) -> None:
-        """Wake who waits for it; keep little in memory."""
-        self._ends[execution.number].set()
+    def _forget_old(self) -> None:
+        """Keep little in memory."""
         finished = [e for e in self._in_memory.values() if e.is_final]
         for old in finished[:-_RECENT]:
             if self._recorder.is_written(old):
                 del self._in_memory[old.number]
-                self._ends.pop(old.number, None)
+                self._changes.pop(old.number, None)
 
     def touch(self) -> None:
         """The session was used, if not by a submission."""

@@ -31,7 +31,8 @@ from kernelexec.recording.history import read_history
 from kernelexec.recording.journal import Journal, first_record, last_opened, now, storage_failed
 from kernelexec.recording.recorder import Recorder
 from kernelexec.recording.records import journal_path, last_generation, spelled_there
-from kernelexec.session import Session, Started
+from kernelexec.seat import Started
+from kernelexec.session import Session
 
 _log = logging.getLogger(__name__)
 
@@ -202,7 +203,7 @@ class Hub:
                 if session.left_a_kernel:
                     session.report_lost_kernel(Death().cause)
                 if not session.executions.last_number:  # a journal may have been removed, and notebooks kept
-                    session.generation = last_generation(config.storage_dir, session_id)
+                    session.seat.generation = last_generation(config.storage_dir, session_id)
                 self._sessions[key] = session
         return self._sessions[key]
 
@@ -235,6 +236,11 @@ class Hub:
         session.restore(history)
         return session
 
+    def sessions_of(self, caller: Caller) -> list[Session]:
+        """The open sessions of the caller's storage directory."""
+        identity = caller.config().storage_identity
+        return [session for key, session in self._sessions.items() if key[0] == identity]
+
     def listed(self, config: Config) -> str:
         """The ids of the open sessions of a storage directory."""
         here = [key[1] for key in self._sessions if key[0] == config.storage_identity]
@@ -266,16 +272,16 @@ class Hub:
         session.kernel_dir.mkdir(parents=True, exist_ok=True)
         kernel = await LocalKernel.start(self._runtime_dir, launch, on_message)
         kernel.died.add_done_callback(lambda died: self._forget(kernel, died))
-        session.starting = kernel
+        session.seat.starting = kernel
         try:
             self._register(session, environment, kernel)
             info = await kernel.ready()
             self._register(session, environment, kernel)
         except (KernelexecError, OSError):
-            await kernel.stop(grace=0)
+            await kernel.stop("its start was given up", grace=0)
             raise
         finally:
-            session.starting = None
+            session.seat.starting = None
         _log.info("%s: kernel %s is ready, pids %s", session.id, kernel.directory.name, kernel.pids)
         return Started(kernel, info, environment)
 
@@ -291,7 +297,7 @@ class Hub:
         try:
             await kernel.ready()
         finally:
-            await kernel.stop(grace=_TRIAL_GRACE_SECONDS)
+            await kernel.stop("its trial is over", grace=_TRIAL_GRACE_SECONDS)
 
     def _register(self, session: Session, environment: Environment, kernel: LocalKernel) -> None:
         keeper, process = kernel.keeper, kernel.process
@@ -345,7 +351,7 @@ class Hub:
             shutil.rmtree(entry.directory, ignore_errors=True)
             return
         if entry.generation != session.generation:  # the hub died while this kernel started
-            await kernel.stop(grace=0)
+            await kernel.stop("its start was given up", grace=0)
             self._registry.remove(entry.kernel_id)
             return
         kernel.died.add_done_callback(lambda died: self._forget(kernel, died))

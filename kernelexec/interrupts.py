@@ -1,4 +1,4 @@
-"""Interrupts: a run is asked to stop, and no other."""
+"""Interrupts: a run is asked to stop, and no other; then it is looked at what came of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 from kernelexec.executions import Executions
 from kernelexec.kernels.kernel import Kernel
 from kernelexec.model.execution import Execution, State
+from kernelexec.obstacles import describe
+
+_GRACE_SECONDS = 1.5  # most runs end within 0.1 s of an interrupt; cleaning up may take longer
 
 
 class Interrupts:
@@ -21,13 +24,34 @@ class Interrupts:
 
     async def cancel(self, execution: Execution, why: str) -> None:
         """Interrupt a run; take a queued submission back."""
+        if await self._ask(execution, why):
+            self._in_background(self._look(execution))
+
+    async def interrupt(self, execution: Execution, why: str) -> None:
+        """The same; returns when it has ended, or when it is known what keeps it (`obstacle`)."""
+        if await self._ask(execution, why):
+            await self._look(execution)
+
+    async def _ask(self, execution: Execution, why: str) -> bool:
+        """Whether there is a run that was asked to stop."""
         if execution.is_final:
-            return
+            return False
         if execution.state is State.QUEUED:
             self._executions.finish(execution, State.NOT_RUN, why)
-            return
+            return False
         execution.interrupt = why
         await self._interrupt(execution)
+        return True
+
+    async def _look(self, execution: Execution) -> None:
+        if await self._executions.wait_for_end(execution, _GRACE_SECONDS):
+            return
+        kernel, msg_id = self._kernel(), self._executions.msg_id(execution)
+        if kernel is None or msg_id is None:
+            return
+        found = await kernel.look(msg_id)
+        if not execution.is_final:
+            execution.obstacle = describe(found, msg_id, execution.session)
 
     def on_begin(self, execution: Execution) -> None:
         """A run begins: its time is measured, and an interrupt asked for before reaches it now."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from kernelexec.errors import StorageFailed
 from kernelexec.executions import Executions
 from kernelexec.kernels.wire import Message
-from kernelexec.model.execution import Execution, State
+from kernelexec.model.execution import Execution, Question, State
 from kernelexec.news import News
 from kernelexec.others import Others
 from kernelexec.recording.journal import now
@@ -16,6 +16,7 @@ from kernelexec.recording.recorder import Recorder
 _OUTPUT_TYPES = frozenset(
     {"stream", "display_data", "execute_result", "error", "clear_output", "update_display_data"}
 )
+_LAST_TEXT = 400  # characters
 
 
 class Listener:
@@ -40,18 +41,34 @@ class Listener:
         elif message.type == "execute_input":
             execution.execution_count = message.content.get("execution_count")
             execution.timing["iopub.execute_input"] = message.date
+        elif message.type == "input_request":
+            self._on_question(execution, message)
         elif message.type in _OUTPUT_TYPES:
+            if message.type == "stream":
+                text = message.content.get("text")
+                execution.last_text = (execution.last_text + str(text))[-_LAST_TEXT:]
+            self._executions.heard(execution)
             try:
                 self._recorder.output(execution, message.type, message.content)
             except StorageFailed as error:
                 self._news.add(f"Output of {execution.id} could not be written to disk: {error.what}")
+
+    def _on_question(self, execution: Execution, message: Message) -> None:
+        if not execution.is_final:
+            self._begins(execution)  # on another channel than the news that the kernel is busy with it
+            prompt, password = message.content.get("prompt", ""), message.content.get("password", False)
+            self._executions.asks(execution, Question(str(prompt), bool(password)))
 
     def _on_status(self, execution: Execution, message: Message) -> None:
         state = message.content.get("execution_state")
         if execution.is_final or state not in ("busy", "idle"):
             return
         execution.timing[f"iopub.status.{state}"] = message.date
-        if state == "busy" and execution.state is State.SENT:
+        if state == "busy":
+            self._begins(execution)
+
+    def _begins(self, execution: Execution) -> None:
+        if execution.state is State.SENT:
             execution.advance(State.RUNNING)
             execution.started = now()
             self._on_begin(execution)

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from kernelexec.errors import KernelexecError, StorageFailed
+from kernelexec.errors import BadRequest, KernelexecError
 from kernelexec.executions import Executions
 from kernelexec.installation import aftermath
 from kernelexec.interrupts import Interrupts
-from kernelexec.kernels.kernel import Death, Kernel, KernelDied, OnMessage, Reply
+from kernelexec.kernels.kernel import Kernel, OnMessage
 from kernelexec.listener import Listener
 from kernelexec.model.environment import Environment
-from kernelexec.model.execution import Execution, State
+from kernelexec.model.execution import Execution, Kind, State
 from kernelexec.news import News
-from kernelexec.recording.history import History
+from kernelexec.recording.history import History, Success, successes
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
+from kernelexec.replay import listing, replay
+from kernelexec.run import Runs
+from kernelexec.seat import Seat, Started
 from kernelexec.turns import Turns
 from kernelexec.work import Job, Work
-
-_log = logging.getLogger(__name__)
 
 Progress = Callable[[str], None]
 
@@ -40,15 +40,7 @@ class Submission:
     note: str | None = None
     max_seconds: float | None = None
     environ: Mapping[str, str] | None = None  # the caller's, for a kernel that has to be started
-
-
-@dataclass(frozen=True)
-class Started:
-    """A kernel that answers."""
-
-    kernel: Kernel
-    kernel_info: Mapping[str, Any]
-    environment: Environment
+    kind: Kind = Kind.CODE
 
 
 class KernelStarter(Protocol):
@@ -81,23 +73,19 @@ class Session:
         self.project = project
         self.kernel_dir = kernel_dir
         self.recorder = recorder
-        self._news = News()
-        self.executions = Executions(self.id, recorder, self._news)
-        self.generation = 0  # of the kernel that runs or ran last
-        self.kernel: Kernel | None = None
-        self.starting: Kernel | None = None  # on its way to be the kernel
-        self.kernel_started: datetime | None = None
-        self.current: Execution | None = None
-        self.last_end: str | None = None  # why the kernel before the present one ended
-        self.left_a_kernel = False  # an earlier hub's, not known to have ended
         self.listeners: set[Progress] = set()
         self.status = ""  # what takes time before the first run, for progress
         self._start_kernel = start_kernel
-        self._ran = 0  # submissions sent to the present kernel
-        self._adopted = False  # and not yet heard from
+        self._news = News()
+        self.executions = Executions(self.id, recorder, self._news)
         self._turns = Turns(self.executions)
+        self._replaying: Execution | None = None
         self._work = Work(self.executions, recorder)
-        self._interrupts = Interrupts(self.executions, lambda: self.kernel)
+        self.seat = Seat(
+            self.id, recorder, self.executions, self._news, self._started_for, self._turns.refuse_all
+        )
+        self._runs = Runs(self.executions, recorder, self.seat)
+        self._interrupts = Interrupts(self.executions, lambda: self.seat.kernel)
         self.on_message: OnMessage = Listener(
             self.executions, recorder, self._news, self._interrupts.on_begin
         ).take
@@ -107,11 +95,36 @@ class Session:
         return f"{self.name}@{self.environment.label}"
 
     @property
+    def kernel(self) -> Kernel | None:
+        return self.seat.kernel
+
+    @property
+    def generation(self) -> int:
+        """Of the kernel that runs or ran last."""
+        return self.seat.generation
+
+    @property
+    def kernel_started(self) -> datetime | None:
+        return self.seat.started
+
+    @property
+    def last_end(self) -> str | None:
+        """Why the kernel before the present one ended."""
+        return self.seat.last_end
+
+    @property
+    def current(self) -> Execution | None:
+        """What the kernel was sent and has not answered yet."""
+        return self._runs.current
+
+    @property
     def state(self) -> str:
+        if self.kernel is not None and self.kernel.is_stopped:
+            return "stopped by a signal"
         if self.current is not None:
             return "busy"
         if self.kernel is None:
-            return "starting" if self._turns.are_taken else "no kernel"
+            return "starting" if self._turns.are_taken or self.seat.is_being_taken else "no kernel"
         return "idle"
 
     @property
@@ -151,12 +164,27 @@ class Session:
         Raises:
             StorageFailed: it could not be kept, and will not be run.
         """
+        execution = self.accept(submission)
+        if self._news.death is not None:
+            self.seat.note("told", generation=self.generation)
+            self.executions.finish(execution, State.NOT_RUN, self._news.take_death())
+            return execution
+        self._turns.add(execution, lambda: self._run(execution, submission.environ))
+        return execution
+
+    def accept(self, submission: Submission) -> Execution:
+        """Keep a submission on disk, which is run by whoever accepts it.
+
+        Raises:
+            StorageFailed: it could not be kept.
+        """
         execution = Execution(
             session=self.id,
             number=self.executions.last_number + 1,
             generation=self._next_generation,
             code=submission.code,
             submitted=now(),
+            kind=submission.kind,
             label=submission.label,
             source=submission.source,
             note=submission.note,
@@ -164,11 +192,6 @@ class Session:
         )
         self.recorder.accept(execution)
         self.executions.add(execution)
-        if self._news.death is not None:
-            self._note("told", generation=self.generation)
-            self.executions.finish(execution, State.NOT_RUN, self._news.take_death())
-            return execution
-        self._turns.add(execution, lambda: self._run(execution, submission.environ or {}))
         return execution
 
     def perform(self, job: Job) -> Execution:
@@ -177,54 +200,108 @@ class Session:
         Raises:
             StorageFailed: it could not be recorded, and was not begun.
         """
-        execution = Execution(
-            session=self.id,
-            number=self.executions.last_number + 1,
-            generation=self._next_generation,
-            code=job.what,
-            submitted=now(),
-            kind=job.kind,
-        )
-        self.recorder.accept(execution)
-        self.executions.add(execution)
+        execution = self.accept(Submission(job.what, kind=job.kind))
         self._work.begin(execution, job)
         return execution
 
     async def cancel(self, execution: Execution, why: str) -> None:
         """Interrupt a run; take a queued submission back; end an installation."""
-        if not await self._work.cancel(execution, why):
-            await self._interrupts.cancel(execution, why)
+        if await self._work.cancel(execution, why):
+            return
+        if execution is self._replaying:
+            execution.interrupt = why
+            if self.current is None:
+                return
+            execution = self.current
+        await self._interrupts.cancel(execution, why)
 
     async def stop_work(self, why: str) -> None:
         """End what is done beside the kernel."""
         await self._work.stop(why)
 
+    async def interrupt(self, why: str) -> Execution | None:
+        """Interrupt what runs, and look what came of it; None if nothing does."""
+        if self._replaying is not None:
+            self._replaying.interrupt = why
+        execution = self.current
+        if execution is not None:
+            await self._interrupts.interrupt(execution, why)
+        return execution
+
+    def answer(self, execution: Execution, text: str) -> None:
+        """Answer the question that a run waits with.
+
+        Raises:
+            BadRequest: it does not ask anything.
+        """
+        if execution.question is None or self.kernel is None:
+            raise BadRequest(
+                f"{execution.id} does not wait for input, it is {execution.state.value}.", "Nothing was sent."
+            )
+        self.kernel.answer(text)
+        self.executions.asks(execution, None)
+
     def take_news(self, told: str | None = None) -> list[str]:
         """What happened since anybody was last told, but for what `told` says already; told once."""
         if self._news.death is not None:
-            self._note("told", generation=self.generation)
+            self.seat.note("told", generation=self.generation)
         return self._news.take(told)
 
-    async def stop_kernel(self) -> bool:
-        """End the kernel, if there is one; whoever asks next is told."""
-        kernel = self.kernel or self.starting
-        if kernel is None:
-            return False
-        await kernel.stop()
-        await asyncio.sleep(0)  # lets _on_death run, which waits on the same future
-        return True
+    async def stop_kernel(
+        self, why: str = "it was stopped on request (kernelexec stop)", *, told: bool = False
+    ) -> bool:
+        """End the kernel, if there is one. Whoever asks next is told, unless who ends it is `told`."""
+        return await self.seat.end_kernel(why, told=told)
+
+    async def restart_kernel(
+        self, why: str, environ: Mapping[str, str] | None = None, *, told: bool = False
+    ) -> None:
+        """End the kernel, and start the next generation; returns when that is ready.
+
+        Raises:
+            KernelexecError, OSError: there is no new kernel, and why.
+        """
+        await self.stop_kernel(why, told=told)
+        await self.seat.ready_kernel(environ)
+
+    async def replay(self, why: str, environ: Mapping[str, str]) -> Execution:
+        """The same, then run again what had succeeded in the kernel that ended: an execution of its own.
+
+        Raises:
+            StorageFailed: it could not be kept, and will not be run.
+        """
+        earlier = await asyncio.to_thread(successes, self.recorder.journal, self.generation)
+        await self.stop_kernel(why, told=True)
+        self.take_news()
+        code = listing(self.id, earlier)
+        execution = self.accept(Submission(code, label="replay", kind=Kind.REPLAY, environ=environ))
+
+        async def again(one: Success) -> Execution:
+            child = self.accept(Submission(one.code, one.label, one.note, environ=environ))
+            await self._run(child, environ)
+            return child
+
+        async def work() -> None:
+            self._replaying = execution
+            try:
+                await replay(execution, earlier, again, self.executions, self.recorder)
+            finally:
+                self._replaying = None
+
+        self._turns.add(execution, work)
+        return execution
 
     # --- what the hub does -----------------------------------------------------
 
     def restore(self, history: History) -> None:
         """Go on from the journal of an earlier hub, whose kernel was not (yet) found alive."""
         self.executions.last_number = history.last_number
-        self.left_a_kernel = not history.kernel_ended
-        self.generation = history.generation
-        self._ran = history.ran
+        self.seat.left_a_kernel = not history.kernel_ended
+        self.seat.generation = history.generation
+        self.seat.ran = history.ran
         self.executions.remember(history.sent)
         if history.untold_death is not None:
-            self._news.death = self._death_text(history.untold_death)
+            self._news.death = self.seat.death_text(history.untold_death)
         self.recorder.restore(history)
         for execution in history.unfinished:
             self.executions.add(execution)
@@ -238,16 +315,18 @@ class Session:
                     execution, State.UNKNOWN, "The hub ended while it ran; what came after that was not seen."
                 )
 
+    @property
+    def left_a_kernel(self) -> bool:
+        """Whether an earlier hub's kernel is not known to have ended."""
+        return self.seat.left_a_kernel
+
     def adopt(self, kernel: Kernel, started: datetime) -> None:
         """Take over the kernel that an earlier hub started for this session."""
-        self.left_a_kernel = False
-        self._adopted = True
-        self._use(kernel, started)
+        self.seat.adopt(kernel, started)
 
     def report_lost_kernel(self, cause: str) -> None:
         """The last kernel ended while no hub watched."""
-        self.left_a_kernel = False
-        self._kernel_is_gone(cause, self._ran > 0)
+        self.seat.report_lost_kernel(cause)
 
     async def close(self) -> None:
         """Let go of kernel and files; the kernel runs on."""
@@ -260,137 +339,22 @@ class Session:
 
     # --- one run ---------------------------------------------------------------
 
-    async def _run(self, execution: Execution, environ: Mapping[str, str]) -> None:
+    async def _run(self, execution: Execution, environ: Mapping[str, str] | None) -> None:
         try:
-            kernel = await self._ready_kernel(environ)
+            kernel = await self.seat.ready_kernel(environ)
         except (KernelexecError, OSError) as error:
             if execution.state is State.QUEUED:
                 self.executions.finish(execution, State.NOT_RUN, str(error))
             self._turns.refuse_all(str(error))  # they would meet the same, each after another start
             return
-        if execution.state is not State.QUEUED:  # taken back while the kernel started
-            return
-        self.current = execution
-        try:
-            reply = await self._send(execution, kernel)
-        except KernelDied:
-            death = await kernel.died
-            problem = self._death_text(death.cause)
-            if death.stderr:
-                problem += f"\nThe end of its stderr:\n{death.stderr}"
-            self.executions.finish(execution, State.DIED, problem)
-        except StorageFailed as error:
-            self.executions.finish(execution, State.NOT_RUN, str(error))
-        else:
-            self._finish_with(execution, reply)
-        finally:
-            self.current = None
+        if execution.state is State.QUEUED:  # else it was taken back while the kernel started
+            await self._runs.run(execution, kernel)
 
-    async def _send(self, execution: Execution, kernel: Kernel) -> Reply:
-        while True:
-            msg_id, frames = kernel.pack(execution.code)
-            self.recorder.sent(execution, msg_id)
-            self.executions.sent(execution, msg_id)
-            execution.advance(State.SENT)
-            self._ran += 1
-            reply = await kernel.execute(msg_id, frames)
-            if reply.status != "aborted":
-                return reply
-            # Another client's error emptied the kernel's queue; it never ran.
-            execution.advance(State.QUEUED)
-            execution.started = None
-            execution.timing.clear()
-
-    async def _ready_kernel(self, environ: Mapping[str, str]) -> Kernel:
-        if self.kernel is None:
-            return await self._new_kernel(environ)
-        if self._adopted:  # its first output would be lost before our subscription is in place
-            await self.kernel.ready()
-            self._adopted = False
-        return self.kernel
-
-    async def _new_kernel(self, environ: Mapping[str, str]) -> Kernel:
-        self._tell_progress("Starting the kernel.")
+    async def _started_for(self, environ: Mapping[str, str]) -> Started:
+        self._tell_progress("the kernel is starting")
         started = await self._start_kernel(self, environ, self.on_message, self._tell_progress)
         self.environment = started.environment
-        self.generation += 1
-        self._ran = 0
-        self.executions.begin_kernel()
-        metadata = self._notebook_metadata(started)
-        self.recorder.begin_generation(self.generation, metadata)
-        try:
-            self.recorder.journal.write(
-                "kernel",
-                generation=self.generation,
-                interpreter=str(started.environment.program),
-                notebook_metadata=metadata,
-            )
-        except StorageFailed:
-            await started.kernel.stop()
-            raise
-        self._use(started.kernel, now())
-        return started.kernel
-
-    def _use(self, kernel: Kernel, started: datetime) -> None:
-        self.kernel = kernel
-        self.kernel_started = started
-        kernel.died.add_done_callback(self._on_death)
-
-    def _notebook_metadata(self, started: Started) -> dict[str, Any]:
-        return {
-            "kernelspec": {
-                "display_name": started.environment.display_name,
-                "language": started.kernel_info["language_info"]["name"],
-                "name": started.environment.kernelspec,
-            },
-            "language_info": dict(started.kernel_info["language_info"]),
-            "kernelexec": {"format": 1, "session": self.id, "generation": self.generation},
-        }
-
-    def _finish_with(self, execution: Execution, reply: Reply) -> None:
-        execution.timing["shell.execute_reply"] = reply.date
-        if "started" in reply.metadata:
-            execution.timing["shell.execute_reply.started"] = reply.metadata["started"]
-        if reply.content.get("execution_count") is not None:
-            execution.execution_count = reply.content["execution_count"]
-        asked = execution.interrupt
-        name = reply.content.get("ename")
-        if reply.status == "ok":
-            problem = f"It finished although an interrupt was asked for: {asked}" if asked else None
-            self.executions.finish(execution, State.OK, problem)
-        # A coroutine that waits is interrupted by its cancellation.
-        elif name == "KeyboardInterrupt" or (asked and name == "CancelledError"):
-            problem = f"{asked or 'Interrupted, not by this client.'} Variables are kept."
-            self.executions.finish(execution, State.INTERRUPTED, problem)
-        else:
-            self.executions.finish(execution, State.ERROR)
-
-    def _on_death(self, died: asyncio.Future[Death]) -> None:
-        if died.cancelled():
-            return
-        death = died.result()
-        self._kernel_is_gone(death.cause, untold=self._ran > 0)
-        self._turns.refuse_all(self._death_text(death.cause))
-
-    def _kernel_is_gone(self, cause: str, untold: bool) -> None:
-        self.kernel = None
-        self.last_end = cause
-        if untold:
-            self._news.death = self._death_text(cause)
-        self._note("died", generation=self.generation, cause=cause, untold=untold)
-
-    def _death_text(self, cause: str) -> str:
-        return (
-            f"The kernel of {self.id} (generation {self.generation}) ended: {cause}. All its variables are "
-            "lost; nothing was run again. The next submission starts a new kernel."
-        )
-
-    def _note(self, event: str, **fields: Any) -> None:
-        """A journal line that nothing waits for."""
-        try:
-            self.recorder.journal.write(event, **fields)
-        except StorageFailed:
-            _log.exception("session %s: %s is not in the journal", self.id, event)
+        return started
 
     def _tell_progress(self, text: str) -> None:
         self.status = text

@@ -9,6 +9,9 @@ What the kernel does that ipykernel alone does not:
 - an interrupt reaches the group, so subprocesses too, and stops a top-level `await`; each run gets its reply
 - an `imports_request` on control, with `{"modules": [NAME]}`, has imports look at the disk anew, and is told which of
   them are imported and in what version: `{"status": "ok", "modules": {NAME: VERSION or null}}`
+- a reply's metadata has `{"kernelexec": {"names": [...]}}` when the user's variables are others than before
+- the next hub is told what the one before did not see (recollection.py)
+- a stdout or stderr that the user's code took away is put back: without it no reply would ever come
 - debugpy is imported with the first debug request; a child forked by a cell ends where the cell ends
 Each change looks for what it changes, and without it leaves ipykernel as it is (made for 6.29 to 7.x, Python 3.8 on).
 """
@@ -27,6 +30,7 @@ import zmq
 from ipykernel import iostream, ipkernel, kernelapp
 from namespace_report import variables
 from postponed_debugger import PostponedDebugger
+from recollection import Recollection, line_of
 from traitlets.config import Config
 
 # Programs which would wait for ever for a person: git's editor and its password prompt, and pagers.
@@ -62,6 +66,7 @@ def launch(side_directory: str | None, *, started_by_hub: bool) -> None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     IPKernelApp.side_directory = side_directory
+    IPKernelApp.started_by_hub = started_by_hub
     skip_empty_flushes(iostream.OutStream)
     # Below the user's configuration files and command line. ipykernel's own comment on the sleep calls it a mitigation.
     defaults = Config({"IPythonKernel": {"_execute_sleep": 0.0}})
@@ -79,6 +84,13 @@ class IPKernelApp(kernelapp.IPKernelApp):
     """Loses no output, and lets nothing in the working directory break its start."""
 
     side_directory: str | None = None
+    started_by_hub = False
+
+    def init_kernel(self):
+        super().init_kernel()
+        if self.started_by_hub:
+            self.kernel.recollection = Recollection(self.abs_connection_file)
+            self.kernel.recollection.watch(iostream.IOPubThread)
 
     def init_iopub(self, context):
         options = getattr(context, "sockopts", {})  # what pyzmq sets on each new socket
@@ -135,9 +147,12 @@ class IPythonKernel(ipkernel.IPythonKernel):
         self.main_thread = threading.get_ident()
         self.interrupts = Interrupts()
         self.cancelled = False  # the current run, because of an interrupt
+        self.recollection = Recollection(None)
         super().__init__(**options)
         self.control_handlers["imports_request"] = self.imports_request
         self.control_handlers["variables_request"] = self.variables_request
+        self.control_handlers["kernelexec_request"] = self.kernelexec_request
+        self.streams = sys.stdout, sys.stderr
         show_cancelled_as_interrupted(self)
 
     def in_main_thread(self) -> bool:
@@ -161,9 +176,11 @@ class IPythonKernel(ipkernel.IPythonKernel):
         if not self.in_main_thread():
             return await super().do_execute(*arguments, **options)
         self.cancelled = False
+        msg_id = self.get_parent("shell")["header"]["msg_id"]
+        self.recollection.begins(msg_id)
         try:
             try:
-                self.interrupts.listen(self.get_parent("shell")["header"]["msg_id"])
+                self.interrupts.listen(msg_id)
                 reply = await super().do_execute(*arguments, **options)
             finally:
                 self.interrupts.deafen()
@@ -174,6 +191,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
             reply.update(ename="KeyboardInterrupt", evalue="")
         if os.getpid() != self.kernel_pid:
             end_forked_child(reply)
+        self.put_streams_back()
         return reply
 
     async def variables_request(self, stream, ident, parent):
@@ -183,6 +201,48 @@ class IPythonKernel(ipkernel.IPythonKernel):
             self.shell.user_ns, self.shell.user_ns_hidden, asked.get("pattern", ""), asked.get("limit", 100)
         )
         self.session.send(stream, "variables_reply", {"status": "ok", **found}, parent, ident=ident)
+
+    def put_streams_back(self) -> None:
+        for place, name in enumerate(("stdout", "stderr")):
+            stream = self.streams[place]
+            if getattr(sys, name) is not stream and not callable(getattr(getattr(sys, name), "flush", None)):
+                setattr(sys, name, stream)
+                self.streams[1].write(
+                    "kernelexec: sys.%s could not be written to any more and was put back\n" % name
+                )
+
+    def finish_metadata(self, parent, metadata, reply_content):
+        metadata = super().finish_metadata(parent, metadata, reply_content)
+        if self.in_main_thread():
+            names = self.recollection.new_names(self.shell.user_ns, self.shell.user_ns_hidden)
+            if names is not None:
+                metadata["kernelexec"] = {"names": names}
+            self.recollection.replied(parent["header"]["msg_id"], reply_content, metadata)
+        return metadata
+
+    def _input_request(self, prompt, ident, parent, password=False):
+        self.recollection.question = {"prompt": str(prompt), "password": bool(password)}
+        try:
+            return super()._input_request(prompt, ident, parent, password)
+        finally:
+            self.recollection.question = None
+
+    async def kernelexec_request(self, stream, ident, parent):
+        """A question of the hub's about a run (recollection.py)."""
+        about = parent["content"].get("about")
+        messages, complete = self.recollection.of_run(about) if about else ([], False)
+        content = {
+            "status": "ok",
+            "running": self.interrupts.run,
+            "begun": about in self.recollection.begun,
+            "reply": self.recollection.replies.get(about),
+            "question": self.recollection.question,
+            "messages": messages if parent["content"].get("messages") else [],
+            "complete": complete,
+            "line": line_of(self.main_thread),
+            "names": self.recollection.names or [],
+        }
+        self.session.send(stream, "kernelexec_reply", content, parent, ident=ident)
 
     def interrupted_reply(self) -> dict[str, object]:
         """For an interrupt which hit ipykernel's code around the user's. ipykernel itself would not reply at all."""

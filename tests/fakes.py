@@ -20,7 +20,7 @@ from unittest import mock
 from kernelexec.caller import Caller
 from kernelexec.config import EnvironmentChoice
 from kernelexec.kernels.inspection import Variables
-from kernelexec.kernels.kernel import SHUTDOWN_SECONDS, Death, KernelDied, OnMessage, Reply
+from kernelexec.kernels.kernel import SHUTDOWN_SECONDS, Death, Findings, KernelDied, OnMessage, Reply
 from kernelexec.kernels.wire import Message
 from kernelexec.model.environment import Environment, Interpreter
 from kernelexec.model.execution import Execution, State
@@ -28,7 +28,8 @@ from kernelexec.recording import notebooks as notebooks_module
 from kernelexec.recording.history import read_history
 from kernelexec.recording.journal import Journal
 from kernelexec.recording.recorder import Recorder
-from kernelexec.session import Progress, Session, Started, Submission
+from kernelexec.seat import Started
+from kernelexec.session import Progress, Session, Submission
 
 DATE = "2026-11-23T10:00:00.000000Z"
 KERNEL_INFO = {
@@ -56,6 +57,13 @@ class Run:
         self.msg_id = msg_id
         self.code = code
         self.interrupted = asyncio.Event()
+        self.answers: asyncio.Queue[str] = asyncio.Queue()
+
+    async def ask(self, prompt: str, password: bool = False) -> str:
+        """Ask for input, as `input()` does."""
+        content = {"prompt": prompt, "password": password}
+        self.kernel.publish("input_request", content, self.msg_id)
+        return await self.answers.get()
 
     def say(self, message_type: str, **content: Any) -> None:
         """Publish a message on iopub."""
@@ -100,6 +108,9 @@ class FakeKernel:
         self.known_variables: Variables | None = None
         self.imported: dict[str, str | None] = {}  # modules and what they say of their version
         self.refreshed = 0
+        self.looked_at: list[str] = []  # msg_ids
+        self.findings: Findings | None = None  # what look() finds; else the truth
+        self.rejoined: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
         self.not_ready: Exception | None = None  # what ready() raises
         self.before_execute: Callable[[str], None] = lambda code: None
         self._on_message = on_message
@@ -143,8 +154,27 @@ class FakeKernel:
         self._now.interrupted.set()
         return True
 
-    async def stop(self, grace: float = SHUTDOWN_SECONDS) -> Death:
-        self.die(Death(exit_code=0, asked=True))
+    async def look(self, msg_id: str, *, messages: bool = False) -> Findings:
+        self.looked_at.append(msg_id)
+        return self.findings or Findings(
+            answered=True, tells=True, running=self._now.msg_id if self._now else None, begun=True
+        )
+
+    async def rejoin(self, msg_id: str) -> Reply | None:
+        if self.died.done():
+            raise KernelDied
+        asked = asyncio.ensure_future(self.rejoined)
+        await asyncio.wait({asked, self.died}, return_when=asyncio.FIRST_COMPLETED)
+        if self.died.done():
+            raise KernelDied
+        return asked.result()
+
+    def answer(self, text: str) -> None:
+        assert self._now is not None
+        self._now.answers.put_nowait(text)
+
+    async def stop(self, why: str, grace: float = SHUTDOWN_SECONDS) -> Death:
+        self.die(Death(exit_code=0, asked=why))
         return await self.died
 
     def detach(self) -> None:
@@ -435,6 +465,9 @@ class FakeHub:
 
     @property
     def sessions(self) -> list[Session]:
+        return [self.session]
+
+    def sessions_of(self, caller: Caller) -> list[Session]:
         return [self.session]
 
     def listed(self, config: object) -> str:

@@ -285,7 +285,7 @@ def test_who_listens_hears_that_a_kernel_is_being_started(tmp_path: Path) -> Non
             heard: list[str] = []
             session.listeners.add(heard.append)
             await ran(session, "a", environ={"A": "1"})
-            assert heard == ["Starting the kernel."]
+            assert heard == ["the kernel is starting"]
             await ran(session, "b")
             assert len(heard) == 1
 

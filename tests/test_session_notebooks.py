@@ -264,7 +264,7 @@ def test_an_update_reaches_a_cell_of_an_earlier_hub(tmp_path: Path) -> None:
             await written(session, tmp_path, "show")
         [kernel] = starter.kernels
         async with session_in(tmp_path, FakeStarter()) as session:
-            session.left_a_kernel = False
+            session.seat.left_a_kernel = False
             session.recorder.update_displays(update("2")[1])
             await session.recorder.flush()
         assert kernel.executed == ["show"]

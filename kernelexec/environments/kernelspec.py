@@ -34,6 +34,7 @@ _LAUNCHER = (
     "live_kernel.py",
     "namespace_report.py",
     "postponed_debugger.py",
+    "recollection.py",
     "relay.py",
 )
 

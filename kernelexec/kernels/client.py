@@ -8,6 +8,7 @@ followed by a drain.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -27,14 +28,14 @@ _LAST_WORDS_SECONDS = 0.02  # without a message, after which a dead kernel has s
 _LAST_WORDS_ROUNDS = 50
 _ASK_AGAIN_SECONDS = 0.25  # only for kernels that do not say when a subscription is in place
 
-_CHANNELS = {"shell": zmq.DEALER, "control": zmq.DEALER, "iopub": zmq.SUB}
+_CHANNELS = {"shell": zmq.DEALER, "control": zmq.DEALER, "iopub": zmq.SUB, "stdin": zmq.DEALER}
 
 
 class KernelClient:
     """The channels of one kernel.
 
     `on_message` gets every message of iopub, in order, also those that belong to other clients'
-    requests. Replies on shell and control go to who asked.
+    requests, and the kernel's questions on stdin. Replies on shell and control go to who asked.
     """
 
     def __init__(self, connection: Mapping[str, Any], on_message: Callable[[Message], None]) -> None:
@@ -45,6 +46,7 @@ class KernelClient:
         self._subscribed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._context = zmq.Context()
+        self._identity = _identity(connection)
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
         for name, kind in _CHANNELS.items():
             self._open(name, kind, _address(connection, name))
@@ -87,10 +89,21 @@ class KernelClient:
         """A request that is sent later, whose msg_id is needed before."""
         return self._wire.pack(message_type, content, subshell)
 
-    def send(self, channel: str, msg_id: str, frames: list[bytes]) -> asyncio.Future[Message]:
+    def expect(self, msg_id: str) -> asyncio.Future[Message]:
+        """The reply to a request that an earlier client of this kernel sent, should it still come."""
         reply: asyncio.Future[Message] = self._loop.create_future()
         self._replies[msg_id] = reply
         reply.add_done_callback(lambda _: self._replies.pop(msg_id, None))
+        return reply
+
+    def say(self, channel: str, message_type: str, content: Mapping[str, Any]) -> None:
+        """Send what is not replied to."""
+        _, frames = self._wire.pack(message_type, content)
+        self._sockets[channel].send_multipart(frames, zmq.NOBLOCK)
+        self._drain_all()
+
+    def send(self, channel: str, msg_id: str, frames: list[bytes]) -> asyncio.Future[Message]:
+        reply = self.expect(msg_id)
         self._sockets[channel].send_multipart(frames, zmq.NOBLOCK)
         self._drain_all()
         return reply
@@ -123,7 +136,7 @@ class KernelClient:
             socket.setsockopt(zmq.RCVHWM, _QUEUED_MESSAGES)
             socket.setsockopt(zmq.SUBSCRIBE, b"")
         else:
-            socket.setsockopt(zmq.IDENTITY, f"{self._wire.session}-{name}".encode())
+            socket.setsockopt(zmq.IDENTITY, self._identity)
         socket.connect(address)
         self._sockets[name] = socket
         self._loop.add_reader(socket.fileno(), self._drain, name)
@@ -151,7 +164,7 @@ class KernelClient:
 
     def _take(self, message: Message) -> None:
         self._taken += 1
-        if message.channel == "iopub":
+        if message.channel in ("iopub", "stdin"):
             if message.type == "iopub_welcome" or message.parent_session == self.session:
                 self._subscribed.set()
             try:
@@ -162,6 +175,13 @@ class KernelClient:
         reply = self._replies.get(message.parent_id or "")
         if reply is not None and not reply.done():
             reply.set_result(message)
+
+
+def _identity(connection: Mapping[str, Any]) -> bytes:
+    """By which the kernel's sockets know us: that of every hub of this kernel, one after the other, so
+    that a reply meant for a hub that is gone reaches its successor."""
+    name = f"{connection['ip']}-{connection['shell_port']}-{connection['key']}"
+    return b"kernelexec-" + hashlib.sha256(name.encode()).hexdigest()[:16].encode()
 
 
 def _address(connection: Mapping[str, Any], channel: str) -> str:

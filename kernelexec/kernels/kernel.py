@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from kernelexec.kernels.inspection import Variables
 from kernelexec.kernels.wire import Message
+from kernelexec.model.execution import Question
 
 SHUTDOWN_SECONDS = 3.0  # a kernel with an unreaped child takes 29 s to shut down by itself
 
@@ -24,13 +25,14 @@ class Death:
     signal: int | None = None
     oom_kills: int | None = None  # processes that the system's OOM killer ended meanwhile
     stderr: str = ""  # the end of what the process itself wrote there
-    asked: bool = False  # by us
+    asked: str | None = None  # why we ended it, e.g. "it was stopped on request (kernelexec stop)"
+    begun: str | None = None  # msg_id of the last run that began; "" if none did, None if nobody knows
 
     @property
     def cause(self) -> str:
         """For example "it was killed by signal 9 (SIGKILL) and the system's OOM killer ran"."""
         if self.asked:
-            return "it was stopped on request (kernelexec stop)"
+            return self.asked
         if self.signal is not None:
             text = f"it was killed by signal {self.signal} ({_signal_name(self.signal)})"
             if self.signal == signal.SIGKILL and self.oom_kills:
@@ -49,6 +51,26 @@ class Reply:
     content: Mapping[str, Any]
     date: str
     metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a kernel says of a run when it is asked beside that run, on the control channel.
+
+    `tells` is false for kernels without our launcher, of which only `answered` and `stopped` are known.
+    """
+
+    answered: bool  # false: busy in native code that holds Python's lock, or stopped
+    stopped: bool = False  # by SIGSTOP or a debugger
+    tells: bool = False
+    running: str | None = None  # msg_id of what its main thread runs
+    begun: bool = False  # whether the run ever began
+    line: str | None = None  # where the main thread is
+    reply: Reply | None = None  # the run's, where it has ended and the kernel remembers
+    question: Question | None = None
+    messages: tuple[Message, ...] = ()  # what the run published
+    complete: bool = False  # whether that is all of it
+    names: tuple[str, ...] = ()  # the user's variables
 
 
 class KernelDied(Exception):
@@ -78,10 +100,24 @@ class Kernel(Protocol):
         """
 
     async def interrupt(self, msg_id: str) -> bool:
-        """Interrupt this request, and no other. False: the kernel was not running it."""
+        """Interrupt this request, and no other. False: the kernel was not running it, or did not answer."""
 
-    async def stop(self, grace: float = SHUTDOWN_SECONDS) -> Death:
-        """End it: asked to, and killed if it lives after this time."""
+    async def look(self, msg_id: str, *, messages: bool = False) -> Findings:
+        """Ask about a run, beside whatever runs; with what it published if `messages`."""
+
+    async def rejoin(self, msg_id: str) -> Reply | None:
+        """Wait for reply and idle of a request that an earlier hub sent. None: no reply will come,
+        because the kernel has done everything that was sent to it before this call.
+
+        Raises:
+            KernelDied: the kernel ended.
+        """
+
+    def answer(self, text: str) -> None:
+        """Answer the question that the running code asks."""
+
+    async def stop(self, why: str, grace: float = SHUTDOWN_SECONDS) -> Death:
+        """End it: asked to, and killed if it lives after this time. `why` becomes the death's cause."""
 
     def detach(self) -> None:
         """Let go of it. It runs on."""

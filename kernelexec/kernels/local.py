@@ -16,7 +16,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,9 @@ from typing import Any
 
 from kernelexec.errors import KernelFailed
 from kernelexec.kernels.client import KernelClient
+from kernelexec.kernels.findings import read_findings
 from kernelexec.kernels.inspection import Inspection, Variables
-from kernelexec.kernels.kernel import SHUTDOWN_SECONDS, Death, KernelDied, OnMessage, Reply
+from kernelexec.kernels.kernel import SHUTDOWN_SECONDS, Death, Findings, KernelDied, OnMessage, Reply
 from kernelexec.kernels.process import Process
 from kernelexec.kernels.wire import Message
 
@@ -36,9 +37,12 @@ START_SECONDS = 120.0  # a cold network file system; a kernel that ended is told
 _KEEPER_SECONDS = 2.0  # to write the exit file and end what the kernel left behind
 _INTERRUPT_REPLY_SECONDS = 2.0
 _IMPORTS_SECONDS = 3.0  # a kernel in native code that holds the GIL answers when that returns
+_LOOK_SECONDS = 2.0  # in which a kernel answers that is not in native code
+_LATE_REPLY_SECONDS = 1.0  # after the kernel has answered what was sent later
 _STDERR_TAIL = 4_000  # bytes
 _CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 _CONNECTION, _PROCESS, _EXIT, _STDERR = "connection.json", "process.json", "exit.json", "stderr.log"
+_BEGUN = "begun"  # kept by the kernel (kernelspecs/recollection.py)
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class LocalKernel:
         self._client = KernelClient(json.loads((directory / _CONNECTION).read_text()), self._take)
         self._inspection = Inspection(self._client)
         self._idle: dict[str, asyncio.Event] = {}
-        self._asked_to_stop = False
+        self._asked: str | None = None  # why it is to end
         self._process_known = asyncio.Event()
         self._watcher = asyncio.create_task(self._watch())
 
@@ -144,7 +148,7 @@ class LocalKernel:
             "silent": False,
             "store_history": True,
             "user_expressions": {},
-            "allow_stdin": False,
+            "allow_stdin": True,  # who asked is told of a question, and answers it or has it answered
             # Only one request of ours is in flight: there is nothing that an error should abort.
             "stop_on_error": False,
         }
@@ -153,14 +157,41 @@ class LocalKernel:
     async def execute(self, msg_id: str, frames: list[bytes]) -> Reply:
         if self.died.done():
             raise KernelDied
-        idle = self._idle[msg_id] = asyncio.Event()
-        finished = asyncio.ensure_future(self._finished(msg_id, frames, idle))
+        reply = await self._until_end(msg_id, lambda: self._client.send("shell", msg_id, frames))
+        assert reply is not None  # only death ends the waiting otherwise
+        return reply
+
+    async def rejoin(self, msg_id: str) -> Reply | None:
+        if self.died.done():
+            raise KernelDied
+        # The shell serves one request after the other: once this one is answered, the run has ended.
+        later = asyncio.ensure_future(self._later_request())
         try:
-            await _first_of(finished, self.died)
-            if self.died.done() and (finished.cancelled() or not finished.done()):
+            return await self._until_end(msg_id, lambda: self._client.expect(msg_id), later)
+        finally:
+            later.cancel()
+
+    async def _later_request(self) -> None:
+        await self._client.request("shell", "kernel_info_request", {})
+        await asyncio.sleep(_LATE_REPLY_SECONDS)
+
+    async def _until_end(
+        self,
+        msg_id: str,
+        ask: Callable[[], asyncio.Future[Message]],
+        instead: asyncio.Future[None] | None = None,
+    ) -> Reply | None:
+        """The reply, once idle has come too; None if `instead` comes before."""
+        idle = self._idle[msg_id] = asyncio.Event()
+        finished = asyncio.ensure_future(self._finished(ask, idle))
+        try:
+            await _first_of(finished, self.died, *([instead] if instead else []))
+            if finished.done() and not finished.cancelled():
+                message = finished.result()
+                return Reply(message.content["status"], message.content, message.date, message.metadata)
+            if self.died.done() or instead is None:
                 raise KernelDied
-            message = finished.result()
-            return Reply(message.content["status"], message.content, message.date, message.metadata)
+            return None
         finally:
             finished.cancel()
             self._idle.pop(msg_id, None)
@@ -187,12 +218,23 @@ class LocalKernel:
             self._either.signal(signal.SIGINT)
         return True
 
+    async def look(self, msg_id: str, *, messages: bool = False) -> Findings:
+        if self.died.done() or self.is_stopped:
+            return Findings(answered=False, stopped=not self.died.done())
+        about = {"about": msg_id, "messages": messages}
+        answered, content = await self._ask_beside("kernelexec_request", about, _LOOK_SECONDS)
+        return Findings(answered) if content is None else read_findings(msg_id, content)
+
+    def answer(self, text: str) -> None:
+        if not self.died.done():
+            self._client.say("stdin", "input_reply", {"status": "ok", "value": text})
+
     @property
     def is_stopped(self) -> bool:
         return self.process is not None and self.process.is_stopped
 
-    async def stop(self, grace: float = SHUTDOWN_SECONDS) -> Death:
-        self._asked_to_stop = True
+    async def stop(self, why: str, grace: float = SHUTDOWN_SECONDS) -> Death:
+        self._asked = why
         self._hold_process()  # to kill its keeper alone would leave it running
         if grace and not self.died.done():
             self._client.request("control", "shutdown_request", {"restart": False})
@@ -211,15 +253,25 @@ class LocalKernel:
     async def refresh_imports(self, modules: Sequence[str]) -> Mapping[str, str | None] | None:
         if self.died.done():
             return None
-        asked = self._client.request("control", "imports_request", {"modules": list(modules)})
+        about = {"modules": list(modules)}
+        _, content = await self._ask_beside("imports_request", about, _IMPORTS_SECONDS)
+        return None if content is None else content.get("modules")
+
+    async def _ask_beside(
+        self, message_type: str, content: Mapping[str, Any], seconds: float
+    ) -> tuple[bool, Mapping[str, Any] | None]:
+        """Whether the kernel answers on control, and what it says to a question that only ours knows."""
+        asked = None
+        if self._interrupts == "named":
+            asked = self._client.request("control", message_type, content)
         # In this order: a kernel that leaves the first unanswered does not know it.
         info = self._client.request("control", "kernel_info_request", {})
-        await _first_of(info, self.died, seconds=_IMPORTS_SECONDS)
-        told = asked.done() and not asked.cancelled()
-        found: Mapping[str, str | None] | None = asked.result().content.get("modules") if told else None
-        asked.cancel()
-        info.cancel()
-        return found
+        await _first_of(info, self.died, seconds=seconds)
+        answered = info.done() and not info.cancelled()
+        said = asked.result().content if asked and asked.done() and not asked.cancelled() else None
+        for question in filter(None, (asked, info)):
+            question.cancel()
+        return answered, said
 
     async def variables(self, pattern: str, limit: int, *, busy: bool) -> Variables | None:
         if self.died.done() or self.is_stopped:
@@ -239,8 +291,8 @@ class LocalKernel:
         assert process is not None
         return process
 
-    async def _finished(self, msg_id: str, frames: list[bytes], idle: asyncio.Event) -> Message:
-        reply = await self._client.send("shell", msg_id, frames)
+    async def _finished(self, ask: Callable[[], asyncio.Future[Message]], idle: asyncio.Event) -> Message:
+        reply = await ask()
         await idle.wait()
         return reply
 
@@ -272,7 +324,7 @@ class LocalKernel:
             await self._client.take_last_words()
             if self._popen is not None:
                 self._popen.wait()
-            self.died.set_result(read_death(self.directory, asked=self._asked_to_stop))
+            self.died.set_result(read_death(self.directory, asked=self._asked))
         finally:
             known.cancel()
         self._client.close()
@@ -283,14 +335,21 @@ async def _first_of(*futures: asyncio.Future[Any], seconds: float | None = None)
     await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
-def read_death(directory: Path, *, asked: bool = False) -> Death:
-    """How the kernel of this directory ended, from what its keeper left."""
-    stderr = _stderr_tail(directory)
+def read_death(directory: Path, *, asked: str | None = None) -> Death:
+    """How the kernel of this directory ended, from what its keeper and it left."""
+    stderr, begun = _stderr_tail(directory), _last_begun(directory)
     try:
         fields = json.loads((directory / _EXIT).read_text())
-        return Death(fields["exit_code"], fields["signal"], fields["oom_kills"], stderr, asked)
+        return Death(fields["exit_code"], fields["signal"], fields["oom_kills"], stderr, asked, begun)
     except (OSError, ValueError, KeyError, TypeError):
-        return Death(stderr=stderr, asked=asked)
+        return Death(stderr=stderr, asked=asked, begun=begun)
+
+
+def _last_begun(directory: Path) -> str | None:
+    try:
+        return (directory / _BEGUN).read_bytes().rstrip(b"\0").decode()
+    except (OSError, ValueError):
+        return None
 
 
 def _make_directory(runtime_dir: Path, transport: str) -> Path:

@@ -11,6 +11,7 @@ from mcp.server import Server, ServerRequestContext
 from kernelexec import __version__
 from kernelexec.caller import Caller
 from kernelexec.hub import Hub
+from kernelexec.mcp_server.person import CallAgain, Continuation, person_at
 from kernelexec.mcp_server.stream import message_streams
 from kernelexec.mcp_server.tools import TOOLS, call_tool
 from kernelexec.mcp_server.tools.base import Call
@@ -34,10 +35,14 @@ async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: 
 
     async def on_call_tool(
         context: ServerRequestContext[Any], params: types.CallToolRequestParams
-    ) -> types.CallToolResult:
+    ) -> types.CallToolResult | types.InputRequiredResult:
         caller.client = _name_of_client(context)
-        call = Call(hub, caller, _Progress(context).report)
-        return await call_tool(call, params.name, params.arguments or {})
+        continuation = Continuation.of(params)
+        call = Call(hub, caller, _Progress(context).report, person_at(context, continuation))
+        try:
+            return await call_tool(call, params.name, params.arguments or {}, continuation)
+        except CallAgain as again:
+            return again.result
 
     def at_end() -> None:
         caller.gone = True

@@ -66,6 +66,14 @@ class Overflow:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Question:
+    """What running code asks a person: `input()`, or `getpass()` for a password."""
+
+    prompt: str
+    password: bool = False
+
+
 class IllegalTransition(Exception):
     """A bug: an execution was moved to a state that cannot follow its present one."""
 
@@ -91,6 +99,9 @@ class Execution:
     finished: datetime | None = None
     problem: str | None = None  # why it was not run, died or was interrupted
     interrupt: str | None = None  # why an interrupt was asked for
+    question: Question | None = None  # that the code waits for an answer to
+    obstacle: str | None = None  # what was found when an interrupt did not end it
+    last_text: str = ""  # the end of its stream text, for progress
     outputs: CellOutputs = field(default_factory=CellOutputs)
     timing: dict[str, str] = field(default_factory=dict)  # as JupyterLab records it in the cell
     overflow: Overflow | None = None

@@ -13,6 +13,8 @@ from kernelexec.model.outputs import display_id
 from kernelexec.recording.journal import ClosedJournal, Journal, read
 from kernelexec.recording.ledger import Ledger
 
+_FIRST_LINE = 80  # characters
+
 
 @dataclass
 class History:
@@ -34,6 +36,21 @@ class History:
     sent: dict[str, int] = field(default_factory=dict)  # all that the last kernel was sent: msg_id, number
 
 
+@dataclass(frozen=True)
+class Success:
+    """A submission that ran well."""
+
+    number: int
+    code: str
+    label: str | None
+    note: str | None
+
+    @property
+    def first_line(self) -> str:
+        lines = (line.strip() for line in self.code.splitlines())
+        return next((line for line in lines if line), "")[:_FIRST_LINE]
+
+
 def read_history(journal: Journal, session: str, storage_dir: Path) -> History:
     """The history in a journal; empty for a new one."""
     history = History()
@@ -52,6 +69,19 @@ def read_history(journal: Journal, session: str, storage_dir: Path) -> History:
         if execution.is_final and execution.state is not State.NOT_RUN
     ]
     return history
+
+
+def successes(journal: Journal, generation: int) -> list[Success]:
+    """The code that ran well in the kernel of this generation, in order."""
+    found: dict[int, Success] = {}
+    well: list[Success] = []
+    for record in journal.records():
+        if record["event"] == "submitted" and record["generation"] == generation:
+            if record.get("kind", Kind.CODE) == Kind.CODE:
+                found[record["n"]] = Success(record["n"], record["code"], record["label"], record["note"])
+        elif record["event"] == "finished" and record["state"] == State.OK and record["n"] in found:
+            well.append(found[record["n"]])
+    return well
 
 
 def load_execution(

@@ -207,7 +207,7 @@ def test_tcp_kernels_can_be_reached_too() -> None:
         context = zmq.asyncio.Context()
         router = context.socket(zmq.ROUTER)
         port = router.bind_to_random_port("tcp://127.0.0.1")
-        ports = {"shell_port": port, "iopub_port": port, "control_port": port}
+        ports = {"shell_port": port, "iopub_port": port, "stdin_port": port, "control_port": port}
         client = KernelClient({"transport": "tcp", "ip": "127.0.0.1", "key": KEY, **ports}, lambda m: None)
         client.request("shell", "execute_request", {})
         assert await asyncio.wait_for(router.poll(5_000), 6)

@@ -27,4 +27,4 @@ def test_a_death_is_told_as_far_as_anybody_saw_it(death: Death, cause: str) -> N
 
 
 def test_a_kernel_that_was_asked_to_end_was_stopped_whatever_the_signal() -> None:
-    assert Death(signal=9, asked=True).cause.startswith("it was stopped")
+    assert Death(signal=9, asked="it was stopped on request").cause.startswith("it was stopped")

@@ -64,13 +64,13 @@ def test_an_execution_ends_with_its_reply_and_its_idle(tmp_path: Path) -> None:
     run(test())
 
 
-def test_a_request_never_makes_a_kernel_abort_others_or_ask_for_input(tmp_path: Path) -> None:
+def test_a_request_never_makes_a_kernel_abort_others_and_may_ask_for_input(tmp_path: Path) -> None:
     async def test() -> None:
         async with adopted(tmp_path) as (kernel, speaker, _):
             contents: list[Any] = []
             speaker.on_execute = lambda request: contents.append(request["content"])
             await execute(kernel)
-            assert (contents[0]["stop_on_error"], contents[0]["allow_stdin"]) == (False, False)
+            assert (contents[0]["stop_on_error"], contents[0]["allow_stdin"]) == (False, True)
             assert contents[0]["store_history"] is True
 
     run(test())
@@ -117,7 +117,7 @@ def test_a_kernel_that_has_died_runs_nothing_and_says_so(tmp_path: Path) -> None
             await asyncio.wait_for(kernel.died, 5)
             with pytest.raises(KernelDied):
                 await execute(kernel)
-            assert await kernel.stop() == kernel.died.result()
+            assert await kernel.stop("on request") == kernel.died.result()
 
     run(test())
 
@@ -160,7 +160,7 @@ def test_an_interrupt_that_is_not_answered_is_given_up(
 def test_a_kernel_that_does_not_shut_down_by_itself_is_killed(tmp_path: Path) -> None:
     async def test() -> None:
         async with adopted(tmp_path) as (kernel, speaker, process):
-            death = await asyncio.wait_for(kernel.stop(grace=0.02), 5)
+            death = await asyncio.wait_for(kernel.stop("on request", grace=0.02), 5)
             assert death.asked
             assert process.wait() == -signal.SIGKILL
             assert ("control", "shutdown_request") in speaker.requests
@@ -246,7 +246,7 @@ def test_a_kernel_that_never_answers_is_told_so(tmp_path: Path, monkeypatch: pyt
         kernel = await start(tmp_path, launch(tmp_path, "import time; time.sleep(60)"))
         with pytest.raises(KernelFailed, match="did not answer within"):
             await kernel.ready()
-        await asyncio.wait_for(kernel.stop(grace=0), 5)
+        await asyncio.wait_for(kernel.stop("on request", grace=0), 5)
 
     run(test())
 
@@ -305,7 +305,7 @@ def test_a_kernel_that_is_stopped_right_after_its_adoption_is_ended(tmp_path: Pa
         assert started.keeper is not None
         keeper = (started.keeper.pid, started.keeper.identity)
         adopted_again = LocalKernel.adopt(started.directory, keeper, None, lambda message: None)
-        assert (await asyncio.wait_for(adopted_again.stop(grace=0), 5)).asked
+        assert (await asyncio.wait_for(adopted_again.stop("on request", grace=0), 5)).asked
         await asyncio.wait_for(started.died, 5)
 
     run(test())

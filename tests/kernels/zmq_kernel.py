@@ -17,7 +17,7 @@ KEY = "1f0c4a"
 
 
 class ZmqKernel:
-    """Shell, control and iopub of a kernel. `welcome`: as ipykernel 7 it greets each new subscriber."""
+    """Shell, control, iopub and stdin of a kernel. `welcome`: as ipykernel 7 it greets a new subscriber."""
 
     def __init__(self, connection: dict[str, Any], welcome: bool) -> None:
         self.context = zmq.asyncio.Context()
@@ -28,7 +28,12 @@ class ZmqKernel:
         self.silent: set[str] = set()  # types of requests that get no answer
         self._sockets: dict[str, Any] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        for name, kind in (("shell", zmq.ROUTER), ("control", zmq.ROUTER), ("iopub", zmq.XPUB)):
+        for name, kind in (
+            ("shell", zmq.ROUTER),
+            ("control", zmq.ROUTER),
+            ("iopub", zmq.XPUB),
+            ("stdin", zmq.ROUTER),
+        ):
             socket = self._sockets[name] = self.context.socket(kind)
             socket.sndhwm = 0
             socket.linger = 0
@@ -78,5 +83,5 @@ class ZmqKernel:
 
 
 def connection_in(folder: Path) -> dict[str, Any]:
-    ports = {"shell_port": 1, "iopub_port": 2, "control_port": 4}
+    ports = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4}
     return {"transport": "ipc", "ip": str(folder / "s"), "key": KEY, **ports}

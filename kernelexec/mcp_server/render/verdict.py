@@ -5,18 +5,24 @@ from __future__ import annotations
 from datetime import datetime
 
 from kernelexec.caller import Caller
-from kernelexec.model.execution import Execution, Kind, State
+from kernelexec.mcp_server.person import is_secret
+from kernelexec.model.execution import Execution, Kind, Question, State
 from kernelexec.model.text import clip, plain
 from kernelexec.recording.journal import now
 from kernelexec.session import Session
 
 _PROBLEM_LIMIT = 3_000  # characters of why a run did not end well, with a dead kernel's stderr
+_LONGEST_PROMPT = 500  # characters of what running code asks
 _LONGEST_NAME = 100  # characters of an exception's name
 
 
 def opening(execution: Execution, session: Session, caller: Caller) -> list[str]:
     """The lines before the output. What the caller is told here once is not told again."""
-    lines = [_verdict(execution, session), *_explanation(execution), *_hint(execution, session, caller)]
+    lines = [
+        _verdict(execution, session),
+        *_explanation(execution, session),
+        *_hint(execution, session, caller),
+    ]
     if not caller.gone:  # else nobody would hear it
         lines += [f"News: {news}" for news in session.take_news(execution.problem)]
         lines += caller.take_notices()
@@ -51,31 +57,59 @@ def _verdict(execution: Execution, session: Session) -> str:
         case State.SENT:
             said = f"QUEUED: {execution.id} is with the kernel, which has not begun it yet"
         case _:
-            said = f"RUNNING: {execution.id} has been running for {seconds} and goes on"
+            said = _going_on(execution, seconds)
     if execution.script is not None:
         return f"{said}; saved as {execution.script}"
     return f"{said}; not saved" if execution.kind is Kind.CODE else said
 
 
-def _explanation(execution: Execution) -> list[str]:
+def _going_on(execution: Execution, seconds: str) -> str:
+    if execution.question is None:
+        return f"RUNNING: {execution.id} has been running for {seconds} and goes on"
+    prompt = plain(execution.question.prompt).strip()[:_LONGEST_PROMPT]
+    return f"WAITING FOR INPUT: {execution.id} has been running for {seconds} and asks {prompt!r}"
+
+
+def _explanation(execution: Execution, session: Session) -> list[str]:
     if execution.is_final:
         return (
             [clip(plain(execution.problem), _PROBLEM_LIMIT, "the log has more")] if execution.problem else []
         )
-    asked = []
-    if execution.interrupt and execution.kind in (Kind.INSTALL, Kind.CREATE):
-        asked = [f"{execution.interrupt} It is being stopped, which may take some seconds."]
-    elif execution.interrupt:
-        asked = [
-            f"{execution.interrupt} It has not stopped: the code may catch KeyboardInterrupt, "
-            "or be busy in native code. If it must end, the user can run: "
-            f"kernelexec stop {execution.session} (its variables are lost then)."
-        ]
+    if execution.question is not None:
+        return [_how_to_answer(execution, execution.question)]
     return [
-        *asked,
+        *_hindrances(execution, session),
         f'Get the rest with wait_for_execution(execution_id="{execution.id}"). Do not submit it again: '
         "it would run twice.",
     ]
+
+
+def _how_to_answer(execution: Execution, question: Question) -> str:
+    in_terminal = f"kernelexec input {execution.id}"
+    if question.password:
+        return (
+            "It asks for a password, which must not pass through you. Ask the user to type it in a terminal: "
+            f'{in_terminal}. Then call wait_for_execution(execution_id="{execution.id}").'
+        )
+    answer = f'Answer with send_input(execution_id="{execution.id}", text=...)'
+    if is_secret(question):
+        return f"If that is a secret, ask the user to type it in a terminal: {in_terminal}. Else: {answer}."
+    return f"{answer}, or interrupt_kernel ends the run. The user can answer too: {in_terminal}"
+
+
+def _hindrances(execution: Execution, session: Session) -> list[str]:
+    """What keeps a run from going on, or from ending."""
+    kernel = session.kernel
+    if kernel is not None and kernel.is_stopped:
+        return [
+            "The kernel's process is stopped (signal SIGSTOP, or a debugger), not dead; nothing happens in "
+            "it until the user continues it (kill -CONT), or restart_kernel ends it."
+        ]
+    if not execution.interrupt or execution.state is State.QUEUED:
+        return []
+    if execution.kind in (Kind.INSTALL, Kind.CREATE):
+        return [f"{execution.interrupt} It is being stopped, which may take some seconds."]
+    return [f"{execution.interrupt} {execution.obstacle or 'It has not stopped yet.'}"]
 
 
 def _hint(execution: Execution, session: Session, caller: Caller) -> list[str]:
@@ -95,9 +129,9 @@ def _what_comes_first(execution: Execution, session: Session) -> str:
     if execution.kind in (Kind.INSTALL, Kind.CREATE):
         return "another installation is running in this environment"
     if session.current is not None:
+        does = "waits for input" if session.current.question else "is running"
         return (
-            f"{session.current.id} is running (if that never ends, the user can run: "
-            f"kernelexec stop {session.id})"
+            f'{session.current.id} {does} (if that must not go on: interrupt_kernel(session="{session.id}"))'
         )
     return session.status or "the kernel is starting"
 

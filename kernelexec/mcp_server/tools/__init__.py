@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from kernelexec.errors import KernelexecError
 from kernelexec.mcp_server import render
+from kernelexec.mcp_server.person import Continuation
 from kernelexec.mcp_server.tools.base import Call, Tool
 from kernelexec.mcp_server.tools.code import EXECUTE_CODE
 from kernelexec.mcp_server.tools.doctor import DIAGNOSE_SETUP
@@ -26,6 +27,13 @@ from kernelexec.mcp_server.tools.files import (
     EXECUTE_CODE_FILE,
     INITIALIZE_CODE_FILE,
     READ_CODE_FILE,
+)
+from kernelexec.mcp_server.tools.kernels import (
+    INTERRUPT_KERNEL,
+    RESTART_KERNEL,
+    SEND_INPUT,
+    STOP_KERNEL,
+    go_on,
 )
 from kernelexec.mcp_server.tools.outputs import LIST_EXECUTIONS, READ_OUTPUT
 from kernelexec.mcp_server.tools.packages import CHECK_INSTALLED_PACKAGES, INSTALL_DEPENDENCIES
@@ -44,6 +52,10 @@ TOOLS = {
         READ_CODE_FILE,
         LIST_VARIABLES,
         LIST_KERNELS,
+        SEND_INPUT,
+        INTERRUPT_KERNEL,
+        RESTART_KERNEL,
+        STOP_KERNEL,
         INSTALL_DEPENDENCIES,
         CHECK_INSTALLED_PACKAGES,
         CONFIGURE_ENVIRONMENT,
@@ -54,13 +66,24 @@ TOOLS = {
 }
 
 
-async def call_tool(call: Call, name: str, arguments: dict[str, Any]) -> types.CallToolResult:
-    """Run a tool; whatever is wrong with the call becomes a reply that says so."""
+async def call_tool(
+    call: Call, name: str, arguments: dict[str, Any], continuation: Continuation | None = None
+) -> types.CallToolResult:
+    """Run a tool; whatever is wrong with the call becomes a reply that says so.
+
+    With a `continuation` the client calls again with a person's answer: the tool has done its work before.
+
+    Raises:
+        CallAgain: the client is to ask the person, and to call again.
+    """
     tool = TOOLS.get(name)
     if tool is None:
         return render.failure(f"There is no tool {name!r}. The tools are: {', '.join(TOOLS)}.")
     try:
-        return await tool.run(call, tool.arguments.model_validate(arguments))
+        checked = tool.arguments.model_validate(arguments)
+        if continuation is not None:
+            return await go_on(call, continuation, getattr(checked, "wait_seconds", None))
+        return await tool.run(call, checked)
     except ValidationError as error:
         return render.failure(f"{name} was not run, its arguments are wrong.\n{_problems(error, tool)}")
     except KernelexecError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 import mcp_types as types
@@ -14,8 +14,10 @@ from kernelexec.caller import Caller
 from kernelexec.environments.source import Progress
 from kernelexec.errors import BadRequest
 from kernelexec.hub import Hub
-from kernelexec.mcp_server import render
+from kernelexec.mcp_server import render, waiting
+from kernelexec.mcp_server.person import Nobody, Person
 from kernelexec.model.execution import Execution
+from kernelexec.model.naming import parse_execution_id
 from kernelexec.model.text import plain
 from kernelexec.session import Session
 
@@ -59,6 +61,7 @@ class Call:
     hub: Hub
     caller: Caller
     report: Report  # sends a progress notification, where the client asked for them
+    person: Person = field(default_factory=Nobody)  # who can answer what running code asks
 
 
 @dataclass(frozen=True)
@@ -141,19 +144,47 @@ async def _report(call: Call, text: str) -> None:
     await call.report(plain(text))
 
 
+async def find_execution(call: Call, execution_id: str) -> tuple[Session, Execution]:
+    """The execution with this id in the caller's storage directory, also one of long ago.
+
+    Raises:
+        BadRequest: there is none; says what there is.
+    """
+    parsed = parse_execution_id(execution_id)
+    if parsed is None:
+        raise BadRequest(
+            f"{execution_id!r} is not an execution id.",
+            "An id looks like main@default/7; each reply of execute_code begins with one.",
+        )
+    config = call.caller.config()
+    session = call.hub.find(call.caller, parsed[0])
+    if session is None and call.hub.has_journal(call.caller, parsed[0]):
+        session = await session_for(call, parsed[0])
+    if session is None:
+        raise BadRequest(
+            f"There is no session {parsed[0]} in {config.storage_dir}.",
+            f"Sessions there: {call.hub.listed(config)}.",
+        )
+    return session, session.executions.get(parsed[1])
+
+
 async def wait_for_end(
-    call: Call, session: Session, execution: Execution, wait_seconds: float | None
+    call: Call,
+    session: Session,
+    execution: Execution,
+    wait_seconds: float | None,
+    offset: int | None = None,
 ) -> types.CallToolResult:
     """The reply once the execution has ended, or after `wait_seconds` while it goes on."""
     config = call.caller.config()
     seconds = config.wait_seconds if wait_seconds is None else wait_seconds
     seconds = min(seconds, config.longest_wait_seconds)
     try:
-        await session.executions.wait(execution, seconds)
+        await waiting.wait(call, session, execution, seconds)
     except asyncio.CancelledError:
         # The SDK cancels for a client's cancel, which is meant for the run, and for the end of the
         # connection or of the hub, which is not: who disappears does not stop what was started.
         if not call.caller.gone and not call.hub.closing:
             await asyncio.shield(session.cancel(execution, "Cancelled by the client."))
         raise
-    return await render.execution_result(execution, session, call.caller)
+    return await render.execution_result(execution, session, call.caller, offset)

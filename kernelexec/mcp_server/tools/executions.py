@@ -7,34 +7,32 @@ from typing import Annotated
 import mcp_types as types
 from pydantic import Field
 
-from kernelexec.errors import BadRequest
-from kernelexec.mcp_server.tools.base import Arguments, Call, Tool, WaitSeconds, session_for, wait_for_end
-from kernelexec.model.naming import parse_execution_id
+from kernelexec.mcp_server.tools.base import (
+    Arguments,
+    Call,
+    Tool,
+    WaitSeconds,
+    find_execution,
+    wait_for_end,
+)
 
 
 class WaitForExecution(Arguments):
     execution_id: Annotated[str, Field(max_length=300, description="For example 'main@default/7'.")]
     wait_seconds: WaitSeconds = None
+    offset: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            strict=True,
+            description="Show output from this character on (default: what is new since your last reply).",
+        ),
+    ] = None
 
 
 async def _wait_for_execution(call: Call, arguments: WaitForExecution) -> types.CallToolResult:
-    parsed = parse_execution_id(arguments.execution_id)
-    if parsed is None:
-        raise BadRequest(
-            f"{arguments.execution_id!r} is not an execution id.",
-            "An id looks like main@default/7; each reply of execute_code begins with one.",
-        )
-    config = call.caller.config()
-    session = call.hub.find(call.caller, parsed[0])
-    if session is None and call.hub.has_journal(call.caller, parsed[0]):
-        session = await session_for(call, parsed[0])
-    if session is None:
-        raise BadRequest(
-            f"There is no session {parsed[0]} in {config.storage_dir}.",
-            f"Sessions there: {call.hub.listed(config)}.",
-        )
-    execution = session.executions.get(parsed[1])
-    return await wait_for_end(call, session, execution, arguments.wait_seconds)
+    session, execution = await find_execution(call, arguments.execution_id)
+    return await wait_for_end(call, session, execution, arguments.wait_seconds, arguments.offset)
 
 
 WAIT_FOR_EXECUTION = Tool(
@@ -42,7 +40,8 @@ WAIT_FOR_EXECUTION = Tool(
     title="Wait for a run",
     description=(
         "Wait for the end of a run that execute_code left running (its reply began with RUNNING or "
-        "QUEUED), or read the outcome of any earlier one. Runs nothing."
+        "QUEUED), and get the output that is new since your last reply about it; or read the outcome of "
+        "any earlier one, whoever started it. Runs nothing."
     ),
     arguments=WaitForExecution,
     run=_wait_for_execution,

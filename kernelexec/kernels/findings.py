@@ -1,0 +1,44 @@
+"""What a kernel with our launcher answers when it is asked about a run (kernelspecs/recollection.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kernelexec.kernels.kernel import Findings, Reply
+from kernelexec.kernels.wire import Message
+from kernelexec.model.execution import Question
+
+
+def read_findings(msg_id: str, content: Mapping[str, Any]) -> Findings:
+    """The findings in the content of a `kernelexec_reply`; what is missing counts as not told."""
+    reply, question = content.get("reply"), content.get("question")
+    return Findings(
+        answered=True,
+        tells=True,
+        running=content.get("running"),
+        begun=bool(content.get("begun")),
+        line=content.get("line"),
+        reply=_reply(reply) if reply else None,
+        question=Question(question["prompt"], question["password"]) if question else None,
+        messages=tuple(_message(msg_id, said) for said in content.get("messages", ())),
+        complete=bool(content.get("complete")),
+        names=tuple(content.get("names", ())),
+    )
+
+
+def _reply(said: Mapping[str, Any]) -> Reply:
+    return Reply(said["content"]["status"], said["content"], said["date"], said["metadata"])
+
+
+def _message(parent: str, said: Mapping[str, Any]) -> Message:
+    return Message(
+        channel="iopub",
+        type=said["type"],
+        content=said["content"],
+        msg_id=said["msg_id"],
+        parent_id=parent,
+        parent_session=None,
+        date=said["date"],
+        metadata={},
+    )

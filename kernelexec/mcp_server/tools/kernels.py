@@ -1,0 +1,184 @@
+"""interrupt_kernel, restart_kernel, stop_kernel, and send_input to what runs in one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import mcp_types as types
+from pydantic import Field
+
+from kernelexec.errors import BadRequest, KernelexecError
+from kernelexec.mcp_server import render
+from kernelexec.mcp_server.person import Continuation
+from kernelexec.mcp_server.tools.base import (
+    Arguments,
+    Call,
+    SessionName,
+    Tool,
+    WaitSeconds,
+    find_execution,
+    session_for,
+    wait_for_end,
+)
+from kernelexec.model.text import plain
+from kernelexec.session import Session
+
+_INPUT_LIMIT = 1_000_000  # characters
+
+
+class InterruptKernel(Arguments):
+    session: SessionName = None
+
+
+class RestartKernel(Arguments):
+    session: SessionName = None
+    replay: Annotated[
+        bool,
+        Field(strict=True, description="Run again, in order, what had succeeded in the kernel that ends."),
+    ] = False
+    wait_seconds: WaitSeconds = None
+
+
+class StopKernel(Arguments):
+    session: Annotated[
+        str, Field(max_length=200, description="For example 'main' or 'main@default'; list_kernels has them.")
+    ]
+
+
+class SendInput(Arguments):
+    execution_id: Annotated[str, Field(max_length=300, description="Of the run that waits for input.")]
+    text: Annotated[str, Field(max_length=_INPUT_LIMIT, description="The answer, as a person would type it.")]
+    wait_seconds: WaitSeconds = None
+
+
+async def _interrupt_kernel(call: Call, arguments: InterruptKernel) -> types.CallToolResult:
+    session = await _existing(call, arguments.session)
+    execution = await session.interrupt("Interrupted on request (interrupt_kernel).")
+    if execution is None:
+        waiting = f", {session.queued} submissions wait" if session.queued else ""
+        return _said(f"NOTHING TO INTERRUPT: {session.id} runs nothing now; {session.state}{waiting}.")
+    return await render.execution_result(execution, session, call.caller)
+
+
+async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToolResult:
+    session = await _existing(call, arguments.session)
+    why = "it was restarted on request (restart_kernel)"
+    if arguments.replay:
+        execution = await session.replay(why, call.caller.environ)
+        return await wait_for_end(call, session, execution, arguments.wait_seconds)
+    had, lost = session.kernel is not None, session.seat.lost
+    restarting = asyncio.ensure_future(session.restart_kernel(why, call.caller.environ, told=True))
+    limit = call.caller.config().longest_wait_seconds
+    await asyncio.wait({restarting}, timeout=limit)
+    ended = f"Its kernel was ended, all variables are lost{lost}. " if had else "It had no kernel. "
+    if not restarting.done():
+        restarting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return _said(f"RESTARTING: {session.id}. {ended}The new one is still starting; submit code as usual.")
+    try:
+        restarting.result()
+    except (KernelexecError, OSError) as error:
+        return render.failure(f"NOT RESTARTED: {session.id}. {ended}The new one did not start.\n{error}")
+    session.take_news()
+    call.caller.told[session.id] = session.generation
+    return _said(
+        f"RESTARTED: {session.id} has a new kernel, generation {session.generation}, without variables. "
+        f"{ended}Nothing was run again.\nIts notebook: {session.notebook}, which links to the one before."
+    )
+
+
+async def _stop_kernel(call: Call, arguments: StopKernel) -> types.CallToolResult:
+    session = await _existing(call, arguments.session)
+    lost, notebook = session.seat.lost, session.notebook
+    if not await session.stop_kernel("it was stopped on request (stop_kernel)", told=True):
+        return _said(f"NO KERNEL: {session.id} has no running kernel; nothing was stopped.")
+    return _said(
+        f"STOPPED: the kernel of {session.id}. All its variables are lost{lost}. What is submitted next "
+        f"starts a new one.\nIts notebook stays: {notebook}"
+    )
+
+
+async def _send_input(call: Call, arguments: SendInput) -> types.CallToolResult:
+    session, execution = await find_execution(call, arguments.execution_id)
+    if execution.question is not None and execution.question.password:
+        raise BadRequest(
+            f"{execution.id} asks for a password, which must not pass through you.",
+            f"Ask the user to type it in a terminal: kernelexec input {execution.id}",
+        )
+    session.answer(execution, arguments.text)
+    return await wait_for_end(call, session, execution, arguments.wait_seconds)
+
+
+async def go_on(call: Call, continuation: Continuation, wait_seconds: float | None) -> types.CallToolResult:
+    """The rest of a call whose client has asked the person; the execution goes on, it is not run again."""
+    session, execution = await find_execution(call, continuation.execution_id)
+    question = execution.question
+    if question is not None and not question.password and continuation.answer is not None:
+        session.answer(execution, continuation.answer)
+    return await wait_for_end(call, session, execution, wait_seconds)
+
+
+async def _existing(call: Call, name: str | None) -> Session:
+    """An open session by its name or id; without one, the caller's own.
+
+    Raises:
+        BadRequest: there is none; says which there are.
+    """
+    if name is None:
+        return await session_for(call, None)
+    found = [s for s in call.hub.sessions_of(call.caller) if name in (s.id, s.name)]
+    if len(found) > 1:
+        own = call.caller.environment
+        found = [s for s in found if own is not None and s.environment.identity == own.identity] or found
+    if len(found) == 1:
+        return found[0]
+    ids = ", ".join(s.id for s in found) or call.hub.listed(call.caller.config())
+    what = "is ambiguous" if found else "is not an open session"
+    raise BadRequest(f"{name!r} {what} in {call.caller.config().storage_dir}.", f"Sessions: {ids}.")
+
+
+def _said(text: str) -> types.CallToolResult:
+    return types.CallToolResult(content=[types.TextContent(text=plain(text))])
+
+
+INTERRUPT_KERNEL = Tool(
+    name="interrupt_kernel",
+    title="Interrupt what runs",
+    description=(
+        "Interrupt the run that is going on in a session's kernel, like Ctrl-C. Variables are kept. The "
+        "reply says whether it stopped, had ended already, or goes on and why. Runs that wait stay queued."
+    ),
+    arguments=InterruptKernel,
+    run=_interrupt_kernel,
+    read_only=False,
+)
+RESTART_KERNEL = Tool(
+    name="restart_kernel",
+    title="Restart the kernel",
+    description=(
+        "End a session's kernel and start a new one: all variables are lost. With replay=true what had "
+        "succeeded in it is run again in order, up to the first failure; wait_for_execution waits for that."
+    ),
+    arguments=RestartKernel,
+    run=_restart_kernel,
+    read_only=False,
+)
+STOP_KERNEL = Tool(
+    name="stop_kernel",
+    title="Stop a kernel",
+    description="End a session's kernel, to free its memory. All its variables are lost; its files stay.",
+    arguments=StopKernel,
+    run=_stop_kernel,
+    read_only=False,
+)
+SEND_INPUT = Tool(
+    name="send_input",
+    title="Answer input()",
+    description=(
+        "Answer what a run asks with input() or pdb (its reply began with WAITING FOR INPUT), and wait for "
+        "what comes next. Never for passwords."
+    ),
+    arguments=SendInput,
+    run=_send_input,
+    read_only=False,
+)

@@ -1,0 +1,33 @@
+"""Why a run does not end although it was interrupted, in words. Pure."""
+
+from __future__ import annotations
+
+from kernelexec.kernels.kernel import Findings
+
+STOPPED = (
+    "The kernel's process is stopped (signal SIGSTOP or a debugger), not dead: nothing happens in it until "
+    "somebody continues it with `kill -CONT {pid}`."
+)
+
+
+def describe(found: Findings, msg_id: str, session: str) -> str:
+    """What was found when a run went on after an interrupt, and what can be done."""
+    restart = f'restart_kernel(session="{session}") ends it at the cost of all variables.'
+    if found.stopped:
+        return f"The kernel's process is stopped (SIGSTOP), not dead. {restart}"
+    if not found.answered:
+        return (
+            "It goes on: the kernel does not answer beside it, so it is busy in native code that holds "
+            "Python's lock (a C loop, say). The interrupt takes effect when that code returns; variables "
+            f"are kept then. If it must not go on, {restart}"
+        )
+    where = f" It is at {found.line}." if found.line else ""
+    if found.tells and found.running != msg_id:
+        return (
+            "The kernel says that it no longer runs this, but no reply came; what it did is not known. "
+            f"If no reply comes, {restart}"
+        )
+    return (
+        f"It goes on: the interrupt was caught by the code (except KeyboardInterrupt, say), or it is in a "
+        f"native call that does not look for interrupts.{where} Call interrupt_kernel again, or {restart}"
+    )
