@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kernelexec.environments import conda_activation, conda_places, python
-from kernelexec.environments.probe import probe
+from kernelexec.environments.probe import bare, probe
 from kernelexec.environments.source import Found, Places, Progress
-from kernelexec.environments.venv import bare
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Environment
 from kernelexec.model.naming import clean_name

@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from kernelexec.environments import python
+from kernelexec.environments.probe import bare
 from kernelexec.environments.source import Found, Places, Progress
-from kernelexec.environments.venv import Venv, bare
+from kernelexec.environments.venv import Venv
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Environment
 

@@ -18,9 +18,8 @@ from typing import Any
 
 from kernelexec.environments import kernelspec
 from kernelexec.environments.languages import script_extension
-from kernelexec.environments.probe import probe, works_with_launcher
+from kernelexec.environments.probe import bare, probe, works_with_launcher
 from kernelexec.environments.source import Places, Progress
-from kernelexec.environments.venv import bare
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Environment, Interpreter
 from kernelexec.model.naming import clean_name

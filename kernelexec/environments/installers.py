@@ -44,6 +44,10 @@ _UNSET = frozenset(
         *("PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__"),
     )
 )
+_SYSTEM_CERTIFICATES = (
+    *("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"),
+    *("/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"),
+)
 # How conda (PackagesNotFoundError) and mamba, micromamba (libmamba) name what their channels do not have.
 _CONDA_MISSING = re.compile(r"^  - ([\w.-]+)", re.MULTILINE)
 _MAMBA_MISSING = re.compile(r"[├└]─ ([\w.-]+)[^\n]*does not exist", re.MULTILINE)
@@ -106,7 +110,7 @@ def python_installer(
         EnvironmentUnusable: the environment has no pip, and there is no uv.
     """
     executable = str(interpreter.executable)
-    uv = _find_uv(environ) if prefers_uv or not has_pip else None
+    uv = find_uv(environ) if prefers_uv or not has_pip else None
     if uv is not None:
         return Installer("uv pip", (uv, "pip", "install", "--python", executable))
     if has_pip:
@@ -120,10 +124,14 @@ def python_installer(
 def installer_variables(environ: Mapping[str, str]) -> dict[str, str]:
     """The client's variables (proxies, indexes, certificates), so that no installer asks or goes astray."""
     kept = {name: value for name, value in environ.items() if name not in _UNSET}
+    if any(Path(place).exists() for place in _SYSTEM_CERTIFICATES):
+        # uv brings its own, which do not know a company's proxy; the variables that would say so rarely
+        # reach a server that a client starts.
+        kept.setdefault("UV_SYSTEM_CERTS", "1")
     return {name: value for name, value in kept.items() if not name.startswith("KERNELEXEC_")} | _SETTINGS
 
 
-def _find_uv(environ: Mapping[str, str]) -> str | None:
+def find_uv(environ: Mapping[str, str]) -> str | None:
     """uv where its installers put it, also for a client whose PATH is bare, or the one beside kernelexec."""
     home = paths.home(environ)
     folders = [environ.get("PATH", ""), f"{home}/.local/bin", f"{home}/.cargo/bin", "/usr/local/bin"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Interpreter
 
-OLDEST_PYTHON = (3, 9)
+OLDEST_PYTHON = (3, 8)
 OLDEST_IPYKERNEL = (6, 29)
 _SECONDS = 20.0  # a cold network file system; usually 0.02
 
@@ -65,6 +65,12 @@ def works_with_launcher(ipykernel: str | None) -> bool:
         return (int(numbers[0]), int(numbers[1])) >= OLDEST_IPYKERNEL
     except (ValueError, IndexError):
         return False
+
+
+def bare(environ: Mapping[str, str]) -> dict[str, str]:
+    """Without what would make another Python start as if it were the client's."""
+    unwanted = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV")
+    return {name: value for name, value in environ.items() if name not in unwanted}
 
 
 async def _ask(executable: Path, environ: Mapping[str, str]) -> Interpreter:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kernelexec.environments import python
-from kernelexec.environments.probe import probe
+from kernelexec.environments.probe import bare, probe
 from kernelexec.environments.source import Found, Places, Progress
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Environment
@@ -79,9 +79,3 @@ def activation(prefix: Path) -> tuple[tuple[str, str], ...]:
     """What bin/activate sets, so that `!pip` and subprocesses find the environment."""
     escaped = str(prefix).replace("$", "$$")  # Jupyter fills in ${NAME}, and so do we
     return (("PATH", f"{escaped}/bin:${{PATH}}"), ("VIRTUAL_ENV", escaped))
-
-
-def bare(environ: Mapping[str, str]) -> dict[str, str]:
-    """Without what would make another Python start as if it were the client's."""
-    unwanted = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV")
-    return {name: value for name, value in environ.items() if name not in unwanted}
