@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import zmq
@@ -26,7 +27,8 @@ _QUEUED_MESSAGES = 1000
 _DRAIN_AT_ONCE = 200  # messages, before other sessions and clients get their turn
 _LAST_WORDS_SECONDS = 0.02  # without a message, after which a dead kernel has said all
 _LAST_WORDS_ROUNDS = 50
-_ASK_AGAIN_SECONDS = 0.25  # only for kernels that do not say when a subscription is in place
+_ASK_AGAIN_SECONDS = 0.5  # without an answer, or a sign that the subscription is in place
+_LONGEST_PAUSE_SECONDS = 8.0
 
 _CHANNELS = {"shell": zmq.DEALER, "control": zmq.DEALER, "iopub": zmq.SUB, "stdin": zmq.DEALER}
 
@@ -64,19 +66,26 @@ class KernelClient:
         shell channel too, for kernels that answer this question only there.
         """
         channels = ("control", "shell") if ask_shell else ("control",)
-        while True:
-            replies = {self.request(channel, "kernel_info_request", {}) for channel in channels}
-            try:
-                done, _ = await asyncio.wait(replies, timeout=60, return_when=asyncio.FIRST_COMPLETED)
-                if not done:
+        asked: set[asyncio.Future[Message]] = set()
+        pause = _ASK_AGAIN_SECONDS
+        try:
+            while True:
+                asked |= {self.request(channel, "kernel_info_request", {}) for channel in channels}
+                # A kernel that has just bound may lose a question: ipykernel 6 on Python 3.9 does.
+                answered, asked = await asyncio.wait(
+                    asked, timeout=pause, return_when=asyncio.FIRST_COMPLETED
+                )
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                if not answered:
                     continue
-                info = done.pop().result().content
                 # iopub_welcome (ipykernel 7), or the busy and idle of our own question. Without
                 # either the subscription may not be in place and the first output would be lost.
-                await asyncio.wait_for(self._subscribed.wait(), _ASK_AGAIN_SECONDS)
-            except (asyncio.TimeoutError, TimeoutError):
-                continue
-            return info
+                with suppress(asyncio.TimeoutError, TimeoutError):
+                    await asyncio.wait_for(self._subscribed.wait(), _ASK_AGAIN_SECONDS)
+                    return answered.pop().result().content
+        finally:
+            for reply in asked:
+                reply.cancel()
 
     def request(self, channel: str, message_type: str, content: Mapping[str, Any]) -> asyncio.Future[Message]:
         """Send a request now; the future is its reply."""

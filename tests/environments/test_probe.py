@@ -88,7 +88,7 @@ def test_a_python_that_fails_is_told_with_its_exit_code_and_stderr(tmp_path: Pat
 @pytest.mark.parametrize("said", ['{"version": [2, 7, 18]}', '{"version": [3, 5, 2]}'])
 def test_a_python_that_is_too_old_is_refused_with_its_version(tmp_path: Path, said: str) -> None:
     old = program(tmp_path / "python", f"echo '{said}'")
-    with pytest.raises(EnvironmentUnusable, match=r"is Python (2\.7\.18|3\.5\.2); kernels need 3\.9"):
+    with pytest.raises(EnvironmentUnusable, match=r"is Python (2\.7\.18|3\.5\.2); kernels need 3\.8"):
         run(probe(old, os.environ))
 
 

@@ -15,22 +15,30 @@ import pytest
 from tests.real.conftest import Connect, ConnectRaw
 from tests.real.home import Home
 
+UV = str(Path(sys.executable).parent / "uv")
+
 
 def make_venv(path: Path, python: str = sys.executable) -> Path:
     subprocess.run([python, "-m", "venv", "--without-pip", path], check=True, capture_output=True)
     return path
 
 
-def other_python() -> str | None:
-    """An interpreter that kernels can run in, of another minor version than ours."""
-    for minor in (13, 11, 10, 12, 9, 14):
-        found = shutil.which(f"python3.{minor}")
-        if found is None or minor == sys.version_info[1]:
-            continue
-        said = subprocess.run([found, "-c", "import venv"], capture_output=True, check=False)
-        if said.returncode == 0:
-            return found
-    return None
+def other_pythons() -> list[str]:
+    """Interpreters of other minor versions than ours, the oldest first: from PATH, and beside ours."""
+    beside = Path(sys.base_prefix).parent.glob("*/bin/python3")  # as pyenv and uv keep them
+    named = [shutil.which(f"python3.{minor}") for minor in range(8, 20)]
+    found: dict[int, str] = {}
+    for python in [*map(str, beside), *filter(None, named)]:
+        program = "import sys, venv; print(sys.version_info[1])"
+        said = subprocess.run([python, "-I", "-c", program], capture_output=True, text=True, check=False)
+        if said.returncode == 0 and int(said.stdout) >= 8:
+            found.setdefault(int(said.stdout), python)
+    found.pop(sys.version_info[1], None)
+    return [found[minor] for minor in sorted(found)]
+
+
+OTHERS = other_pythons()
+needs_another_python = pytest.mark.skipif(not OTHERS, reason="no other Python with venv here")
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:
@@ -275,19 +283,55 @@ def test_environments_of_the_same_name_do_not_share_a_session(
     assert "NameError" in second.verdict
 
 
-def test_an_environment_of_another_python_without_ipykernel_is_refused_with_the_pip_command(
+@needs_another_python
+def test_an_environment_of_an_old_python_with_old_packages_is_lent_an_ipykernel(
     connect: Connect, shared_home: Home, tmp_path: Path
 ) -> None:
-    python = other_python()
-    if python is None:
-        pytest.skip("no other Python with venv on PATH")
-    venv = make_venv(tmp_path / "other", python)
+    venv = make_venv(tmp_path / "old", OTHERS[0])
+    install = [UV, "pip", "install", "--quiet", "--python", str(venv / "bin" / "python")]
+    subprocess.run([*install, "traitlets==4.3.3", "tornado==6.1"], check=True)
     before = listing(venv)
-    reply = connect(shared_home, VENV_PATH=str(venv)).execute("1")
-    assert reply.is_error
-    assert f"{venv}/bin/python -m pip install" in reply.text
-    assert "ipykernel" in reply.text
+    client = connect(shared_home, VENV_PATH=str(venv))
+    reply, heard = client.call_with_progress("execute_code", {"code": "1 + 1"})
+    assert client.wait_for(reply.id).block("result") == "2"
+    assert any("Preparing ipykernel" in message for message in heard), heard
+    minor = subprocess.run(
+        [venv / "bin/python", "-c", "import sys; print('3.%d' % sys.version_info[1])"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    assert client.execute("import sys\nprint(sys.version)").block("stdout").startswith(minor)
+    assert client.execute("import time\ntime.sleep(60)", max_seconds=0.5).state == "INTERRUPTED"
+    assert client.execute("1 / 0").state == "ERROR"
+    facts = client.config()
+    assert facts["runs"].startswith(f"Python {minor}")
+    assert facts["ipykernel"].startswith("kernelexec's own")
+    shared_home.command("stop", "main@old")
     assert listing(venv) == before
+
+
+@needs_another_python
+def test_without_a_network_what_is_missing_is_told_and_it_works_once_it_is_there(
+    connect: Connect, new_home: Callable[..., Home], tmp_path: Path
+) -> None:
+    venv = make_venv(tmp_path / "new", OTHERS[-1])
+    home = new_home(XDG_DATA_HOME=str(tmp_path / "data"), VENV_PATH=str(venv))
+    offline = connect(home, UV_OFFLINE="1", UV_CACHE_DIR=str(tmp_path / "cache")).execute("1 + 1")
+    assert offline.is_error
+    assert "It could not be fetched" in offline.text
+    assert f"{venv}/bin/python -m pip install" in offline.text
+    folders = tmp_path / "data" / "kernelexec" / "ipykernel"
+    assert list(folders.iterdir()) == []
+    client = connect(home)
+    assert client.wait_for(client.execute("1").id).state == "OK"
+
+    # It was damaged, by a cleaner say: the next kernel's start mends it.
+    (folder,) = folders.iterdir()
+    shutil.rmtree(folder / "IPython")
+    again = client.execute("2", session="again")
+    assert client.wait_for(again.id).state == "OK"
+    assert (folder / "IPython").is_dir()
 
 
 def test_an_environments_own_ipykernel_is_used(connect: Connect, shared_home: Home, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
@@ -62,6 +63,7 @@ class Call:
     caller: Caller
     report: Report  # sends a progress notification, where the client asked for them
     person: Person = field(default_factory=Nobody)  # who can answer what running code asks
+    began: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,8 @@ async def wait_for_end(
     """The reply once the execution has ended, or after `wait_seconds` while it goes on."""
     config = call.caller.config()
     seconds = config.wait_seconds if wait_seconds is None else wait_seconds
-    seconds = min(seconds, config.longest_wait_seconds)
+    # The environment's preparation is part of the call, whose client waits for so long and no longer.
+    seconds = max(0.0, min(seconds, config.longest_wait_seconds - (time.monotonic() - call.began)))
     try:
         await waiting.wait(call, session, execution, seconds)
     except asyncio.CancelledError:
