@@ -34,14 +34,16 @@ class Distribution:
 
     def read(self, *names):
         """The first of these files, or where there is no folder the one file, as text."""
-        for name in names:
-            path = os.path.join(self.path, name) if os.path.isdir(self.path) else self.path
-            try:
-                with open(path, encoding="utf-8", errors="replace") as file:
-                    return file.read()
-            except OSError:
-                pass
-        return ""
+        found = (self.read_bytes(name) for name in names)
+        return next((data for data in found if data), b"").decode("utf-8", "replace")
+
+    def read_bytes(self, name):
+        path = os.path.join(self.path, name) if os.path.isdir(self.path) else self.path
+        try:
+            with open(path, "rb") as file:
+                return file.read()
+        except OSError:
+            return b""
 
     def metadata(self):
         """Name and version as the metadata itself says them; None where it is not whole."""
@@ -71,14 +73,12 @@ class Distribution:
         listed = self.read("top_level.txt").split()
         if listed:
             return {name.split("/")[0] for name in listed}
-        # RECORD (or distutils' installed-files.txt): a path a line, quoted only where it has a comma.
-        paths = re.findall(r"^([^/,\n\"]+)(/[^,\n]*)?", self.read("RECORD"), re.M)
-        tops = {
-            top if rest else re.split(r"\.", top)[0]
-            for top, rest in paths
-            if rest or re.search(r"\.(py|so|pyd)$", top)
-        }
-        return {top for top in tops if top.isidentifier() and top != "__pycache__"}
+        # RECORD: a path a line, then its hash. By bytes and in sets: an environment has half a million lines of it.
+        tops = {line.split(b"/", 1)[0] for line in self.read_bytes("RECORD").split(b"\n")}
+        names = {os.fsdecode(top) for top in tops}
+        files = {name.split(",")[0] for name in names if "," in name}  # a file beside the packages
+        modules = {name.split(".")[0] for name in files if name.endswith((".py", ".so", ".pyd"))}
+        return {name for name in modules | names if name.isidentifier() and name != "__pycache__"}
 
     def holds(self, path):
         """Whether a file below this path, relative to the folder, is one of its own."""
@@ -132,25 +132,33 @@ def describe(distribution):
 
 
 def find_module(name):
-    """(where, search path of the package or None) of a module that could be imported; None if there is none."""
-    path, spec = None, None
+    """Where a module is that could be imported, "" for what is built in; None if there is none."""
+    where, path = "", None
     parts = name.split(".")
-    for number in range(1, len(parts) + 1):
+    for number, part in enumerate(parts, 1):
         spec = find_spec(".".join(parts[:number]), path)
-        if spec is None:
-            return None
-        path = locations(spec)
-    return spec, path
+        if spec is not None:
+            where = spec.origin if spec.origin and spec.has_location else ""
+            path = list(spec.submodule_search_locations or [])
+        else:
+            # A namespace package inside another one wants its parent imported, which it is not.
+            path = [
+                folder
+                for folder in (os.path.join(entry, part) for entry in path or [])
+                if os.path.isdir(folder)
+            ]
+            where = ""
+            if not path:
+                return None
+    return where or (path[0] if path else "")
 
 
 def find_spec(name, path):
     for finder in sys.meta_path:  # with those of editable installations; none of them imports anything
+        if path is not None and finder in (BuiltinImporter, FrozenImporter):
+            continue
         try:
-            spec = (
-                finder.find_spec(name, path)
-                if path is None or finder not in (BuiltinImporter, FrozenImporter)
-                else None
-            )
+            spec = finder.find_spec(name, path)
         except Exception:  # noqa: BLE001 - a finder of the user's environment may do anything
             continue
         if spec is not None:
@@ -158,25 +166,33 @@ def find_spec(name, path):
     return None
 
 
-def locations(spec):
-    found = spec.submodule_search_locations
-    try:
-        return list(found) if found is not None else []
-    except KeyError:  # a namespace package inside one asks for its parent, which is not imported
-        return list(getattr(found, "_path", []))
-
-
-def describe_module(name, spec, path, installed, modules):
+def describe_module(name, where, installed, modules):
     """The distributions that a module belongs to, or the module itself."""
-    where = spec.origin if spec.origin and spec.has_location else (path[0] if path else "")
     top, relative = name.split(".")[0], name.replace(".", "/")
-    if not where or top in getattr(sys, "stdlib_module_names", ()):
+    if is_standard(top) or is_standard_file(where):
         return [of_python(name)]
     owners = [distribution for key, distribution in installed.items() if top in modules(key)]
+    owners = owners or [found for found in installed.values() if is_below(where, found.editable())]
     if len(owners) > 1:  # a namespace package
         owners = [distribution for distribution in owners if distribution.holds(relative)] or owners
     found = [dict(describe(distribution), module=name) for distribution in owners]
     return found or [{"kind": "module", "name": name, "version": None, "location": where}]
+
+
+def is_below(path, folder):
+    return folder is not None and os.path.realpath(path).startswith(
+        os.path.join(os.path.realpath(folder), "")
+    )
+
+
+def is_standard(top):
+    return top in getattr(sys, "stdlib_module_names", ())  # from Python 3.10 on
+
+
+def is_standard_file(where):
+    """Whether a module is built in, or a file of the standard library."""
+    inside = not where or is_below(where, os.path.dirname(os.__file__))
+    return inside and not re.search(r"[/\\](site|dist)-packages[/\\]", where)
 
 
 def of_python(name):
@@ -211,9 +227,9 @@ def look_up(names):
     def one(name):
         if canonical(name) in installed:
             return [describe(installed[canonical(name)])]
-        module = find_module(name) if all(part.isidentifier() for part in name.split(".")) else None
-        if module is not None:
-            return describe_module(name, module[0], module[1], installed, modules)
+        where = find_module(name) if all(part.isidentifier() for part in name.split(".")) else None
+        if where is not None:
+            return describe_module(name, where, installed, modules)
         if name.lower() in conda:
             return [
                 {
@@ -223,7 +239,7 @@ def look_up(names):
                     "location": sys.prefix,
                 }
             ]
-        return [of_python(name)] if name.split(".")[0] in getattr(sys, "stdlib_module_names", ()) else []
+        return [of_python(name)] if is_standard(name.split(".")[0]) else []
 
     return {name: one(name) for name in names}
 
