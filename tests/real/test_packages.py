@@ -321,3 +321,30 @@ def test_nothing_is_started_for_what_is_no_name(connect: Connect, in_venv: Home)
         assert "Nothing was installed." in reply.text
     checked = client.call("check_installed_packages", {"packages": ["kx-words"]})
     assert checked.verdict.startswith("Not installed")
+
+
+def test_a_kernel_that_is_busy_is_told_of_too(connect: Connect, in_venv: Home, tmp_path: Path) -> None:
+    client = connect(in_venv)
+    client.call("install_dependencies", {"packages": ["kx-words<2"]})
+    client.execute("import kx_words, os, time")
+    busy = client.execute(
+        f"while not os.path.exists({str(tmp_path / 'go')!r}): time.sleep(0.01)", wait_seconds=0.5
+    )
+    assert busy.state == "RUNNING"
+    renewed = client.call("install_dependencies", {"packages": ["kx-words>=2", "kx-niche"]})
+    assert "has kx-words 1.0 imported: restart it" in renewed.text
+    (tmp_path / "go").touch()
+    assert client.wait_for(busy.id).state == "OK"
+    assert client.execute("import kx_niche; kx_niche.VERSION").block("result") == "'0.1'"
+
+
+def test_a_module_that_was_missing_can_be_imported_at_once(connect: Connect, in_venv: Home) -> None:
+    """Python remembers what a folder holds; where the clock is coarse that is what it was before."""
+    client = connect(in_venv)
+    assert "ModuleNotFoundError" in client.execute("import kx_niche").verdict
+    site = f"lib/python3.{sys.version_info[1]}/site-packages"
+    prefix = in_venv.environ["VENV_PATH"]
+    before = os.stat(Path(prefix, site)).st_mtime_ns
+    client.call("install_dependencies", {"packages": ["kx-niche"]})
+    os.utime(Path(prefix, site), ns=(before, before))
+    assert client.execute("import kx_niche; kx_niche.VERSION").block("result") == "'0.1'"
