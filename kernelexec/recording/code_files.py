@@ -17,12 +17,11 @@ from pathlib import Path, PurePath
 
 from kernelexec.errors import BadRequest
 from kernelexec.model.naming import clean_name
+from kernelexec.recording.inside import open_inside
 from kernelexec.recording.journal import storage_failed
 
 LARGEST = 20_000_000  # bytes of a code file
 _LISTED = 10  # files that an error names
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # so that a pipe does not wait for its other end
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class CodeFiles:
             folder = os.open(self.storage_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 file = f"{stem}_{secrets.token_hex(4)}{extension}"
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
                 self._write(os.open(file, flags, 0o666, dir_fd=folder), data)
             finally:
                 os.close(folder)
@@ -113,17 +112,7 @@ class CodeFiles:
 
     def _opened(self, relative: PurePath, flags: int) -> io.FileIO:
         try:
-            folder = os.open(self.storage_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            for part in relative.parts[:-1]:
-                outer, folder = folder, -1
-                try:
-                    folder = os.open(part, _DIRECTORY, dir_fd=outer)
-                finally:
-                    os.close(outer)
-            try:
-                file = os.open(relative.name, flags | _FILE, dir_fd=folder)
-            finally:
-                os.close(folder)
+            file = open_inside(self.storage_dir, relative, flags)
         except FileNotFoundError:
             raise BadRequest(
                 f"There is no {relative} in {self.storage_dir}.", self._what_there_is()
