@@ -8,14 +8,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import kernelexec
 from kernelexec.errors import BadRequest
 from kernelexec.model.text import plain
-from kernelexec.model.transcript import Transcript
+from kernelexec.model.transcript import FilePart, Transcript
 from kernelexec.recording.output_file import read_text
 
 SEARCH_SECONDS = 8.0  # for a gigabyte, unless the pattern is a bad one
@@ -47,26 +47,34 @@ class Matches:
     out_of_time: bool = False
 
 
-def read_part(transcript: Transcript, file: Path | None, start: int, limit: int) -> Part:
+def read_part(transcript: Transcript, storage_dir: Path, start: int, limit: int) -> Part:
     """About `limit` characters from `start` on, cut at the end of a line where one is near.
 
     Raises:
-        BadRequest: the file in which the text goes on cannot be read.
+        BadRequest: a file in which the text goes on cannot be read.
     """
     text = transcript.in_memory()[start : start + limit + 1]
-    if file is not None and len(text) <= limit:
-        skip = transcript.file_skip + max(0, start - transcript.file_position)
-        try:
-            text += read_text(file, skip, limit + 1 - len(text))
-        except OSError as error:
-            raise BadRequest(f"{file} cannot be read: {error.strerror or error}.") from error
+    for part in transcript.files:
+        room = limit + 1 - len(text)
+        if room > 0 and start + len(text) < part.end:
+            text += _text_in(part, storage_dir, start + len(text), room)
     if len(text) > limit:
         cut = text.rfind("\n", limit // 2, limit) + 1
         text = text[: cut or limit]
     return Part(plain(text), start, start + len(text))
 
 
-async def find(transcript: Transcript, file: Path | None, pattern: str, start: int, limit: int) -> Matches:
+def _text_in(part: FilePart, storage_dir: Path, start: int, room: int) -> str:
+    head = part.head[max(0, len(part.head) - max(0, part.position - start)) :][:room]
+    skip = max(0, start - part.position)
+    count = min(room - len(head), part.length - skip)
+    try:
+        return head + read_text(storage_dir, part.file, part.skip + skip, count) if count > 0 else head
+    except (OSError, ValueError) as error:
+        raise BadRequest(f"{storage_dir / part.file} cannot be read: {error}.") from error
+
+
+async def find(transcript: Transcript, storage_dir: Path, pattern: str, start: int, limit: int) -> Matches:
     """The lines that match a regular expression, from `start` on, in about `limit` characters.
 
     Raises:
@@ -77,8 +85,8 @@ async def find(transcript: Transcript, file: Path | None, pattern: str, start: i
         "offset": start,
         "limit": limit,
         "seconds": SEARCH_SECONDS,
-        "file": str(file) if file else None,
-        "skip": transcript.file_skip,
+        "storage": str(storage_dir),
+        "files": [asdict(part) for part in transcript.files],
     }
     text = await asyncio.to_thread(transcript.in_memory)
     return _matches(pattern, start, await asyncio.to_thread(_run, request, text))

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import mcp_types as types
 from mcp.server import Server, ServerRequestContext
+from mcp.shared.exceptions import MCPError
 
 from kernelexec import __version__
 from kernelexec.caller import Caller
+from kernelexec.errors import KernelexecError
 from kernelexec.hub import Hub
 from kernelexec.mcp_server.person import CallAgain, Continuation, person_at
+from kernelexec.mcp_server.resources import TEMPLATES, list_resources, read_resource
 from kernelexec.mcp_server.stream import message_streams
 from kernelexec.mcp_server.tools import TOOLS, call_tool
 from kernelexec.mcp_server.tools.base import Call
+from kernelexec.model.text import plain
 
 INSTRUCTIONS = (
     "kernelexec runs Python in Jupyter kernels that stay: variables are kept between calls, between "
@@ -28,6 +34,10 @@ _DEFINITIONS = [tool.definition() for tool in TOOLS.values()]
 async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Serve one client until it closes its input. Its runs go on."""
 
+    def call(context: ServerRequestContext[Any], continuation: Continuation | None = None) -> Call:
+        caller.client = _name_of_client(context)
+        return Call(hub, caller, _Progress(context).report, person_at(context, continuation))
+
     async def list_tools(
         context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
@@ -36,13 +46,30 @@ async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: 
     async def on_call_tool(
         context: ServerRequestContext[Any], params: types.CallToolRequestParams
     ) -> types.CallToolResult | types.InputRequiredResult:
-        caller.client = _name_of_client(context)
         continuation = Continuation.of(params)
-        call = Call(hub, caller, _Progress(context).report, person_at(context, continuation))
         try:
-            return await call_tool(call, params.name, params.arguments or {}, continuation)
+            return await call_tool(
+                call(context, continuation), params.name, params.arguments or {}, continuation
+            )
         except CallAgain as again:
             return again.result
+
+    async def on_list_resources(
+        context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
+    ) -> types.ListResourcesResult:
+        with _as_protocol_errors():
+            return types.ListResourcesResult(resources=await list_resources(call(context)))
+
+    async def on_list_templates(
+        context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
+    ) -> types.ListResourceTemplatesResult:
+        return types.ListResourceTemplatesResult(resource_templates=TEMPLATES)
+
+    async def on_read_resource(
+        context: ServerRequestContext[Any], params: types.ReadResourceRequestParams
+    ) -> types.ReadResourceResult:
+        with _as_protocol_errors():
+            return types.ReadResourceResult(contents=[await read_resource(call(context), params.uri)])
 
     def at_end() -> None:
         caller.gone = True
@@ -54,10 +81,22 @@ async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: 
         instructions=INSTRUCTIONS,
         on_list_tools=list_tools,
         on_call_tool=on_call_tool,
+        on_list_resources=on_list_resources,
+        on_list_resource_templates=on_list_templates,
+        on_read_resource=on_read_resource,
     )
     server.middleware.clear()  # OpenTelemetry's: nobody collects its spans here, and each call pays
     async with message_streams(reader, writer, at_end) as (incoming, outgoing):
         await server.run(incoming, outgoing, server.create_initialization_options())
+
+
+@contextmanager
+def _as_protocol_errors() -> Iterator[None]:
+    """What is wrong with a request that has no reply to say it in."""
+    try:
+        yield
+    except KernelexecError as error:
+        raise MCPError(types.INVALID_PARAMS, plain(str(error))) from error
 
 
 def _name_of_client(context: ServerRequestContext[Any]) -> str:

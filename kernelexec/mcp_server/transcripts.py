@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from kernelexec.model.execution import Execution, Overflow
 from kernelexec.model.transcript import Transcript, transcript_of
+from kernelexec.recording.output_file import text_blocks
 from kernelexec.session import Session
 
 # Above these a thread puts the outputs into words: tables in HTML and large JSON take milliseconds each.
@@ -17,23 +19,35 @@ _LARGE_DATA = 50_000  # characters
 
 async def transcript(session: Session, execution: Execution) -> Transcript:
     """All that an execution of an open session has shown so far."""
-    overflow = session.recorder.overflow_of(execution)
-    return await _made(execution, overflow, session.executions.files(execution))
+    recorder = session.recorder
+    files = session.executions.files(execution)
+    return await _made(execution, recorder.overflow_of(execution), files, recorder.storage_dir)
 
 
-async def transcript_of_record(execution: Execution) -> Transcript:
+async def transcript_of_record(execution: Execution, storage_dir: Path) -> Transcript:
     """All that an execution has shown whose session is not open."""
-    return await _made(execution, execution.overflow, {})
+    return await _made(execution, execution.overflow, {}, storage_dir)
 
 
-async def _made(execution: Execution, overflow: Overflow | None, files: Mapping[int, str]) -> Transcript:
+async def _made(
+    execution: Execution, overflow: Overflow | None, files: Mapping[int, str], storage_dir: Path
+) -> Transcript:
     outputs: list[dict[str, Any]] = execution.outputs.to_notebook()
+
+    def characters_of(file: str) -> int:
+        try:
+            return sum(map(len, text_blocks(storage_dir, file, 0)))
+        except (OSError, ValueError):  # it is gone: the reply can be made without it
+            return 0
+
     if len(outputs) > _MANY_OUTPUTS or any(map(_is_large, outputs)):
-        return await asyncio.to_thread(transcript_of, outputs, overflow, files)
-    return transcript_of(outputs, overflow, files)
+        return await asyncio.to_thread(transcript_of, outputs, overflow, files, characters_of)
+    return transcript_of(outputs, overflow, files, characters_of)
 
 
 def _is_large(output: Mapping[str, Any]) -> bool:
+    if "kernelexec" in output.get("metadata", {}):  # its text is in a file
+        return True
     return any(
         _size(value) > _LARGE_DATA for mime, value in output.get("data", {}).items() if mime != "image/png"
     )

@@ -29,7 +29,8 @@ _LONG_JSON = 120  # characters, above which each member gets its line
 @dataclass(frozen=True)
 class Picture:
     mime: str
-    encoded: str  # base64, without white space
+    encoded: str = ""  # base64, without white space
+    file: str | None = None  # where it is instead, relative to the storage directory
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,19 @@ class Shown:
 
     text: str
     picture: Picture | None = None
+    text_file: str | None = None  # that has all of the text, relative to the storage directory
 
 
-def in_words(data: Mapping[str, Any]) -> Shown:
-    """The best of a display's representations that an assistant can read, never raw HTML."""
+def in_words(data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> Shown:
+    """The best of a display's representations that an assistant can read, never raw HTML.
+
+    What is too large for a notebook is in files that the metadata names (see recording/large.py).
+    """
+    files = _files(metadata)
+    if files:
+        picture = next((Picture(mime, file=file) for mime, file in files if mime in IMAGE_TYPES), None)
+        text_file = next((file for mime, file in files if mime == "text/plain"), None)
+        return Shown(plain(_joined(data.get("text/plain", ""))), picture, text_file)
     image = next((mime for mime in IMAGE_TYPES if mime in data), None)
     picture = Picture(image, "".join(_joined(data[image]).split())) if image else None
     text = _chart(data, picture is not None) or _text(data) or ""
@@ -50,6 +60,20 @@ def in_words(data: Mapping[str, Any]) -> Shown:
     if not text and picture is None and not any(mime.startswith("text/") for mime in data):
         text = f"[{', '.join(map(plain, data)) or 'an empty display'}: not text; it is in the notebook]"
     return Shown(text, picture)
+
+
+def _files(metadata: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """MIME types and files of what is not in the display itself."""
+    first = (metadata or {}).get("kernelexec")
+    if not isinstance(first, Mapping):
+        return []
+    others = first.get("others")
+    named = [first, *(others if isinstance(others, list) else [])]
+    return [
+        (str(each.get("mime")), str(each["file"]))
+        for each in named
+        if isinstance(each, Mapping) and each.get("file")
+    ]
 
 
 def _chart(data: Mapping[str, Any], has_picture: bool) -> str | None:

@@ -6,11 +6,11 @@ stays what it is while the run goes on (but for `clear_output`, which begins ane
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kernelexec.model.display import Picture, in_words
+from kernelexec.model.display import Picture, Shown, in_words
 from kernelexec.model.execution import Overflow
 from kernelexec.model.text import plain
 from kernelexec.model.tracebacks import short_traceback
@@ -27,6 +27,7 @@ class Piece:
     position: int
     number: int = 0  # of the picture among all of this run
     picture: Picture | None = None
+    text_file: str | None = None  # that has all of what the text is an excerpt of
 
     @property
     def end(self) -> int:
@@ -38,67 +39,86 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Transcript:
-    pieces: tuple[Piece, ...]
-    file_position: int  # where the text goes on that is only in the run's file
-    file_skip: int  # characters at the file's beginning that are among the pieces
-    overflow: Overflow | None  # of what is in the file
+class FilePart:
+    """Text that is in a file only. It begins at `position`, after the head."""
+
+    file: str  # relative to the storage directory
+    skip: int  # characters at the file's beginning that are among the pieces
+    head: str
+    position: int
+    length: int
 
     @property
     def end(self) -> int:
-        more = self.overflow.characters - self.file_skip if self.overflow else 0
-        return self.file_position + max(0, more)
+        return self.position + self.length
 
-    def in_memory(self) -> str:
-        """The text up to `file_position`."""
-        return "".join(
-            f"{_GAP if index else ''}{piece.head}{piece.text}" for index, piece in enumerate(self.pieces)
-        ) + (self.file_head if self.overflow else "")
+
+@dataclass(frozen=True)
+class Transcript:
+    pieces: tuple[Piece, ...]
+    files: tuple[FilePart, ...]  # after the pieces
+    overflow: Overflow | None  # of what is in the first of the files
 
     @property
-    def file_head(self) -> str:
-        return f"{_GAP if self.pieces else ''}{FILE_HEAD}"
+    def end(self) -> int:
+        return self.files[-1].end if self.files else self.pieces[-1].end if self.pieces else 0
 
+    def in_memory(self) -> str:
+        """The text of the pieces."""
+        return "".join(
+            f"{_GAP if index else ''}{piece.head}{piece.text}" for index, piece in enumerate(self.pieces)
+        )
 
-FILE_HEAD = "[output that is too much for the notebook]\n"
+    def part_of(self, file: str | None) -> FilePart | None:
+        """Where the text of this file stands."""
+        return next((part for part in self.files if part.file == file), None)
 
 
 def transcript_of(
-    outputs: list[dict[str, Any]], overflow: Overflow | None, files: Mapping[int, str]
+    outputs: list[dict[str, Any]],
+    overflow: Overflow | None,
+    files: Mapping[int, str],
+    characters_of: Callable[[str], int],
 ) -> Transcript:
     """The transcript of a run with these outputs (nbformat's), `overflow` being what went to its file so far.
 
-    `files` names the file of each cell by its execution count.
+    `files` names the file of each cell by its execution count; `characters_of` counts a text file's.
     """
     pieces: list[Piece] = []
-    position, pictures = 0, 0
-    for label, text, picture in _words(outputs, files):
-        pictures += picture is not None
-        position += (len(_GAP) if pieces else 0) + len(label) + len("[]\n")
-        pieces.append(Piece(label, text, position, pictures if picture else 0, picture))
-        position += len(text)
+    end, pictures = 0, 0
+    for label, shown in _words(outputs, files):
+        pictures += shown.picture is not None
+        position = end + (len(_GAP) if pieces else 0) + len(label) + len("[]\n")
+        number = pictures if shown.picture else 0
+        pieces.append(Piece(label, shown.text, position, number, shown.picture, shown.text_file))
+        end = pieces[-1].end
+    parts: list[FilePart] = []
     if overflow is not None:
-        position += (len(_GAP) if pieces else 0) + len(FILE_HEAD)
-    streamed = sum(len(output["text"]) for output in outputs if output["output_type"] == "stream")
-    return Transcript(tuple(pieces), position, streamed, overflow)
+        streamed = sum(len(output["text"]) for output in outputs if output["output_type"] == "stream")
+        head = f"{_GAP if pieces else ''}[output that is too much for the notebook]\n"
+        length = max(0, overflow.characters - streamed)
+        parts.append(FilePart(overflow.file, streamed, head, end + len(head), length))
+    for file in dict.fromkeys(piece.text_file for piece in pieces if piece.text_file):
+        end = parts[-1].end if parts else end
+        head = f"{_GAP}[all of {file}]\n"
+        parts.append(FilePart(file, 0, head, end + len(head), characters_of(file)))
+    return Transcript(tuple(pieces), tuple(parts), overflow)
 
 
-def _words(
-    outputs: list[dict[str, Any]], files: Mapping[int, str]
-) -> Iterator[tuple[str, str, Picture | None]]:
+def _words(outputs: list[dict[str, Any]], files: Mapping[int, str]) -> Iterator[tuple[str, Shown]]:
     number = 0
     for output in outputs:
         match output["output_type"]:
             case "stream":
-                yield plain(output["name"]), output["text"], None
+                yield plain(output["name"]), Shown(output["text"])
             case "error":
                 text = short_traceback(output["traceback"], files)
                 said = ": ".join(part for part in (output["ename"], output["evalue"]) if part)
-                yield "error", text or plain(said), None
+                yield "error", Shown(text or plain(said))
             case kind:
-                shown = in_words(output["data"])
-                text = shown.text
+                shown = in_words(output["data"], output.get("metadata"))
                 if shown.picture is not None:
                     number += 1
-                    text = f"{text}\n[image {number}: {shown.picture.mime}]".strip()
-                yield "result" if kind == "execute_result" else "display", text, shown.picture
+                    text = f"{shown.text}\n[image {number}: {shown.picture.mime}]".strip()
+                    shown = Shown(text, shown.picture, shown.text_file)
+                yield "result" if kind == "execute_result" else "display", shown

@@ -9,21 +9,23 @@ from __future__ import annotations
 import codecs
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
+
+from kernelexec.recording.inside import open_inside
 
 _BLOCK = 1 << 20
 _CONTINUATION = bytes(range(0x80, 0xC0))  # the bytes of UTF-8 with which no character begins
 
 
-def read_text(path: Path, start: int, count: int) -> str:
-    """So many characters from this position on; fewer where the file ends before.
+def read_text(storage_dir: Path, file: str, start: int, count: int) -> str:
+    """So many characters of a file in the storage directory, from this position on; fewer at its end.
 
     Raises:
-        OSError: it cannot be read.
+        OSError, ValueError: it cannot be read.
     """
     parts: list[str] = []
-    for block in text_blocks(path, start):
+    for block in text_blocks(storage_dir, file, start):
         parts.append(block[:count])
         count -= len(parts[-1])
         if count <= 0:
@@ -31,12 +33,12 @@ def read_text(path: Path, start: int, count: int) -> str:
     return "".join(parts)
 
 
-def text_blocks(path: Path, start: int) -> Iterator[str]:
-    """The text from this position on, in parts."""
+def text_blocks(storage_dir: Path, file: str, start: int) -> Iterator[str]:
+    """The text from this position on, in parts; raises as read_text does."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
-        ahead = _skip(file, start)
-        while data := file.read(_BLOCK):
+    with open(open_inside(storage_dir, PurePath(file), os.O_RDONLY), "rb") as reader:
+        ahead = _skip(reader, start)
+        while data := reader.read(_BLOCK):
             text = decoder.decode(data)
             yield text[ahead:] if ahead else text
             ahead = max(0, ahead - len(text))

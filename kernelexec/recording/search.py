@@ -12,6 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,19 @@ def _blocks(request: dict[str, Any]) -> Iterator[tuple[int, str]]:
 
 def _texts(request: dict[str, Any]) -> Iterator[str]:
     yield sys.stdin.buffer.read().decode("utf-8", "replace")
-    if request["file"]:
-        yield from text_blocks(Path(request["file"]), request["skip"])
+    for part in request["files"]:
+        yield part["head"]
+        with suppress(OSError, ValueError):  # it is gone: the rest can be searched
+            yield from _first(
+                text_blocks(Path(request["storage"]), part["file"], part["skip"]), part["length"]
+            )
+
+
+def _first(blocks: Iterator[str], length: int) -> Iterator[str]:
+    """So many characters: what a run that goes on has added since does not shift what follows."""
+    for block in blocks:
+        yield block[:length]
+        length -= min(length, len(block))
 
 
 def _found(pattern: re.Pattern[str], blocks: Iterator[tuple[int, str]], offset: int) -> Iterator[Line | None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import json
 import re
 import time
@@ -11,6 +13,7 @@ from typing import Any, cast
 
 import mcp_types as types
 import pytest
+from PIL import Image
 
 from kernelexec.hub import Hub
 from kernelexec.kernels.kernel import Death
@@ -302,5 +305,58 @@ def test_a_journal_of_a_hundred_megabytes_is_listed_quickly(tmp_path: Path) -> N
             text_ = text_of(await call_on(session, "list_executions"))
             assert "last()" in text_
             assert time.process_time() - began < 1.5
+
+    run(test())
+
+
+# --- what is too large for a notebook -------------------------------------------------------
+
+
+def test_a_large_result_is_read_and_searched_in_its_file(tmp_path: Path) -> None:
+    value = repr("".join(f"ä{n:06d};" for n in range(100_000)))
+
+    async def test() -> None:
+        answer = saying(
+            ("stream", {"name": "stdout", "text": "before\n"}),
+            ("execute_result", {"data": {"text/plain": value}, "metadata": {}, "execution_count": 1}),
+        )
+        async with session_in(tmp_path, FakeStarter([answer])) as session:
+            session.recorder.limits = Limits(cell=100_000)
+            await ran(session, "x")
+            first = text_of(await call_on(session, "wait_for_execution", execution_id="sales@analysis/1"))
+            assert len(first) < 6_000
+            offset = int(re.search(r"all of this text: read_output\(.*offset=(\d+)\)", first)[1])  # type: ignore[index]
+            read = ""
+            while len(read) < len(value):
+                part = await call_on(
+                    session, "read_output", execution_id="sales@analysis/1", offset=offset, limit=40_000
+                )
+                read += output_of(part)
+                offset += 40_000
+            assert read == value
+            found = text_of(
+                await call_on(session, "read_output", execution_id="sales@analysis/1", pattern="ä099999")
+            )
+            assert found.startswith("FOUND 2 lines")  # in the excerpt too
+            assert "ä099999;" in found
+
+    run(test())
+
+
+def test_a_picture_that_is_in_a_file_is_shown_smaller(tmp_path: Path) -> None:
+    async def test() -> None:
+        buffer = io.BytesIO()
+        Image.effect_noise((1_500, 1_500), 100).save(buffer, "PNG")
+        data = {"image/png": base64.b64encode(buffer.getvalue()).decode(), "text/plain": "<Figure>"}
+        async with session_in(tmp_path, FakeStarter([saying(("display_data", {"data": data}))])) as session:
+            session.recorder.limits = Limits(cell=100_000)
+            await ran(session, "x")
+            result = await call_on(session, "wait_for_execution", execution_id="sales@analysis/1")
+            [image] = [block for block in result.content if isinstance(block, types.ImageContent)]
+            assert len(image.data) < 800_000
+            assert "image 1 was made smaller, 1500 x 1500 pixels to" in text_of(result)
+            (tmp_path / "sales@analysis-1" / "outputs" / "0001-1.png").unlink()
+            result = await call_on(session, "wait_for_execution", execution_id="sales@analysis/1")
+            assert "cannot be read" in text_of(result)
 
     run(test())

@@ -128,6 +128,15 @@ class Client:
     def tools(self) -> list[types.Tool]:
         return self._portal.call(self._session.list_tools).tools
 
+    def resources(self) -> list[types.Resource]:
+        return self._portal.call(self._session.list_resources).resources
+
+    def resource_templates(self) -> list[types.ResourceTemplate]:
+        return self._portal.call(self._session.list_resource_templates).resource_templates
+
+    def read(self, uri: str) -> list[types.TextResourceContents | types.BlobResourceContents]:
+        return self._portal.call(self._session.read_resource, uri).contents
+
     async def _call(self, tool: str, arguments: dict[str, Any]) -> Reply:
         return Reply(await self._session.call_tool(tool, arguments))
 

@@ -29,13 +29,13 @@ async def execution_result(
     text = await transcript(session, execution)
     since = caller.seen.get(execution.id, 0) if offset is None else offset
     since = 0 if since > text.end else since  # it was cleared meanwhile
-    pictures = await pictures_of([piece for piece in text.pieces if piece.end > since], execution.id)
+    storage_dir = session.recorder.storage_dir
+    new = [piece for piece in text.pieces if piece.end > since]
+    pictures = await pictures_of(new, execution.id, storage_dir)
     lines = [*opening(execution, session, caller), *_seen_already(text, since, execution)]
     lines += [f"Pictures: {note}." for note in pictures.notes]
     head = "\n".join(lines)
-    shown = plain(head) + body(
-        text, TEXT_LIMIT - len(head), since, execution.id, session.recorder.storage_dir
-    )
+    shown = plain(head) + body(text, TEXT_LIMIT - len(head), since, execution.id, storage_dir)
     _remember(caller, execution, text)
     content: list[types.ContentBlock] = [types.TextContent(text=shown), *pictures.content]
     return types.CallToolResult(

@@ -29,13 +29,13 @@ def body(transcript: Transcript, limit: int, since: int, execution_id: str, stor
         pieces = [*pieces[:_BLOCKS_EACH_END], *pieces[-_BLOCKS_EACH_END:]]
     lengths = [len(piece.text) for piece in pieces] + ([len(tail.text)] if tail else [])
     each = _share(sorted(lengths), limit)
-    shown = [_block(piece, each, execution_id) for piece in pieces]
+    shown = [_block(piece, each, execution_id, transcript) for piece in pieces]
     if gap:
         shown.insert(_BLOCKS_EACH_END, gap)
     if tail is not None and transcript.overflow is not None:
-        rest = how_to_read(execution_id, max(since, transcript.file_position))
+        rest = how_to_read(execution_id, max(since, transcript.files[0].position))
         shown.append(f"[... {_what_is_in(transcript.overflow, storage_dir)}; {rest} ...]")
-        shown.append(_block(tail, each, execution_id))
+        shown.append(_block(tail, each, execution_id, transcript))
     return "\n\n" + "\n\n".join(shown)
 
 
@@ -56,10 +56,11 @@ def _since(pieces: Sequence[Piece], since: int) -> list[Piece]:
 
 
 def _tail_of_file(transcript: Transcript, since: int) -> Piece | None:
-    if transcript.overflow is None or transcript.end <= since:
+    if transcript.overflow is None or transcript.files[0].end <= since:
         return None
-    text = transcript.overflow.tail[-(transcript.end - since) :]
-    return Piece("end of the output", text, transcript.end - len(text))
+    end = transcript.files[0].end
+    text = transcript.overflow.tail[-(end - since) :]
+    return Piece("end of the output", text, end - len(text))
 
 
 def _what_is_in(overflow: Overflow, storage_dir: Path) -> str:
@@ -69,8 +70,11 @@ def _what_is_in(overflow: Overflow, storage_dir: Path) -> str:
     return said
 
 
-def _block(piece: Piece, limit: int, execution_id: str) -> str:
+def _block(piece: Piece, limit: int, execution_id: str, transcript: Transcript) -> str:
     text = excerpt(piece.text, limit, lambda at: how_to_read(execution_id, piece.position + at))
+    whole = transcript.part_of(piece.text_file)
+    if whole is not None:
+        text += f"\n[all of this text: {how_to_read(execution_id, whole.position)}]"
     return f"{piece.head}{text}".strip("\n")
 
 

@@ -10,10 +10,12 @@ import asyncio
 import base64
 import binascii
 import io
+import os
 import struct
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import mcp_types as types
@@ -24,12 +26,13 @@ if TYPE_CHECKING:  # at run time only where it is needed
 from kernelexec.mcp_server.render.body import how_to_read
 from kernelexec.model.display import Picture
 from kernelexec.model.transcript import Piece
+from kernelexec.recording.inside import open_inside
 
 IMAGES = 4
 IMAGE_BYTES = 600_000  # together: clients refuse results over 1 MB, and base64 adds a third
 _LONGEST_SIDE = 2_000  # pixels; models refuse more where there are several images
 _MOST_PIXELS = 50_000_000  # what is unpacked takes four bytes for each
-_ENCODED_LIMIT = 80_000_000  # characters of base64 that are looked at
+_LARGEST = 60_000_000  # bytes of a picture that is looked at
 _QUALITIES = ((1.0, 85), (0.75, 80), (0.5, 75), (0.35, 60), (0.2, 50))  # scale, JPEG quality
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
@@ -42,14 +45,14 @@ class Pictures:
     notes: list[str]
 
 
-async def pictures_of(pieces: Sequence[Piece], execution_id: str) -> Pictures:
+async def pictures_of(pieces: Sequence[Piece], execution_id: str, storage_dir: Path) -> Pictures:
     """The pictures of these pieces of an execution, as many as a reply may have."""
     found = [piece for piece in pieces if piece.picture is not None]
     if not found:
         return Pictures([], [])
     fitting = _as_they_are(found)
     if fitting is None:
-        fitting = await asyncio.to_thread(_made_to_fit, found[:IMAGES])
+        fitting = await asyncio.to_thread(_made_to_fit, found[:IMAGES], storage_dir)
     if len(found) > IMAGES:
         first, last = found[IMAGES], found[-1]
         which = f"image {first.number} is" if first is last else f"images {first.number} to {last.number} are"
@@ -64,6 +67,8 @@ def _as_they_are(found: Sequence[Piece]) -> Pictures | None:
     for piece in found[:IMAGES]:
         assert piece.picture is not None
         mime, encoded = piece.picture.mime, piece.picture.encoded
+        if piece.picture.file is not None:
+            return None
         if len(encoded) > IMAGE_BYTES * 4 // 3:
             return None
         try:
@@ -85,7 +90,7 @@ def _is_sound(mime: str, data: bytes) -> bool:
     return False  # the size of a JPEG is further inside: Pillow looks
 
 
-def _made_to_fit(found: Sequence[Piece]) -> Pictures:
+def _made_to_fit(found: Sequence[Piece], storage_dir: Path) -> Pictures:
     content: list[types.ImageContent] = []
     notes: list[str] = []
     room = IMAGE_BYTES
@@ -96,7 +101,7 @@ def _made_to_fit(found: Sequence[Piece]) -> Pictures:
         piece = found[index]
         assert piece.picture is not None
         try:
-            image, note = _fitted(piece.picture, room // (len(order) - count))
+            image, note = _fitted(piece.picture, room // (len(order) - count), storage_dir)
         except Exception as error:  # noqa: BLE001 - Pillow raises many kinds for a broken file
             notes.append(f"image {piece.number} cannot be shown ({_reason(error)}); it is in the notebook")
             continue
@@ -120,14 +125,9 @@ class _Unfit(Exception):
     """Not a picture that can be shown, and why."""
 
 
-def _fitted(picture: Picture, room: int) -> tuple[types.ImageContent, str]:
+def _fitted(picture: Picture, room: int, storage_dir: Path) -> tuple[types.ImageContent, str]:
     """The picture in at most so many bytes, and what was done to it."""
-    if len(picture.encoded) > _ENCODED_LIMIT:
-        raise _Unfit(f"{len(picture.encoded) * 3 // 4 // 1_000_000} MB are too many")
-    try:
-        data = base64.b64decode(picture.encoded, validate=True)
-    except binascii.Error:
-        raise _Unfit("it is not valid base64") from None
+    data = _data_of(picture, storage_dir)
     from PIL import Image  # here and in the thread: most hubs never need it
 
     with warnings.catch_warnings():
@@ -140,12 +140,29 @@ def _fitted(picture: Picture, room: int) -> tuple[types.ImageContent, str]:
     fits = max(width, height) <= _LONGEST_SIDE and len(data) <= room
     if fits and image.format in ("PNG", "JPEG"):
         mime = f"image/{image.format.lower()}"
-        return types.ImageContent(data=picture.encoded, mime_type=mime), ""
+        return types.ImageContent(data=base64.b64encode(data).decode(), mime_type=mime), ""
     smaller, mime, size = _smaller(image, room)
     note = f"was made smaller, {width} x {height} pixels to {size[0]} x {size[1]}"
     if size == (width, height):
         note = f"({picture.mime.removeprefix('image/')}) was made {mime.removeprefix('image/').upper()}"
     return types.ImageContent(data=base64.b64encode(smaller).decode(), mime_type=mime), note
+
+
+def _data_of(picture: Picture, storage_dir: Path) -> bytes:
+    try:
+        if picture.file is None:
+            if len(picture.encoded) > _LARGEST * 4 // 3:
+                raise _Unfit(f"{len(picture.encoded) * 3 // 4 // 1_000_000:,} MB are too many")
+            return base64.b64decode(picture.encoded, validate=True)
+        with open(open_inside(storage_dir, PurePath(picture.file), os.O_RDONLY), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > _LARGEST:
+                raise _Unfit(f"{size // 1_000_000:,} MB are too many")
+            return file.read()
+    except binascii.Error:
+        raise _Unfit("it is not valid base64") from None
+    except OSError as error:
+        raise _Unfit(f"{picture.file} cannot be read") from error
 
 
 def _smaller(image: Image.Image, room: int) -> tuple[bytes, str, tuple[int, int]]:

@@ -54,14 +54,14 @@ class ListExecutions(Arguments):
 
 async def _read_output(call: Call, arguments: ReadOutput) -> types.CallToolResult:
     recorded = await recorded_execution(call, arguments.execution_id)
-    execution, transcript, file = recorded.execution, recorded.transcript, recorded.file
+    execution, transcript, storage_dir = recorded.execution, recorded.transcript, recorded.storage_dir
     start = _start(transcript, arguments.offset, execution)
     if arguments.pattern is not None:
-        matches = await find(transcript, file, arguments.pattern, start, arguments.limit)
+        matches = await find(transcript, storage_dir, arguments.pattern, start, arguments.limit)
         return _text(_found(execution, arguments.pattern, matches))
-    part = await asyncio.to_thread(read_part, transcript, file, start, arguments.limit)
+    part = await asyncio.to_thread(read_part, transcript, storage_dir, start, arguments.limit)
     pieces = [p for p in transcript.pieces if p.end >= part.start and p.position < part.end]
-    pictures = await pictures_of(pieces, execution.id)
+    pictures = await pictures_of(pieces, execution.id, storage_dir)
     lines = [
         f"OUTPUT of {execution.id}, characters {part.start:,} to {part.end:,} of {transcript.end:,}; "
         f"{_what_became_of(execution)}",

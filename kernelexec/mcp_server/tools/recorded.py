@@ -30,7 +30,7 @@ class Recorded:
 
     execution: Execution
     transcript: Transcript
-    file: Path | None  # where the transcript goes on
+    storage_dir: Path  # where its files are
 
 
 async def recorded_execution(call: Call, execution_id: str) -> Recorded:
@@ -47,8 +47,8 @@ async def recorded_execution(call: Call, execution_id: str) -> Recorded:
         text = await transcript(session, execution)
     else:
         execution = await asyncio.to_thread(_from_journal, call, session_id, number)
-        text = await transcript_of_record(execution)
-    return Recorded(execution, text, _file(storage_dir, text))
+        text = await transcript_of_record(execution, storage_dir)
+    return Recorded(execution, text, storage_dir)
 
 
 def session_and_number(execution_id: str) -> tuple[str, int]:
@@ -84,9 +84,3 @@ def _from_journal(call: Call, session_id: str, number: int) -> Execution:
 def sessions_in(storage_dir: Path) -> list[str]:
     """The ids of all sessions that have a journal there."""
     return sorted(path.stem for path in (storage_dir / ".kernelexec").glob("*.jsonl"))
-
-
-def _file(storage_dir: Path, text: Transcript) -> Path | None:
-    if text.overflow is None or ".." in Path(text.overflow.file).parts:
-        return None
-    return storage_dir / text.overflow.file
