@@ -242,8 +242,9 @@ class Hub:
         return [session for key, session in self._sessions.items() if key[0] == identity]
 
     def listed(self, config: Config) -> str:
-        """The ids of the open sessions of a storage directory."""
-        here = [key[1] for key in self._sessions if key[0] == config.storage_identity]
+        """The ids of the sessions of a storage directory, open or not."""
+        here = {key[1] for key in self._sessions if key[0] == config.storage_identity}
+        here |= {journal.stem for journal in journal_path(config.storage_dir, "").parent.glob("?*@?*.jsonl")}
         return ", ".join(sorted(here)) or "none"
 
     def place_of(self, caller: Caller, environment: Environment) -> Place:

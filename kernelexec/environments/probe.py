@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from kernelexec.model.environment import Interpreter
 
 OLDEST_PYTHON = (3, 8)
 OLDEST_IPYKERNEL = (6, 29)
+_MACHINES = {3: "x86", 40: "ARM", 62: "x86-64", 183: "AArch64", 243: "RISC-V", 21: "PowerPC64", 22: "S/390"}
 _SECONDS = 20.0  # a cold network file system; usually 0.02
 
 # Runs in any Python. A distribution's version is in the name of its metadata directory:
@@ -90,7 +93,8 @@ async def _ask(executable: Path, environ: Mapping[str, str]) -> Interpreter:
             cwd="/",
         )
     except OSError as error:
-        raise EnvironmentUnusable(f"{executable} does not run: {error.strerror or error}.") from error
+        why = _machine(executable) if error.errno == errno.ENOEXEC else ""
+        raise EnvironmentUnusable(f"{executable} does not run{why}: {error.strerror or error}.") from error
     try:
         out, err = await asyncio.wait_for(process.communicate(), _SECONDS)
     except (asyncio.TimeoutError, TimeoutError):
@@ -104,6 +108,20 @@ async def _ask(executable: Path, environ: Mapping[str, str]) -> Interpreter:
         raise EnvironmentUnusable(
             f"{executable} does not work as Python (exit code {process.returncode}).\n{tail}".strip()
         ) from None
+
+
+def _machine(executable: Path) -> str:
+    """In words, what kind of computer an ELF file is for, which this is not."""
+    try:
+        with open(executable, "rb") as file:
+            header = file.read(20)
+    except OSError:
+        return ""
+    if header[:4] != b"\x7fELF":
+        return ", it is no program of this system"
+    number = int.from_bytes(header[18:20], "little" if header[5] == 1 else "big")
+    machine = _MACHINES.get(number, f"ELF machine {number}")
+    return f", it is for another machine ({machine}; this is {platform.machine()})"
 
 
 def _understand(executable: Path, out: bytes) -> Interpreter:
