@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from kernelexec.model.outputs import JSON, is_json_mime
 from kernelexec.recording.notebook_format import Cell, Document
@@ -21,6 +22,9 @@ _OUR_KERNELSPECS = "kernelexec-"
 _EMBEDDED_AT_MOST = 20_000_000  # bytes; more makes a notebook that nobody can open
 _NOTE = re.compile(r"kernelexec-[0-9]+-note")
 _OVERFLOW = re.compile(r"\n\[all of this output, (?P<size>[0-9,]+) bytes: .*\]\n", re.DOTALL)
+
+# What recording/large.py puts into a text for what is in files.
+_REFERENCE = re.compile(r"\[(?:all of it, [^\[\]]*? bytes: [^\[\]]*)\]$")
 
 ReadFile = Callable[[str], bytes | None]
 
@@ -58,7 +62,7 @@ def _chosen(cells: Sequence[Cell], copy: CleanCopy) -> list[Cell]:
     chosen: list[Cell] = []
     note: Cell | None = None
     for cell in cells:
-        if _is_empty(cell):
+        if _is_empty(cell) or "previous" in _about(cell):
             continue
         if _is_note(cell):
             note = cell
@@ -143,17 +147,46 @@ class _Cleaned:
             return {**output, "text": f"\n[the rest is left out here; all of it were {cut['size']} bytes]\n"}
         about = _about(output)
         if "file" in about:
-            output = self._embedded(output, _text(about["file"]), _text(about.get("mime")))
+            output = {**output, "data": self._whole(output, _files(about))}
         return {**output, "metadata": _without(output["metadata"], "kernelexec")} if about else output
 
-    def _embedded(self, output: Mapping[str, JSON], file: str, mime: str) -> Mapping[str, JSON]:
-        data = self.read_file(file)
-        if data is not None and len(data) <= _EMBEDDED_AT_MOST and mime:
-            self.copy.embedded += 1
-            return {**output, "data": {mime: _mime_value(mime, data)}}
-        self.copy.not_embedded.append(file)
-        size = f", {len(data):,} bytes" if data is not None else ""
-        return {**output, "data": {"text/plain": f"[an output is left out here: {mime or 'text'}{size}]"}}
+    def _whole(self, output: Mapping[str, JSON], files: Sequence[Mapping[str, JSON]]) -> dict[str, JSON]:
+        """The data of an output with what is in files in the place of what refers to it."""
+        data = _without(output.get("data"), "text/markdown" if _is_link(output, files) else "")
+        text = _REFERENCE.sub("", _text(data.get("text/plain"))).strip("\n")
+        missing = []
+        for file in files:
+            name, mime = _text(file.get("file")), _text(file.get("mime"))
+            content = self.read_file(name)
+            if content is not None and len(content) <= _EMBEDDED_AT_MOST and mime:
+                self.copy.embedded += 1
+                data[mime] = _mime_value(mime, content)
+            else:
+                self.copy.not_embedded.append(name)
+                missing.append(f"[an output is left out here: {mime}, {_number(file.get('size'))} bytes]")
+        if not any(file.get("mime") == "text/plain" for file in files):
+            data["text/plain"] = text
+        if missing:
+            data["text/plain"] = "\n".join([_text(data.get("text/plain")), *missing]).strip("\n")
+        return {mime: value for mime, value in data.items() if mime != "text/plain" or value}
+
+
+def _files(about: Mapping[str, JSON]) -> list[Mapping[str, JSON]]:
+    """The files that an output refers to."""
+    others = about.get("others")
+    more = others if isinstance(others, Sequence) and not isinstance(others, str) else []
+    return [about, *(file for file in more if isinstance(file, Mapping))]
+
+
+def _is_link(output: Mapping[str, JSON], files: Sequence[Mapping[str, JSON]]) -> bool:
+    """Whether its Markdown only shows what is in the files."""
+    data = output.get("data")
+    markdown = _text(data.get("text/markdown")) if isinstance(data, Mapping) else ""
+    return any(f"]({quote(_text(file.get('file')))})" in markdown for file in files)
+
+
+def _number(value: JSON) -> str:
+    return f"{value:,}" if isinstance(value, int) else "some"
 
 
 def _mime_value(mime: str, data: bytes) -> JSON:

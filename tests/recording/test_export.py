@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from kernelexec.model.execution import Overflow
 from kernelexec.recording.export import CleanCopy, clean_copy
+from kernelexec.recording.large import LargeValues
 from kernelexec.recording.notebook_format import Document, new_document, parse
 
 OURS = {"display_name": "analysis (venv)", "language": "python", "name": "kernelexec-analysis"}
@@ -127,6 +129,12 @@ def test_the_note_of_a_try_that_failed_goes_to_the_next_unless_that_has_its_own(
     assert sources(copied(note(1, "load"), ours(1, "error"))) == []
 
 
+def test_the_line_that_a_notebook_continues_another_is_left_out() -> None:
+    about = {"kernelexec": {"previous": "s@e-1.ipynb"}}
+    head = {"id": "head", "cell_type": "markdown", "source": "Continues", "metadata": about}
+    assert sources(copied(head, ours(1))) == ["x = 1"]
+
+
 def test_installations_are_kept_if_they_succeeded() -> None:
     def installed(number: int, state: str) -> dict[str, Any]:
         about = {"kernelexec": {"execution": f"s@e/{number}", "state": state}}
@@ -150,35 +158,58 @@ def test_another_kernelspec_and_what_else_stands_in_the_metadata_stay() -> None:
     assert metadata == {"kernelspec": spec, "language_info": {"name": "R"}, "title": "T"}
 
 
-def reference(file: str, mime: str) -> dict[str, Any]:
-    about = {"kernelexec": {"file": file, "mime": mime, "size": 9}, "isolated": True}
-    return {"output_type": "display_data", "data": {"text/plain": "in a file"}, "metadata": about}
+def too_large(folder: Path, **data: Any) -> dict[str, Any]:
+    """A display as it is recorded when it is too large for a cell: with references to files."""
+    content = {
+        "data": {mime.replace("_", "/"): value for mime, value in data.items()},
+        "metadata": {"isolated": True},
+    }
+    kept = LargeValues(folder / "s@e-1" / "outputs", 1, folder).display(content)
+    return {"output_type": "display_data", "data": dict(kept["data"]), "metadata": dict(kept["metadata"])}
+
+
+PICTURE = base64.b64encode(b"\x89PNG" * 10_000).decode()
+TEXT = "line ä\n" * 5_000
 
 
 @pytest.mark.parametrize(
-    ("mime", "data", "value"),
+    "data",
     [
-        ("image/png", b"\x89PNG", base64.b64encode(b"\x89PNG").decode()),
-        ("image/svg+xml", b"<svg/>", "<svg/>"),
-        ("text/html", "<b>ä</b>".encode(), "<b>ä</b>"),
-        ("application/json", b'{"a": [1]}', {"a": [1]}),
+        {"image_png": PICTURE, "text_plain": "<Figure>"},
+        {"image_png": PICTURE},
+        {"text_html": f"<b>{TEXT}</b>", "text_plain": TEXT},
+        {"text_plain": TEXT},
+        {"text_html": f"<b>{TEXT}</b>", "image_png": PICTURE, "text_plain": "x"},
+        {"application_json": {"a": [TEXT]}, "text_html": "<i>small</i>"},
+        {"image_svg+xml": f"<svg>{TEXT}</svg>", "text_plain": "[all of it]"},
     ],
 )
-def test_outputs_in_files_are_put_into_the_copy(mime: str, data: bytes, value: Any) -> None:
-    copy = copied(ours(1, outputs=[reference("f", mime)]), files={"f": data})
-    [output] = copy.document.cells[0]["outputs"]  # type: ignore[misc, union-attr]
-    assert output == {"output_type": "display_data", "data": {mime: value}, "metadata": {"isolated": True}}
-    assert copy.embedded == 1
+def test_outputs_in_files_are_put_into_the_copy_as_they_were(tmp_path: Path, data: dict[str, Any]) -> None:
+    output = too_large(tmp_path, **data)
+    assert "file" in output["metadata"]["kernelexec"]
+    (tmp_path / "s@e-1/outputs").rename(tmp_path / "outputs")
+    files = {f"s@e-1/outputs/{path.name}": path.read_bytes() for path in (tmp_path / "outputs").iterdir()}
+    copy = copied(ours(1, outputs=[output]), files=files)
+    [whole] = copy.document.cells[0]["outputs"]  # type: ignore[misc, union-attr]
+    assert whole == {
+        "output_type": "display_data",
+        "data": {mime.replace("_", "/"): value for mime, value in data.items()},
+        "metadata": {"isolated": True},
+    }
+    assert copy.embedded == len(files)
 
 
-def test_outputs_that_are_gone_or_too_large_are_named() -> None:
-    outputs = [reference("gone", "image/png"), reference("large", "text/plain")]
-    copy = copied(ours(1, outputs=outputs), files={"large": bytes(20_000_001)})
-    assert copy.not_embedded == ["gone", "large"]
-    texts = [output["data"]["text/plain"] for output in copy.document.cells[0]["outputs"]]  # type: ignore
-    assert texts == [
-        "[an output is left out here: image/png]",
-        "[an output is left out here: text/plain, 20,000,001 bytes]",
+def test_outputs_that_are_gone_or_too_large_are_named(tmp_path: Path) -> None:
+    outputs = [
+        too_large(tmp_path, image_png=PICTURE, text_plain="<Figure>"),
+        too_large(tmp_path, text_html=TEXT),
+    ]
+    large = outputs[1]["metadata"]["kernelexec"]["file"]
+    copy = copied(ours(1, outputs=outputs), files={large: bytes(20_000_001)})
+    assert copy.not_embedded == ["s@e-1/outputs/0001-1.png", "s@e-1/outputs/0001-2.html"]
+    assert [output["data"] for output in copy.document.cells[0]["outputs"]] == [  # type: ignore
+        {"text/plain": "<Figure>\n[an output is left out here: image/png, 40,000 bytes]"},
+        {"text/plain": f"[an output is left out here: text/html, {len(TEXT.encode()):,} bytes]"},
     ]
 
 
