@@ -49,12 +49,9 @@ class Installation:
 
     kind = Kind.INSTALL
 
-    def __init__(
-        self, place: Place, requirements: Sequence[Requirement], tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, place: Place, requirements: Sequence[Requirement]) -> None:
         self._place = place
         self._requirements = requirements
-        self._tell = tell  # takes a line of progress
         self._packages = Packages(place.environment, place.environ)
         self._programs: Programs | None = None
         self._stopping = asyncio.Event()
@@ -81,7 +78,6 @@ class Installation:
     async def _take(self, lock: Lock) -> bool:
         """Wait for the lock. False: stopped before it was free."""
         if not lock.try_take():
-            self._tell("Another installation is running in this environment; waiting for its end.")
             waiting = asyncio.ensure_future(lock.take())
             stopping = asyncio.ensure_future(self._stopping.wait())
             try:
@@ -96,14 +92,7 @@ class Installation:
         has_pip = "pip" in before
         installer = installer_of(self._place.environment, has_pip, self._place.environ)
         log = self._new_log()
-
-        def say(text: str) -> None:
-            progress.output(text)
-            lines = [line.strip() for line in text.splitlines() if line.strip()]
-            if lines:
-                self._tell(lines[-1])
-
-        self._programs = Programs(log, lock, installer_variables(self._place.environ), say)
+        self._programs = Programs(log, lock, installer_variables(self._place.environ), progress.output)
         progress.begun({"log": str(log), "installer": installer.name})
         # Cancelled, which means that the hub ends, it leaves the log to who looks after the program.
         steps, missed = await self._steps(self._programs, installer, has_pip)
@@ -152,7 +141,7 @@ class Installation:
             interpreter = self._place.environment.interpreter
             assert interpreter is not None  # Packages has refused it
             pip = python_installer(interpreter, has_pip, self._place.environ)
-            self._tell(f"Not in conda's channels, now with {pip.name}: {', '.join(map(str, missed))}")
+            programs.say(f"\nNot in the channels, now with {pip.name}: {', '.join(map(str, missed))}\n")
             steps.append(await _call(programs, pip, missed))
         return steps, missed if is_well else []
 

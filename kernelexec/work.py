@@ -21,6 +21,8 @@ from kernelexec.recording.recorder import Recorder
 
 _log = logging.getLogger(__name__)
 
+_LAST_TEXT = 1_000  # characters, for progress
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -138,6 +140,8 @@ class Work:
             execution.started = now()
 
         def output(text: str) -> None:
+            execution.last_text = (execution.last_text + text)[-_LAST_TEXT:]
+            self._executions.heard(execution)
             with contextlib.suppress(StorageFailed):  # the reply has it, and the end is told
                 self._recorder.output(execution, "stream", {"name": "stdout", "text": text})
 

@@ -93,7 +93,7 @@ async def _with_ipykernel(environment: Environment, environ: Mapping[str, str]) 
     from kernelexec.work import Progress
 
     place = Place(environment, environ, Path(paths.state_dir(environ), "installations"), lambda _: ())
-    installation = Installation(place, [read_requirement("ipykernel>=6.29")], lambda line: None)
+    installation = Installation(place, [read_requirement("ipykernel>=6.29")])
     outcome = await installation.run(
         Progress(begun=lambda fields: None, output=lambda text: print(text, end="", file=sys.stderr))
     )

@@ -69,7 +69,7 @@ class Programs:
         self._log = log
         self._lock = lock
         self._environ = environ
-        self._say = say
+        self.say = say  # takes what the programs print
         self._running: subprocess.Popen[bytes] | None = None
         self.last_output = ""  # of the program that runs or ran last
         self._told = 0  # bytes of the log
@@ -137,7 +137,7 @@ class Programs:
             text = self._decoder.decode(new)
             if text:
                 self.last_output += text
-                self._say(text)
+                self.say(text)
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:

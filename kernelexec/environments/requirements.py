@@ -74,7 +74,12 @@ def read_requirements(texts: Sequence[str]) -> list[Requirement]:
     problems: list[str] = []
     for text in texts:
         try:
-            found.append(read_requirement(text))
+            requirement = read_requirement(text)
+            if requirement.canonical == "python":
+                raise ValueError(
+                    "Python itself is not changed under running kernels; make another environment"
+                )
+            found.append(requirement)
         except ValueError as error:
             problems.append(f"- {text[:_LONGEST]!r}: {error}")
     if problems:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from kernelexec.mcp_server.person import first_answer, is_secret
-from kernelexec.model.execution import Execution, State
+from kernelexec.model.execution import Execution, Kind, State
 from kernelexec.model.text import plain
 from kernelexec.recording.journal import now
 from kernelexec.session import Session
@@ -73,6 +73,8 @@ async def _tell(call: Call, session: Session, execution: Execution) -> None:
 
 
 def _line(session: Session, execution: Execution) -> str:
+    if execution.state is State.QUEUED and execution.kind in (Kind.INSTALL, Kind.CREATE):
+        return "waiting for another installation in this environment"
     if execution.state is State.QUEUED:
         first = session.current
         return f"waiting for {first.id}" if first else (session.status or "waiting")

@@ -73,6 +73,7 @@ def test_a_name_with_extras_and_versions_is_put_together_anew(text: str, pip: st
         ("numpy>=", "no name"),
         ("_private", "no name"),
         ("ｎumpy", "no name"),
+        ("python==3.13", "Python itself"),
         ("x" * 201, "longer than 200"),
     ],
 )

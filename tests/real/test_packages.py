@@ -188,6 +188,15 @@ def test_a_slow_installation_goes_on_and_its_end_is_waited_for(
     assert client.wait_for(second.id).state == "OK"
 
 
+def test_the_installers_output_is_told_as_progress(connect: Connect, in_venv: Home, slow: Shelf) -> None:
+    client = connect(in_venv)
+    wanted = {"packages": ["kx-slow"], "wait_seconds": 1.5}
+    running, heard = client.call_with_progress("install_dependencies", wanted)
+    (slow.slow / "go").touch()
+    assert any("Python 3" in line or "kx-slow" in line for line in heard), heard  # what uv says first
+    assert client.wait_for(running.id).state == "OK"
+
+
 def test_a_cancel_ends_the_installer_with_all_that_it_started(
     connect: Connect, in_venv: Home, slow: Shelf
 ) -> None:

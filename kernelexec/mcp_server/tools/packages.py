@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -27,7 +25,6 @@ from kernelexec.model.environment import Environment
 from kernelexec.model.text import plain
 
 _MOST_PACKAGES = 200  # in one call
-_REPORT_SECONDS = 0.5  # between two lines of progress; conda writes many
 
 
 class InstallDependencies(Arguments):
@@ -58,40 +55,9 @@ class CheckInstalledPackages(Arguments):
 async def _install_dependencies(call: Call, arguments: InstallDependencies) -> types.CallToolResult:
     requirements = read_requirements(arguments.packages)  # its errors come before anything is started
     session = await session_for(call, arguments.session)
-    progress = _ProgressLines(call)
     place = call.hub.place_of(call.caller, session.environment)
-    execution = session.perform(Installation(place, requirements, progress.tell))
-    try:
-        return await wait_for_end(call, session, execution, arguments.wait_seconds)
-    finally:
-        progress.close()
-
-
-class _ProgressLines:
-    """Reports an installer's lines as progress of one call, not more often than a person could read."""
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self._last = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._is_open = True
-
-    def tell(self, line: str) -> None:
-        now = time.monotonic()
-        if self._is_open and now - self._last >= _REPORT_SECONDS:
-            self._last = now
-            task = asyncio.create_task(self._report(line))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _report(self, line: str) -> None:
-        await self._call.report(plain(line))
-
-    def close(self) -> None:
-        """The call is answered, and takes no more of it."""
-        self._is_open = False
-        for task in self._tasks:
-            task.cancel()
+    execution = session.perform(Installation(place, requirements))
+    return await wait_for_end(call, session, execution, arguments.wait_seconds)
 
 
 async def _check_installed_packages(call: Call, arguments: CheckInstalledPackages) -> types.CallToolResult:
