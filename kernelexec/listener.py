@@ -32,6 +32,8 @@ class Listener:
         self._on_begin = on_begin
 
     def take(self, message: Message) -> None:
+        if self._is_for_a_widget(message):
+            return
         execution = self._executions.of_message(message.parent_id)
         if execution is None:
             self._others.take(message)  # another client's, or an answer to a question of the hub
@@ -52,6 +54,13 @@ class Listener:
                 self._recorder.output(execution, message.type, message.content)
             except StorageFailed as error:
                 self._news.add(f"Output of {execution.id} could not be written to disk: {error.what}")
+
+    def _is_for_a_widget(self, message: Message) -> bool:
+        try:
+            return self._recorder.widget(message.type, message.content, message.buffers, message.parent_id)
+        except StorageFailed as error:
+            self._news.add(f"The state of a widget could not be written to disk: {error.what}")
+            return True
 
     def _on_question(self, execution: Execution, message: Message) -> None:
         if not execution.is_final:

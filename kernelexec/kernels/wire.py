@@ -30,6 +30,7 @@ class Message:
     parent_session: str | None  # which client's request it belongs to
     date: str  # ISO 8601, as the kernel wrote it
     metadata: Mapping[str, Any]
+    buffers: tuple[bytes, ...] = ()
 
 
 def _loads(part: bytes) -> dict[str, Any]:
@@ -96,6 +97,7 @@ class Wire:
                 parent_session=parent.get("session"),
                 date=header.get("date", ""),
                 metadata=metadata,
+                buffers=tuple(frames[start + 5 :]),
             )
         except (ValueError, IndexError, KeyError, TypeError, RecursionError) as error:
             raise BadMessage(str(error)) from error

@@ -10,6 +10,7 @@ from typing import Any
 
 from kernelexec.model.execution import Execution, Kind, Overflow, State
 from kernelexec.model.outputs import display_id
+from kernelexec.model.widgets import WidgetStates
 from kernelexec.recording.journal import ClosedJournal, Journal, read
 from kernelexec.recording.ledger import Ledger
 
@@ -33,6 +34,7 @@ class History:
     outdated: set[int] = field(default_factory=set)  # whose cells do not show the latest outputs
     ledgers: dict[int, Ledger] = field(default_factory=dict)  # what is in the notebooks, by generation
     displays: dict[str, set[int]] = field(default_factory=dict)  # display id -> executions of the last kernel
+    widgets: dict[int, WidgetStates] = field(default_factory=dict)  # by generation
     sent: dict[str, int] = field(default_factory=dict)  # all that the last kernel was sent: msg_id, number
 
 
@@ -117,11 +119,13 @@ class Past:
     executions: Sequence[Execution]  # all that were submitted to it, with their outputs
     written: frozenset[int]  # numbers of those whose cells are known to be in the notebook
     revision: int  # of the notebook
+    widgets: Mapping[str, Any]
 
     @property
     def marks(self) -> Mapping[str, Any]:
         """What the notebook's metadata says beside `metadata`."""
-        return {"kernelexec": {"revision": self.revision}}
+        marks: dict[str, Any] = {"kernelexec": {"revision": self.revision}}
+        return {**marks, "widgets": self.widgets} if self.widgets else marks
 
 
 def load_generation(path: Path, session: str, storage_dir: Path, generation: int) -> Past | None:
@@ -147,8 +151,13 @@ def load_generation(path: Path, session: str, storage_dir: Path, generation: int
             _take(history, executions, record, session, storage_dir)
     if not executions and generation not in history.notebooks:
         return None
+    widgets = history.widgets.get(generation, WidgetStates()).to_metadata()
     return Past(
-        history.notebooks.get(generation, {}), list(executions.values()), ledger.numbers, ledger.revision
+        metadata=history.notebooks.get(generation, {}),
+        executions=list(executions.values()),
+        written=ledger.numbers,
+        revision=ledger.revision,
+        widgets=widgets,
     )
 
 
@@ -215,11 +224,20 @@ def _take(
         history.untold_death = None
     elif "n" in record:
         _take_execution(history, executions, record, session, storage_dir)
+    elif event in ("comm", "captured"):
+        _take_widget(history.widgets.setdefault(history.generation, WidgetStates()), record)
     elif event == "written":
         _forget(executions, record["numbers"])
         history.outdated.difference_update(record["numbers"], record.get("changed", ()))
         if "generation" in record:
             history.ledgers.setdefault(record["generation"], Ledger()).read(record)
+
+
+def _take_widget(widgets: WidgetStates, record: Mapping[str, Any]) -> None:
+    if record["event"] == "comm":
+        widgets.take(record["content"], record["buffers"])
+    else:
+        widgets.capture(record["comm"], record["type"], record["content"])
 
 
 def _take_execution(

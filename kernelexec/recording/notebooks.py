@@ -12,6 +12,7 @@ from typing import Any
 
 from kernelexec.errors import StorageFailed
 from kernelexec.model.execution import Execution, Kind
+from kernelexec.model.widgets import WidgetStates
 from kernelexec.recording.cells import cells_of, shown_outputs
 from kernelexec.recording.history import load_executions
 from kernelexec.recording.journal import Journal
@@ -40,11 +41,13 @@ class _Book:
     new: list[Execution] = field(default_factory=list)
     being_written: list[Execution] = field(default_factory=list)
     changed: dict[int, Execution] = field(default_factory=dict)
+    widgets: WidgetStates = field(default_factory=WidgetStates)
+    widgets_changed: bool = False
     look: bool = False  # whether all that was written is still there
 
     @property
     def is_due(self) -> bool:
-        return bool(self.new or self.changed or self.look)
+        return bool(self.new or self.changed or self.look or (self.widgets_changed and self.ledger))
 
 
 class Notebooks:
@@ -104,6 +107,17 @@ class Notebooks:
         book.changed[execution.number] = execution
         self._write_soon()
         self._journal.write("outdated", n=execution.number)
+
+    def show_widgets(self, generation: int, widgets: WidgetStates) -> None:
+        """The notebook's metadata has the state of these."""
+        self._book(generation).widgets = widgets
+
+    def widgets_changed(self, generation: int) -> None:
+        """Their state is to be written, with a cell of that notebook at the earliest."""
+        book = self._book(generation)
+        book.widgets_changed = True
+        if book.is_due:
+            self._write_soon()
 
     def touch(self) -> None:
         """The session is not idle."""
@@ -214,11 +228,15 @@ class Notebooks:
         new, changed = book.new, book.changed
         book.new, book.changed, book.being_written = [], {}, [*new, *changed.values()]
         # One that an earlier hub ran may be there twice, and is newer where it was changed.
-        update = _Update(self, book, [changed.get(each.number, each) for each in new], changed)
+        widgets_changed, book.widgets_changed = book.widgets_changed, False
+        update = _Update(
+            self, book, [changed.get(each.number, each) for each in new], changed, widgets_changed
+        )
         try:
             written = await asyncio.to_thread(book.notebook.write, update, bool(new))
         except BaseException:  # cancelled, too: it may or may not be written
             book.new, book.changed = [*new, *book.new], {**changed, **book.changed}
+            book.widgets_changed |= widgets_changed
             raise
         finally:
             book.being_written = []
@@ -254,7 +272,12 @@ class _Update:
     """
 
     def __init__(
-        self, notebooks: Notebooks, book: _Book, new: list[Execution], changed: Mapping[int, Execution]
+        self,
+        notebooks: Notebooks,
+        book: _Book,
+        new: list[Execution],
+        changed: Mapping[int, Execution],
+        widgets_changed: bool,
     ) -> None:
         self._notebooks = notebooks
         self._ledger = book.ledger
@@ -262,6 +285,8 @@ class _Update:
         self._new = {execution.number: self._cells(execution) for execution in new}
         self._changed = {execution.cell_id: _new_outputs(execution) for execution in changed.values()}
         self._changed_numbers = list(changed)
+        self._widgets = book.widgets.to_metadata()
+        self._widgets_changed = widgets_changed
         self.revision = 0
         self.added: list[int] = []
         self.changed: list[int] = []
@@ -272,7 +297,8 @@ class _Update:
         self.revision = max(self._ledger.revision, found.revision or 0) + 1
         if found.ids is not None:
             cells, outputs = self._merge(found, found.ids)
-        change = Change([cell for made in cells.values() for cell in made], outputs, self._marks())
+        new = [cell for made in cells.values() for cell in made]
+        change = Change(new, outputs, self._marks(), self._widgets_changed and found.ids != frozenset())
         if change.is_empty and found.revision is not None:
             self.revision = found.revision  # what is new to the journal stands in this one
         return change
@@ -299,7 +325,8 @@ class _Update:
         return cells_of(execution, self._storage_dir)
 
     def _marks(self) -> dict[str, Any]:
-        return {"kernelexec": {"revision": self.revision}}
+        marks: dict[str, Any] = {"kernelexec": {"revision": self.revision}}
+        return {**marks, "widgets": self._widgets} if self._widgets else marks
 
 
 def _is_ours(name: list[str]) -> bool:

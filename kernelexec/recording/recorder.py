@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from typing import Any
 from kernelexec.errors import StorageFailed
 from kernelexec.model.execution import Execution, Kind, Overflow, State
 from kernelexec.model.limits import Limits
-from kernelexec.model.outputs import display_id, late_label
+from kernelexec.model.outputs import display_id, late_label, size_of
+from kernelexec.model.widgets import CAPTURED_TYPES, COMM_TYPES, WidgetStates, encoded
 from kernelexec.recording.history import History, load_execution
 from kernelexec.recording.journal import Journal, now, storage_failed
 from kernelexec.recording.keeper import Keeper
@@ -46,6 +47,8 @@ class Recorder:
         self.notebooks = Notebooks(session, storage_dir, journal)
         self._keepers: dict[int, Keeper] = {}  # of the executions that have no end yet
         self._displays: dict[str, set[int]] = {}  # display id -> which executions show it
+        self._widgets = WidgetStates()  # of the present kernel
+        self._generation = 0
         self._sync_handle: asyncio.TimerHandle | None = None
 
     @property
@@ -65,13 +68,19 @@ class Recorder:
         if isinstance(extension, str) and _EXTENSION.fullmatch(extension):
             self.extension = extension  # as the kernel itself says
         self._displays.clear()
+        self._widgets = WidgetStates()
         self.notebooks.begin(generation, metadata)
+        self.notebooks.show_widgets(generation, self._widgets)
+        self._generation = generation
 
     def restore(self, history: History) -> None:
         """Go on from what earlier hubs have recorded."""
         for generation, metadata in history.notebooks.items():
             self.begin_generation(generation, metadata)
         self.notebooks.restore(history.ledgers)
+        for generation, widgets in history.widgets.items():
+            self.notebooks.show_widgets(generation, widgets)
+        self._widgets = history.widgets.get(self._generation, self._widgets)
         self._displays = {identity: set(numbers) for identity, numbers in history.displays.items()}
         for execution in history.unwritten:
             self.notebooks.add(execution)
@@ -141,6 +150,30 @@ class Recorder:
         finally:
             if execution.is_final:
                 self.notebooks.change(execution)
+
+    def widget(
+        self, message_type: str, content: Mapping[str, Any], buffers: Sequence[bytes], parent: str | None
+    ) -> bool:
+        """Keep what a message says of a widget; False if it says nothing of one.
+
+        Raises:
+            StorageFailed: it is kept in memory only.
+        """
+        capturer = self._widgets.capturer(parent) if message_type in CAPTURED_TYPES else None
+        if capturer is not None:  # an Output widget shows it, not the cell
+            self._widgets.capture(capturer, message_type, content)
+            self.journal.write("captured", comm=capturer, type=message_type, content=content)
+        elif message_type in COMM_TYPES:
+            kept = encoded(buffers)
+            if size_of(content) + size_of(kept) > self.limits.cell or not self._widgets.take(content, kept):
+                return True
+            self.journal.write("comm", content=content, buffers=kept)
+        else:
+            return False
+        self._sync_soon()
+        self.notebooks.touch()
+        self.notebooks.widgets_changed(self._generation)
+        return True
 
     def update_displays(self, content: Mapping[str, Any], but: Execution | None = None) -> None:
         """Bring an update of a display to all executions that show it.

@@ -1,0 +1,98 @@
+"""The state of ipywidgets, kept in a notebook's metadata so that it can be shown without a kernel. Pure.
+
+Folded from the kernel's comm messages as nbclient folds them. An Output widget takes what is printed while it
+is active, which is then not the cell's:
+https://ipywidgets.readthedocs.io/en/stable/embedding.html
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kernelexec.model.outputs import JSON, CellOutputs
+
+MIME = "application/vnd.jupyter.widget-state+json"
+COMM_TYPES = frozenset({"comm_open", "comm_msg"})
+CAPTURED_TYPES = frozenset({"stream", "display_data", "execute_result", "error", "clear_output"})
+_OUTPUT = ("@jupyter-widgets/output", "OutputModel")
+
+
+class WidgetStates:
+    """The widgets of one kernel."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, dict[str, JSON]] = {}  # by comm id
+        self._buffers: dict[str, dict[tuple[str, ...], dict[str, JSON]]] = {}
+        self._outputs: dict[str, CellOutputs] = {}  # of Output widgets
+        self._capturing: dict[str, list[str]] = {}  # msg_id of a request -> the Output widgets that take it
+
+    def take(self, content: Mapping[str, Any], buffers: Sequence[str]) -> bool:
+        """A comm's message, its buffers in base64; True if it changes a widget."""
+        identity, data = content.get("comm_id"), content.get("data")
+        if not isinstance(identity, str) or not isinstance(data, Mapping):
+            return False
+        state = data.get("state")
+        if not isinstance(state, Mapping):
+            return False
+        self._states.setdefault(identity, {}).update(state)
+        self._take_buffers(identity, data.get("buffer_paths"), buffers)
+        if (state.get("_model_module"), state.get("_model_name")) == _OUTPUT:
+            self._outputs[identity] = CellOutputs()
+        if identity in self._outputs and isinstance(state.get("msg_id"), str):
+            self._capture(identity, state["msg_id"])
+        return True
+
+    def capturer(self, msg_id: str | None) -> str | None:
+        """The Output widget that takes the output of this request now."""
+        active = self._capturing.get(msg_id or "")
+        return active[-1] if active else None
+
+    def capture(self, identity: str, message_type: str, content: Mapping[str, Any]) -> None:
+        """Output for an Output widget."""
+        outputs = self._outputs.setdefault(identity, CellOutputs())
+        outputs.add(message_type, content)
+        self._states.setdefault(identity, {})["outputs"] = outputs.to_notebook()
+
+    def to_metadata(self) -> dict[str, JSON]:
+        """The notebook's `widgets` metadata; empty without widgets."""
+        models: dict[str, JSON] = {
+            identity: self._model(identity, state)
+            for identity, state in self._states.items()
+            if "_model_name" in state
+        }
+        return {MIME: {"state": models, "version_major": 2, "version_minor": 0}} if models else {}
+
+    def _model(self, identity: str, state: Mapping[str, JSON]) -> dict[str, JSON]:
+        model: dict[str, JSON] = {
+            "model_name": state.get("_model_name"),
+            "model_module": state.get("_model_module"),
+            "model_module_version": state.get("_model_module_version"),
+            "state": dict(state),
+        }
+        if identity in self._buffers:
+            model["buffers"] = list(self._buffers[identity].values())
+        return model
+
+    def _take_buffers(self, identity: str, paths: JSON, buffers: Sequence[str]) -> None:
+        if not isinstance(paths, list):
+            return
+        for path, data in zip(paths, buffers, strict=False):
+            key = tuple(map(str, path)) if isinstance(path, list) else (str(path),)
+            kept = self._buffers.setdefault(identity, {})
+            kept[key] = {"data": data, "encoding": "base64", "path": path}
+
+    def _capture(self, identity: str, msg_id: str) -> None:
+        """From now on the widget takes the output of this request; none for an empty id."""
+        for active in self._capturing.values():
+            if identity in active:
+                active.remove(identity)
+        if msg_id:
+            self._capturing.setdefault(msg_id, []).append(identity)
+        self._capturing = {request: active for request, active in self._capturing.items() if active}
+
+
+def encoded(buffers: Sequence[bytes]) -> list[str]:
+    """Buffers as the journal and the notebook hold them."""
+    return [base64.b64encode(buffer).decode() for buffer in buffers]
