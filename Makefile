@@ -2,24 +2,28 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo check test bench format lock notebook pictures clean
+.PHONY: demo check test bench replies format lock notebook pictures clean
 
 demo: .venv/ready .demo/ready  ## the main job: a real client, server, kernel and notebook
 	ENV_TYPE=venv VENV_PATH=.demo/venv CODE_STORAGE_DIR=.demo/storage $(BIN)/kernelexec try
 
-check: .venv/ready  ## all that CI checks: format, lint, types, import contracts, tests
+check: .venv/ready .demo/ready  ## all that CI checks: format, lint, types, import contracts, tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
 
-test: .venv/ready  ## the tests alone
+test: .venv/ready .demo/ready  ## the tests alone
 	$(BIN)/python -m pytest
 
 bench: .venv/ready  ## what a user waits for, side by side with the parts without us
 	$(BIN)/python -m compileall -q .venv/lib kernelexec
 	$(BIN)/python benchmarks/latency.py
+
+replies: .venv/ready .demo/ready  ## writes tests/replies and tests/mcp_server/replies anew, to be reviewed
+	-KERNELEXEC_WRITE_REPLIES=1 $(BIN)/python -m pytest -q tests/real/test_replies.py tests/mcp_server/test_render.py
+	git diff --stat tests/replies tests/mcp_server/replies
 
 format: .venv/ready
 	$(BIN)/ruff format

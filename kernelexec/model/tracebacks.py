@@ -12,10 +12,11 @@ _RULE = re.compile(r"-{20,}\Z")
 _TITLE = re.compile(r"^(?P<name>\S+) {2,}(?P<rest>Traceback \(most recent call last\))", re.MULTILINE)
 # `Cell In[7], line 2, in f(x)`; before IPython 8.7 `Input In [7], in f(x)`.
 _CELL = re.compile(r"^(?P<place>\s*(?:Cell|Input) In ?\[(?P<count>\d+)\](?:, line \d+)?)")
-_FILE = re.compile(r"^(?:File )?(?P<path>[~/<][^\n]*?)(?::\d+)?(?:,? in [^\n]*)?(?:\n|\Z)")
+_FILE = re.compile(r"^(?:File )?(?P<path>(?:[~/<]|\w+/)[^\n]*?)(?::\d+)?(?:,? in [^\n]*)?(?:\n|\Z)")
 # What runs the user's code. Nobody looks for his mistake there.
 _MACHINERY = re.compile(r"/(?:IPython|ipykernel|kernelexec/launcher-[^/]*)/|/kernel_app\.py")
-_LIBRARY = re.compile(r"/(?:site|dist)-packages/|/lib(?:64)?/python3\.\d+/")
+_LIBRARY = re.compile(r"/(?:site|dist)-packages/|/lib(?:64)?/python3\.\d+/|\.p(?:yx|xi)\Z")
+_NO_SOURCE = "Could not get source, probably due dynamically evaluated source code."
 _ARROW = re.compile(r"^\s*-+> ?\d+")
 _LONGEST_HEADER = 160  # characters: IPython shows the whole signature
 _LIBRARY_FRAMES = 4  # in a row that are shown; of more, the first and the last two
@@ -31,7 +32,8 @@ def short_traceback(traceback: Sequence[str], files: Mapping[int, str]) -> str:
     parts = [plain(part).strip("\n") for part in traceback]
     frames = [part for part in parts if not _RULE.match(part) and not _is_machinery(part)]
     shown = [_shortened(frame, files) for frame in _without_repeats(frames)]
-    return "\n".join(_middle_left_out(list(_few_of_libraries(shown))))
+    text = "\n".join(_middle_left_out(list(_few_of_libraries(shown))))
+    return text.rstrip("\n").removesuffix(": ")  # of an exception without a message
 
 
 def _is_machinery(part: str) -> bool:
@@ -50,9 +52,11 @@ def _shortened(part: str, files: Mapping[int, str]) -> str:
         name = files.get(int(cell["count"]))
         return f"{cell['place']} ({name}){part[cell.end() :]}" if name else part
     if not _is_library(part):
+        part = "\n".join(line for line in part.split("\n") if _NO_SOURCE not in line)
         return _TITLE.sub(r"\g<name>: \g<rest>", part)
     header, *code = part.split("\n")
-    return "\n".join([_cut(header), *(_cut(line) for line in code if _ARROW.match(line))])
+    called = [line for line in code if _ARROW.match(line) and _NO_SOURCE not in line]
+    return "\n".join(map(_cut, [header, *called]))
 
 
 def _cut(line: str) -> str:

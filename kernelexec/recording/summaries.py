@@ -70,7 +70,11 @@ def _take(record: Mapping[str, Any], found: list[Summary], by_number: dict[int, 
         by_number[number] = _submitted(record)
         found.append(by_number[number])
     elif event == "kernel":
-        found.append(_happened(record, f"a new kernel was started, generation {record['generation']}"))
+        # Before what it was started for, which had been submitted by then.
+        place = len(found)
+        while place and found[place - 1].number is not None and found[place - 1].state is State.QUEUED:
+            place -= 1
+        found.insert(place, _happened(record, f"a new kernel was started, generation {record['generation']}"))
     elif event == "died":
         found.append(_happened(record, f"the kernel ended: {record['cause']}"))
     elif event == "other":
