@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -9,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import mcp_types as types
 from mcp import ClientSession, StdioServerParameters
+from mcp.client import ClientRequestContext
 from mcp.client.stdio import stdio_client
 
 from kernelexec import __version__
@@ -20,11 +22,47 @@ PATIENCE_SECONDS = 300.0  # for one answer: the first use of an environment on a
 
 @asynccontextmanager
 async def connected(environ: Mapping[str, str]) -> AsyncIterator[ClientSession]:
-    """A client with a server process of its own, configured by these environment variables."""
+    """A client with a server process of its own, configured by these environment variables.
+
+    What running code asks for is asked at the terminal, if there is one.
+    """
     server = StdioServerParameters(command=sys.executable, args=["-m", "kernelexec"], env=dict(environ))
-    async with stdio_client(server) as streams, ClientSession(*streams, client_info=_INFO) as client:
+    ask = _ask_at_terminal if sys.stdin.isatty() else None
+    async with (
+        stdio_client(server) as streams,
+        ClientSession(*streams, client_info=_INFO, elicitation_callback=ask) as client,
+    ):
         await client.initialize()
         yield client
+
+
+async def _ask_at_terminal(
+    context: ClientRequestContext, params: types.ElicitRequestParams
+) -> types.ElicitResult | types.ErrorData:
+    """An answer for each field of the form."""
+    if not isinstance(params, types.ElicitRequestFormParams):
+        return types.ElicitResult(action="decline")
+    print(params.message, flush=True)
+    answers: dict[str, str | int | float | bool | list[str] | None] = {}
+    for name, field in params.requested_schema.get("properties", {}).items():
+        print(f"{field.get('title', name)}: ", end="", flush=True)
+        line = await _line_of_stdin()
+        if not line:
+            return types.ElicitResult(action="cancel")
+        answers[name] = line.rstrip("\n")
+    return types.ElicitResult(action="accept", content=answers)
+
+
+async def _line_of_stdin() -> str:
+    """Not in a thread, which could not be interrupted. A terminal is readable when a line is complete."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(sys.stdin.fileno(), readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(sys.stdin.fileno())
+    return sys.stdin.readline()
 
 
 def text_of(reply: types.CallToolResult) -> str:

@@ -78,10 +78,18 @@ def _run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted")
     finally:
-        if outcome.session is not None and not options.keep_kernel:
-            ask({"command": "stop", "session": f"{origin.storage_dir}:{outcome.session}"})
+        if not options.keep_kernel:
+            _stop_kernel(origin.storage_dir, name)
     print(_report(scripts, outcome, origin, options))
     return 0 if outcome.ran_well == len(scripts) else 1
+
+
+def _stop_kernel(storage_dir: Path, name: str) -> None:
+    """Also where nothing was heard of the session, which may have been interrupted as it began."""
+    for session in ask({"command": "ps"}).get("sessions", ()):
+        its_name = session["session"].partition("@")[0]
+        if session["storage_dir"] == str(storage_dir) and folded(its_name) == folded(name):
+            ask({"command": "stop", "session": f"{storage_dir}:{session['session']}"})
 
 
 def _origin(folder: Path) -> _Origin:

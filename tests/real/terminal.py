@@ -42,6 +42,9 @@ class Terminal:
         """What the terminal shows once it matches."""
         return eventually(lambda: re.search(pattern, self.text))
 
+    def type(self, text: str) -> None:
+        os.write(self._controller, text.encode())
+
     def press_control_c(self) -> None:
         os.killpg(self.process.pid, signal.SIGINT)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import nbformat
 import pytest
 
 from tests.real.conftest import Connect
-from tests.real.home import Home, eventually
+from tests.real.home import COMMAND, Home, eventually
+from tests.real.terminal import Terminal
 
 
 @pytest.fixture
@@ -90,6 +93,62 @@ def test_scripts_without_a_journal_run_in_the_environment_of_the_settings(shared
     assert "six 6" in answer.stdout
     copy = shared_home.storage / "steps-rerun@plain-1" / "0001-set.py"
     assert copy.read_bytes() == (folder / "0001-set.py").read_bytes()
+
+
+@pytest.fixture
+def asking(shared_home: Home, request: pytest.FixtureRequest) -> Iterator[Terminal]:
+    """`kernelexec run` in a terminal, on a script that asks for a name and one that runs for ever."""
+    folder = shared_home.path / request.node.name
+    folder.mkdir()
+    (folder / "0001-ask.py").write_text("name = input('your name')\nprint('hello', name)")
+    (folder / "0002-wait.py").write_text("import time\nprint('begun', flush=True)\ntime.sleep(600)")
+    terminal = Terminal(shared_home, COMMAND, "run", str(folder))
+    yield terminal
+    terminal.close()
+
+
+def test_what_a_script_asks_is_asked_at_the_terminal_and_control_c_ends_all(
+    asking: Terminal, shared_home: Home
+) -> None:
+    session = asking.wait_for(r"fresh session (\S+) ")[1]
+    asking.wait_for("your name: ")
+    asking.type("Ada\n")
+    asking.wait_for("hello Ada")
+    asking.wait_for("0002-wait.py\r\n(.*\r\n)*.*begun")
+    asking.press_control_c()
+    asking.wait_for("1 script ran well, 1 was not run")
+    assert asking.process.wait(30) == 1
+    states = {session["session"]: session["state"] for session in shared_home.status()["sessions"]}
+    assert states[f"{session}@plain"] == "no kernel"
+
+
+def test_a_question_without_a_terminal_is_a_failure(shared_home: Home) -> None:
+    folder = shared_home.path / "question"
+    folder.mkdir()
+    (folder / "0001.py").write_text("input('your name')")
+    answer = shared_home.command("run", str(folder), "--keep-going")
+    assert answer.returncode == 1
+    assert "WAITING FOR INPUT" in answer.stdout
+    assert "your name" in answer.stdout
+
+
+def test_gc_leaves_what_is_open_alone_and_removes_what_is_not(folder: Path, shared_home: Home) -> None:
+    storage = folder.parent
+    old = {}
+    for name in (".kernelexec/old@plain.jsonl", "old@plain-1/outputs/0001.txt", "old@plain-1/0001.py"):
+        path = old[name] = storage / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}\n")
+        os.utime(path, (1, 1))
+    kept = [path for path in folder.rglob("*") if path.is_file()]
+    answer = shared_home.command("gc", "--older-than", "1h")
+    assert answer.returncode == 0, answer.stderr
+    assert all(path.exists() for path in old.values())
+    assert str(old["old@plain-1/outputs/0001.txt"]) in answer.stdout
+    answer = shared_home.command("gc", "--older-than", "1h", "--yes")
+    assert answer.returncode == 0, answer.stderr
+    assert [name for name, path in old.items() if path.exists()] == ["old@plain-1/0001.py"]
+    assert all(path.exists() for path in kept)
 
 
 @pytest.mark.parametrize("name", ["nothing", "nowhere"])
