@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 
 from kernelexec import paths
-from kernelexec.config import Config, read_config
+from kernelexec.config import Config, EnvironmentChoice, read_config
 from kernelexec.environments import catalog, kernelspec
 from kernelexec.environments.default import Default
 from kernelexec.environments.installers import installer_of
@@ -62,8 +62,13 @@ def summary(findings: list[Finding]) -> str:
     return "\n".join([verdict, *(finding.text() for finding in findings)])
 
 
-async def examine(environ: Mapping[str, str], cwd: str, hub: Finding) -> list[Finding]:
-    """What there is to say to a client with these variables, in this directory; who asks knows of the hub."""
+async def examine(
+    environ: Mapping[str, str], cwd: str, hub: Finding, chosen: EnvironmentChoice | None = None
+) -> list[Finding]:
+    """What there is to say to a client with these variables, in this directory.
+
+    `hub` is what who asks knows of the hub, `chosen` an environment that was chosen since.
+    """
     findings = [hub, *_runtime(environ), *_own_directories(environ)]
     places = Places(environ)
     try:
@@ -71,7 +76,7 @@ async def examine(environ: Mapping[str, str], cwd: str, hub: Finding) -> list[Fi
     except ConfigError as error:
         findings.append(_problem("settings", error))
     else:
-        findings += [*_storage(config), await _configured(config, environ)]
+        findings += [*_storage(config), await _configured(chosen or config.environment, environ)]
     findings += await _kernelspecs(places)
     findings += _side_directories(places.data_dir)
     return [*findings, await _jupyter(environ)]
@@ -80,9 +85,8 @@ async def examine(environ: Mapping[str, str], cwd: str, hub: Finding) -> list[Fi
 # --- environments --------------------------------------------------------------------
 
 
-async def _configured(config: Config, environ: Mapping[str, str]) -> Finding:
-    """The environment that the settings name."""
-    choice = config.environment
+async def _configured(choice: EnvironmentChoice, environ: Mapping[str, str]) -> Finding:
+    """The environment that code runs in."""
     try:
         source = catalog.source_of(choice, environ)
         if isinstance(source, Default) and not source.prefix.exists():

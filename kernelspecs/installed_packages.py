@@ -225,6 +225,8 @@ def look_up(names):
         return known[key]
 
     def one(name):
+        if name.lower() == "python":
+            return [of_python("Python")]
         if canonical(name) in installed:
             return [describe(installed[canonical(name)])]
         where = find_module(name) if all(part.isidentifier() for part in name.split(".")) else None

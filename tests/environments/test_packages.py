@@ -129,8 +129,10 @@ def test_half_an_installation_is_told_as_that(prefix: Path) -> None:
 
 
 def test_what_belongs_to_no_distribution_is_told_apart(prefix: Path) -> None:
-    found = look_up(prefix, "json", "sys", "os.path", "stray", "openssl", "numpy", "umpy", "sklearn.nothing")
-    assert [found[name][0].kind for name in ("json", "sys", "os.path")] == ["python"] * 3
+    found = look_up(
+        prefix, "json", "sys", "os.path", "python", "stray", "openssl", "numpy", "umpy", "sklearn.nothing"
+    )
+    assert [found[name][0].kind for name in ("json", "sys", "os.path", "python")] == ["python"] * 4
     assert (found["stray"][0].kind, found["stray"][0].version) == ("module", None)
     assert (found["openssl"][0].kind, found["openssl"][0].version) == ("conda", "3.3.1")
     assert [found[name] for name in ("numpy", "umpy", "sklearn.nothing")] == [[], [], []]

@@ -213,13 +213,14 @@ def test_a_cancel_ends_the_installer_with_all_that_it_started(
     assert client.call("install_dependencies", {"packages": ["kx-words"]}).state == "OK"  # the lock is free
 
 
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_an_installation_outlives_its_hub_and_is_checked_by_the_next_one(
-    connect: Connect, in_venv: Home, slow: Shelf
+    connect: Connect, in_venv: Home, slow: Shelf, end: signal.Signals
 ) -> None:
     client = connect(in_venv)
     running = client.call("install_dependencies", {"packages": ["kx-slow"], "wait_seconds": 0.5})
     eventually((slow.slow / "begun").exists)
-    in_venv.end_hub(signal.SIGKILL)
+    in_venv.end_hub(end)
     assert installers(in_venv)
     later = connect(in_venv)
     assert later.wait_for(running.id, wait_seconds=0.5).state == "RUNNING"
@@ -306,7 +307,7 @@ def test_what_conda_does_not_have_is_left_to_pip_and_told(
     assert "Installed kx-words 2.0, kx-niche 0.1, kx-tool 3.1 with conda and pip." in reply.text
     assert "left to pip (PyPI): kx-niche." in reply.text
     checked = client.call("check_installed_packages", {"packages": ["kx-tool", "kx-niche", "kx_words"]})
-    assert "kx-tool: 3.1, a conda package that is not Python's" in checked.text
+    assert "kx-tool: 3.1, a conda package (none of Python's)" in checked.text
     missing = client.call("install_dependencies", {"packages": ["kx-nowhere"]})
     assert missing.state == "ERROR"
     assert "No such package or version" in missing.text

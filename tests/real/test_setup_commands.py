@@ -85,6 +85,10 @@ def test_the_doctor_can_be_asked_by_the_assistant_also_when_nothing_runs(
     well = connect(home).call("diagnose_setup", {})
     assert "ok       hub          version" in well.text
     assert "environment  plain (venv" in well.text
+    other = make_venv(home.path / "other")
+    client = connect(home)
+    client.call("configure_environment", {"type": "venv", "venv_path": str(other)})
+    assert "environment  other (venv" in client.call("diagnose_setup", {}).text
     ill = connect(home, VENV_PATH="/nowhere").call("diagnose_setup", {})
     assert "problem  environment  VENV_PATH names /nowhere, which does not exist." in ill.text
     assert not ill.is_error  # it did what it was asked to

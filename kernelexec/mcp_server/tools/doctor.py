@@ -8,6 +8,7 @@ import mcp_types as types
 
 from kernelexec import __version__, doctor, paths
 from kernelexec.doctor import Finding, Level
+from kernelexec.errors import ConfigError
 from kernelexec.mcp_server.tools.base import Arguments, Call, Tool
 from kernelexec.model.text import plain
 
@@ -22,7 +23,11 @@ async def _diagnose_setup(call: Call, arguments: DiagnoseSetup) -> types.CallToo
     hub = Finding(
         Level.OK, "hub", f"version {__version__}, pid {os.getpid()}, sessions: {sessions}, log {log}"
     )
-    findings = await doctor.examine(call.caller.environ, call.caller.cwd, hub)
+    try:
+        chosen = call.hub.choice_of(call.caller)
+    except ConfigError:  # which the doctor finds, too
+        chosen = None
+    findings = await doctor.examine(call.caller.environ, call.caller.cwd, hub, chosen)
     return types.CallToolResult(content=[types.TextContent(text=plain(doctor.summary(findings)))])
 
 

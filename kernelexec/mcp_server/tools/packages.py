@@ -101,11 +101,12 @@ def _one(requirement: Requirement, package: Package) -> str:
     version = package.version or "of unknown version"
     match package.kind:
         case "python":
-            return f"part of Python {version}"
+            part = "" if package.name == "Python" else "part of "
+            return f"{part}Python {version}, in {package.location}"
         case "module":
             return f"a module that belongs to no package, {package.location}"
         case "conda":
-            return f"{version}, a conda package that is not Python's, in {package.location}"
+            return f"{version}, a conda package (none of Python's), in {package.location}"
     text = version if package.module is None else f"{package.name} {version}"
     if not requirement.is_met_by(version):
         text += f", which is not {','.join(requirement.versions)}"
