@@ -80,16 +80,17 @@ class Runs:
             execution.timing["shell.execute_reply.started"] = reply.metadata["started"]
         if reply.content.get("execution_count") is not None:
             execution.execution_count = reply.content["execution_count"]
+        missing = _missing(reply)
         asked = execution.interrupt
         name = reply.content.get("ename")
         if reply.status == "ok":
-            self._executions.finish(execution, State.OK, self._remark(execution, kernel))
+            self._executions.finish(execution, State.OK, _both(self._remark(execution, kernel), missing))
         # A coroutine that waits is interrupted by its cancellation.
         elif name == "KeyboardInterrupt" or (asked and name == "CancelledError"):
             problem = f"{asked or 'Interrupted, not by this client.'} Variables are kept."
-            self._executions.finish(execution, State.INTERRUPTED, problem)
+            self._executions.finish(execution, State.INTERRUPTED, _both(problem, missing))
         else:
-            self._executions.finish(execution, State.ERROR)
+            self._executions.finish(execution, State.ERROR, missing)
 
     def _remark(self, execution: Execution, kernel: Kernel) -> str | None:
         """What is to be said of a run that ended well."""
@@ -105,6 +106,21 @@ class Runs:
         names = said.get("names") if isinstance(said, Mapping) else None
         if isinstance(names, list):
             self._seat.names = tuple(map(str, names))
+
+
+def _missing(reply: Reply) -> str | None:
+    """What is to be said of output that a kernel has thrown away."""
+    if not reply.lost:
+        return None
+    return (
+        f"Output is missing, here and in the notebook: the kernel dropped up to {reply.lost:,} messages, "
+        "because it printed faster than they could be fetched. A kernel that is not kernelexec's own does "
+        "that; print less at once, or write to a file."
+    )
+
+
+def _both(first: str | None, second: str | None) -> str | None:
+    return " ".join(filter(None, (first, second))) or None
 
 
 def _is_leaving(reply: Reply) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 
 import zmq
 
+from kernelexec.kernels.loss import Loss
 from kernelexec.kernels.wire import BadMessage, Message, Wire
 
 _log = logging.getLogger(__name__)
@@ -43,7 +44,8 @@ class KernelClient:
     def __init__(self, connection: Mapping[str, Any], on_message: Callable[[Message], None]) -> None:
         self._wire = Wire(connection["key"])
         self._on_message = on_message
-        self._taken = 0  # messages
+        self.taken = 0  # messages
+        self.loss = Loss()
         self._replies: dict[str, asyncio.Future[Message]] = {}
         self._subscribed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -121,9 +123,9 @@ class KernelClient:
         """Take what a kernel that has ended had sent, which is still on its way through zmq."""
         before = -1
         for _ in range(_LAST_WORDS_ROUNDS):
-            if before == self._taken:
+            if before == self.taken:
                 return
-            before = self._taken
+            before = self.taken
             await asyncio.sleep(_LAST_WORDS_SECONDS)
             self._drain_all()
 
@@ -172,7 +174,8 @@ class KernelClient:
         self._loop.call_soon(self._drain, name)
 
     def _take(self, message: Message) -> None:
-        self._taken += 1
+        self.taken += 1
+        self.loss.take(message)
         if message.channel in ("iopub", "stdin"):
             if message.type == "iopub_welcome" or message.parent_session == self.session:
                 self._subscribed.set()

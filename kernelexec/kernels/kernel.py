@@ -51,6 +51,7 @@ class Reply:
     content: Mapping[str, Any]
     date: str
     metadata: Mapping[str, Any]
+    lost: int = 0  # messages of it that never came; a foreign kernel may drop some
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ _INTERRUPT_REPLY_SECONDS = 2.0
 _IMPORTS_SECONDS = 3.0  # a kernel in native code that holds the GIL answers when that returns
 _LOOK_SECONDS = 2.0  # in which a kernel answers that is not in native code
 _LATE_REPLY_SECONDS = 1.0  # after the kernel has answered what was sent later
+_SILENCE_SECONDS = 2.0  # what a kernel has sent is read in far less
 _STDERR_TAIL = 4_000  # bytes
 _CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 _CONNECTION, _PROCESS, _EXIT, _STDERR = "connection.json", "process.json", "exit.json", "stderr.log"
@@ -157,9 +158,10 @@ class LocalKernel:
     async def execute(self, msg_id: str, frames: list[bytes]) -> Reply:
         if self.died.done():
             raise KernelDied
+        self._client.loss.begin(msg_id)
         reply = await self._until_end(msg_id, lambda: self._client.send("shell", msg_id, frames))
         assert reply is not None  # only death ends the waiting otherwise
-        return reply
+        return reply if self._interrupts == "named" else replace(reply, lost=self._client.loss.count())
 
     async def rejoin(self, msg_id: str) -> Reply | None:
         if self.died.done():
@@ -293,8 +295,19 @@ class LocalKernel:
 
     async def _finished(self, ask: Callable[[], asyncio.Future[Message]], idle: asyncio.Event) -> Message:
         reply = await ask()
-        await idle.wait()
+        if self._interrupts == "named":
+            await idle.wait()
+        else:
+            await self._idle_or_silence(idle)
         return reply
+
+    async def _idle_or_silence(self, idle: asyncio.Event) -> None:
+        """A foreign kernel may drop even the status that ends a run: silence after the reply ends it, too."""
+        heard = -1
+        while not idle.is_set() and heard != self._client.taken:
+            heard = self._client.taken
+            with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+                await asyncio.wait_for(idle.wait(), _SILENCE_SECONDS)
 
     def _take(self, message: Message) -> None:
         self._on_message(message)

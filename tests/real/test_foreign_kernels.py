@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,11 +45,11 @@ def test_code_runs_in_a_kernel_that_is_not_pythons(
 ) -> None:
     client = connect(shared_home, KERNEL_NAME="bash", **variables)
     assert client.execute("x=5; echo $((x + 1))").block("stdout") == "6"
-    reply = client.execute("echo $x\nls /nonexistent", filename="look", note="What is there")
+    reply = client.execute("echo $x; ls /nonexistent", filename="look", note="What is there")
     assert reply.verdict.startswith("ERROR: main@bash/2 failed after")
     assert "5" in reply.block("stdout")
     assert reply.script.name == "0002-look.sh"
-    assert reply.script.read_text() == "echo $x\nls /nonexistent"
+    assert reply.script.read_text() == "echo $x; ls /nonexistent"
     facts = client.config()
     assert facts["environment"] == "bash (kernelspec)"
     assert facts["runs"] == "bash"
@@ -87,6 +88,20 @@ def test_the_death_of_a_foreign_kernel_is_told(
     assert reply.state == "DIED", reply.text
     assert "SIGKILL" in reply.text
     assert client.execute("echo again", session="mortal").block("stdout") == "again"
+
+
+def test_what_a_foreign_kernel_drops_is_told(
+    connect: Connect, shared_home: Home, variables: dict[str, str]
+) -> None:
+    client = connect(shared_home, KERNEL_NAME="bash", **variables)
+    reply = client.execute("seq 1 20000", session="loud")
+    journal = shared_home.storage / ".kernelexec" / f"{reply.session}.jsonl"
+    outputs = [json.loads(line) for line in journal.read_text().splitlines() if '"event":"output"' in line]
+    lines = "".join(output["content"]["text"] for output in outputs).split()
+    assert reply.state == "OK", reply.text
+    told = re.search(r"dropped up to ([\d,]+) messages", reply.text)
+    missing = int(told[1].replace(",", "")) if told else 0
+    assert 0 <= missing - (20000 - len(lines)) <= 20
 
 
 def test_a_foreign_kernel_outlives_the_hub(
