@@ -90,7 +90,8 @@ def find_records(path: Path, storage_dirs: Iterable[Path]) -> Records:
     """
     named = [split_name(path.stem if path.suffix == ".ipynb" else path.name), _said_inside(path)]
     candidates = [name for name in named if name is not None]
-    places = list(dict.fromkeys([path.parent, *storage_dirs]))
+    # A link to a notebook stands for it.
+    places = list(dict.fromkeys([path.parent, Path(os.path.realpath(path)).parent, *storage_dirs]))
     for session, generation in candidates:
         for place in places:
             records = Records(place, session, generation)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 from pathlib import Path
 
 import nbformat
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kernelexec import cli
 from kernelexec.kernels.kernel import Death
 from tests.fakes import (
     Answer,
+    FakeKernel,
     FakeStarter,
+    aborted,
     cells,
     dying,
     failing,
@@ -69,6 +74,53 @@ def test_a_missing_notebook_is_made_again_byte_for_byte(
     assert (storage / NAME).read_bytes() == before
     nbformat.validate(nbformat.read(storage / NAME, as_version=4))
     assert f"{storage / NAME}: 3 executions" in capsys.readouterr().out
+
+
+def shown(identity: str, text: str, update: bool) -> Answer:
+    content = {"data": {"text/plain": text}, "metadata": {}, "transient": {"display_id": identity}}
+    return saying(("update_display_data" if update else "display_data", content))
+
+
+_WORDS = st.text("ab\n\r", max_size=4)
+_STEPS = st.one_of(
+    st.builds(printing, _WORDS, st.sampled_from(["stdout", "stderr"])),
+    st.builds(failing, st.just("ValueError"), _WORDS),
+    st.builds(shown, st.sampled_from("de"), _WORDS, st.booleans()),
+    st.builds(dying, st.just(Death(signal=9)), _WORDS),
+    st.just(saying(("clear_output", {"wait": True}), ("stream", {"name": "stdout", "text": "x"}))),
+    st.just(aborted),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(_STEPS, st.booleans(), st.booleans()), max_size=8))
+def test_whatever_has_happened_the_notebook_is_made_again_byte_for_byte(
+    steps: list[tuple[Answer, bool, bool]],
+) -> None:
+    """Runs of all kinds, with notes or without, and hubs that end and begin again between them."""
+
+    async def scenario(storage: Path) -> None:
+        kernels = FakeStarter()
+        for answer, with_note, new_hub in steps:
+            async with session_in(storage, kernels) as session:
+                alive = session.seat.kernel
+                if isinstance(alive, FakeKernel):
+                    alive.answers.append(answer)
+                else:
+                    kernels.plan.append([answer])
+                await ran(session, "code", note="## What for" if with_note else None)
+                if not new_hub:
+                    await ran(session, "more")
+            let_notebooks_be_old(storage)
+
+    with tempfile.TemporaryDirectory() as folder:
+        storage = Path(folder)
+        run(scenario(storage))
+        for notebook in storage.glob("*.ipynb"):
+            before = notebook.read_bytes()
+            notebook.unlink()
+            assert rebuild(notebook) == 0
+            assert notebook.read_bytes() == before
 
 
 def test_a_notebook_that_is_there_stays_and_the_new_one_is_beside_it(storage: Path) -> None:
