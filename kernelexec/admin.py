@@ -97,22 +97,26 @@ def _described(session: Session) -> Mapping[str, Any]:
 
 
 async def _stop(hub: Hub, wanted: str) -> dict[str, Any]:
-    """Stop the kernel of one session, named in full or by an unambiguous part."""
-    live = [session for session in hub.sessions if session.kernel or session.seat.starting]
+    """Stop the kernel and the installations of one session, named in full or by an unambiguous part."""
+    live = _live(hub)
     found = [s for s in live if wanted in (s.id, f"{s.recorder.storage_dir}:{s.id}")]
     found = found or [s for s in live if s.name == wanted]
     if len(found) != 1:
         names = [f"{s.recorder.storage_dir}:{s.id}" for s in (found or live)]
         what = "is ambiguous" if found else "has no running kernel"
         return {"error": f"{wanted} {what}", "sessions": names}
+    await found[0].stop_work("Stopped with: kernelexec stop.")
     await found[0].stop_kernel()
     return {"stopped": [found[0].id]}
 
 
+def _live(hub: Hub) -> list[Session]:
+    """The sessions with something to stop."""
+    return [s for s in hub.sessions if s.kernel or s.seat.starting or s.is_working]
+
+
 async def _stop_all(hub: Hub) -> dict[str, Any]:
-    live = [session for session in hub.sessions if session.kernel or session.seat.starting]
-    await asyncio.gather(
-        *(session.stop_work("Stopped with: kernelexec stop --all.") for session in hub.sessions)
-    )
+    live = _live(hub)
+    await asyncio.gather(*(session.stop_work("Stopped with: kernelexec stop --all.") for session in live))
     await asyncio.gather(*(session.stop_kernel() for session in live))
     return {"stopped": [session.id for session in live]}

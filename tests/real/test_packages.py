@@ -247,12 +247,15 @@ def test_an_installer_that_is_killed_is_told_as_that(connect: Connect, in_venv: 
     assert client.call("install_dependencies", {"packages": ["kx-words"]}).state == "OK"
 
 
-def test_stopping_everything_ends_installations_too(connect: Connect, in_venv: Home, slow: Shelf) -> None:
+def test_stopping_a_session_ends_its_installation_too(connect: Connect, in_venv: Home, slow: Shelf) -> None:
     client = connect(in_venv)
-    client.call("install_dependencies", {"packages": ["kx-slow"], "wait_seconds": 0.5})
+    running = client.call("install_dependencies", {"packages": ["kx-slow"], "wait_seconds": 0.5})
     eventually((slow.slow / "begun").exists)
-    assert in_venv.command("stop", "--all").returncode == 0
+    assert in_venv.command("stop", running.session).stdout == f"stopped: {running.session}\n"
     eventually(lambda: not installers(in_venv))
+    stopped = client.wait_for(running.id)
+    assert stopped.state == "INTERRUPTED"
+    assert "Stopped with: kernelexec stop." in stopped.text
 
 
 # --- a small disk ---------------------------------------------------------------------
