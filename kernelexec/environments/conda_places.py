@@ -132,7 +132,7 @@ def _what_there_is(wanted: str, names: list[str], environ: Mapping[str, str]) ->
             f"No conda environments were found at all (looked at: {looked}). Set CONDA_EXE to the path of "
             "conda, or CONDA_ENV_NAME to the environment's own path."
         )
-    near = difflib.get_close_matches(wanted, names, n=5, cutoff=0.5)
+    near = difflib.get_close_matches(wanted, names, n=5, cutoff=0.6)
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
     return f"{meant}There are: {', '.join(dict.fromkeys(names))}. An environment's path will do, too."
 

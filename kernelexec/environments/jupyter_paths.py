@@ -57,7 +57,7 @@ def find_kernelspec(name: str, environ: Mapping[str, str]) -> Path:
     found = kernelspecs(environ)
     if name.lower() in found:
         return found[name.lower()]
-    near = difflib.get_close_matches(name.lower(), found, n=5, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), found, n=5, cutoff=0.6)
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
     looked = ", ".join(map(str, kernel_dirs(environ))) or "no folder of kernelspecs exists"
     raise EnvironmentUnusable(

@@ -9,6 +9,7 @@ import csv
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,8 @@ def interpreter(abi: str | None = None, ipykernel: str | None = None) -> Interpr
 
 
 def at(data_dir: Path) -> Places:
-    """As for a user whose data is there, in whose PATH is nothing."""
-    places = Places({"HOME": "/nonexistent", "PATH": ""})
+    """As for a user whose data is there."""
+    places = Places({"HOME": str(data_dir), "PATH": ""})
     places.data_dir = data_dir
     return places
 
@@ -121,14 +122,14 @@ def test_another_version_gets_a_folder_of_its_own(tmp_path: Path, made_up: Path)
 @pytest.mark.parametrize(
     ("ipykernel", "told"), [(None, "has no ipykernel"), ("5.1.0", "has ipykernel 5.1.0, which is too old")]
 )
-def test_for_another_python_there_is_none_and_the_command_that_helps_is_told(
+def test_where_none_can_be_lent_the_command_that_helps_is_told(
     tmp_path: Path, ipykernel: str | None, told: str
 ) -> None:
-    other = interpreter(".cpython-39-x.so", ipykernel)
+    python, places = other_python(tmp_path, None)
     with pytest.raises(EnvironmentUnusable, match=told) as refused:
-        run(borrow_ipykernel(at(tmp_path), other, lambda text: None))
-    assert "/v/bin/python -m pip install" in refused.value.next_step
-    assert list(tmp_path.glob("ipykernel/*")) == []
+        run(borrow_ipykernel(places, replace(python, ipykernel=ipykernel), lambda text: None))
+    assert f"{python.executable} -m pip install" in refused.value.next_step
+    assert list(tmp_path.glob("data/ipykernel/*")) == []
 
 
 def test_a_half_made_folder_of_a_hub_that_was_killed_is_not_used(tmp_path: Path) -> None:
@@ -194,7 +195,7 @@ def other_python(tmp_path: Path, fetched: str | None) -> tuple[Interpreter, Plac
         (tools / tool).chmod(0o755)
     python = Interpreter(tools / "python", tmp_path, (3, 9, 1), ".cpython-39-x.so", None)
     places = at(tmp_path / "data")
-    places.environ = {"HOME": "/nonexistent", "PATH": f"{tools}:/usr/bin:/bin"}
+    places.environ = {"HOME": str(tmp_path), "PATH": f"{tools}:/usr/bin:/bin"}
     return python, places
 
 

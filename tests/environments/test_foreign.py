@@ -1,0 +1,126 @@
+"""Somebody else's kernelspecs: how they are found and started."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kernelexec.environments.foreign import ForeignKernel
+from kernelexec.environments.jupyter_paths import find_kernelspec, kernelspecs
+from kernelexec.environments.kernelspec import command, transport
+from kernelexec.environments.languages import script_extension
+from kernelexec.environments.source import Places
+from kernelexec.errors import EnvironmentUnusable
+from kernelexec.model.environment import Environment
+from tests.fakes import run
+
+
+def write(folder: Path, name: str, **fields: Any) -> Path:
+    place = folder / "kernels" / name
+    place.mkdir(parents=True)
+    spec = {"argv": [sys.executable, "-c", "", "{connection_file}"], "display_name": name, "language": "bash"}
+    (place / "kernel.json").write_text(json.dumps({**spec, **fields}))
+    return place
+
+
+def prepared(folder: Path, home: Path, **environ: str) -> Environment:
+    places = Places({"HOME": str(home), "PATH": os.environ["PATH"], **environ})
+    return run(ForeignKernel(folder.name, folder).prepare(places, lambda text: None))
+
+
+def test_a_kernel_that_is_not_pythons_is_started_as_it_is_under_our_keeper(tmp_path: Path) -> None:
+    argv = ["sh", "{resource_dir}/run", "{connection_file}", "{unknown}"]
+    folder = write(tmp_path, "shell", argv=argv, env={"A": "$HOME/a"}, interrupt_mode="message")
+    found = prepared(folder, tmp_path)
+    assert found.argv[1:] == (f"{folder}/run", "{connection_file}", "{unknown}")
+    assert Path(found.argv[0]).name == "sh"
+    assert found.argv[0].startswith("/")
+    assert (found.interpreter, found.runs, found.extension) == (None, "bash", ".sh")
+    assert (found.interrupts, found.is_ours, found.is_python) == ("message", False, False)
+    assert found.variables == (("A", "$HOME/a"),)
+    words = command(found, Path("/l/launcher.py"), "OPTIONS")
+    assert words[1:6] == ["-I", "-S", "/l/launcher.py", "OPTIONS", "--exec"]
+    assert tuple(words[6:]) == found.argv
+    assert transport(found) == "tcp"
+
+
+def test_an_ipykernel_of_the_usual_kind_is_started_through_our_launcher(tmp_path: Path) -> None:
+    argv = [
+        sys.executable,
+        "-Xfrozen_modules=off",
+        "-m",
+        "ipykernel_launcher",
+        "-f",
+        "{connection_file}",
+        "--debug",
+    ]
+    found = prepared(write(tmp_path, "mine", argv=argv, language="python"), tmp_path)
+    assert found.interpreter is not None
+    assert found.interrupts == "named"
+    assert found.argv[:2] == (sys.executable, "-Xfrozen_modules=off")
+    assert found.argv[2].endswith("/launcher.py")
+    assert found.argv[3:] == ("-f", "{connection_file}", "--debug")
+    words = command(found, Path("/l/launcher.py"), "OPTIONS")
+    assert words[3:5] == ["OPTIONS", "-f"]
+    assert transport(found) == "ipc"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [sys.executable, "-m", "other_kernel", "-f", "{connection_file}"],
+        [sys.executable, "-X", "dev", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        [sys.executable, "-c", "-m", "ipykernel_launcher", "{connection_file}"],
+    ],
+)
+def test_a_python_kernel_of_another_kind_is_left_as_it_is(tmp_path: Path, argv: list[str]) -> None:
+    found = prepared(write(tmp_path, "odd", argv=argv, language="python"), tmp_path)
+    assert found.argv == tuple(argv)
+    assert found.interrupts == "signal"
+    assert found.extension == ".py"
+
+
+def test_a_bare_python_is_that_of_the_prefix_that_holds_the_kernelspec(tmp_path: Path) -> None:
+    prefix = tmp_path / "env"
+    (prefix / "bin").mkdir(parents=True)
+    (prefix / "bin" / "python").symlink_to(sys.executable)
+    folder = write(prefix / "share" / "jupyter", "python3", argv=["python", "-m", "x", "{connection_file}"])
+    assert prepared(folder, tmp_path).argv[0] == str(prefix / "bin" / "python")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"argv": 5}', '{"argv": []}', '{"argv": ["x"], "env": 1}']
+)
+def test_a_kernelspec_that_is_none_is_told(tmp_path: Path, content: str) -> None:
+    folder = write(tmp_path, "bad")
+    (folder / "kernel.json").write_text(content)
+    with pytest.raises(EnvironmentUnusable, match=r"kernel\.json"):
+        prepared(folder, tmp_path)
+
+
+def test_kernelspecs_are_found_where_jupyter_looks_and_the_first_of_a_name_counts(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "PATH": "", "JUPYTER_PATH": f"{tmp_path}/a:{tmp_path}/b"}
+    environ["VIRTUAL_ENV"] = str(tmp_path / "venv")
+    first = write(tmp_path / "a", "Same")
+    write(tmp_path / "b", "same")
+    user = write(tmp_path / ".local" / "share" / "jupyter", "user")
+    inside = write(tmp_path / "venv" / "share" / "jupyter", "inside")
+    found = kernelspecs(environ)
+    assert (found["same"], found["user"], found["inside"]) == (first, user, inside)
+    assert find_kernelspec("SAME", environ) == first
+    with pytest.raises(EnvironmentUnusable, match="no Jupyter kernelspec called 'sane'") as refused:
+        find_kernelspec("sane", environ)
+    assert "Did you mean same" in refused.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("language", "extension"),
+    [("R", ".r"), ("C++17", ".cpp"), ("bash", ".sh"), ("klingon", ".txt"), ("", ".txt")],
+)
+def test_a_script_has_its_languages_extension(language: str, extension: str) -> None:
+    assert script_extension(language) == extension
