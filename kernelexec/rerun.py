@@ -80,7 +80,7 @@ async def _see_through(client: ClientSession, script: Script, outcome: Outcome) 
             return ""
         outcome.session = said["session"]
         saved = _SAVED.search(text_of(reply).partition("\n")[0])
-        if saved:
+        if saved and said["state"] != "NOT RUN":  # which has no cell
             folder = Path(saved["script"]).parent
             outcome.notebook = folder.with_name(f"{folder.name}.ipynb")
         if said["state"] not in _GOES_ON:

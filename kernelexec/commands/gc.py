@@ -102,8 +102,9 @@ def _with_kernels(storage: Path) -> set[str]:
 def _nothing(found: Sequence[Left], options: argparse.Namespace) -> str:
     if options.older_than is None and options.keep_generations is None:
         return "Nothing would be removed. Choose with --older-than 90d or --keep-generations 3."
-    busy = sum(left.in_use for left in found)
-    return "Nothing to remove." + (f" {busy} in use, which are left alone." if busy else "")
+    busy = any(left.in_use for left in found)
+    left_alone = " What is in use is left alone; kernelexec stop --all ends all kernels and the hub."
+    return f"Nothing to remove.{left_alone if busy else ''}"
 
 
 def _table(found: Sequence[Left]) -> str:

@@ -69,7 +69,8 @@ def _run(options: argparse.Namespace) -> int:
         "CODE_STORAGE_DIR": str(origin.storage_dir),
         "KERNELEXEC_SESSION": name,
     }
-    print(f"{len(scripts)} scripts of {folder}, in the fresh session {name} in {origin.storage_dir}\n")
+    number = sentence([(len(scripts), "script", "scripts")])
+    print(f"{number} of {folder}, in the fresh session {name} in {origin.storage_dir}\n")
     from kernelexec import rerun  # here, because the MCP client takes half a second to import
 
     outcome = rerun.Outcome()
