@@ -18,7 +18,7 @@ from kernelexec.recording.history import load_executions
 from kernelexec.recording.journal import Journal
 from kernelexec.recording.ledger import Ledger
 from kernelexec.recording.notebook import Notebook, NotebookBusy
-from kernelexec.recording.notebook_format import Cell, Change, Found, NewOutputs
+from kernelexec.recording.notebook_format import MISSING, Cell, Change, Found, NewOutputs
 
 _log = logging.getLogger(__name__)
 
@@ -298,7 +298,7 @@ class _Update:
         if found.ids is not None:
             cells, outputs = self._merge(found, found.ids)
         new = [cell for made in cells.values() for cell in made]
-        change = Change(new, outputs, self._marks(), self._widgets_changed and found.ids != frozenset())
+        change = Change(new, outputs, self._marks(), self._widgets_changed and found != MISSING)
         if change.is_empty and found.revision is not None:
             self.revision = found.revision  # what is new to the journal stands in this one
         return change
@@ -309,7 +309,7 @@ class _Update:
         """What is to be added and changed in a notebook that somebody else has written."""
         present = {int(name[1]) for name in (cell.split("-", 1) for cell in ids) if _is_ours(name)}
         cells = {number: made for number, made in self._new.items() if number not in present}
-        if not ids:
+        if found == MISSING:
             return cells, {}  # it was deleted, or is made for the first time
         lost, older = self._ledger.unseen(found.revision, present)
         again = self._notebooks.load([*lost, *older]) if lost or older else {}

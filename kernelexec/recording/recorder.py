@@ -257,7 +257,7 @@ class Recorder:
     async def flush(self) -> None:
         """Bring journal and notebook to the disk now."""
         await self.notebooks.flush()
-        await asyncio.to_thread(self.journal.sync)
+        await asyncio.to_thread(_quietly, self.journal.sync)
 
     def close(self) -> None:
         if self._sync_handle is not None:
