@@ -8,6 +8,7 @@ those, what is missing was deleted and stays so. What was written later was neve
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 
@@ -16,6 +17,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.revision = 0  # of the last write
+        self.written = 0.0  # when that was, in the seconds of time.time(), as far as the journal says
         self._added: dict[int, int] = {}  # at which revision, in the order of the notebook
         self._changed: dict[int, int] = {}  # at which revision their outputs were last written anew
 
@@ -35,6 +37,8 @@ class Ledger:
 
     def read(self, record: Mapping[str, Any]) -> None:
         """The same from the journal's line."""
+        if "time" in record:
+            self.written = datetime.fromisoformat(record["time"]).timestamp()
         self.write(record.get("revision", self.revision + 1), record["numbers"], record.get("changed", ()))
 
     def unseen(self, revision: int | None, present: Collection[int]) -> tuple[list[int], list[int]]:

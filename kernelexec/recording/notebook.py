@@ -134,6 +134,13 @@ class Notebook:
         except OSError:
             return True
 
+    def was_changed_after(self, moment: float) -> bool:
+        """Whether something was done to the file after this time, whatever it says of itself."""
+        try:
+            return os.lstat(self.path).st_ctime > moment
+        except OSError:
+            return False
+
     def append(self, cells: Sequence[Cell]) -> Written:
         """Add cells at the end, whatever else is there."""
         return self.write(lambda _: Change(cells))

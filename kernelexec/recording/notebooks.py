@@ -79,13 +79,16 @@ class Notebooks:
             self.add(execution)
 
     def restore(self, ledgers: Mapping[int, Ledger]) -> None:
-        """What earlier hubs have written. The last notebook is looked at: it may have been saved since by
-        somebody who had not seen all of it."""
+        """What earlier hubs have written. Notebooks that were changed since are looked at: whoever saved
+        them may not have seen all of it."""
         for generation, ledger in ledgers.items():
-            self._book(generation).ledger = ledger
-        if ledgers:
-            self._book(max(ledgers)).look = True
+            book = self._book(generation)
+            book.ledger = ledger
+            book.look = book.notebook.was_changed_after(ledger.written)
+        if self._due():
             self._write_soon()
+        elif ledgers:
+            self._look_later()
 
     def add(self, execution: Execution) -> None:
         """The execution's cell is to be written, if it is not there already."""
