@@ -13,10 +13,11 @@ from typing import Any
 
 from kernelexec.errors import KernelexecError
 from kernelexec.hub import Hub
-from kernelexec.session import Session
+from kernelexec.session import BUSY_ELSEWHERE, Session
 
-COMMANDS = ("attach", "interrupt")
+COMMANDS = ("attach", "interrupt", "renew", "restart")
 _INTERRUPTED = "Interrupted by the person, from Jupyter."
+_RESTARTED = "it was restarted by the person, from Jupyter"
 
 _restarts: dict[Session, asyncio.Task[None]] = {}
 
@@ -30,8 +31,12 @@ async def serve_frontend(hub: Hub, command: Mapping[str, Any]) -> dict[str, Any]
         match command["command"]:
             case "attach":
                 return await _attach(session)
-            case _:
+            case "interrupt":
                 return await _interrupt(session, command.get("msg_id"))
+            case "renew":
+                return await _renew(session, command.get("generation"))
+            case _:
+                return await _restart(session)
     except (KernelexecError, OSError) as error:
         return {"error": str(error)}
 
@@ -54,9 +59,36 @@ async def _attach(session: Session) -> dict[str, Any]:
 async def _interrupt(session: Session, msg_id: str | None) -> dict[str, Any]:
     """Interrupt the run of this request. A frontend that came later than its run names none."""
     current = session.current
-    if current is not None and msg_id in (None, session.executions.msg_id(current)):
+    ours = session.executions.msg_id(current) if current is not None else None
+    if current is not None and msg_id in (None, ours) and session.state != BUSY_ELSEWHERE:
         await session.cancel(current, _INTERRUPTED)
         return {"interrupted": current.id}
+    msg_id = msg_id or session.others.running
     if msg_id is None or session.kernel is None:
         return {"error": "the hub knows of nothing that runs"}
     return {"interrupted": await session.kernel.interrupt(msg_id)}
+
+
+async def _restart(session: Session) -> dict[str, Any]:
+    """Once, however many frontends ask for it; goes on if the one that asked does not wait."""
+    if session not in _restarts:
+        _restarts[session] = asyncio.create_task(session.restart_kernel(_RESTARTED))
+        _restarts[session].add_done_callback(lambda _: _restarts.pop(session))
+    await asyncio.shield(_restarts[session])
+    return {"generation": session.generation}
+
+
+async def _renew(session: Session, generation: int | None) -> dict[str, Any]:
+    """Start the next kernel after this generation's died under a frontend.
+
+    The frontend has its kernel started again, as it does with any that died. It and the assistant,
+    which is told of the death before anything of its own is run, are to share that kernel.
+    """
+    kernel = session.kernel
+    if kernel is not None and session.generation == generation:
+        await kernel.died
+        await asyncio.sleep(0)  # lets the session hear of it, which waits for the same
+    if session.kernel is None and session.seat.end_was_asked:
+        return {"error": "it was stopped on request"}
+    await session.seat.ready_kernel()
+    return {"generation": session.generation}

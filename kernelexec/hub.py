@@ -356,7 +356,7 @@ class Hub:
             self._registry.remove(entry.kernel_id)
             return
         kernel.died.add_done_callback(lambda died: self._forget(kernel, died))
-        session.adopt(kernel, datetime.fromisoformat(entry.started))
+        session.adopt(kernel, datetime.fromisoformat(entry.started), kernel.environ())
         _log.info("%s: kernel %s adopted, pids %s", session.id, entry.kernel_id, kernel.pids)
 
     def _found(self, entry: KernelEntry, session: Session) -> LocalKernel:

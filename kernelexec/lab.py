@@ -141,6 +141,8 @@ def _command(target: Target, runtime: Path, *, browser: bool) -> list[str]:
     ]
     if len(os.fsencode(runtime / _IPC_NAME)) <= LONGEST_SOCKET_PATH:
         options.append("--KernelManager.transport=ipc")  # any user of this machine could read from tcp
+        # After a death within ten seconds Jupyter takes new ports, and the page stays with the old ones.
+        options.append("--KernelRestarter.random_ports_until_alive=False")
     if os.geteuid() == 0:
         options.append("--allow-root")
     if not browser:

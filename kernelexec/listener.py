@@ -28,7 +28,7 @@ class Listener:
         self._executions = executions
         self._recorder = recorder
         self._news = news
-        self._others = Others(executions, recorder, news)
+        self.others = Others(executions, recorder, news)
         self._on_begin = on_begin
 
     def take(self, message: Message) -> None:
@@ -36,7 +36,7 @@ class Listener:
             return
         execution = self._executions.of_message(message.parent_id)
         if execution is None:
-            self._others.take(message)  # another client's, or an answer to a question of the hub
+            self.others.take(message)  # another client's, or an answer to a question of the hub
             return
         if message.type == "status":
             self._on_status(execution, message)

@@ -40,6 +40,15 @@ class Others:
         self._news = news
         self._running: dict[str, _Cell] = {}  # by the msg_id of its request
 
+    @property
+    def running(self) -> str | None:
+        """The request of the cell that the kernel runs for another client."""
+        return next(reversed(self._running), None)
+
+    def kernel_ended(self) -> None:
+        """Nothing runs any more."""
+        self._running.clear()
+
     def take(self, message: Message) -> None:
         """One message. Only what has published its input is a cell: a silent request is none."""
         parent = message.parent_id or ""

@@ -53,6 +53,7 @@ class Seat:
         self.ran = 0  # submissions sent to it
         self.names: tuple[str, ...] = ()  # the user's variables in it, the newest first
         self.last_end: str | None = None  # why the kernel before the present one ended
+        self.end_was_asked = False  # whether it was ended by somebody's wish
         self.left_a_kernel = False  # an earlier hub's, not known to have ended
         self._session = session
         self._recorder = recorder
@@ -94,9 +95,10 @@ class Seat:
         await asyncio.sleep(0)  # lets _on_death run, which waits on the same future
         return True
 
-    def adopt(self, kernel: Kernel, started: datetime) -> None:
-        """Take over the kernel that an earlier hub started."""
+    def adopt(self, kernel: Kernel, started: datetime, environ: Mapping[str, str]) -> None:
+        """Take over the kernel that an earlier hub started, with these environment variables."""
         self.left_a_kernel = False
+        self._environ = environ
         self._adopted = True
         self._use(kernel, started)
 
@@ -158,6 +160,7 @@ class Seat:
         if died.cancelled():
             return
         cause = died.result().cause
+        self.end_was_asked = died.result().asked is not None
         text = self.death_text(cause)
         self._is_gone(cause, untold=self.ran > 0 and not self._end_is_told)
         self._on_end(text)

@@ -56,6 +56,9 @@ class KernelStarter(Protocol):
         """
 
 
+BUSY_ELSEWHERE = "busy by another client"  # the state of a session whose kernel runs a cell of the person's
+
+
 class Session:
     """One session, e.g. `sales@analysis` in one storage directory."""
 
@@ -82,13 +85,13 @@ class Session:
         self._replaying: Execution | None = None
         self._work = Work(self.executions, recorder)
         self.seat = Seat(
-            self.id, recorder, self.executions, self._news, self._started_for, self._turns.refuse_all
+            self.id, recorder, self.executions, self._news, self._started_for, self._on_kernel_end
         )
         self._runs = Runs(self.executions, recorder, self.seat)
         self._interrupts = Interrupts(self.executions, lambda: self.seat.kernel)
-        self.on_message: OnMessage = Listener(
-            self.executions, recorder, self._news, self._interrupts.on_begin
-        ).take
+        listener = Listener(self.executions, recorder, self._news, self._interrupts.on_begin)
+        self.others = listener.others
+        self.on_message: OnMessage = listener.take
 
     @property
     def id(self) -> str:
@@ -121,7 +124,10 @@ class Session:
     def state(self) -> str:
         if self.kernel is not None and self.kernel.is_stopped:
             return "stopped by a signal"
-        if self.current is not None:
+        ours = self.current
+        if self.others.running is not None and (ours is None or ours.state is State.SENT):
+            return BUSY_ELSEWHERE
+        if ours is not None:
             return "busy"
         if self.kernel is None:
             return "starting" if self._turns.are_taken or self.seat.is_being_taken else "no kernel"
@@ -320,9 +326,9 @@ class Session:
         """Whether an earlier hub's kernel is not known to have ended."""
         return self.seat.left_a_kernel
 
-    def adopt(self, kernel: Kernel, started: datetime) -> None:
-        """Take over the kernel that an earlier hub started for this session."""
-        self.seat.adopt(kernel, started)
+    def adopt(self, kernel: Kernel, started: datetime, environ: Mapping[str, str] | None = None) -> None:
+        """Take over the kernel that an earlier hub started for this session, with these variables."""
+        self.seat.adopt(kernel, started, environ or {})
 
     def report_lost_kernel(self, cause: str) -> None:
         """The last kernel ended while no hub watched."""
@@ -349,6 +355,10 @@ class Session:
             return
         if execution.state is State.QUEUED:  # else it was taken back while the kernel started
             await self._runs.run(execution, kernel)
+
+    def _on_kernel_end(self, text: str) -> None:
+        self._turns.refuse_all(text)
+        self.others.kernel_ended()
 
     async def _started_for(self, environ: Mapping[str, str]) -> Started:
         self._tell_progress("the kernel is starting")

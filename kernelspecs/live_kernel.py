@@ -32,6 +32,7 @@ class LiveKernel(NamedTuple):
     identity: str
     session: str
     storage_dir: str
+    generation: int
 
     @property
     def connection(self) -> dict:
@@ -61,6 +62,7 @@ def find(notebook: str, prefix: str, environ) -> LiveKernel | None:
             fields["kernel_identity"],
             session_of(fields),
             fields["storage_dir"],
+            fields["generation"],
         )
         if kernel.pid is not None and asked:
             return kernel
@@ -185,7 +187,13 @@ def connect_to_hub(kernel: LiveKernel, command: str, **arguments: object) -> soc
         "cwd": "/",
         "environ": {},
     }
-    asked = {"command": command, "session": kernel.session, "storage_dir": kernel.storage_dir, **arguments}
+    asked = {
+        "command": command,
+        "session": kernel.session,
+        "storage_dir": kernel.storage_dir,
+        "generation": kernel.generation,
+        **arguments,
+    }
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.connect(kernel.hub)

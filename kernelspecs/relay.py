@@ -7,7 +7,8 @@ comes is signed anew and passed on to the live kernel, and the other way. What t
 - restart: the hub is asked for a new kernel, and the assistant is told; the frontend's next relay joins that one
 - interrupt: the hub interrupts what the frontend sees running, and nothing else; the assistant is told
 
-The relay ends when the kernel ends, so that the frontend says what it says of any kernel that died.
+The relay ends when the kernel ends, so that the frontend says what it says of any kernel that died, and has it started
+again; the hub is asked for the session's next kernel then.
 
 Identities are kept: between the frames which name a frontend's socket and the delimiter nothing is touched, so the
 kernel's replies, and its questions on stdin, find their way back by the ROUTER sockets at both ends. No output is
@@ -95,8 +96,8 @@ class Relay:
         self.asked_elsewhere = set()  # kernel_info_requests of the shell channel, passed on by control
         self.interrupt_at = None  # when the held interrupt is due
         self.interrupt_target = None
-        self.ending_at = None  # when a restart has had its time
-        self.hub_restarts = None  # whether it is the hub that does it, once that is known
+        self.ending_at = None  # at the latest, once the kernel has ended or is to be replaced
+        self.waits_for_hub = False  # which replaces it
         self.replies = []  # to shutdown_requests, sent at the very end
         self.questions = {}  # to the hub: connection by descriptor
         self.kernel_ended = False
@@ -240,7 +241,7 @@ class Relay:
             due.append(FULL_SECONDS)
         if self.looks:
             due.append(LOOK_SECONDS)
-        if self.kernel_ended and self.ending_at is None:
+        if self.kernel_ended and not self.waits_for_hub:
             due.append(LAST_WORDS_SECONDS)
         return max(0.0, min(due)) * 1000 if due else None
 
@@ -259,12 +260,11 @@ class Relay:
         if self.interrupt_at is not None and now >= self.interrupt_at:
             self.interrupt_at = None
             self.interrupt()
-        if self.ending_at is not None:
-            self.ended = (
-                self.ended or now >= self.ending_at or (self.hub_restarts is False and self.kernel_ended)
-            )
-        elif self.kernel_ended and not self.has_last_words():
+        if self.ending_at is not None and (now >= self.ending_at or self.is_over()):
             self.ended = True
+
+    def is_over(self) -> bool:
+        return self.kernel_ended and not self.waits_for_hub and not self.has_last_words()
 
     def has_last_words(self) -> bool:
         return bool(self.waiting) or bool(self.kernels["iopub"].poll(LAST_WORDS_SECONDS * 1000))
@@ -274,6 +274,9 @@ class Relay:
             if handler == self.take_kernel_end:
                 self.unwatch(source)
         self.kernel_ended = True
+        if self.ending_at is None:
+            # The frontend has its kernel started again then. It is to find the session's next one, not an own.
+            self.replace_kernel("renew", self.renewed)
 
     def take_server_end(self) -> None:
         self.ended = True
@@ -484,16 +487,23 @@ class Relay:
         if not restart:
             self.ended = True
         elif self.ending_at is None:
-            self.ending_at = time.monotonic() + RESTART_SECONDS
-            self.ask_hub("restart", RESTART_SECONDS, self.restarted)
+            self.replace_kernel("restart", self.restarted)
+
+    def replace_kernel(self, command: str, then) -> None:
+        self.ending_at = time.monotonic() + RESTART_SECONDS
+        self.waits_for_hub = True
+        self.ask_hub(command, RESTART_SECONDS, then)
 
     def restarted(self, answer: dict | None) -> None:
-        self.hub_restarts = answer is not None
-        if self.hub_restarts:
+        self.waits_for_hub = False
+        if answer is not None:
             self.ended = True
         elif not self.kernel_ended:
             # No hub: the kernel is asked itself. The frontend's next start finds none and makes an ordinary one.
             self.kernels["control"].send_multipart(self.pack("shutdown_request", {"restart": False}))
+
+    def renewed(self, _answer: dict | None) -> None:
+        self.waits_for_hub = False
 
     def ask_hub(self, command: str, seconds: float, then, **arguments: object) -> None:
         """Ask, and go on relaying. `then` gets the answer: None from no hub or one that refuses, {} if it takes long."""

@@ -96,7 +96,7 @@ def picture_of_the_notebook(browser: Browser, address: str) -> None:
     """The end of the notebook, and below it what the person asks of the assistant's variables."""
     page = opened(browser, address)
     add_the_persons_cell(page)
-    page.cells.last.locator(".jp-OutputArea").scroll_into_view_if_needed()
+    page.cells.last.evaluate("cell => cell.scrollIntoView({block: 'end'})")
     page.page.screenshot(path=HERE / "palmer-penguins.png")
     page.close()
 
@@ -129,7 +129,7 @@ def picture_of_collaboration(browser: Browser, home: Home, assistant: Client) ->
         eventually(lambda: MARK.strip() in notebook.read_text())  # saved by itself, in a second
         run_and_record(assistant)
         page.expect_output(-1, "Biscoe")
-        page.cells.last.scroll_into_view_if_needed()
+        page.cells.last.evaluate("cell => cell.scrollIntoView({block: 'end'})")
         page.page.screenshot(path=HERE / "collaboration.png")
         page.close()
 

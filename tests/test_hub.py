@@ -43,6 +43,9 @@ class FakeLocalKernel(FakeKernel):
         self.pids = (10, 11)
         self.not_ready = self.ready_raises
 
+    def environ(self) -> dict[str, str]:
+        return {}
+
     @classmethod
     async def start(cls, runtime_dir: Path, launch: Any, on_message: OnMessage) -> FakeLocalKernel:
         kernel = cls(runtime_dir / "k" / f"{len(cls.started):08x}", on_message)

@@ -280,6 +280,10 @@ class LocalKernel:
             return None
         return await self._inspection.variables(pattern, limit, ours=self._interrupts == "named", busy=busy)
 
+    def environ(self) -> dict[str, str]:
+        """The environment variables that it was started with."""
+        return self.process.environ() if self.process else {}
+
     def memory(self) -> int | None:
         return self.process.memory() if self.process else None
 

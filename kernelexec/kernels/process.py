@@ -107,6 +107,13 @@ class Process:
             return None
         return float(times.user + times.system)
 
+    def environ(self) -> dict[str, str]:
+        """The environment variables it was started with; empty where they cannot be read."""
+        try:
+            return dict(psutil.Process(self.pid).environ())
+        except (psutil.Error, OSError):
+            return {}
+
     def close(self) -> None:
         """Stop watching. The process goes on."""
         if self._descriptor >= 0:

@@ -8,7 +8,7 @@ from datetime import datetime
 from kernelexec.config import Config
 from kernelexec.mcp_server.variables_text import readable_size
 from kernelexec.recording.journal import now
-from kernelexec.session import Session
+from kernelexec.session import BUSY_ELSEWHERE, Session
 
 
 def describe_kernels(load: Mapping[Session, float | None], config: Config) -> str:
@@ -56,6 +56,9 @@ def _state(session: Session) -> str:
     if session.kernel is not None and session.kernel.is_stopped:
         return "stopped (its process was stopped by a signal or a debugger; it goes on with SIGCONT)"
     current = session.current
+    if session.state == BUSY_ELSEWHERE:
+        waiting = f"; {current.id} waits for that" if current is not None else ""
+        return f"{BUSY_ELSEWHERE} (the user in JupyterLab, for example){waiting}"
     if current is not None:
         return f"busy with {current.id} for {_ago(current.started or current.submitted)}"
     if session.kernel is None and session.state == "no kernel":

@@ -205,7 +205,7 @@ def test_a_hub_is_asked_so_that_a_kernel_that_is_being_replaced_is_not_joined(
     registry.write(entry)
     assert find(storage, environ).directory == str(tmp_path / "new")
     assert hub[0]["role"] == "admin"
-    assert hub[1] == {"command": "attach", "session": SESSION, "storage_dir": str(storage)}
+    assert hub[1] == {"command": "attach", "session": SESSION, "storage_dir": str(storage), "generation": 2}
 
 
 def test_refusals_of_the_hub_are_no_answers() -> None:

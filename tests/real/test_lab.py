@@ -37,6 +37,7 @@ def lab(shared_home: Home, assistant: Client) -> Iterator[Terminal]:
     terminal = Terminal(shared_home, COMMAND, "lab", "--no-browser")
     yield terminal
     terminal.close()
+    print(terminal.text)  # for who looks at a failure
 
 
 @pytest.fixture
@@ -87,9 +88,28 @@ def test_the_interrupt_button_ends_the_persons_own_cell(page: NotebookPage, assi
     page.append("import time; time.sleep(60)")
     page.run(-1)
     page.wait_for_kernel("busy")
+    assert "busy by another client" in assistant.call("list_kernels", {}).text
     page.press("notebook:interrupt-kernel")
     page.expect_output(-1, "KeyboardInterrupt")
     page.wait_for_kernel("idle")
+
+
+def test_the_restart_button_starts_the_next_generation_and_the_assistant_is_told(
+    page: NotebookPage, assistant: Client
+) -> None:
+    assistant.execute("import os; before = os.getpid()")
+    page.press("notebook:restart-kernel")
+    page.accept()
+    page.append("'before' in globals()")
+    page.run(-1)
+    page.expect_output(-1, "False")
+    reply = assistant.execute("before")
+    assert reply.state == "NOT RUN"
+    assert "it was restarted by the person, from Jupyter" in reply.text
+    page.append("shared = 'by the person'")
+    page.run(-1)
+    page.wait_until_ran(-1)
+    assert assistant.execute("shared").block("result") == "'by the person'"
 
 
 def test_closing_the_page_and_shutting_its_kernel_down_leaves_the_kernel_alive(

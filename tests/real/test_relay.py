@@ -333,6 +333,8 @@ def test_a_restart_without_a_hub_ends_the_kernel_and_the_next_start_is_an_ordina
 
 def test_the_death_of_the_kernel_ends_the_relay_after_its_last_output(new_live: Live) -> None:
     with new_live.frontend() as frontend:
-        msg_id = frontend.send("import os\nprint('last words', flush=True)\nos.kill(os.getpid(), 9)")
+        # The wait is for zmq's own thread in the kernel, which writes what was flushed.
+        say = "print('last words', flush=True)\ntime.sleep(0.2)"
+        msg_id = frontend.send(f"import os, time\n{say}\nos.kill(os.getpid(), 9)")
         assert frontend.wait_for("stream", msg_id)["text"] == "last words\n"
         assert frontend.popen.wait(TIMEOUT) == 0
