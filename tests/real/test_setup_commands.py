@@ -80,8 +80,9 @@ def test_ipykernel_is_put_into_an_environment_on_request(own_jupyter: Home, tmp_
 
 
 def test_the_doctor_can_be_asked_by_the_assistant_also_when_nothing_runs(
-    connect: Connect, home: Home
+    connect: Connect, own_jupyter: Home
 ) -> None:
+    home = own_jupyter
     well = connect(home).call("diagnose_setup", {})
     assert "ok       hub          version" in well.text
     assert "environment  plain (venv" in well.text
