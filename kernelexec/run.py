@@ -12,6 +12,7 @@ from kernelexec.model.execution import Execution, State
 from kernelexec.recording.recorder import Recorder
 from kernelexec.seat import Seat
 
+_LONGEST_SAID = 300  # characters of an exception
 _LEAVING_SECONDS = 5.0  # a kernel that was asked to exit does so 0.1 s after its reply
 
 
@@ -90,7 +91,8 @@ class Runs:
             problem = f"{asked or 'Interrupted, not by this client.'} Variables are kept."
             self._executions.finish(execution, State.INTERRUPTED, _both(problem, missing))
         else:
-            self._executions.finish(execution, State.ERROR, missing)
+            told = _told_elsewhere(execution, reply)
+            self._executions.finish(execution, State.ERROR, _both(told, missing))
 
     def _remark(self, execution: Execution, kernel: Kernel) -> str | None:
         """What is to be said of a run that ended well."""
@@ -127,3 +129,12 @@ def _is_leaving(reply: Reply) -> bool:
     """Whether the code called exit() or quit()."""
     payloads = reply.content.get("payload") or ()
     return any(p.get("source") == "ask_exit" and not p.get("keepkernel") for p in payloads)
+
+
+def _told_elsewhere(execution: Execution, reply: Reply) -> str | None:
+    """What failed, where no error message says so: IPython prints an ExceptionGroup's traceback on stderr."""
+    if any(output["output_type"] == "error" for output in execution.outputs.to_notebook()):
+        return None
+    name, value = reply.content.get("ename"), reply.content.get("evalue")
+    said = ": ".join(str(part)[:_LONGEST_SAID] for part in (name, value) if part)
+    return f"It raised {said}" if said else None

@@ -23,10 +23,12 @@ from kernelexec.mcp_server.tools.base import Call
 from kernelexec.model.text import plain
 
 INSTRUCTIONS = (
-    "kernelexec runs Python in Jupyter kernels that stay: variables are kept between calls, between "
-    "restarts of this client and between clients that work in the same directory. Begin with execute_code. "
-    "The first line of each reply is the verdict. What a reply leaves out is read with read_output; what was "
-    "done earlier is told by list_executions."
+    "kernelexec runs code in Jupyter kernels that stay: variables are kept between calls, between restarts "
+    "of this client and between clients that work in the same directory. Begin with execute_code. The "
+    "first line of each reply is the verdict; the rest says what happened and what to do next. What takes "
+    "long goes on after the reply: get its end with wait_for_execution, never submit it again. What a "
+    "reply leaves out is read or searched with read_output. list_variables shows what there is without "
+    "running anything, list_executions what has been done so far, also in earlier conversations."
 )
 _DEFINITIONS = [tool.definition() for tool in TOOLS.values()]
 

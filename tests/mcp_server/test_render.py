@@ -293,6 +293,38 @@ def test_the_reply_to_a_run_whose_output_went_to_a_file(storage: Path) -> None:
     run(test())
 
 
+def test_of_an_output_in_a_file_the_first_lines_and_the_end_are_shown_and_the_rest_is_named(
+    tmp_path: Path,
+) -> None:
+    async def test() -> None:
+        lines = [f"line {n:06d}\n" for n in range(20_000)]
+        answer = saying(*(("stream", {"name": "stdout", "text": line}) for line in lines))
+        async with session_in(tmp_path, FakeStarter([answer])) as session:
+            session.recorder.limits = Limits(cell=100_000)
+            text = text_of(await reply_of(await ran(session, "x"), session, told=True))
+            head = text.partition("[stdout]\n")[2].partition("\n\n[... ")[0]
+            assert "".join(lines).startswith(head)
+            assert text.endswith("line 019999")
+            assert "line 010000" not in text
+            offset = int(re.search(r"offset=(\d+)\) reads what is left out", text)[1])  # type: ignore[index]
+            assert offset == len("[stdout]\n") + len(head) + len("\n")
+            assert text.count("[... ") == 1
+
+    run(test())
+
+
+def test_an_error_that_ipython_tells_on_stderr_only_is_named(tmp_path: Path) -> None:
+    async def answer(kernel_run: Any) -> Any:
+        kernel_run.busy()
+        kernel_run.print("+ Exception Group Traceback\n", "stderr")
+        kernel_run.idle()
+        return kernel_run.reply("error", ename="ExceptionGroup", evalue="g (2 sub-exceptions)")
+
+    result = replied(tmp_path, answer)
+    assert result.is_error
+    assert "It raised ExceptionGroup: g (2 sub-exceptions)" in text_of(result)
+
+
 def test_every_text_in_replies_is_one_that_is_tested() -> None:
     tested = {*ANSWERED, *(each.__name__ for each in SITUATIONS), "unknown", "overflow"}
     assert {path.stem for path in REPLIES.glob("*.txt")} == tested

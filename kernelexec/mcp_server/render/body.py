@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kernelexec.model.execution import Overflow
-from kernelexec.model.text import excerpt
+from kernelexec.model.text import excerpt, plain
 from kernelexec.model.transcript import Piece, Transcript
 
 _BLOCK_LEAST = 500  # characters that each block may have, however many there are
@@ -33,9 +33,16 @@ def body(transcript: Transcript, limit: int, since: int, execution_id: str, stor
     if gap:
         shown.insert(_BLOCKS_EACH_END, gap)
     if tail is not None and transcript.overflow is not None:
-        rest = how_to_read(execution_id, max(since, transcript.files[0].position))
-        shown.append(f"[... {_what_is_in(transcript.overflow, storage_dir)}; {rest} ...]")
-        shown.append(_block(tail, each, execution_id, transcript))
+        rest = max(since, transcript.files[0].position)
+        if pieces and pieces[-1].end == transcript.pieces[-1].end and len(pieces[-1].text) > each:
+            # The end of what the cell has is the middle of it all.
+            head = _head_of(pieces[-1], each)
+            rest, shown[-1] = head.end, f"{head.head}{plain(head.text)}".strip("\n")
+        shown.append(
+            f"[... {how_to_read(execution_id, rest)} reads what is left out; "
+            f"{_what_is_in(transcript.overflow, storage_dir)} ...]"
+        )
+        shown.append(f"{tail.head}{_end_of(tail.text, each)}".strip("\n"))
     return "\n\n" + "\n\n".join(shown)
 
 
@@ -64,10 +71,10 @@ def _tail_of_file(transcript: Transcript, since: int) -> Piece | None:
 
 
 def _what_is_in(overflow: Overflow, storage_dir: Path) -> str:
-    said = f"all of this output, {overflow.size:,} bytes, is in {storage_dir / overflow.file}"
+    lost = ""
     if overflow.left_out:
-        said += f" but for {overflow.left_out:,} bytes more, which were above the limit and not kept"
-    return said
+        lost = f" but for {overflow.left_out:,} bytes more, which were above the limit and not kept,"
+    return f"all of this output, {overflow.size:,} bytes,{lost} is in {storage_dir / overflow.file}"
 
 
 def _block(piece: Piece, limit: int, execution_id: str, transcript: Transcript) -> str:
@@ -76,6 +83,21 @@ def _block(piece: Piece, limit: int, execution_id: str, transcript: Transcript) 
     if whole is not None:
         text += f"\n[all of this text: {how_to_read(execution_id, whole.position)}]"
     return f"{piece.head}{text}".strip("\n")
+
+
+def _head_of(piece: Piece, limit: int) -> Piece:
+    """Its first lines."""
+    text = piece.text[: limit * 2 // 3]
+    return replace(piece, text=text[: text.rfind("\n", len(text) // 2) + 1] or text)
+
+
+def _end_of(raw: str, limit: int) -> str:
+    """The last lines of raw text, made plain."""
+    text = plain(raw)
+    if len(text) <= limit:
+        return text
+    text = text[-limit:]
+    return text[text.find("\n", 0, len(text) // 2) + 1 :]
 
 
 def _share(lengths: Sequence[int], limit: int) -> int:
