@@ -26,6 +26,7 @@ _MORE_ROOTS = (
     "/usr/local/Caskroom/miniconda/base",
     "/usr/local/Caskroom/miniforge/base",
 )
+_MOST_NAMED = 30  # in one error
 TOOLS = ("conda", "mamba", "micromamba")
 
 
@@ -134,7 +135,9 @@ def _what_there_is(wanted: str, names: list[str], environ: Mapping[str, str]) ->
         )
     near = difflib.get_close_matches(wanted, names, n=5, cutoff=0.6)
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
-    return f"{meant}There are: {', '.join(dict.fromkeys(names))}. An environment's path will do, too."
+    listed = list(dict.fromkeys(names))
+    more = f" and {len(listed) - _MOST_NAMED} more" if len(listed) > _MOST_NAMED else ""
+    return f"{meant}There are: {', '.join(listed[:_MOST_NAMED])}{more}. An environment's path will do, too."
 
 
 def _condarcs(environ: Mapping[str, str], known_roots: list[Path]) -> list[Path]:

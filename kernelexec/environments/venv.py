@@ -52,12 +52,12 @@ class Venv:
         make = f"{self.make} {shlex.quote(str(folder))}"
         if not folder.exists():
             raise EnvironmentUnusable(
-                f"{self.setting} names {folder}, which does not exist.",
+                f"There is no virtual environment at {folder}: the folder does not exist.",
                 f"Make it with: {make}    or correct {self.setting}.",
             )
         if folder.is_file():
             raise EnvironmentUnusable(
-                f"{self.setting} names {folder}, which is a file.",
+                f"There is no virtual environment at {folder}, which is a file.",
                 f"{self.setting} is the virtual environment's folder (the one that holds pyvenv.cfg).",
             )
         if not (folder / "pyvenv.cfg").exists():

@@ -66,7 +66,8 @@ async def _configure_environment(call: Call, arguments: ConfigureEnvironment) ->
     try:
         environment = await prepared(call, lambda progress: call.hub.configure(call.caller, choice, progress))
     except (EnvironmentUnusable, KernelFailed) as error:
-        others = near(choice.kind, choice.value, await _inventory(call))
+        told = "There are:" in error.next_step  # by who looked for it
+        others = "" if told else near(choice.kind, choice.value, await _inventory(call))
         raise EnvironmentUnusable(
             error.what, "\n".join(part for part in (error.next_step, others, f"Unchanged: {before}") if part)
         ) from error
