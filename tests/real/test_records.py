@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 import pytest
 
 from tests.real.clients import Client, Reply
@@ -314,8 +315,7 @@ def test_ten_megabytes_of_output_are_on_disk_and_the_reply_has_both_ends(
     assert "the end" in reply.text
     assert "left out" in reply.text
 
-    path = next(Path(word) for word in reply.text.replace("...]", " ").split() if word.endswith("/0001.txt"))
-    assert path.is_relative_to(shared_home.storage)
+    path = shared_home.storage / f"{reply.session}-1" / "outputs" / "0001.txt"
     assert path.read_text() == whole
     notebook = notebook_of(shared_home, reply.session, 1)
     assert path.name in str(notebook.cells[0].outputs)
@@ -478,3 +478,26 @@ def test_a_notebook_that_cannot_be_written_is_told_and_written_later(connect: Co
     eventually(lambda: len(nbformat.read(path, as_version=4).cells) == last + 1)
     nbformat.validate(nbformat.read(path, as_version=4))
     assert [p.name for p in home.storage.glob(".*.tmp*")] == []
+
+
+def test_a_huge_string_and_a_huge_picture_are_in_files_and_nowhere_else(
+    own_client: Client, shared_home: Home
+) -> None:
+    first = own_client.execute("'x' * 200_000_000")
+    assert first.state == "OK"
+    assert len(first.text) < 12_000
+    picture = own_client.execute(
+        "import base64\n"
+        "display({'image/png': base64.b64encode(bytes(50_000_000)).decode(), 'text/plain': 'P'}, raw=True)"
+    )
+    assert picture.state == "OK"
+    assert not picture.images
+    folder = shared_home.storage / f"{first.session}-1" / "outputs"
+    assert (folder / "0001-1.txt").stat().st_size == 200_000_002
+    assert (folder / "0002-1.png").stat().st_size == 50_000_000
+    notebook_of(shared_home, first.session, 2)
+    for file in (f"{first.session}-1.ipynb", f".kernelexec/{first.session}.jsonl"):
+        assert (shared_home.storage / file).stat().st_size < 50_000
+    assert own_client.execute("1 + 1").block("result") == "2"
+    memory = psutil.Process(shared_home.hub()).memory_info().rss
+    assert memory < 500_000_000, f"the hub holds {memory / 1e6:.0f} MB"
