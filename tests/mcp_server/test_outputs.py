@@ -195,14 +195,13 @@ def test_a_pattern_that_takes_for_ever_is_given_up_and_holds_nobody_up(
             searching = asyncio.ensure_future(
                 call_on(session, "read_output", execution_id="sales@analysis/1", pattern=r"^(a+)+$")
             )
-            longest = 0.0
+            turns = 0
             while not searching.done():
-                before = time.monotonic()
                 await asyncio.sleep(0.01)
-                longest = max(longest, time.monotonic() - before)
+                turns += 1
             assert "takes too long" in text_of(searching.result())
             assert time.monotonic() - began < 20
-            assert longest < 0.9  # a search in this process would have held everything up for longer
+            assert turns > 5  # a search in this process would have left none
 
     run(test())
 
