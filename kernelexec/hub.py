@@ -347,7 +347,8 @@ class Hub:
         except ProcessLookupError as error:  # anything else may pass: its entry stays for the next hub
             _log.info("kernel %s of %s is gone: %s", entry.kernel_id, session.id, error)
             if session.left_a_kernel:
-                session.report_lost_kernel(self._cause(entry))
+                death = self._death(entry)
+                session.report_lost_kernel(death.cause, death.begun)
             self._registry.remove(entry.kernel_id)
             shutil.rmtree(entry.directory, ignore_errors=True)
             return
@@ -371,10 +372,10 @@ class Hub:
         )
 
     @staticmethod
-    def _cause(entry: KernelEntry) -> str:
+    def _death(entry: KernelEntry) -> Death:
         if entry.boot != boot_id():
-            return "the system was restarted"
-        return read_death(Path(entry.directory)).cause
+            return Death(asked="the system was restarted")
+        return read_death(Path(entry.directory))
 
     # --- the end -----------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from kernelexec.errors import StorageFailed
 from kernelexec.executions import Executions
@@ -30,6 +30,7 @@ class Listener:
         self._news = news
         self.others = Others(executions, recorder, news)
         self._on_begin = on_begin
+        self._held: dict[int, list[Message]] = {}  # by execution number
 
     def take(self, message: Message) -> None:
         if self._is_for_a_widget(message):
@@ -37,7 +38,27 @@ class Listener:
         execution = self._executions.of_message(message.parent_id)
         if execution is None:
             self.others.take(message)  # another client's, or an answer to a question of the hub
-            return
+        elif execution.number in self._held:
+            self._held[execution.number].append(message)
+        else:
+            self._take(execution, message)
+
+    def hold(self, execution: Execution) -> None:
+        """Keep its messages until what came before them is known."""
+        self._held.setdefault(execution.number, [])
+
+    def release(self, execution: Execution, before: Iterable[Message]) -> None:
+        """Take these messages of an execution, then those that were held but for the same ones."""
+        held = self._held.pop(execution.number, [])
+        seen = set()
+        for message in before:
+            seen.add(message.msg_id)
+            self._take(execution, message)
+        for message in held:
+            if message.msg_id not in seen:
+                self._take(execution, message)
+
+    def _take(self, execution: Execution, message: Message) -> None:
         if message.type == "status":
             self._on_status(execution, message)
         elif message.type == "execute_input":
@@ -51,7 +72,7 @@ class Listener:
                 execution.last_text = (execution.last_text + str(text))[-_LAST_TEXT:]
             self._executions.heard(execution)
             try:
-                self._recorder.output(execution, message.type, message.content)
+                self._recorder.output(execution, message.type, message.content, message.serial)
             except StorageFailed as error:
                 self._news.add(f"Output of {execution.id} could not be written to disk: {error.what}")
 

@@ -74,8 +74,10 @@ class Runs:
         else:
             self._executions.finish(execution, State.DIED, problem)
 
-    def finish_with(self, execution: Execution, reply: Reply, kernel: Kernel) -> None:
-        """The end that a reply tells."""
+    def finish_with(
+        self, execution: Execution, reply: Reply, kernel: Kernel, remark: str | None = None
+    ) -> None:
+        """The end that a reply tells. `remark`: what else is to be said of it."""
         execution.timing["shell.execute_reply"] = reply.date
         if "started" in reply.metadata:
             execution.timing["shell.execute_reply.started"] = reply.metadata["started"]
@@ -85,13 +87,14 @@ class Runs:
         asked = execution.interrupt
         name = reply.content.get("ename")
         if reply.status == "ok":
-            self._executions.finish(execution, State.OK, _both(self._remark(execution, kernel), missing))
+            end = _both(self._remark(execution, kernel) or remark, missing)
+            self._executions.finish(execution, State.OK, end)
         # A coroutine that waits is interrupted by its cancellation.
         elif name == "KeyboardInterrupt" or (asked and name == "CancelledError"):
             problem = f"{asked or 'Interrupted, not by this client.'} Variables are kept."
             self._executions.finish(execution, State.INTERRUPTED, _both(problem, missing))
         else:
-            told = _told_elsewhere(execution, reply)
+            told = _both(remark, _told_elsewhere(execution, reply))
             self._executions.finish(execution, State.ERROR, _both(told, missing))
 
     def _remark(self, execution: Execution, kernel: Kernel) -> str | None:

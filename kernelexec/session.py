@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from kernelexec.news import News
 from kernelexec.recording.history import History, Success, successes
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
+from kernelexec.rejoin import Rejoin
 from kernelexec.replay import listing, replay
 from kernelexec.run import Runs
 from kernelexec.seat import Seat, Started
@@ -28,6 +30,7 @@ from kernelexec.turns import Turns
 from kernelexec.work import Job, Work
 
 Progress = Callable[[str], None]
+_UNSEEN = "The hub ended while it ran; what came after that was not seen."
 
 
 @dataclass(frozen=True)
@@ -89,9 +92,12 @@ class Session:
         )
         self._runs = Runs(self.executions, recorder, self.seat)
         self._interrupts = Interrupts(self.executions, lambda: self.seat.kernel)
-        listener = Listener(self.executions, recorder, self._news, self._interrupts.on_begin)
-        self.others = listener.others
-        self.on_message: OnMessage = listener.take
+        self._listener = Listener(self.executions, recorder, self._news, self._interrupts.on_begin)
+        self.others = self._listener.others
+        self.on_message: OnMessage = self._listener.take
+        self._rejoin = Rejoin(self.executions, self.seat, self._runs, self._listener)
+        self._unseen: list[Execution] = []  # were sent by an earlier hub, which saw no end of them
+        self._heard: Mapping[int, int] = {}  # the serials of their last messages it heard
 
     @property
     def id(self) -> str:
@@ -283,7 +289,7 @@ class Session:
         execution = self.accept(Submission(code, label="replay", kind=Kind.REPLAY, environ=environ))
 
         async def again(one: Success) -> Execution:
-            child = self.accept(Submission(one.code, one.label, one.note, environ=environ))
+            child = self.accept(Submission(one.code, label=one.label, note=one.note, environ=environ))
             await self._run(child, environ)
             return child
 
@@ -316,10 +322,11 @@ class Session:
             elif execution.number in history.begun:
                 end = aftermath(self.environment, execution.code, history.begun[execution.number])
                 self._work.look_after(execution, end)
+            elif execution.kind is Kind.CODE and self.seat.left_a_kernel:
+                self._unseen.append(execution)
+                self._heard = history.heard
             else:
-                self.executions.finish(
-                    execution, State.UNKNOWN, "The hub ended while it ran; what came after that was not seen."
-                )
+                self.executions.finish(execution, State.UNKNOWN, _UNSEEN)
 
     @property
     def left_a_kernel(self) -> bool:
@@ -327,12 +334,25 @@ class Session:
         return self.seat.left_a_kernel
 
     def adopt(self, kernel: Kernel, started: datetime, environ: Mapping[str, str] | None = None) -> None:
-        """Take over the kernel that an earlier hub started for this session, with these variables."""
+        """Take over the kernel that an earlier hub started for this session, and what it may be running."""
+        for execution in self._unseen:
+            self._listener.hold(execution)
+            heard = self._heard.get(execution.number) or None
+            self._turns.add(execution, partial(self._rejoin.go_on, execution, kernel, heard))
+        self._unseen.clear()
         self.seat.adopt(kernel, started, environ or {})
 
-    def report_lost_kernel(self, cause: str) -> None:
-        """The last kernel ended while no hub watched."""
+    def report_lost_kernel(self, cause: str, begun: str | None = None) -> None:
+        """The last kernel ended while no hub watched. `begun`: msg_id of the last run in it, if known."""
         self.seat.report_lost_kernel(cause)
+        for execution in self._unseen:
+            if begun is None:
+                self.executions.finish(execution, State.UNKNOWN, _UNSEEN)
+            else:
+                was_begun = begun == self.executions.msg_id(execution)
+                state = State.DIED if was_begun else State.NOT_RUN
+                self.executions.finish(execution, state, self.seat.death_text(cause))
+        self._unseen.clear()
 
     async def close(self) -> None:
         """Let go of kernel and files; the kernel runs on."""

@@ -26,7 +26,7 @@ from kernelexec.model.environment import Environment, Interpreter
 from kernelexec.model.execution import Execution, State
 from kernelexec.recording import notebooks as notebooks_module
 from kernelexec.recording.history import read_history
-from kernelexec.recording.journal import Journal
+from kernelexec.recording.journal import Journal, now
 from kernelexec.recording.recorder import Recorder
 from kernelexec.seat import Started
 from kernelexec.session import Progress, Session, Submission
@@ -197,6 +197,10 @@ class FakeKernel:
         if not self.died.done():
             self.died.set_result(death)
 
+    def heard_by(self, on_message: OnMessage) -> None:
+        """Another hub listens from now on."""
+        self._on_message = on_message
+
     def publish(self, message_type: str, content: Mapping[str, Any], parent: str | None) -> None:
         self._on_message(Message("iopub", message_type, content, "m", parent, "s", DATE, {}))
 
@@ -350,8 +354,13 @@ def journal_path(storage_dir: Path) -> Path:
     return storage_dir / ".kernelexec" / "sales@analysis.jsonl"
 
 
-def open_session(storage_dir: Path, starter: FakeStarter) -> Session:
-    """The session sales@analysis, opened from its journal as a hub opens it."""
+def open_session(
+    storage_dir: Path,
+    starter: FakeStarter,
+    alive: FakeKernel | None = None,
+    death: Death = Death(),  # noqa: B008 - it is frozen
+) -> Session:
+    """The session sales@analysis, opened from its journal as a hub opens it; its kernel lives or has died."""
     journal = Journal(journal_path(storage_dir))
     session = Session(
         "sales", environment(), None, storage_dir, Recorder(storage_dir, "sales@analysis", journal), starter
@@ -359,8 +368,11 @@ def open_session(storage_dir: Path, starter: FakeStarter) -> Session:
     history = read_history(journal, session.id, storage_dir)
     journal.write("opened", session=session.id, project=None, environment=environment().identity, hub=1)
     session.restore(history)
-    if session.left_a_kernel:
-        session.report_lost_kernel(Death().cause)
+    if alive is not None:
+        alive.heard_by(session.on_message)
+        session.adopt(alive, now())
+    elif session.left_a_kernel:
+        session.report_lost_kernel(death.cause, death.begun)
     return session
 
 
@@ -383,11 +395,14 @@ def quick_recording(gather_cells_for: float = 0.001) -> Iterator[None]:
 
 @asynccontextmanager
 async def session_in(
-    storage_dir: Path, starter: FakeStarter, gather_cells_for: float = 0.001
+    storage_dir: Path,
+    starter: FakeStarter,
+    gather_cells_for: float = 0.001,
+    alive: FakeKernel | None = None,
 ) -> AsyncIterator[Session]:
     """The session sales@analysis as long as a hub has it open; closed at the end."""
     with quick_recording(gather_cells_for):
-        session = open_session(storage_dir, starter)
+        session = open_session(storage_dir, starter, alive)
         try:
             yield session
         finally:

@@ -342,6 +342,7 @@ class LocalKernel:
             if self._popen is not None:
                 self._popen.wait()
             self.died.set_result(read_death(self.directory, asked=self._asked))
+            await asyncio.sleep(0)  # who waits for it writes it down before the directory goes
         finally:
             known.cancel()
         self._client.close()

@@ -32,6 +32,12 @@ class Message:
     metadata: Mapping[str, Any]
     buffers: tuple[bytes, ...] = ()
 
+    @property
+    def serial(self) -> int | None:
+        """Its number among the kernel's messages, in the order in which they were made; None: not told."""
+        number = self.msg_id.rpartition("_")[2]
+        return int(number) if number.isdecimal() else None
+
 
 def _loads(part: bytes) -> dict[str, Any]:
     if part == b"{}":

@@ -35,6 +35,7 @@ class History:
     ledgers: dict[int, Ledger] = field(default_factory=dict)  # what is in the notebooks, by generation
     displays: dict[str, set[int]] = field(default_factory=dict)  # display id -> executions of the last kernel
     widgets: dict[int, WidgetStates] = field(default_factory=dict)  # by generation
+    heard: dict[int, int] = field(default_factory=dict)  # serial of the last message of an unfinished one
     sent: dict[str, int] = field(default_factory=dict)  # all that the last kernel was sent: msg_id, number
 
 
@@ -65,6 +66,7 @@ def read_history(journal: Journal, session: str, storage_dir: Path) -> History:
         for record in journal.records(outputs_of=wanted):
             if record["event"] == "output":
                 executions[record["n"]].outputs.add(record["type"], record["content"])
+                history.heard[record["n"]] = max(record.get("s", 0), history.heard.get(record["n"], 0))
     history.unwritten = [
         execution
         for execution in executions.values()

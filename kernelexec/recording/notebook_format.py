@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
+from urllib.parse import quote
 from uuid import uuid4
 
 from kernelexec.model.outputs import JSON, is_deeper_than, is_json_mime
@@ -109,7 +110,28 @@ class Document:
 
 
 def new_document(metadata: Mapping[str, JSON]) -> Document:
-    return Document([], {"metadata": metadata, "nbformat": _MAJOR, "nbformat_minor": _MINOR})
+    """A notebook that nothing was run in yet. One that follows another begins with a link to that."""
+    return Document(
+        _link_to_previous(metadata), {"metadata": metadata, "nbformat": _MAJOR, "nbformat_minor": _MINOR}
+    )
+
+
+def _link_to_previous(metadata: Mapping[str, JSON]) -> list[Cell]:
+    about = metadata.get("kernelexec")
+    previous = about.get("previous") if isinstance(about, Mapping) else None
+    if not isinstance(about, Mapping) or not isinstance(previous, str):
+        return []
+    ended = about.get("previous_ended")
+    why = f" Its kernel ended: {ended}." if isinstance(ended, str) else ""
+    source = f"Continues [{previous}]({quote(previous)}).{why} No variables were carried over."
+    return [
+        {
+            "cell_type": "markdown",
+            "id": "kernelexec-previous",
+            "metadata": {"kernelexec": {"previous": previous}},
+            "source": source,
+        }
+    ]
 
 
 def parse(data: bytes) -> Document | None:

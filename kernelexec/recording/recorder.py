@@ -39,6 +39,7 @@ class Recorder:
     def __init__(self, storage_dir: Path, session: str, journal: Journal) -> None:
         self.storage_dir = storage_dir
         self.session = session
+        self._serial: int | None = None  # of the message that is being kept
         self.journal = journal
         self.limits = Limits()  # the last caller's
         self.extension = ".py"  # of scripts
@@ -133,12 +134,21 @@ class Recorder:
         self.notebooks.touch()
         self.journal.write("sent", n=execution.number, msg_id=msg_id)
 
-    def output(self, execution: Execution, message_type: str, content: Mapping[str, Any]) -> None:
+    def output(
+        self,
+        execution: Execution,
+        message_type: str,
+        content: Mapping[str, Any],
+        serial: int | None = None,
+    ) -> None:
         """Keep one output message of an execution, also one that comes after its end.
+
+        `serial`, the message's number among the kernel's, lets a later hub tell what it has not heard.
 
         Raises:
             StorageFailed: it is kept in memory only.
         """
+        self._serial = serial
         self._sync_soon()
         self.notebooks.touch()
         if message_type not in ("stream", "error", "clear_output"):
@@ -217,7 +227,8 @@ class Recorder:
 
     def _keep(self, execution: Execution, message_type: str, content: Mapping[str, Any]) -> None:
         if execution.outputs.add(message_type, content) or message_type == "clear_output":
-            self.journal.write("output", n=execution.number, type=message_type, content=content)
+            serial = {} if self._serial is None else {"s": self._serial}
+            self.journal.write("output", n=execution.number, type=message_type, content=content, **serial)
 
     def _keeper(self, execution: Execution) -> Keeper:
         keeper = self._keepers.get(execution.number)

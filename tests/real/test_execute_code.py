@@ -227,12 +227,12 @@ def test_a_display_that_is_updated_is_shown_once(client: Client) -> None:
     assert "first" not in reply.text
 
 
-def test_input_is_answered_at_once_with_an_error(client: Client) -> None:
-    began = time.monotonic()
-    reply = client.execute("input('Name? ')")
-    assert reply.state == "ERROR"
-    assert "input" in reply.text
-    assert time.monotonic() - began < 10
+def test_input_waits_for_an_answer_and_goes_on_with_it(client: Client) -> None:
+    asks = client.execute("name = input('Name? ')\nprint('Hello', name)")
+    assert asks.state == "WAITING FOR INPUT"
+    assert "'Name?'" in asks.verdict
+    reply = client.call("send_input", {"execution_id": asks.id, "text": "Ann"})
+    assert (reply.state, reply.id, reply.block("stdout")) == ("OK", asks.id, "Hello Ann")
 
 
 def test_many_outputs_are_cut_in_the_middle_and_the_reply_says_where_all_are(client: Client) -> None:
