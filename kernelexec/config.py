@@ -13,6 +13,9 @@ from kernelexec.model.limits import Limits
 
 DEFAULT_WAIT_SECONDS = 45.0  # below the limit of every client seen (60 s and more)
 LONGEST_WAIT_SECONDS = 50.0
+KERNEL_IDLE_SECONDS = 86_400.0  # a day: a kernel that is needed tomorrow morning is still there
+_LONGEST_SECONDS = 86_400.0
+_LONGEST_IDLE_SECONDS = 10 * 365 * 86_400.0
 BESIDE_THE_CLIENT = "the .venv in the client's directory"
 # By kind of environment: the variable that names one. Alone, the first of them that is set decides.
 ENVIRONMENT_VARIABLES = {
@@ -54,6 +57,7 @@ class Config:
     kernel_dir: Path  # the kernels' working directory
     wait_seconds: float
     longest_wait_seconds: float
+    kernel_idle_seconds: float  # after which an unused kernel is stopped; 0: never
     limits: Limits
 
 
@@ -80,6 +84,9 @@ def read_config(environ: Mapping[str, str], cwd: str) -> Config:
         kernel_dir=_path(environ, "KERNELEXEC_CWD", client_dir) or storage_dir,
         wait_seconds=_seconds(environ, "KERNELEXEC_WAIT_SECONDS", min(DEFAULT_WAIT_SECONDS, longest)),
         longest_wait_seconds=longest,
+        kernel_idle_seconds=_seconds(
+            environ, "KERNELEXEC_KERNEL_IDLE_SECONDS", KERNEL_IDLE_SECONDS, _LONGEST_IDLE_SECONDS
+        ),
         limits=Limits(
             cell=_megabytes(environ, "KERNELEXEC_CELL_MB", Limits.cell),
             run=_megabytes(environ, "KERNELEXEC_RUN_MB", Limits.run),
@@ -147,7 +154,9 @@ def _absolute(value: str, environ: Mapping[str, str], relative_to: Path) -> Path
     return Path(os.path.normpath(relative_to / value))
 
 
-def _seconds(environ: Mapping[str, str], variable: str, default: float) -> float:
+def _seconds(
+    environ: Mapping[str, str], variable: str, default: float, longest: float = _LONGEST_SECONDS
+) -> float:
     value = environ.get(variable, "").strip()
     if not value:
         return default
@@ -155,9 +164,9 @@ def _seconds(environ: Mapping[str, str], variable: str, default: float) -> float
         seconds = float(value)
     except ValueError:
         seconds = -1.0
-    if not 0 <= seconds <= 86_400:  # also false for NaN
+    if not 0 <= seconds <= longest:  # also false for NaN
         raise ConfigError(
-            f"{variable}={value!r} is not a number of seconds from 0 to 86400.",
+            f"{variable}={value!r} is not a number of seconds from 0 to {longest:.0f}.",
             f"Leave it out for {default:g}.",
         )
     return seconds

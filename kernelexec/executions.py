@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator, Mapping
 
 from kernelexec.errors import BadRequest, StorageFailed
@@ -22,6 +23,7 @@ class Executions:
     def __init__(self, session: str, recorder: Recorder, news: News) -> None:
         self.last_number = 0
         self.last_used = now()  # when one was submitted or ended
+        self.used_at = time.monotonic()  # the same, by a clock that nobody can set
         self._session = session
         self._recorder = recorder
         self._news = news
@@ -35,7 +37,7 @@ class Executions:
 
     def add(self, execution: Execution) -> None:
         self.last_number = max(self.last_number, execution.number)
-        self.last_used = now()
+        self.touch()
         self._in_memory[execution.number] = execution
         self._changes[execution.number] = asyncio.Event()
 
@@ -126,7 +128,8 @@ class Executions:
     def finish(self, execution: Execution, state: State, problem: str | None = None) -> None:
         """Bring an execution to a final state, on disk too, and wake who waits for it."""
         execution.advance(state)
-        execution.finished = self.last_used = now()
+        self.touch()
+        execution.finished = self.last_used
         execution.problem = problem
         execution.question = None
         try:
@@ -160,6 +163,7 @@ class Executions:
     def touch(self) -> None:
         """The session was used, if not by a submission."""
         self.last_used = now()
+        self.used_at = time.monotonic()
 
     def remember(self, sent: Mapping[str, int]) -> None:
         """What an earlier hub has sent to the present kernel: execution numbers by msg_id."""

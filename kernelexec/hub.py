@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from kernelexec import paths
 from kernelexec.caller import Caller, SessionChoice
 from kernelexec.chosen_environments import ChosenEnvironments
-from kernelexec.config import Config, EnvironmentChoice
+from kernelexec.config import KERNEL_IDLE_SECONDS, Config, EnvironmentChoice
 from kernelexec.environments import catalog, kernelspec
 from kernelexec.environments.source import Progress
 from kernelexec.errors import BadRequest, KernelexecError
@@ -117,6 +117,7 @@ class Hub:
         if name not in chosen or chosen[name].is_abandoned:
             chosen[name] = await self._choose(caller, name, progress)
         chosen[name].recorder.limits = caller.config().limits
+        chosen[name].stop_when_idle_for(caller.config().kernel_idle_seconds)
         return chosen[name]
 
     async def _choose(self, caller: Caller, name: str | None, progress: Progress) -> Session:
@@ -358,6 +359,8 @@ class Hub:
             return
         kernel.died.add_done_callback(lambda died: self._forget(kernel, died))
         session.adopt(kernel, datetime.fromisoformat(entry.started), kernel.environ())
+        # What its clients wish they say when they come again; until then it lives as by default.
+        session.stop_when_idle_for(KERNEL_IDLE_SECONDS)
         _log.info("%s: kernel %s adopted, pids %s", session.id, entry.kernel_id, kernel.pids)
 
     def _found(self, entry: KernelEntry, session: Session) -> LocalKernel:

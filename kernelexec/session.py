@@ -12,6 +12,7 @@ from typing import Protocol
 
 from kernelexec.errors import BadRequest, KernelexecError
 from kernelexec.executions import Executions
+from kernelexec.idleness import Idleness, duration
 from kernelexec.installation import aftermath
 from kernelexec.interrupts import Interrupts
 from kernelexec.kernels.kernel import Kernel, OnMessage
@@ -96,6 +97,7 @@ class Session:
         self.others = self._listener.others
         self.on_message: OnMessage = self._listener.take
         self._rejoin = Rejoin(self.executions, self.seat, self._runs, self._listener)
+        self._idleness = Idleness(lambda: self.executions.used_at, self._is_used, self._stop_idle)
         self._unseen: list[Execution] = []  # were sent by an earlier hub, which saw no end of them
         self._heard: Mapping[int, int] = {}  # the serials of their last messages it heard
 
@@ -253,6 +255,13 @@ class Session:
         self.kernel.answer(text)
         self.executions.asks(execution, None)
 
+    def stop_when_idle_for(self, seconds: float) -> None:
+        """How long an unused kernel lives; 0: for ever. Who used the session last decides."""
+        if seconds != self._idleness.limit:
+            self._idleness.limit = seconds
+            if self.kernel is not None:
+                self._idleness.watch()
+
     def take_news(self, told: str | None = None) -> list[str]:
         """What happened since anybody was last told, but for what `told` says already; told once."""
         if self._news.death is not None:
@@ -356,6 +365,7 @@ class Session:
 
     async def close(self) -> None:
         """Let go of kernel and files; the kernel runs on."""
+        self._idleness.end()
         self._turns.stop()
         self._work.let_go()
         if self.kernel is not None:
@@ -384,7 +394,14 @@ class Session:
         self._tell_progress("the kernel is starting")
         started = await self._start_kernel(self, environ, self.on_message, self._tell_progress)
         self.environment = started.environment
+        self._idleness.watch()
         return started
+
+    def _is_used(self) -> bool:
+        return self._turns.are_taken or self.is_working or self.others.running is not None
+
+    async def _stop_idle(self, seconds: float) -> None:
+        await self.stop_kernel(f"it was stopped because it had been idle for {duration(seconds)}")
 
     def _tell_progress(self, text: str) -> None:
         self.status = text

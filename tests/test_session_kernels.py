@@ -97,7 +97,7 @@ def test_each_generation_has_its_own_notebook(tmp_path: Path) -> None:
             session.take_news(last.problem)
             await ran(session, "c")
         assert [cell["id"] for cell in cells(tmp_path, 1)] == ["kernelexec-1", "kernelexec-2"]
-        assert [cell["id"] for cell in cells(tmp_path, 2)] == ["kernelexec-previous", "kernelexec-3"]
+        assert [cell["id"] for cell in cells(tmp_path, 2)] == ["previous-kernel", "kernelexec-3"]
 
     run(test())
 

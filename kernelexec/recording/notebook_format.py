@@ -127,7 +127,7 @@ def _link_to_previous(metadata: Mapping[str, JSON]) -> list[Cell]:
     return [
         {
             "cell_type": "markdown",
-            "id": "kernelexec-previous",
+            "id": "previous-kernel",
             "metadata": {"kernelexec": {"previous": previous}},
             "source": source,
         }

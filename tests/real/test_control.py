@@ -1,0 +1,247 @@
+"""Interrupts, questions, deaths and restarts, with real kernels and real clients."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from typing import Any
+
+import mcp_types as types
+import psutil
+import pytest
+from anyio.from_thread import BlockingPortal
+from mcp import Client as EraClient
+from mcp import StdioServerParameters
+
+from tests.real.clients import Client, Reply
+from tests.real.conftest import Connect, ConnectRaw
+from tests.real.home import COMMAND, Home, eventually
+
+
+def call(client: Client, tool: str, **arguments: Any) -> Reply:
+    return client.call(tool, arguments)
+
+
+# --- interrupts -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import time; time.sleep(60)",
+        "import asyncio; await asyncio.sleep(60)",
+        "import subprocess; subprocess.run(['sleep', '60'])",
+        "import concurrent.futures as f, time\nwith f.ThreadPoolExecutor() as pool:\n"
+        "    list(pool.map(time.sleep, [0.5] * 4)); time.sleep(60)",
+        "while True: pass",
+        "input('? ')",
+    ],
+)
+def test_an_interrupt_stops_what_python_can_stop_and_keeps_the_variables(client: Client, code: str) -> None:
+    client.execute("kept = 41")
+    run = client.execute(code, wait_seconds=0.3)
+    eventually(lambda: client.wait_for(run.id, wait_seconds=0).state in ("RUNNING", "WAITING FOR INPUT"))
+    reply = call(client, "interrupt_kernel")
+    assert (reply.state, reply.id) == ("INTERRUPTED", run.id), reply.text
+    assert "Variables are kept" in reply.text
+    assert client.execute("kept + 1").block("result") == "42"
+
+
+def test_an_interrupt_that_the_code_catches_is_told_with_where_it_goes_on(own_client: Client) -> None:
+    code = "import time\nwhile True:\n    try: time.sleep(0.2)\n    except KeyboardInterrupt: pass"
+    run = own_client.execute(code, wait_seconds=1)
+    reply = call(own_client, "interrupt_kernel")
+    assert (reply.state, reply.id) == ("RUNNING", run.id)
+    assert "caught by the code" in reply.text
+    assert "of the cell" in reply.text
+    restarted = call(own_client, "restart_kernel")
+    assert restarted.text.startswith("RESTARTED: "), restarted.text
+    assert own_client.execute("'time' in dir()").block("result") == "False"
+
+
+def test_native_code_is_told_as_such_and_stops_when_it_returns(
+    own_client: Client,
+) -> None:
+    code = "import re\nre.match(r'(a+)+$', 'a' * 26 + 'b')\nwhile True: pass"
+    run = own_client.execute(code, wait_seconds=0.5)
+    reply = call(own_client, "interrupt_kernel")
+    if reply.state == "RUNNING":  # on a fast machine it has returned by now
+        assert "native code" in reply.text
+    ended = own_client.wait_for(run.id, wait_seconds=40)
+    assert ended.state == "INTERRUPTED", ended.text
+
+
+def test_a_stopped_kernel_is_stopped_and_not_dead(own_client: Client, shared_home: Home) -> None:
+    pid = int(own_client.execute("import os; os.getpid()").block("result"))
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        reply = own_client.execute("1", wait_seconds=0.5)
+        assert reply.state == "QUEUED"
+        assert "stopped (signal SIGSTOP" in reply.text
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert own_client.wait_for(reply.id).state == "OK"
+
+
+# --- questions --------------------------------------------------------------------------
+
+
+def test_a_password_goes_past_the_assistant_and_is_recorded_nowhere(
+    own_client: Client, shared_home: Home
+) -> None:
+    code = "import getpass; secret = getpass.getpass('DB password: '); print(len(secret))"
+    asks = own_client.execute(code)
+    assert asks.state == "WAITING FOR INPUT"
+    assert f"kernelexec input {asks.id}" in asks.text
+    assert call(own_client, "send_input", execution_id=asks.id, text="x").is_error
+    typed = subprocess.run(
+        [COMMAND, "input", asks.id],
+        input="hunter2-hunter2\n",
+        text=True,
+        env=shared_home.environ,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert typed.returncode == 0, typed.stderr
+    assert own_client.wait_for(asks.id).block("stdout") == "15"
+    for path in [*shared_home.storage.rglob("*"), *shared_home.path.glob(".local/state/**/*")]:
+        assert not path.is_file() or b"hunter2-hunter2" not in path.read_bytes(), path
+
+
+def test_the_debugger_is_answered_like_any_question(own_client: Client) -> None:
+    asks = own_client.execute("a = 3\nbreakpoint()\nprint(a)")
+    assert asks.state == "WAITING FOR INPUT"
+    said = call(own_client, "send_input", execution_id=asks.id, text="a = 5")
+    assert said.state == "WAITING FOR INPUT"
+    assert call(own_client, "send_input", execution_id=asks.id, text="c").state == "OK"
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+@pytest.mark.parametrize("action", ["accept", "decline", "cancel"])
+def test_a_client_with_a_form_has_its_person_asked(
+    portal: BlockingPortal, shared_home: Home, mode: str, action: str
+) -> None:
+    asked: list[types.ElicitRequestFormParams] = []
+
+    async def person(context: Any, params: Any) -> types.ElicitResult:
+        asked.append(params)
+        return types.ElicitResult(action=action, content={"answer": "Ann"} if action == "accept" else None)
+
+    async def calls() -> list[Reply]:
+        server = StdioServerParameters(
+            command=COMMAND, env=shared_home.environ, cwd=str(shared_home.project(f"form-{mode}-{action}"))
+        )
+        async with EraClient(server, mode=mode, elicitation_callback=person) as client:
+            code = "n = globals().get('n', 0) + 1\nname = input('Name? ')\nprint('Hello', name, n)"
+            first = Reply(await client.call_tool("execute_code", {"code": code}))
+            secret = Reply(
+                await client.call_tool(
+                    "execute_code",
+                    {"code": "import getpass; getpass.getpass()", "session": "other", "wait_seconds": 1},
+                )
+            )
+            if first.state == "WAITING FOR INPUT":
+                answer = {"execution_id": first.id, "text": "Bob"}
+                first = Reply(await client.call_tool("send_input", answer))
+            await client.call_tool("stop_kernel", {"session": "other"})
+            return [first, secret]
+
+    first, secret = portal.call(calls)
+    assert first.block("stdout") == ("Hello Ann 1" if action == "accept" else "Hello Bob 1"), first.text
+    assert [params.message for params in asked] == [f"The code of {first.id} asks for input: Name?"]
+    assert secret.state != "OK"
+
+
+# --- death and restart ------------------------------------------------------------------
+
+
+def test_exit_with_runs_queued_runs_none_of_them(own_client: Client) -> None:
+    own_client.execute("x = 1")
+    first = own_client.start("import time; time.sleep(0.5); exit()")
+    time.sleep(0.2)
+    second = own_client.start("open('written-after-exit', 'w')")
+    left, queued = first.result(30), second.result(30)
+    assert (left.state, queued.state) == ("OK", "NOT RUN"), queued.text
+    assert "exited with code 0" in left.text
+    assert "(time, x)" in left.text
+    assert own_client.execute("import os; os.path.exists('written-after-exit')").block("result") == "False"
+
+
+def test_a_kernel_that_dies_as_a_submission_comes_has_run_nothing(own_client: Client) -> None:
+    for _ in range(3):
+        pid = int(own_client.execute("import os; x = 1; os.getpid()").block("result"))
+        os.kill(pid, signal.SIGKILL)
+        reply = own_client.execute("print('ran')")
+        assert reply.state == "NOT RUN", reply.text
+        assert "SIGKILL" in reply.text
+        assert "(x, os)" in reply.text
+
+
+def test_a_replay_brings_the_variables_back_and_stops_at_what_fails(own_client: Client) -> None:
+    own_client.execute("import pathlib, os\nx = 20")
+    own_client.execute("y = x * 2")
+    own_client.execute("raise ValueError")
+    own_client.execute("flag = pathlib.Path('replay-flag'); assert not flag.exists(); flag.touch()")
+    own_client.execute("z = 1")
+    reply = call(own_client, "restart_kernel", replay=True)
+    assert reply.state == "ERROR", reply.text
+    assert "2 of 4 submissions ran again" in reply.text
+    assert own_client.execute("y, 'z' in dir()").block("result") == "(40, False)"
+
+
+def test_a_replaced_stdout_is_put_back_and_the_server_goes_on(own_client: Client) -> None:
+    assert own_client.execute("import sys; sys.stdout = None; sys.stderr = None").state == "OK"
+    assert own_client.execute("print('back')").block("stdout") == "back"
+    assert own_client.execute("del __builtins__").state == "OK"
+    assert own_client.execute("len('abc')").block("result") == "3"
+
+
+def test_a_child_in_a_session_of_its_own_ends_with_its_kernel(own_client: Client) -> None:
+    code = "import subprocess; subprocess.Popen(['sleep', '300'], start_new_session=True).pid"
+    pid = int(own_client.execute(code).block("result"))
+    session = own_client.config()["session"].split()[0]
+    assert call(own_client, "stop_kernel", session=session).text.startswith("STOPPED: ")
+    eventually(lambda: not psutil.pid_exists(pid))
+
+
+def test_idle_kernels_are_stopped_and_busy_ones_are_not(connect: Connect, home: Home) -> None:
+    client = connect(home, KERNELEXEC_KERNEL_IDLE_SECONDS="1.5")
+    assert client.execute("import time; x = 1; time.sleep(3); x").block("result") == "1"
+    reply = eventually(lambda: home.status()["sessions"][0]["state"] == "no kernel") and client.execute("x")
+    assert reply.state == "NOT RUN"
+    assert "idle for" in reply.text
+
+
+# --- a new hub --------------------------------------------------------------------------
+
+
+def test_a_run_goes_on_under_the_next_hub_with_all_its_output(connect_raw: ConnectRaw, home: Home) -> None:
+    code = "import time\nfor n in range(30):\n    print('line', n, flush=True); time.sleep(0.1)\n'done'"
+    first = connect_raw(home)
+    first.execute("x = 1")
+    running = first.begin_execute(code)
+    journal = next((home.storage / ".kernelexec").glob("*.jsonl"))
+    eventually(lambda: b"line 5" in journal.read_bytes())
+    os.kill(home.status()["hub"]["pid"], signal.SIGKILL)
+    first.kill()
+    second = connect_raw(home)
+    execution_id = f"{journal.stem}/2"
+    waiting = second.begin(
+        "tools/call", {"name": "wait_for_execution", "arguments": {"execution_id": execution_id}}
+    )
+    behind = second.begin_execute("x + 1")
+    reply = second.reply(waiting)
+    assert (reply.state, reply.block("result")) == ("OK", "'done'"), (reply.text, running)
+    assert reply.block("stdout").splitlines() == [f"line {n}" for n in range(30)]
+    assert second.reply(behind).block("result") == "2"
+
+
+def test_progress_has_the_last_line_of_output(client: Client) -> None:
+    code = "import time\nfor n in range(8):\n    print('step', n, flush=True); time.sleep(0.2)"
+    reply, heard = client.call_with_progress("execute_code", {"code": code})
+    assert reply.state == "OK"
+    assert any(message.startswith("step ") for message in heard), heard
+    assert len(heard) <= 8
