@@ -123,7 +123,7 @@ def _link_to_previous(metadata: Mapping[str, JSON]) -> list[Cell]:
         return []
     ended = about.get("previous_ended")
     why = f" Its kernel ended: {ended}." if isinstance(ended, str) else ""
-    source = f"Continues [{previous}]({quote(previous)}).{why} No variables were carried over."
+    source = f"Continues [{previous}]({quote(previous, safe='@')}).{why} No variables were carried over."
     return [
         {
             "cell_type": "markdown",
