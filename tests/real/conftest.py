@@ -143,9 +143,12 @@ def own_client(connect: Connect, shared_home: Home) -> Client:
     return connect(shared_home, shared_home.project(f"own-{next(_own)}"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A real browser; the test is skipped where there is none, and fails in CI."""
+    """A real browser; the test is skipped where there is none, and fails in CI.
+
+    Not for the whole session: while Playwright runs, no other event loop can in this thread.
+    """
     with chromium() as browser:
         yield browser
 

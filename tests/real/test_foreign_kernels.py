@@ -45,11 +45,11 @@ def test_code_runs_in_a_kernel_that_is_not_pythons(
 ) -> None:
     client = connect(shared_home, KERNEL_NAME="bash", **variables)
     assert client.execute("x=5; echo $((x + 1))").block("stdout") == "6"
-    reply = client.execute("echo $x; ls /nonexistent", filename="look", note="What is there")
+    reply = client.execute("echo $x; ls /no/such/folder", filename="look", note="What is there")
     assert reply.verdict.startswith("ERROR: main@bash/2 failed after")
     assert "5" in reply.block("stdout")
     assert reply.script.name == "0002-look.sh"
-    assert reply.script.read_text() == "echo $x; ls /nonexistent"
+    assert reply.script.read_text() == "echo $x; ls /no/such/folder"
     facts = client.config()
     assert facts["environment"] == "bash (kernelspec)"
     assert facts["runs"] == "bash"
