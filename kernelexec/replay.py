@@ -47,7 +47,8 @@ async def replay(
             state = State.INTERRUPTED if child.state is State.INTERRUPTED else State.ERROR
             executions.finish(execution, state, _stopped(_why(child, one), done, earlier))
             return
-    executions.finish(execution, State.OK, f"All {len(earlier)} submissions ran again and succeeded.")
+    all_of_them = f"All {len(earlier)} submissions" if len(earlier) > 1 else "The one submission"
+    executions.finish(execution, State.OK, f"{all_of_them} ran again and succeeded.")
 
 
 def _report(execution: Execution, line: str, recorder: Recorder) -> None:

@@ -285,13 +285,17 @@ class Session:
         await self.stop_kernel(why, told=told)
         await self.seat.ready_kernel(environ)
 
-    async def replay(self, why: str, environ: Mapping[str, str]) -> Execution:
-        """The same, then run again what had succeeded in the kernel that ended: an execution of its own.
+    async def replay(self, why: str, environ: Mapping[str, str]) -> Execution | None:
+        """End the kernel, and run again in the next what had succeeded in it: an execution of its own.
+
+        None if nothing had, and then the kernel is not touched.
 
         Raises:
             StorageFailed: it could not be kept, and will not be run.
         """
         earlier = await asyncio.to_thread(successes, self.recorder.journal, self.generation)
+        if not earlier:
+            return None
         await self.stop_kernel(why, told=True)
         self.take_news()
         code = listing(self.id, earlier)

@@ -35,7 +35,8 @@ class Distribution:
     def read(self, *names):
         """The first of these files, or where there is no folder the one file, as text."""
         found = (self.read_bytes(name) for name in names)
-        return next((data for data in found if data), b"").decode("utf-8", "replace")
+        text = next((data for data in found if data), b"").decode("utf-8", "replace")
+        return text.replace("\r\n", "\n")  # as wheels made on Windows have it
 
     def read_bytes(self, name):
         path = os.path.join(self.path, name) if os.path.isdir(self.path) else self.path
@@ -74,7 +75,7 @@ class Distribution:
         if listed:
             return {name.split("/")[0] for name in listed}
         # RECORD: a path a line, then its hash. By bytes and in sets: an environment has half a million lines of it.
-        tops = {line.split(b"/", 1)[0] for line in self.read_bytes("RECORD").split(b"\n")}
+        tops = {line.split(b"/", 1)[0] for line in self.read_bytes("RECORD").splitlines()}
         names = {os.fsdecode(top) for top in tops}
         files = {name.split(",")[0] for name in names if "," in name}  # a file beside the packages
         modules = {name.split(".")[0] for name in files if name.endswith((".py", ".so", ".pyd"))}

@@ -278,6 +278,7 @@ def test_a_replay_runs_what_had_succeeded_in_order(tmp_path: Path) -> None:
             for code in ("x = 1", "raise", "y = 2"):
                 await ran(session, code, label="step", note="why")
             replay = await session.replay("it was restarted", {})
+            assert replay is not None
             await finish(session, replay)
             assert (replay.kind, replay.state) == (Kind.REPLAY, State.OK)
             assert "All 2 submissions" in replay.problem
@@ -286,6 +287,7 @@ def test_a_replay_runs_what_had_succeeded_in_order(tmp_path: Path) -> None:
             assert (again.code, again.label, again.note, again.generation) == ("x = 1", "step", "why", 2)
             assert "sales@analysis/6 (again 3): ok  y = 2" in text_of(replay.outputs.to_notebook())
             second = await session.replay("again", {})
+            assert second is not None
             await finish(session, second)
             assert starter.kernels[2].executed == ["x = 1", "y = 2"]
 
@@ -299,12 +301,24 @@ def test_a_replay_stops_at_the_first_failure_and_says_what_is_left(tmp_path: Pat
             for code in ("a", "b", "c"):
                 await ran(session, code)
             replay = await session.replay("it was restarted", {})
+            assert replay is not None
             await finish(session, replay)
             assert replay.state is State.ERROR
             assert "1 of 3 submissions ran again" in replay.problem
             assert "Not run again: 3" in replay.problem
             assert starter.kernels[1].executed == ["a", "b"]
         assert [states[-1] for states in told_states(tmp_path).values()].count(State.ERROR) == 2
+
+    run(test())
+
+
+def test_a_replay_of_nothing_leaves_the_kernel_alone(tmp_path: Path) -> None:
+    async def test() -> None:
+        starter = FakeStarter([failing("ValueError"), fine])
+        async with session_in(tmp_path, starter) as session:
+            await ran(session, "raise")
+            assert await session.replay("it was restarted", {}) is None
+            assert (session.generation, session.kernel) == (1, starter.kernels[0])
 
     run(test())
 
@@ -316,6 +330,7 @@ def test_a_replay_can_be_interrupted(tmp_path: Path) -> None:
             await ran(session, "a")
             await ran(session, "b")
             replay = await session.replay("it was restarted", {})
+            assert replay is not None
             await settled(lambda: session.current is not None and session.current.state is State.RUNNING)
             await session.cancel(replay, "Cancelled by the client.")
             await finish(session, replay)
@@ -331,6 +346,7 @@ def test_a_replay_whose_kernel_does_not_start_says_so(tmp_path: Path) -> None:
         async with session_in(tmp_path, starter) as session:
             await ran(session, "a")
             replay = await session.replay("it was restarted", {})
+            assert replay is not None
             await finish(session, replay)
             assert replay.state is State.ERROR
             assert "It exited with code 1." in replay.problem

@@ -97,8 +97,9 @@ def describe_inventory(
 ) -> str:
     """The reply of list_environments."""
     yours = environment.identity if environment is not None else ""
+    count = f"{len(found)} environment{'s' if len(found) != 1 else ''}" if found else "No environments"
     lines = [
-        f"{len(found)} environments, and the default one of kernelexec's own. Yours is {_named(choice)} (by "
+        f"{count}, and the default one of kernelexec's own. Yours is {_named(choice)} (by "
         f"{choice.origin})" + ("; it is marked with *." if yours else "."),
         "Choose one with configure_environment.",
     ]

@@ -42,8 +42,8 @@ class Keeper:
                 yield from self._fit_stream(content)
             elif message_type in _DISPLAYS:
                 yield from self._fit_display(message_type, content)
-            elif message_type == "error" and size_of(content) > 10 * SMALL:
-                yield message_type, self._large.error(content)
+            elif message_type == "error":
+                yield message_type, self._fit_error(content)
             else:
                 yield message_type, content
         except OSError as error:
@@ -78,6 +78,12 @@ class Keeper:
             yield "stream", {**content, "text": shown}
         if rest:
             self._overflow.write(self._execution.outputs, rest)
+
+    def _fit_error(self, content: Mapping[str, Any]) -> Mapping[str, Any]:
+        """An error is the last output of its run and always told: whole, or else its two ends."""
+        size = size_of(content)
+        self._kept += size
+        return content if size <= max(SMALL, self._room) else self._large.error(content)
 
     def _fit_display(self, message_type: str, content: Mapping[str, Any]) -> Iterator[Output]:
         size = size_of(content)

@@ -29,6 +29,9 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wheel(site, "google-auth", "2.0", {"google/auth/__init__.py": EXPLODES})
     wheel(site, "google-cloud-storage", "3.1", {"google/cloud/storage/__init__.py": EXPLODES})
     wheel(site, "single", "0.1", {"single_module.py": EXPLODES})
+    wheel(site, "windows", "1.5", {"windows.py": EXPLODES})
+    for path in (site / "windows-1.5.dist-info").iterdir():
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     wheel(site, "half", "9.0", {"half.py": EXPLODES})
     (site / "half-9.0.dist-info" / "METADATA").unlink()
     (site / "~umpy-1.0.dist-info").mkdir()
@@ -111,10 +114,14 @@ def test_a_namespace_package_belongs_to_all_that_have_a_part_in_it(prefix: Path)
     assert {package.name for package in found} == {"google-auth", "google-cloud-storage"}
 
 
-@pytest.mark.parametrize(("name", "version"), [("oldstyle", "0.5"), ("setup-tools", "0.6")])
-def test_metadata_of_old_tools_is_read(prefix: Path, name: str, version: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "version"), [("oldstyle", "0.5"), ("setup-tools", "0.6"), ("windows", "1.5")]
+)
+def test_metadata_of_old_tools_and_with_windows_line_ends_is_read(
+    prefix: Path, name: str, version: str
+) -> None:
     [found] = look_up(prefix, name)[name]
-    assert (found.version, found.whole) == (version, True)
+    assert (found.name, found.version, found.whole) == (name, version, True)
 
 
 def test_an_editable_installation_is_told_with_its_project(prefix: Path) -> None:

@@ -101,6 +101,8 @@ def test_an_error_keeps_its_name_and_both_ends(tmp_path: Path) -> None:
 
 
 def test_what_fits_the_cell_stays_in_it(tmp_path: Path) -> None:
+    deep = ("error", {"ename": "RecursionError", "evalue": "", "traceback": ["a frame" * 20] * 300})
+    assert outputs_after(tmp_path / "deep", deep)[0]["traceback"] == deep[1]["traceback"]
     small = {"image/png": "aGk=", "text/plain": "y" * 30_000}
     assert len(outputs_after(tmp_path, display(small), ("stream", {"name": "stdout", "text": "x"}))) == 2
     assert not (tmp_path / OUTPUTS).exists()

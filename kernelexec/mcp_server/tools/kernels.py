@@ -66,7 +66,8 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
     why = "it was restarted on request (restart_kernel)"
     if arguments.replay:
         execution = await session.replay(why, call.caller.environ)
-        return await wait_for_end(call, session, execution, arguments.wait_seconds)
+        if execution is not None:
+            return await wait_for_end(call, session, execution, arguments.wait_seconds)
     had, lost = session.kernel is not None, session.seat.lost
     restarting = asyncio.ensure_future(session.restart_kernel(why, call.caller.environ, told=True))
     limit = call.caller.config().longest_wait_seconds
@@ -81,9 +82,10 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
         return render.failure(f"NOT RESTARTED: {session.id}. {ended}The new one did not start.\n{error}")
     session.take_news()
     call.caller.told[session.id] = session.generation
+    again = "Nothing had succeeded that could be run again" if arguments.replay else "Nothing was run again"
     return _said(
         f"RESTARTED: {session.id} has a new kernel, generation {session.generation}, without variables. "
-        f"{ended}Nothing was run again.\nIts notebook: {session.notebook}, which links to the one before."
+        f"{ended}{again}.\nIts notebook: {session.notebook}, which links to the one before."
     )
 
 
