@@ -12,10 +12,10 @@ check: .venv/ready .demo/ready  ## all that CI checks: format, lint, types, impo
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test: .venv/ready .demo/ready  ## the tests alone
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: .venv/ready  ## what a user waits for, side by side with the parts without us
 	$(BIN)/python -m compileall -q .venv/lib kernelexec
