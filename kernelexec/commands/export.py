@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,9 +56,10 @@ def _export(options: argparse.Namespace) -> int:
         raise BadRequest("The copy would replace the notebook itself.", "Give another name with --output.")
     records = _records(notebook)
     missing = _wait_for_cells(records) if records else 0
-    copy = clean_copy(_read(notebook), _Files(records.storage_dir if records else notebook.parent).read)
-    data = copy.document.to_bytes()
-    _check(data, notebook)
+    with _no_garbage_collection():
+        copy = clean_copy(_read(notebook), _Files(records.storage_dir if records else notebook.parent).read)
+        data = copy.document.to_bytes()
+        _check(data, notebook)
     try:
         write_whole(output, data, replace=options.force)
     except FileExistsError:
@@ -66,6 +70,19 @@ def _export(options: argparse.Namespace) -> int:
         raise storage_failed(output, error) from error
     print(_report(output, copy, missing))
     return 0
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """A notebook of 10,000 cells is a million objects without a cycle: looking for some took a third of
+    the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _records(notebook: Path) -> Records | None:
