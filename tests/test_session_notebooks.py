@@ -13,11 +13,13 @@ from typing import Any
 import nbformat
 import pytest
 
+from kernelexec.mcp_server.render.verdict import opening
 from kernelexec.recording import notebooks as module
 from tests.fakes import (
     FakeKernel,
     FakeStarter,
     Run,
+    caller,
     cells,
     fine,
     journal_lines,
@@ -369,5 +371,21 @@ def test_late_output_that_no_hub_came_to_write_is_written_by_the_next(tmp_path: 
             assert text_of(cells(folder)[0]["outputs"]) == "late\n"
         async with session_in(crashed, FakeStarter()) as session:
             assert session.recorder.is_written(session.executions.get(1)), "it is known to be written"
+
+    run(test())
+
+
+def test_of_a_notebook_that_was_set_aside_the_assistant_is_told_once(tmp_path: Path) -> None:
+    aside = "sales@analysis-1.unreadable-1.ipynb"
+
+    async def test() -> None:
+        async with session_in(tmp_path, FakeStarter()) as session:
+            await written(session, tmp_path, "a")
+            notebook(tmp_path).write_text("<<<<<<< HEAD")
+            await written(session, tmp_path, "b")
+            execution, someone = await ran(session, "c"), caller(tmp_path)
+            said = "News: the notebook could not be read (changed by hand?) and is now called " + aside
+            assert said in "\n".join(opening(execution, session, someone))
+            assert aside not in "\n".join(opening(execution, session, someone))
 
     run(test())

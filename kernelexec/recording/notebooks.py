@@ -55,6 +55,7 @@ class Notebooks:
 
     def __init__(self, session: str, storage_dir: Path, journal: Journal) -> None:
         self.problem: str | None = None  # why the notebook is not current
+        self._set_aside: list[str] = []  # names of unreadable notebooks that nobody was told of
         self._session = session
         self._storage_dir = storage_dir
         self._journal = journal
@@ -247,6 +248,7 @@ class Notebooks:
         if written.set_aside is not None:
             _log.warning("a notebook that cannot be read was set aside: %s", written.set_aside)
             self._journal.write("set_aside", file=written.set_aside.name)
+            self._set_aside.append(written.set_aside.name)
         self._enter(book, update)
 
     def _enter(self, book: _Book, update: _Update) -> None:
@@ -262,6 +264,11 @@ class Notebooks:
         )
         for number in book.changed:  # changed again meanwhile: what was just said is not true of it
             self._journal.write("outdated", n=number)
+
+    def take_set_aside(self) -> list[str]:
+        """What unreadable notebooks are called now; told once."""
+        names, self._set_aside = self._set_aside, []
+        return names
 
     def load(self, numbers: Iterable[int]) -> dict[int, Execution]:
         """Executions of the past, with their outputs."""

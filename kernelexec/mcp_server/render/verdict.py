@@ -25,6 +25,11 @@ def opening(execution: Execution, session: Session, caller: Caller) -> list[str]
     ]
     if not caller.gone:  # else nobody would hear it
         lines += [f"News: {news}" for news in session.take_news(execution.problem)]
+        lines += [
+            f"News: the notebook could not be read (changed by hand?) and is now called {name}; "
+            "a new one was begun."
+            for name in session.recorder.notebooks.take_set_aside()
+        ]
         lines += caller.take_notices()
     lines += _kernel_lines(execution, session, caller)
     if session.recorder.notebook_problem:
