@@ -44,6 +44,11 @@ LOOK_SECONDS = 0.5  # between looks at processes, where the system does not tell
 PROBE_SECONDS = 0.05  # for an idle kernel to answer on its shell channel
 JOIN_SECONDS = 30.0
 LAST_WORDS_SECONDS = 0.1  # without a message, after which a dead kernel has said all
+# A frontend's sockets connect each on their own, and one that was too early tries again after 100 ms: the kernel's
+# question on stdin may be there before the socket that it is for.
+ABSENT_SECONDS = 30.0
+ABSENT_MESSAGES = 100
+TRY_SECONDS = 0.01
 AT_ONCE = 100  # messages from one socket before the others get their turn
 QUEUED_MESSAGES = 1000
 
@@ -70,6 +75,48 @@ def address(connection: dict, channel: str) -> str:
     return f"ipc://{ip}-{port}" if connection.get("transport") == "ipc" else f"tcp://{ip}:{port}"
 
 
+class Outbox:
+    """Messages to frontends' sockets, kept in order for those that are not connected yet: some, and not for ever."""
+
+    def __init__(self) -> None:
+        self.kept = deque()  # (socket, frames, until when)
+
+    def send(self, socket, frames: list[bytes]) -> None:
+        if self.is_absent(socket, frames[0]) or not self.try_to_send(socket, frames):
+            self.kept.append((socket, frames, time.monotonic() + ABSENT_SECONDS))
+            if len(self.kept) > ABSENT_MESSAGES:
+                self.drop(self.kept.popleft())
+
+    def send_kept(self) -> None:
+        kept, self.kept = self.kept, deque()
+        for message in kept:
+            socket, frames, until = message
+            if self.is_absent(socket, frames[0]) or not self.try_to_send(socket, frames):
+                if time.monotonic() < until:
+                    self.kept.append(message)
+                else:
+                    self.drop(message)
+
+    def is_absent(self, socket, identity: bytes) -> bool:
+        """Whether an earlier message waits for the same peer."""
+        return any(to is socket and frames[0] == identity for to, frames, _ in self.kept)
+
+    @staticmethod
+    def try_to_send(socket, frames: list[bytes]) -> bool:
+        """Whether its peer is there. The socket has ROUTER_MANDATORY, or zmq would drop the message and say nothing."""
+        try:
+            socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+                raise
+            return False
+        return True
+
+    @staticmethod
+    def drop(message) -> None:
+        print("kernelexec relay: a message was dropped: nobody came for it", file=sys.stderr)
+
+
 class Relay:
     """One frontend's connection file on this side, one live kernel on the other."""
 
@@ -84,6 +131,7 @@ class Relay:
         self.context = zmq.Context()
         self.poller = zmq.Poller()
         self.fronts, self.kernels = {}, {}
+        self.outbox = Outbox()
         self.handlers = {}  # what to do when a socket or a descriptor is readable
         self.running = (
             None  # (msg_id, parent header) of the run which the kernel is busy with, as iopub tells
@@ -127,6 +175,7 @@ class Relay:
         for channel in ("shell", "control", "stdin", "hb"):
             socket = self.context.socket(zmq.ROUTER)
             socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+            socket.setsockopt(zmq.ROUTER_MANDATORY, channel != "hb")
             socket.setsockopt(zmq.SNDHWM, 0)
             self.bind(channel, socket)
         iopub = self.context.socket(zmq.XPUB)
@@ -212,7 +261,7 @@ class Relay:
                     handler(*arguments)
             self.do_what_is_due()
         for channel, frames in self.replies:
-            self.fronts[channel].send_multipart(frames)
+            self.outbox.send(self.fronts[channel], frames)
         self.context.destroy(linger=500)
 
     def look_at_processes(self) -> None:
@@ -239,6 +288,8 @@ class Relay:
         due += [at - now for _, _, at, _ in self.questions.values()]
         if self.waiting:
             due.append(FULL_SECONDS)
+        if self.outbox.kept:
+            due.append(TRY_SECONDS)
         if self.looks:
             due.append(LOOK_SECONDS)
         if self.kernel_ended and not self.waits_for_hub:
@@ -249,6 +300,8 @@ class Relay:
         now = time.monotonic()
         if self.waiting:
             self.publish_waiting()
+        if self.outbox.kept:
+            self.outbox.send_kept()
         if self.looks:
             if not self.is_alive():
                 self.take_kernel_end()
@@ -316,7 +369,7 @@ class Relay:
             return
         if b'"interrupt_request"' in header and self.is_type(header, "interrupt_request"):
             reply = self.reply_to(frames, start, "interrupt_reply", {"status": "ok"})
-            self.fronts[channel].send_multipart(reply)
+            self.outbox.send(self.fronts[channel], reply)
             self.hold_interrupt()
             return
         if channel == "shell" and self.is_busy() and b'"kernel_info_request"' in header:
@@ -358,7 +411,7 @@ class Relay:
                     self.asked_elsewhere.remove(asked)
                     to = "shell"
             frames[start] = self.front_signer.sign(frames[start + 1 : start + 5])
-            self.fronts[to].send_multipart(frames)
+            self.outbox.send(self.fronts[to], frames)
 
     def take_iopub(self, _channel: str) -> None:
         socket = self.kernels["iopub"]

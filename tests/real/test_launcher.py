@@ -24,13 +24,17 @@ LINUX = sys.platform.startswith("linux")
 TIMEOUT = 30.0  # seconds; nothing here takes long unless it is broken
 
 
+def short_directory() -> tempfile.TemporaryDirectory[str]:
+    """For sockets, whose paths have at most 107 bytes."""
+    return tempfile.TemporaryDirectory(dir="/tmp", prefix="kl")
+
+
 class Launched:
     """A launcher, its two processes, and one client of its kernel."""
 
     def __init__(self, arguments=(), options=(), environment=None, files=True, connect=True, **popen) -> None:
-        self.directory = Path(
-            tempfile.mkdtemp(dir="/tmp", prefix="kl")
-        )  # short: a Unix socket's path has 107 bytes
+        self.temporary = short_directory()
+        self.directory = Path(self.temporary.name)
         self.process_file = self.directory / "process.json"
         self.exit_file = self.directory / "exit.json"
         connection_file = str(self.directory / "connection.json")
@@ -67,6 +71,7 @@ class Launched:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.popen.pid, signal.SIGKILL)  # a kernel without a process file, whose keeper is gone
         self.popen.wait(TIMEOUT)
+        self.temporary.cleanup()
 
     @property
     def pids(self) -> dict[str, int]:
@@ -422,8 +427,13 @@ def connected_client(directory: Path) -> BlockingKernelClient:
     return client
 
 
-def test_a_kernel_tied_to_its_starter_ends_with_it():
-    directory = Path(tempfile.mkdtemp(dir="/tmp", prefix="kl"))
+@pytest.fixture
+def directory():
+    with short_directory() as path:
+        yield Path(path)
+
+
+def test_a_kernel_tied_to_its_starter_ends_with_it(directory):
     starter, pids = start_through_a_starter(directory, tied=True)
     client = connected_client(directory)
     starter.kill()
@@ -432,8 +442,7 @@ def test_a_kernel_tied_to_its_starter_ends_with_it():
     client.stop_channels()
 
 
-def test_a_kernel_not_tied_outlives_its_starter():
-    directory = Path(tempfile.mkdtemp(dir="/tmp", prefix="kl"))
+def test_a_kernel_not_tied_outlives_its_starter(directory):
     starter, pids = start_through_a_starter(directory, tied=False)
     try:
         client = connected_client(directory)
@@ -636,10 +645,10 @@ def debug(kernel: Launched, command: str, **arguments: object) -> dict:
     return reply.get("body", {})
 
 
-def test_debugpy_comes_with_the_first_debug_request_and_stops_at_a_breakpoint():
+def test_debugpy_comes_with_the_first_debug_request_and_stops_at_a_breakpoint(tmp_path):
     pytest.importorskip("debugpy")
     code = "a = 1\nb = a + 1\nc = b + 1"
-    with Launched() as kernel:
+    with Launched(environment={"TMPDIR": str(tmp_path)}) as kernel:  # for the cell's file
         assert kernel.value("[n for n in ('debugpy', 'pydevd') if n in sys.modules]") == []
         assert debug(kernel, "debugInfo")["isStarted"] is False
         debug(kernel, "initialize", clientID="test", adapterID="", pathFormat="path", linesStartAt1=True)

@@ -1,0 +1,79 @@
+"""Messages to a frontend's socket that is not there yet."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import zmq
+
+ADDRESS = "inproc://front"
+
+
+@pytest.fixture
+def relay(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "kernelspecs"))
+    monkeypatch.delitem(sys.modules, "relay", raising=False)
+    return importlib.import_module("relay")
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context]:
+    context = zmq.Context()
+    yield context
+    context.destroy(linger=0)
+
+
+@pytest.fixture
+def router(context: zmq.Context) -> Iterator[zmq.Socket]:
+    with context.socket(zmq.ROUTER) as router:
+        router.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        router.bind(ADDRESS)
+        yield router
+
+
+def come(context: zmq.Context, router: zmq.Socket, name: bytes) -> zmq.Socket:
+    peer = context.socket(zmq.DEALER)
+    peer.setsockopt(zmq.IDENTITY, name)
+    peer.connect(ADDRESS)
+    peer.send(b"here")
+    router.recv_multipart()  # now it knows the name
+    return peer
+
+
+def test_messages_for_an_absent_socket_reach_it_in_order_when_it_comes(
+    relay: ModuleType, context: zmq.Context, router: zmq.Socket
+) -> None:
+    outbox = relay.Outbox()
+    outbox.send(router, [b"late", b"1"])
+    with come(context, router, b"here") as here, come(context, router, b"late") as late:
+        outbox.send(router, [b"here", b"now"])
+        assert here.recv() == b"now"
+        outbox.send(router, [b"late", b"2"])
+        assert not late.poll(100), "it overtook the one before"
+        outbox.send_kept()
+        assert [late.recv(), late.recv()] == [b"1", b"2"]
+    assert not outbox.kept
+
+
+def test_what_nobody_comes_for_is_dropped_in_time_and_said(
+    relay: ModuleType,
+    router: zmq.Socket,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outbox = relay.Outbox()
+    for n in range(relay.ABSENT_MESSAGES + 50):
+        outbox.send(router, [b"nobody", b"%d" % n])
+    assert len(outbox.kept) == relay.ABSENT_MESSAGES
+    assert capsys.readouterr().err.count("dropped") == 50
+    outbox.send_kept()
+    assert len(outbox.kept) == relay.ABSENT_MESSAGES
+    later = relay.time.monotonic() + relay.ABSENT_SECONDS
+    monkeypatch.setattr(relay.time, "monotonic", lambda: later)
+    outbox.send_kept()
+    assert not outbox.kept
