@@ -17,6 +17,7 @@ from urllib.request import Request, urlopen
 
 import psutil
 import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from tests.real.home import Home, eventually
@@ -121,15 +122,31 @@ class JupyterServer:
     def log(self) -> str:
         return self._log.read_text()
 
-    def api(self, path: str, method: str = "GET") -> Any:
+    def api(self, path: str, method: str = "GET", body: object = None) -> Any:
         """The answer of the server's REST interface."""
-        request = Request(f"{self.url}api/{path}", method=method, headers={"Authorization": f"token {TOKEN}"})
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Authorization": f"token {TOKEN}"}
+        request = Request(f"{self.url}api/{path}", data, headers, method=method)
         with urlopen(request, timeout=30) as answer:
             said = answer.read()
         return json.loads(said) if said else None
 
     def kernels(self) -> list[Any]:
         return list(self.api("kernels"))
+
+    @contextmanager
+    def kernel(self, kernelspec: str) -> Iterator[BlockingKernelClient]:
+        """A kernel that the server starts itself from this kernelspec, as a new notebook's is, and ends."""
+        id = self.api("kernels", "POST", {"name": kernelspec})["id"]
+        client = BlockingKernelClient(connection_file=str(self.runtime / f"kernel-{id}.json"))
+        client.load_connection_file()
+        client.start_channels()
+        try:
+            client.wait_for_ready(timeout=60)
+            yield client
+        finally:
+            client.stop_channels()
+            self.api(f"kernels/{id}", "DELETE")
 
     def address(self, path: str, *, interface: str = "lab/tree") -> str:
         return f"{self.url}{interface}/{quote(path)}?token={TOKEN}"

@@ -13,6 +13,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from tests.real.conda.tool import Conda
 from tests.real.conftest import Connect
 from tests.real.home import Home
+from tests.real.jupyter import JupyterServer
 
 # A quote breaks the Python that conda itself puts there (its _sysconfigdata), so none is here.
 NAMES = ["data", "$(id); `x` données"]
@@ -67,6 +68,32 @@ def test_an_environment_is_found_by_its_name_and_is_activated(
     assert spec.env["DEMO_ACTIVATED"] == "yes:data"
     assert spec.env["PATH"] == f"{prefix}/bin:${{PATH}}"
     assert spec.env["KX_SET"] == "by conda $$HOME"
+
+
+def test_a_jupyterlab_of_another_environment_lists_and_starts_the_same_kernels(
+    connect: Connect,
+    conda_home: Home,
+    environments: Path,
+    venv: Path,
+    jupyter: Callable[..., JupyterServer],
+    tmp_path: Path,
+) -> None:
+    data = connect(conda_home, CONDA_ENV_NAME="data")
+    plain = connect(conda_home, VENV_PATH=str(venv))
+    server = jupyter(conda_home, tmp_path)
+    for client, prefix in ((data, environments / "data"), (plain, venv)):
+        expected = client.execute(LOOK).block("stdout")
+        assert expected.splitlines()[0] == str(prefix)
+        name = client.config()["kernelspec"].partition(",")[0]
+        assert name in server.api("kernelspecs")["kernelspecs"]
+        with server.kernel(name) as kernel:
+            printed: list[str] = []
+            kernel.execute_interactive(
+                LOOK,
+                timeout=60,
+                output_hook=lambda message, to=printed: to.append(message["content"].get("text", "")),
+            )
+        assert "".join(printed).strip() == expected
 
 
 def test_an_environment_may_have_any_name(connect: Connect, conda_home: Home, environments: Path) -> None:
