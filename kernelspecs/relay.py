@@ -70,6 +70,25 @@ class Signer:
         return signature.hexdigest().encode()
 
 
+def json_object(frame: bytes) -> dict:
+    """What a frame says; ValueError if that is no JSON object."""
+    try:
+        said = json.loads(frame)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(said, dict):
+        raise ValueError("no JSON object where there must be one")
+    return said
+
+
+def signature_at(frames: list[bytes]) -> int:
+    """The place of the signature, which header, parent, metadata and content follow."""
+    start = frames.index(DELIMITER) + 1
+    if len(frames) < start + 5:
+        raise ValueError("it is cut short")
+    return start
+
+
 def address(connection: dict, channel: str) -> str:
     ip, port = connection["ip"], connection[f"{channel}_port"]
     return f"ipc://{ip}-{port}" if connection.get("transport") == "ipc" else f"tcp://{ip}:{port}"
@@ -347,22 +366,25 @@ class Relay:
     # --- from the frontend to the kernel ---------------------------------------------------------
 
     def take_request(self, channel: str) -> None:
-        socket = self.fronts[channel]
+        self.pass_all(channel, self.fronts[channel], self.pass_request)
+
+    def pass_all(self, channel: str, socket, pass_on) -> None:
+        """Pass on what has come to a socket, but not more than AT_ONCE; drop what is no message of Jupyter's."""
         for _ in range(AT_ONCE):
+            if self.waiting and socket is self.kernels["iopub"]:
+                return
             try:
                 frames = socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
             try:
-                start = frames.index(DELIMITER) + 1
-                body = frames[start + 1 : start + 5]
-                if not hmac.compare_digest(self.front_signer.sign(body), frames[start]):
-                    raise ValueError("a wrong signature")
-                self.pass_request(channel, frames, start)
-            except (ValueError, IndexError, KeyError, TypeError) as error:
+                pass_on(channel, frames, signature_at(frames))
+            except (ValueError, KeyError, TypeError) as error:
                 print(f"kernelexec relay: a message on {channel} was dropped: {error}", file=sys.stderr)
 
     def pass_request(self, channel: str, frames: list[bytes], start: int) -> None:
+        if not hmac.compare_digest(self.front_signer.sign(frames[start + 1 : start + 5]), frames[start]):
+            raise ValueError("a wrong signature")
         header = frames[start + 1]
         if b'"shutdown_request"' in header and self.is_type(header, "shutdown_request"):
             self.shut_down(channel, frames, start)
@@ -374,14 +396,14 @@ class Relay:
             return
         if channel == "shell" and self.is_busy() and b'"kernel_info_request"' in header:
             # Behind a long run the frontend would wait for it to connect. On control it is answered at once.
-            self.asked_elsewhere.add(json.loads(header)["msg_id"])
+            self.asked_elsewhere.add(json_object(header)["msg_id"])
             channel = "control"
         frames[start] = self.kernel_signer.sign(frames[start + 1 : start + 5])
         self.kernels[channel].send_multipart(frames)
 
     @staticmethod
     def is_type(header: bytes, name: str) -> bool:
-        return json.loads(header).get("msg_type") == name
+        return json_object(header).get("msg_type") == name
 
     def pass_heartbeat_on(self, _channel: str) -> None:
         self.kernels["hb"].send_multipart(self.fronts["hb"].recv_multipart())
@@ -392,44 +414,34 @@ class Relay:
     # --- from the kernel to the frontend ---------------------------------------------------------
 
     def take_reply(self, channel: str) -> None:
-        socket = self.kernels[channel]
-        for _ in range(AT_ONCE):
-            try:
-                frames = socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            start = frames.index(DELIMITER) + 1
-            parent = frames[start + 2]
-            if self.session.encode() in parent:  # to a question of this relay
-                if channel == "shell":
-                    self.stop_being_busy()
-                continue
-            to = channel
-            if self.asked_elsewhere and channel == "control":
-                asked = json.loads(parent).get("msg_id")
-                if asked in self.asked_elsewhere:
-                    self.asked_elsewhere.remove(asked)
-                    to = "shell"
-            frames[start] = self.front_signer.sign(frames[start + 1 : start + 5])
-            self.outbox.send(self.fronts[to], frames)
+        self.pass_all(channel, self.kernels[channel], self.pass_reply)
 
-    def take_iopub(self, _channel: str) -> None:
-        socket = self.kernels["iopub"]
-        for _ in range(AT_ONCE):
-            if self.waiting:
-                return
-            try:
-                frames = socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            start = frames.index(DELIMITER) + 1
-            header = frames[start + 1]
-            if b'"iopub_welcome"' in header:
-                continue  # to the kernel's clients; the frontends get ours
-            frames[start] = self.front_signer.sign(frames[start + 1 : start + 5])
-            self.publish(frames)
-            if b'"status"' in header:
-                self.take_status(frames, start)
+    def pass_reply(self, channel: str, frames: list[bytes], start: int) -> None:
+        parent = frames[start + 2]
+        if self.session.encode() in parent:  # to a question of this relay
+            if channel == "shell":
+                self.stop_being_busy()
+            return
+        to = channel
+        if self.asked_elsewhere and channel == "control":
+            asked = json_object(parent).get("msg_id")
+            if asked in self.asked_elsewhere:
+                self.asked_elsewhere.remove(asked)
+                to = "shell"
+        frames[start] = self.front_signer.sign(frames[start + 1 : start + 5])
+        self.outbox.send(self.fronts[to], frames)
+
+    def take_iopub(self, channel: str) -> None:
+        self.pass_all(channel, self.kernels["iopub"], self.pass_output)
+
+    def pass_output(self, _channel: str, frames: list[bytes], start: int) -> None:
+        header = frames[start + 1]
+        if b'"iopub_welcome"' in header:
+            return  # to the kernel's clients; the frontends get ours
+        frames[start] = self.front_signer.sign(frames[start + 1 : start + 5])
+        self.publish(frames)
+        if b'"status"' in header:
+            self.take_status(frames, start)
 
     def take_status(self, frames: list[bytes], start: int) -> None:
         """Follow what the kernel is busy with, and keep the frontends' indicators right.
@@ -438,8 +450,8 @@ class Relay:
         another client. A frontend would show the last of these, so it hears again that the run goes on.
         """
         self.topic = frames[start - 2] if start >= 2 else self.topic
-        parent = json.loads(frames[start + 2])
-        state = json.loads(frames[start + 4]).get("execution_state")
+        parent = json_object(frames[start + 2])
+        state = json_object(frames[start + 4]).get("execution_state")
         a_run = parent.get("msg_type") == "execute_request" and not parent.get("subshell_id")
         if a_run:
             self.busy_since_before = False
@@ -533,7 +545,7 @@ class Relay:
         self.ask_hub("interrupt", INTERRUPT_ANSWER_SECONDS, interrupt_ourselves, msg_id=target)
 
     def shut_down(self, channel: str, frames: list[bytes], start: int) -> None:
-        restart = json.loads(frames[start + 4]).get("restart") is True
+        restart = json_object(frames[start + 4]).get("restart") is True
         content = {"status": "ok", "restart": restart}
         self.replies.append((channel, self.reply_to(frames, start, "shutdown_reply", content)))
         self.interrupt_at = None

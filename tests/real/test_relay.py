@@ -230,6 +230,42 @@ def test_a_message_with_a_wrong_signature_is_not_passed_on(live: Live) -> None:
         assert b"wrong signature" in frontend.popen.communicate(timeout=TIMEOUT)[1]
 
 
+def test_what_is_no_message_is_dropped_and_said_and_the_rest_passes(live: Live) -> None:
+    """Signed by the right key, so from the frontend itself or an extension of it."""
+    with live.frontend(stderr=subprocess.PIPE) as frontend:
+        sign = frontend.client.session.sign
+        deep = b"[" * 100_000
+        bodies = [
+            [b'["shutdown_request"]', b"{}", b"{}", b"{}"],
+            [b'"shutdown_request"', b"{}", b"{}", b"{}"],
+            [b'{"msg_type": "shutdown_request"}', b"{}", b"{}", b"[]"],
+            [b'{"msg_type": "shutdown_request"}', b"{}", b"{}", b"\xff\x00"],
+            [b'"interrupt_request"' + deep, b"{}", b"{}", b"{}"],
+            [deep + b'"interrupt_request"', b"{}", b"{}", b"{}"],
+            [b'{"msg_type": "shutdown_request"}'],
+            [],
+        ]
+        for channel in (frontend.client.shell_channel, frontend.client.control_channel):
+            for body in bodies:
+                channel.socket.send_multipart([b"<IDS|MSG>", sign(body), *body])
+            for frames in ([b""], [b"<IDS|MSG>"], [b"no delimiter"] * 5):
+                channel.socket.send_multipart(frames)
+        assert is_relayed(frontend, live)
+        shut_down(frontend)
+        said = frontend.popen.communicate(timeout=TIMEOUT)[1].decode()
+        assert said.count("was dropped") == len(said.splitlines()) == 2 * (len(bodies) + 3)
+
+
+def test_the_relay_lives_when_code_in_the_kernel_publishes_nonsense(live: Live) -> None:
+    with live.frontend() as frontend:
+        frontend.run(
+            "kernel = get_ipython().kernel\n"
+            "kernel.session.send(kernel.iopub_socket, 'status', content=[], ident=b'x')\n"
+            "kernel.iopub_socket.send_multipart([b'no message'])"
+        )
+        assert is_relayed(frontend, live)
+
+
 def test_the_heartbeat_is_the_kernels(live: Live) -> None:
     with live.frontend() as frontend, zmq.Context() as context:
         heart = context.socket(zmq.REQ)
