@@ -12,6 +12,7 @@ What the kernel does that ipykernel alone does not:
 - a reply's metadata has `{"kernelexec": {"names": [...]}}` when the user's variables are others than before
 - the next hub is told what the one before did not see (recollection.py)
 - a stdout or stderr that the user's code took away is put back: without it no reply would ever come
+- a character that UTF-8 does not have (a lone surrogate) is sent as its escape: a message cannot have it
 - debugpy is imported with the first debug request; a child forked by a cell ends where the cell ends
 Each change looks for what it changes, and without it leaves ipykernel as it is (made for 6.29 to 7.x, Python 3.8 on).
 """
@@ -42,6 +43,8 @@ ENVIRONMENT = {
     "GIT_PAGER": "cat",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
 }
+
+REPORT_SECONDS = 2.0  # for what takes 1.5 at most, unless a library hangs
 
 # What IPython imports only when it needs it: to show an error, to complete, to run `!command`, to plot, to debug.
 LATE_IMPORTS = frozenset(
@@ -93,6 +96,7 @@ class IPKernelApp(kernelapp.IPKernelApp):
             self.kernel.recollection.watch(iostream.IOPubThread)
 
     def init_iopub(self, context):
+        pack_every_character(self.session)
         options = getattr(context, "sockopts", {})  # what pyzmq sets on each new socket
         options[zmq.SNDHWM] = 0  # the default of 1000 drops the rest without a word
         try:
@@ -137,6 +141,33 @@ def skip_empty_flushes(stream_class) -> None:
             flush(self)
 
     stream_class.flush = flush_if_needed
+
+
+def pack_every_character(session) -> None:
+    """Send lone surrogates as their escapes. A message cannot have them: what was printed beside them would be lost, or
+    the reply, so that the run would never end."""
+    pack = getattr(session, "pack", None)
+    if pack is None:
+        return
+
+    def pack_encodable(message):
+        try:
+            packed = pack(message)
+            if not packed.isascii():
+                packed.decode()  # jupyter_client lets half of them through, as bytes that are no UTF-8
+        except UnicodeError:
+            packed = pack(encodable(message))
+        return packed
+
+    session.pack = pack_encodable
+
+
+def encodable(value):
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {encodable(key): encodable(inner) for key, inner in value.items()}
+    return [encodable(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 class IPythonKernel(ipkernel.IPythonKernel):
@@ -195,12 +226,16 @@ class IPythonKernel(ipkernel.IPythonKernel):
         return reply
 
     async def variables_request(self, stream, ident, parent):
-        """What variables there are (namespace_report.py), also while a cell runs."""
+        """What variables there are (namespace_report.py), also while a cell runs.
+
+        In a thread: whatever a library does when it is asked, the next interrupt must not wait behind it for long.
+        """
         asked = parent["content"]
-        found = variables(
+        report = Report(
             self.shell.user_ns, self.shell.user_ns_hidden, asked.get("pattern", ""), asked.get("limit", 100)
         )
-        self.session.send(stream, "variables_reply", {"status": "ok", **found}, parent, ident=ident)
+        content = await report.within(REPORT_SECONDS)
+        self.session.send(stream, "variables_reply", content, parent, ident=ident)
 
     def put_streams_back(self) -> None:
         for place, name in enumerate(("stdout", "stderr")):
@@ -298,6 +333,36 @@ class IPythonKernel(ipkernel.IPythonKernel):
                 self.poll_stopped_queue()
             )  # kept: a loop's own reference is weak
         return await super().do_debug_request(msg)
+
+
+class Report(threading.Thread):
+    """The report on the variables, made in a thread that nobody waits for too long."""
+
+    def __init__(self, *arguments) -> None:
+        super().__init__(name="kernelexec variables", daemon=True)
+        self.arguments = arguments
+        self.content: dict[str, object] = {
+            "status": "error",
+            "ename": "TimeoutError",
+            "evalue": "",
+            "traceback": [],
+        }
+        self.loop = asyncio.get_running_loop()
+        self.done = asyncio.Event()
+
+    def run(self) -> None:
+        try:
+            self.content = {"status": "ok", **variables(*self.arguments)}
+        finally:
+            self.loop.call_soon_threadsafe(self.done.set)
+
+    async def within(self, seconds: float) -> dict[str, object]:
+        self.start()
+        try:
+            await asyncio.wait_for(self.done.wait(), seconds)
+        except (TimeoutError, asyncio.TimeoutError):
+            pass
+        return self.content
 
 
 def version_of(module) -> str | None:

@@ -1,8 +1,9 @@
 """What variables there are, told without running any code of theirs.
 
 kernel_app.py asks on the control channel, so also while a cell runs; to a kernel that is not ours this file is sent
-as a silent request. `__repr__`, `__len__` and properties of the user's own classes are never called: they may take
-for ever, fail or print. Of libraries' arrays and frames only what is known without looking at the data is told.
+as a silent request. `__repr__`, `__len__` and properties of the user's own classes and metaclasses are never called:
+they may take for ever, fail or print. So classes are compared by identity, and what a class says of itself is read past
+its metaclass. Of libraries' arrays and frames only what is known without looking at the data is told.
 
 For Python 3.8 and newer; standard library only, and nothing that is not imported in a kernel anyway.
 """
@@ -29,7 +30,7 @@ MOST_COLUMNS = 5_000  # above which a frame's size is not added up
 BITS = 3_000  # of an integer that is still written out: the time for that grows with the square
 
 PLAIN = (bool, float, complex, type(None), type(Ellipsis), datetime.date, datetime.datetime, datetime.time)
-PLAIN += (datetime.timedelta, datetime.timezone, decimal.Decimal, uuid.UUID, range, slice)
+PLAIN += (datetime.timedelta, datetime.timezone, decimal.Decimal, uuid.UUID, range)
 PLAIN += (pathlib.PosixPath, pathlib.WindowsPath, pathlib.PurePosixPath, pathlib.PureWindowsPath)
 COLLECTIONS = (list, tuple, set, frozenset, dict, OrderedDict, defaultdict, deque)
 SIZED = (*COLLECTIONS, str, bytes, bytearray, memoryview, range)
@@ -37,6 +38,11 @@ LIBRARIES = frozenset(
     ["numpy", "pandas", "polars", "torch", "pyarrow", "scipy", "xarray", "geopandas", "jaxlib", "jax", "cupy"]
 )
 HIDDEN = frozenset(["In", "Out", "exit", "quit", "open", "get_ipython"])
+FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
+
+module_of, name_of, qualified_name_of, mro_of, held_by = (
+    type.__dict__[name].__get__ for name in ("__module__", "__name__", "__qualname__", "__mro__", "__dict__")
+)
 
 
 def variables(namespace, hidden, pattern, limit):
@@ -58,7 +64,7 @@ def variables(namespace, hidden, pattern, limit):
         kind = type(value)
         if kind is types.ModuleType:
             modules[name] = str(value.__dict__.get("__name__", name))[:PREVIEW]
-        elif kind in (types.FunctionType, types.BuiltinFunctionType) or issubclass(kind, type):
+        elif one_of(FUNCTIONS, kind) or one_of(mro_of(kind), type):
             callables.append(signature(name, value))
         else:
             total += 1
@@ -74,15 +80,20 @@ def variables(namespace, hidden, pattern, limit):
 
 
 def is_users(name, value, hidden):
-    if not isinstance(name, str) or name.startswith("_") or name in HIDDEN:
+    if type(name) is not str or name.startswith("_") or name in HIDDEN:
         return False
     return not (name in hidden and hidden[name] is value)
 
 
+def one_of(kinds, kind):
+    """Whether it is one of these classes; `in` would ask the metaclass, which can be the user's."""
+    return any(each is kind for each in kinds)
+
+
 def signature(name, value):
-    code = getattr(value, "__code__", None) if type(value) is types.FunctionType else None
-    if code is None:
-        return ("class %s" if isinstance(value, type) else "%s(...)") % name
+    if type(value) is not types.FunctionType:
+        return ("%s(...)" if one_of(FUNCTIONS, type(value)) else "class %s") % name
+    code = value.__code__
     count = code.co_argcount + code.co_kwonlyargcount
     more = ", ..." if code.co_flags & 0x0C else ""  # *args, **kwargs
     return "%s(%s%s)" % (
@@ -108,8 +119,8 @@ def described(name, value, look):
 
 def type_name(value):
     kind = type(value)
-    module, name = kind.__module__, kind.__qualname__
-    if not isinstance(module, str) or not isinstance(name, str):
+    module, name = module_of(kind), qualified_name_of(kind)
+    if type(module) is not str:
         return "?"
     library = module.split(".")[0]
     if module in ("builtins", "__main__"):
@@ -118,35 +129,40 @@ def type_name(value):
 
 
 def library_of(kind):
-    module = kind.__module__
-    return module.split(".")[0] if isinstance(module, str) else ""
+    """The known library that the class is from, or "": what it says of itself is checked there."""
+    module = module_of(kind)
+    library = module.split(".")[0] if type(module) is str else ""
+    if library not in LIBRARIES:
+        return ""
+    found = getattr(sys.modules.get(module), "__dict__", {}).get(name_of(kind))
+    return library if found is kind else ""
 
 
 def known_base(value):
     """The class of a known library, or a built-in collection, that the value's class is or comes from."""
-    for kind in type(value).__mro__[:-1]:
-        if kind in SIZED or library_of(kind) in LIBRARIES:
+    for kind in mro_of(type(value))[:-1]:
+        if one_of(SIZED, kind) or library_of(kind):
             return kind
     return None
 
 
 def attribute(value, name):
     """What the library's own class says; a subclass of the user's is not asked."""
-    if library_of(type(value)) in LIBRARIES:
+    if library_of(type(value)):
         return getattr(value, name, None)
     base = known_base(value)
-    if base is None or library_of(base) not in LIBRARIES:
+    if base is None or not library_of(base):
         return None
-    for kind in base.__mro__:
-        if name in kind.__dict__:
-            found = kind.__dict__[name]
+    for kind in mro_of(base):
+        if name in held_by(kind):
+            found = held_by(kind)[name]
             return found.__get__(value, base) if hasattr(found, "__get__") else found
     return None
 
 
 def shape(value):
     base = known_base(value)
-    if base in SIZED:
+    if one_of(SIZED, base):
         return "%d" % base.__len__(value)
     told = attribute(value, "shape")
     if isinstance(told, (tuple, list)) and all(type(n) is int or hasattr(n, "__index__") for n in told):
@@ -156,9 +172,9 @@ def shape(value):
 
 def size(value):
     kind = type(value)
-    if kind in SIZED or kind in PLAIN or kind is int:
+    if one_of(SIZED, kind) or one_of(PLAIN, kind) or kind is int:
         return sys.getsizeof(value)
-    name = (known_base(value) or kind).__name__
+    name = name_of(known_base(value) or kind)
     if name in ("DataFrame", "Series", "GeoDataFrame", "GeoSeries"):
         estimated = attribute(value, "estimated_size")
         if estimated is not None:
@@ -188,11 +204,13 @@ def preview(value, depth):
         return "bytearray(%s)" % preview(bytes(value[:PREVIEW]), depth)
     if kind is int:
         return repr(value) if value.bit_length() <= BITS else "an integer of %d bits" % value.bit_length()
-    if kind in PLAIN:
+    if one_of((datetime.datetime, datetime.time), kind):
+        return repr(value.replace(tzinfo=None))  # a time zone can be of the user's making
+    if one_of(PLAIN, kind):
         return repr(value)[: PREVIEW * 2]
-    if kind in COLLECTIONS:
+    if one_of(COLLECTIONS, kind):
         return "..." if depth >= DEPTH else collection(kind, value, depth + 1)
-    if type_name(value) in ("pandas.Timestamp", "pandas.Timedelta"):
+    if library_of(kind) == "pandas" and name_of(kind) in ("Timestamp", "Timedelta"):
         return str(value)
     if depth:
         return "<%s>" % type_name(value)
@@ -201,15 +219,16 @@ def preview(value, depth):
 
 def collection(kind, value, depth):
     length = len(value)
-    first = list(islice(value.items() if issubclass(kind, dict) else value, ITEMS))
-    if issubclass(kind, dict):
+    is_dict = one_of(mro_of(kind), dict)
+    first = list(islice(value.items() if is_dict else value, ITEMS))
+    if is_dict:
         parts = ["%s: %s" % (preview(key, depth), preview(item, depth)) for key, item in first]
     else:
         parts = [preview(item, depth) for item in first]
     if length > ITEMS:
         parts.append("...")
     text = ", ".join(parts)
-    if issubclass(kind, dict):
+    if is_dict:
         return "{%s}" % text
     if kind is tuple:
         return "(%s%s)" % (text, "," if length == 1 else "")
@@ -220,7 +239,7 @@ def collection(kind, value, depth):
 
 def frame(value):
     """The columns of a frame, the type of a series."""
-    name = (known_base(value) or type(value)).__name__
+    name = name_of(known_base(value) or type(value))
     if name not in ("DataFrame", "GeoDataFrame", "LazyFrame"):
         return None
     if library_of(type(value)) == "polars":
@@ -244,10 +263,10 @@ def array(value):
     if kind is None:
         return None
     told = str(kind)[:PREVIEW]
-    if getattr(kind, "kind", "") in "biuf" and type(value).__name__ == "ndarray" and 0 < value.size <= ITEMS:
+    if getattr(kind, "kind", "") in "biuf" and name_of(type(value)) == "ndarray" and 0 < value.size <= ITEMS:
         return "%s %s" % (told, value.tolist())
     if (
-        type(value).__name__ != "ndarray"
+        name_of(type(value)) != "ndarray"
         and library_of(type(value)) == "numpy"
         and getattr(kind, "kind", "") in "biuf"
     ):
@@ -257,8 +276,12 @@ def array(value):
 
 
 def attributes_of(value):
-    try:
-        held = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return None
-    return "%d attributes: %s" % (len(held), ", ".join(islice(map(str, held), ITEMS))) if held else None
+    for kind in mro_of(type(value)):
+        if "__dict__" in held_by(kind):
+            slot = held_by(kind)["__dict__"]
+            if type(slot) is not types.GetSetDescriptorType:  # a property of the user's
+                return None
+            held = slot.__get__(value)
+            names = ", ".join(name for name in islice(held, ITEMS) if type(name) is str)
+            return "%d attributes: %s" % (len(held), names) if type(held) is dict and held else None
+    return None

@@ -68,7 +68,8 @@ class Inspection:
         after = self._client.request("control", "kernel_info_request", {})
         try:
             await asyncio.wait({asked, after}, return_when=asyncio.FIRST_COMPLETED)
-            return asked.result().content if asked.done() else None
+            content = asked.result().content if asked.done() else {}
+            return content if content.get("status") == "ok" else None
         finally:
             asked.cancel()
             after.cancel()

@@ -209,9 +209,14 @@ def test_unicode_goes_there_and_back(client: Client) -> None:
     assert reply.block("result") == str(len(text))
 
 
-def test_a_lone_surrogate_in_the_output_does_not_break_the_reply(client: Client) -> None:
-    reply = client.execute(r"print('\ud800')" + "\n" + r"'\udfff'")
+def test_a_lone_surrogate_is_shown_as_its_escape_and_loses_nothing(client: Client) -> None:
+    reply = client.execute(r"print('before')" + "\n" + r"print('\ud800 \udcff', end='')")
     assert reply.state == "OK"
+    assert reply.block("stdout") == "before\n" + r"\ud800 \udcff"
+    failed = client.execute(r"raise ValueError('\udfff')")
+    assert "failed after" in failed.verdict
+    assert "with ValueError" in failed.verdict
+    assert failed.block("error").endswith(r"ValueError: \udfff")
 
 
 def test_a_cleared_output_is_gone(client: Client) -> None:

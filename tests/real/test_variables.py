@@ -31,6 +31,38 @@ class Untouchable:
 """
 
 
+LIARS = """
+import datetime
+def touched(*_):
+    open({mark!r}, 'w').close()
+    raise SystemExit
+class Meta(type):
+    __name__ = __module__ = property(touched)
+    __getattribute__ = __eq__ = __instancecheck__ = __subclasscheck__ = touched
+    __hash__ = type.__hash__
+class Zone(datetime.tzinfo):
+    utcoffset = tzname = dst = __repr__ = touched
+class Untouchable(metaclass=Meta):
+    __class__ = property(touched)
+class Own:
+    __dict__ = property(touched)
+class Repr:
+    __repr__ = touched
+Array = type('ndarray', (), dict.fromkeys(['shape', 'dtype', 'nbytes'], property(touched)))
+type.__setattr__(Array, '__module__', 'numpy')
+thing, array, own, piece = Untouchable(), Array(), Own(), slice(Repr())
+moment = datetime.datetime(2026, 1, 1, tzinfo=Zone())
+"""
+HANGING = """
+import sys, time, types
+numpy = sys.modules['numpy'] = types.ModuleType('numpy')
+class ndarray:
+    shape = property(lambda self: time.sleep(600))
+numpy.ndarray, ndarray.__module__ = ndarray, 'numpy'
+array = ndarray()
+"""
+
+
 @pytest.fixture(scope="module")
 def stock(shared_home: Home) -> dict[str, str]:
     """The settings of a client that uses a kernelspec of plain ipykernel, as Jupyter has it."""
@@ -76,6 +108,21 @@ def test_variables_are_told_and_nothing_of_the_users_is_run(somebody: Client, tm
     assert "Modules: j = json" in text
     assert "class Untouchable" in text
     assert not mark.exists()
+
+
+def test_no_code_of_a_metaclass_or_of_a_class_that_lies_is_run(somebody: Client, tmp_path: Path) -> None:
+    mark = tmp_path / "touched"
+    assert somebody.execute(LIARS.format(mark=str(mark))).state == "OK"
+    assert set(names(variables(somebody))) == {"thing", "array", "own", "piece", "moment"}
+    assert not mark.exists()
+
+
+def test_an_interrupt_does_not_wait_for_a_library_that_hangs_when_it_is_asked(own_client: Client) -> None:
+    own_client.execute(HANGING)
+    running = own_client.execute("while True:\n    pass", wait_seconds=0)
+    eventually(lambda: own_client.wait_for(running.id, wait_seconds=0).state == "RUNNING")
+    assert "does not answer" in own_client.call("list_variables", {}).text
+    assert own_client.call("interrupt_kernel", {}).text.startswith("INTERRUPTED")
 
 
 def test_a_look_leaves_no_trace(somebody: Client) -> None:
