@@ -20,6 +20,7 @@ Each change looks for what it changes, and without it leaves ipykernel as it is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import os
 import signal
@@ -358,10 +359,8 @@ class Report(threading.Thread):
 
     async def within(self, seconds: float) -> dict[str, object]:
         self.start()
-        try:
+        with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
             await asyncio.wait_for(self.done.wait(), seconds)
-        except (TimeoutError, asyncio.TimeoutError):
-            pass
         return self.content
 
 

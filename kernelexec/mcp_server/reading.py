@@ -14,7 +14,7 @@ from typing import Any
 
 import kernelexec
 from kernelexec.errors import BadRequest
-from kernelexec.model.text import plain
+from kernelexec.model.text import not_a_heading, plain
 from kernelexec.model.transcript import FilePart, Transcript
 from kernelexec.recording.output_file import read_text
 
@@ -53,23 +53,42 @@ def read_part(transcript: Transcript, storage_dir: Path, start: int, limit: int)
     Raises:
         BadRequest: a file in which the text goes on cannot be read.
     """
-    text = transcript.in_memory()[start : start + limit + 1]
+    parts = _parts_in_memory(transcript, start, limit + 1)
+    length = sum(len(text) for text, _ in parts)
     for part in transcript.files:
-        room = limit + 1 - len(text)
-        if room > 0 and start + len(text) < part.end:
-            text += _text_in(part, storage_dir, start + len(text), room)
-    if len(text) > limit:
-        cut = text.rfind("\n", limit // 2, limit) + 1
-        text = text[: cut or limit]
-    return Part(plain(text), start, start + len(text))
+        room = limit + 1 - length
+        if room > 0 and start + length < part.end:
+            parts += _parts_in_file(part, storage_dir, start + length, room)
+            length = sum(len(text) for text, _ in parts)
+    if length > limit:
+        cut = "".join(text for text, _ in parts).rfind("\n", limit // 2, limit) + 1
+        length = cut or limit
+    shown, rest = "", length
+    for text, is_output in parts:
+        said = plain(text[:rest])
+        shown += not_a_heading(said) if is_output else said
+        rest -= min(rest, len(text))
+    return Part(shown, start, start + length)
 
 
-def _text_in(part: FilePart, storage_dir: Path, start: int, room: int) -> str:
+def _parts_in_memory(transcript: Transcript, start: int, room: int) -> list[tuple[str, bool]]:
+    """Text, and whether it is output or a heading of ours."""
+    found = []
+    for text, is_output in transcript.parts():
+        part = text[max(0, start) : max(0, start + room)]
+        if part:
+            found.append((part, is_output))
+        start -= len(text)
+    return found
+
+
+def _parts_in_file(part: FilePart, storage_dir: Path, start: int, room: int) -> list[tuple[str, bool]]:
     head = part.head[max(0, len(part.head) - max(0, part.position - start)) :][:room]
     skip = max(0, start - part.position)
     count = min(room - len(head), part.length - skip)
     try:
-        return head + read_text(storage_dir, part.file, part.skip + skip, count) if count > 0 else head
+        text = read_text(storage_dir, part.file, part.skip + skip, count) if count > 0 else ""
+        return [(head, False), (text, True)]
     except (OSError, ValueError) as error:
         raise BadRequest(f"{storage_dir / part.file} cannot be read: {error}.") from error
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kernelexec.model.execution import Kind, State
-from kernelexec.model.text import plain
+from kernelexec.model.text import one_line, plain
 from kernelexec.recording.summaries import Summary
 
 _LONGEST = 100  # characters of a line of code
+_WIDEST = 24  # characters of an outcome: a longer name is cut
 _NAMES = {State.SENT: "running", State.RUNNING: "running", State.NOT_RUN: "not run"}
 
 
@@ -30,21 +31,32 @@ def describe_summaries(session_id: str, summaries: Sequence[Summary], limit: int
         "",
     ]
     width = len(str(shown[-1].number))
-    lines += [_line(summary, width) for summary in summaries[first:]]
+    outcomes = [_outcome(summary) for summary in summaries[first:]]
+    widths = width, min(_WIDEST, max(map(len, outcomes)))
+    lines += [
+        _line(summary, outcome, *widths) for summary, outcome in zip(summaries[first:], outcomes, strict=True)
+    ]
     return "\n".join(lines)
 
 
-def _line(summary: Summary, width: int) -> str:
+def _outcome(summary: Summary) -> str:
+    if summary.number is None:
+        return ""
+    if summary.state is State.ERROR and summary.error:
+        return one_line(summary.error)[:_WIDEST]
+    state = summary.state or State.QUEUED
+    return _NAMES.get(state) or state.value
+
+
+def _line(summary: Summary, outcome: str, width: int, widest: int) -> str:
     when = summary.time.strftime("%Y-%m-%d %H:%M:%S")
     if summary.number is None:
         return f"{'':{width}}  {when}  -- {_cut(summary.text)}"
-    outcome = _NAMES.get(summary.state or State.QUEUED) or (summary.state or State.QUEUED).value
-    if summary.state is State.ERROR and summary.error:
-        outcome = summary.error[:40]
     seconds = "" if summary.seconds is None else f"{summary.seconds:.1f} s"
     what = "" if summary.kind is Kind.CODE else f"[{summary.kind.value}] "
     label = f"({summary.label}) " if summary.label else ""
-    return f"{summary.number:{width}}  {when}  {outcome:<11} {seconds:>8}  {what}{_cut(label + summary.text)}"
+    said = f"{what}{_cut(label + summary.text)}"
+    return f"{summary.number:{width}}  {when}  {outcome:<{widest}} {seconds:>8}  {said}"
 
 
 def _cut(text: str) -> str:

@@ -21,7 +21,12 @@ async def transcript(session: Session, execution: Execution) -> Transcript:
     """All that an execution of an open session has shown so far."""
     recorder = session.recorder
     files = session.executions.files(execution)
-    return await _made(execution, recorder.overflow_of(execution), files, recorder.storage_dir)
+    widgets = recorder.widgets_of(execution)
+    of_run = dict.fromkeys(
+        [*execution.outputs.widgets(), *widgets.captured(session.executions.msg_id(execution))]
+    )
+    shown = [widgets.shown(identity) for identity in of_run]
+    return await _made(execution, recorder.overflow_of(execution), files, recorder.storage_dir, shown)
 
 
 async def transcript_of_record(execution: Execution, storage_dir: Path) -> Transcript:
@@ -30,7 +35,11 @@ async def transcript_of_record(execution: Execution, storage_dir: Path) -> Trans
 
 
 async def _made(
-    execution: Execution, overflow: Overflow | None, files: Mapping[int, str], storage_dir: Path
+    execution: Execution,
+    overflow: Overflow | None,
+    files: Mapping[int, str],
+    storage_dir: Path,
+    widgets: Sequence[Sequence[Mapping[str, Any]]] = (),
 ) -> Transcript:
     outputs: list[dict[str, Any]] = execution.outputs.to_notebook()
 
@@ -41,8 +50,8 @@ async def _made(
             return 0
 
     if len(outputs) > _MANY_OUTPUTS or any(map(_is_large, outputs)):
-        return await asyncio.to_thread(transcript_of, outputs, overflow, files, characters_of)
-    return transcript_of(outputs, overflow, files, characters_of)
+        return await asyncio.to_thread(transcript_of, outputs, overflow, files, characters_of, widgets)
+    return transcript_of(outputs, overflow, files, characters_of, widgets)
 
 
 def _is_large(output: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,11 @@ from typing import Any
 
 _VEGA = re.compile(r"application/vnd\.vega(?P<lite>lite)?\.v\d+(?:\.\d+)*\+json\Z")
 _PLOTLY = "application/vnd.plotly.v1+json"
+_ALTAIR = (
+    '; for a picture in the reply, with vl-convert-python in the environment: altair.renderers.enable("png")'
+)
+_EMBEDDING = "})("  # what the specification follows in Altair's HTML
+_LARGEST_HTML = 5_000_000  # characters of HTML that are looked at
 _NAMED = 8  # traces and encodings that are named
 _WORD = 80  # characters of a title
 
@@ -28,13 +34,19 @@ def describe_chart(mime: str, value: object) -> Chart | None:
             _plotly(value),
             '; for a picture in the reply, with kaleido in the environment: fig.show("png")',
         )
-    if _VEGA.match(mime):
-        return Chart(
-            _vega(value),
-            "; for a picture in the reply, with vl-convert-python in the environment: "
-            'altair.renderers.enable("png")',
-        )
-    return None
+    return Chart(_vega(value), _ALTAIR) if _VEGA.match(mime) else None
+
+
+def vega_in_html(html: str) -> Chart | None:
+    """What the chart shows that Altair writes as a page with scripts; None if this is none."""
+    call = html.rfind(_EMBEDDING) if "vegaEmbed" in html[:_LARGEST_HTML] else -1
+    if call < 0 or len(html) > _LARGEST_HTML:
+        return None
+    try:
+        spec, _ = json.JSONDecoder().raw_decode(html, call + len(_EMBEDDING))
+    except (ValueError, RecursionError):
+        return None
+    return Chart(_vega(spec), _ALTAIR) if isinstance(spec, Mapping) else None
 
 
 def _plotly(figure: Mapping[str, Any]) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kernelexec.model.charts import describe_chart
+from kernelexec.model.charts import describe_chart, vega_in_html
 from kernelexec.model.html_text import html_to_text
-from kernelexec.model.text import plain
+from kernelexec.model.text import one_line, plain
 
 # PNG and JPEG are what models see; the others are made into PNG for the reply.
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
@@ -23,6 +23,8 @@ _INTERACTIVE = {
 _UNDER_A_PICTURE = re.compile(r"<(?:Figure|PIL|IPython\.core\.display\.Image)\b[^<>\n]*>\Z")
 # What Python says of an object that has no better words: beside HTML the HTML says more.
 _NO_WORDS = re.compile(r"<[\w.]+ object(?: at 0x[0-9a-f]+)?>\Z|<[^<>\n]+ at 0x[0-9a-f]+>\Z")
+_VERBATIM = r"\begin{Verbatim}"  # how IPython writes source code in LaTeX; it has it in plain text, too
+_LONGEST_TYPE = 80  # characters of a MIME type
 _LONG_JSON = 120  # characters, above which each member gets its line
 
 
@@ -58,7 +60,8 @@ def in_words(data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None)
     if picture is not None and _UNDER_A_PICTURE.match(text):
         text = ""
     if not text and picture is None and not any(mime.startswith("text/") for mime in data):
-        text = f"[{', '.join(map(plain, data)) or 'an empty display'}: not text; it is in the notebook]"
+        types = ", ".join(one_line(mime)[:_LONGEST_TYPE] for mime in data) or "an empty display"
+        text = f"[{types}: not text; it is in the notebook]"
     return Shown(text, picture)
 
 
@@ -78,7 +81,7 @@ def _files(metadata: Mapping[str, Any] | None) -> list[tuple[str, str]]:
 
 def _chart(data: Mapping[str, Any], has_picture: bool) -> str | None:
     for mime, value in data.items():
-        chart = describe_chart(mime, value)
+        chart = vega_in_html(_joined(value)) if mime == "text/html" else describe_chart(mime, value)
         if chart is not None:
             advice = "" if has_picture else f" It can be seen in the notebook{chart.how_to_see_it}."
             return plain(f"[{chart.text}.{advice}]")
@@ -87,10 +90,11 @@ def _chart(data: Mapping[str, Any], has_picture: bool) -> str | None:
 
 def _text(data: Mapping[str, Any]) -> str | None:
     for mime in ("text/markdown", "text/latex"):
-        if mime in data:
+        if mime in data and not _joined(data[mime]).startswith(_VERBATIM):
             return plain(_joined(data[mime]))
-    if "application/json" in data:
-        return plain(_json(data["application/json"]))
+    for mime in ("application/json", "application/geo+json"):
+        if mime in data:
+            return plain(_json(data[mime]))
     words = plain(_joined(data["text/plain"])) if "text/plain" in data else None
     interactive = next((said for mime, said in _INTERACTIVE.items() if mime in data), None)
     if interactive is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -127,3 +128,16 @@ class Execution:
         if state not in NEXT.get(self.state, ()):
             raise IllegalTransition(f"{self.id}: {self.state.value} → {state.value}")
         self.state = state
+
+
+def seconds_of(timing: Mapping[str, str]) -> float | None:
+    """How long a run took by the kernel's own clock; None if it did not say."""
+    try:
+        began, ended = (_moment(timing[each]) for each in ("iopub.status.busy", "shell.execute_reply"))
+    except (KeyError, ValueError):
+        return None
+    return (ended - began).total_seconds()
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -15,6 +15,9 @@ _ROWS_EACH_END = 30  # of a long table
 _LARGEST_SPAN = 50  # columns or rows; HTML itself allows 1,000 and 65,534
 
 _SKIPPED = frozenset({"script", "style", "head", "template", "noscript", "title", "select"})
+_EMBEDDED = frozenset(
+    {"video", "audio", "iframe", "canvas", "object"}
+)  # inside is what is shown without them
 _BLOCKS = frozenset(
     {"address", "article", "aside", "blockquote", "dd", "details", "div", "dl", "dt", "fieldset"}
     | {"figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr"}
@@ -74,7 +77,9 @@ class _Reader(HTMLParser):
         return re.sub(r"\n{3,}", "\n\n", text).strip("\n")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _SKIPPED:
+        if tag in ("video", "audio") and not self._skipping:
+            self._add(f"[{tag}: see the notebook]")
+        if tag in _SKIPPED or tag in _EMBEDDED:
             self._skipping.append(tag)
         if self._skipping:
             return

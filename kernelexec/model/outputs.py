@@ -12,12 +12,14 @@ Text is kept as it came: escape codes, carriage returns and backspaces are the n
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
 Content: TypeAlias = Mapping[str, JSON]
+
+_WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 # Levels of lists and objects in one value. nbformat copies notebooks with two or three Python frames for
 # each, of which there are 1,000: JupyterLab could read a notebook with a deeper value, but not save it.
@@ -62,6 +64,15 @@ class CellOutputs:
     def display_ids(self) -> frozenset[str]:
         """The display ids an update of which would change this cell."""
         return frozenset(self._places)
+
+    def widgets(self) -> Iterator[str]:
+        """The model ids of the widgets that are shown."""
+        for output in self._outputs:
+            data = output.get("data") if isinstance(output, dict) else None
+            view = data.get(_WIDGET_VIEW) if isinstance(data, Mapping) else None
+            identity = view.get("model_id") if isinstance(view, Mapping) else None
+            if isinstance(identity, str):
+                yield identity
 
     @property
     def size(self) -> int:

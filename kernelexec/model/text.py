@@ -16,6 +16,10 @@ _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
 )
+# What stands alone on a line above each output of a reply.
+_HEADING = re.compile(
+    r"^(?=[ \t]*\[(?:stdout|stderr|result|display|error|widget|end of the output)\][ \t]*$)", re.MULTILINE
+)
 _LONG_LINE = 20_000  # characters; of a longer one only the part that is shown is looked at
 
 
@@ -28,6 +32,16 @@ def plain(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def one_line(text: str) -> str:
+    """What a kernel calls something, in one line that cannot be taken for another."""
+    return " ".join(plain(text).split())
+
+
+def not_a_heading(text: str) -> str:
+    """Output that looks like a heading of a reply gets a backslash: a reply has no parts but its own."""
+    return _HEADING.sub(r"\\", text) if "]" in text else text
 
 
 def clip(text: str, limit: int, where: str) -> str:

@@ -6,16 +6,17 @@ stays what it is while the run goes on (but for `clear_output`, which begins ane
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kernelexec.model.display import Picture, Shown, in_words
 from kernelexec.model.execution import Overflow
-from kernelexec.model.text import plain
+from kernelexec.model.text import one_line, plain
 from kernelexec.model.tracebacks import short_traceback
 
 _GAP = "\n\n"  # between two pieces
+_LONGEST_NAME = 40  # characters of a stream's name
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Piece:
     number: int = 0  # of the picture among all of this run
     picture: Picture | None = None
     text_file: str | None = None  # that has all of what the text is an excerpt of
+    changes: bool = False  # what a widget shows now; comes after all that stays
 
     @property
     def end(self) -> int:
@@ -63,11 +65,22 @@ class Transcript:
     def end(self) -> int:
         return self.files[-1].end if self.files else self.pieces[-1].end if self.pieces else 0
 
+    @property
+    def settled_end(self) -> int:
+        """The end of what stays as it is while the run goes on."""
+        if self.files:
+            return self.end
+        return max((piece.end for piece in self.pieces if not piece.changes), default=0)
+
     def in_memory(self) -> str:
         """The text of the pieces."""
-        return "".join(
-            f"{_GAP if index else ''}{piece.head}{piece.text}" for index, piece in enumerate(self.pieces)
-        )
+        return "".join(text for text, _ in self.parts())
+
+    def parts(self) -> Iterator[tuple[str, bool]]:
+        """The text of the pieces, their headings apart: text, and whether it is output."""
+        for index, piece in enumerate(self.pieces):
+            yield f"{_GAP if index else ''}{piece.head}", False
+            yield piece.text, True
 
     def part_of(self, file: str | None) -> FilePart | None:
         """Where the text of this file stands."""
@@ -79,10 +92,12 @@ def transcript_of(
     overflow: Overflow | None,
     files: Mapping[int, str],
     characters_of: Callable[[str], int],
+    widgets: Sequence[Sequence[Mapping[str, Any]]] = (),
 ) -> Transcript:
     """The transcript of a run with these outputs (nbformat's), `overflow` being what went to its file so far.
 
-    `files` names the file of each cell by its execution count; `characters_of` counts a text file's.
+    `files` names the file of each cell by its execution count; `characters_of` counts a text file's;
+    `widgets` are the outputs that each of its widgets shows now.
     """
     pieces: list[Piece] = []
     end, pictures = 0, 0
@@ -92,6 +107,12 @@ def transcript_of(
         number = pictures if shown.picture else 0
         pieces.append(Piece(label, shown.text, position, number, shown.picture, shown.text_file))
         end = pieces[-1].end
+    for shown_now in widgets:
+        text = "\n".join(shown.text.strip("\n") for _, shown in _words(shown_now, files))
+        if text.strip():
+            position = end + (len(_GAP) if pieces else 0) + len("[widget]\n")
+            pieces.append(Piece("widget", text, position, changes=True))
+            end = pieces[-1].end
     parts: list[FilePart] = []
     if overflow is not None:
         streamed = sum(len(output["text"]) for output in outputs if output["output_type"] == "stream")
@@ -105,20 +126,26 @@ def transcript_of(
     return Transcript(tuple(pieces), tuple(parts), overflow)
 
 
-def _words(outputs: list[dict[str, Any]], files: Mapping[int, str]) -> Iterator[tuple[str, Shown]]:
+def _words(outputs: Sequence[Mapping[str, Any]], files: Mapping[int, str]) -> Iterator[tuple[str, Shown]]:
     number = 0
     for output in outputs:
         match output["output_type"]:
             case "stream":
-                yield plain(output["name"]), Shown(output["text"])
+                yield _stream_label(output["name"]), Shown(output["text"])
             case "error":
                 text = short_traceback(output["traceback"], files)
                 said = ": ".join(part for part in (output["ename"], output["evalue"]) if part)
                 yield "error", Shown(text or plain(said))
             case kind:
                 shown = in_words(output["data"], output.get("metadata"))
+                if kind == "display_data" and not (shown.text.strip() or shown.picture or shown.text_file):
+                    continue  # what a library replaces by nothing when it is done
                 if shown.picture is not None:
                     number += 1
                     text = f"{shown.text}\n[image {number}: {shown.picture.mime}]".strip()
                     shown = Shown(text, shown.picture, shown.text_file)
                 yield "result" if kind == "execute_result" else "display", shown
+
+
+def _stream_label(name: str) -> str:
+    return name if name in ("stdout", "stderr") else f"stream {one_line(name)[:_LONGEST_NAME]!r}"

@@ -11,12 +11,20 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kernelexec.model.html_text import html_to_text
 from kernelexec.model.outputs import JSON, CellOutputs
 
 MIME = "application/vnd.jupyter.widget-state+json"
 COMM_TYPES = frozenset({"comm_open", "comm_msg"})
 CAPTURED_TYPES = frozenset({"stream", "display_data", "execute_result", "error", "clear_output"})
+_TEXTS = ("HTMLModel", "HTMLMathModel", "LabelModel")
+_PROGRESS = ("FloatProgressModel", "IntProgressModel")
+_REFERENCE = "IPY_MODEL_"  # before the id of a widget inside another
+_DEEPEST = 5  # levels of widgets in widgets
 _OUTPUT = ("@jupyter-widgets/output", "OutputModel")
+
+
+Shown = Mapping[str, JSON]  # an output as a notebook has it
 
 
 class WidgetStates:
@@ -26,6 +34,9 @@ class WidgetStates:
         self._states: dict[str, dict[str, JSON]] = {}  # by comm id
         self._buffers: dict[str, dict[tuple[str, ...], dict[str, JSON]]] = {}
         self._outputs: dict[str, CellOutputs] = {}  # of Output widgets
+        self._captured: dict[
+            str, dict[str, None]
+        ] = {}  # by msg_id of a request: the widgets that took output
         self._capturing: dict[str, list[str]] = {}  # msg_id of a request -> the Output widgets that take it
 
     def take(self, content: Mapping[str, Any], buffers: Sequence[str]) -> bool:
@@ -40,6 +51,8 @@ class WidgetStates:
         self._take_buffers(identity, data.get("buffer_paths"), buffers)
         if (state.get("_model_module"), state.get("_model_name")) == _OUTPUT:
             self._outputs[identity] = CellOutputs()
+        if identity in self._outputs and isinstance(state.get("outputs"), list):
+            self._outputs[identity] = _folded(state["outputs"])
         if identity in self._outputs and isinstance(state.get("msg_id"), str):
             self._capture(identity, state["msg_id"])
         return True
@@ -49,11 +62,43 @@ class WidgetStates:
         active = self._capturing.get(msg_id or "")
         return active[-1] if active else None
 
-    def capture(self, identity: str, message_type: str, content: Mapping[str, Any]) -> None:
-        """Output for an Output widget."""
-        outputs = self._outputs.setdefault(identity, CellOutputs())
-        outputs.add(message_type, content)
-        self._states.setdefault(identity, {})["outputs"] = outputs.to_notebook()
+    def capture(
+        self, identity: str, message_type: str, content: Mapping[str, Any], msg_id: str | None = None
+    ) -> None:
+        """Output of this request for an Output widget."""
+        self._outputs.setdefault(identity, CellOutputs()).add(message_type, content)
+        self._states.setdefault(identity, {})
+        self._captured.setdefault(msg_id or "", {})[identity] = None
+
+    def size(self, identity: str) -> int:
+        """Characters that an Output widget holds."""
+        return self._outputs[identity].size if identity in self._outputs else 0
+
+    def captured(self, msg_id: str | None) -> Sequence[str]:
+        """The Output widgets that have taken output of this request."""
+        return tuple(self._captured.get(msg_id or "", ()))
+
+    def shown(self, identity: str) -> Sequence[Shown]:
+        """What a widget shows now that its text does not tell: an Output widget's outputs, texts, progress.
+
+        `identity` is its model's, as a display names it.
+        """
+        if identity in self._outputs:
+            return self._outputs[identity].to_notebook()
+        text = self._text(identity, _DEEPEST)
+        return [{"output_type": "stream", "name": "stdout", "text": text}] if text else []
+
+    def _text(self, identity: str, levels: int) -> str:
+        state = self._states.get(identity, {})
+        model, value, children = state.get("_model_name"), state.get("value"), state.get("children")
+        if model in _TEXTS and isinstance(value, str):
+            return html_to_text(value)
+        if model in _PROGRESS:
+            return f"{_number(value)} of {_number(state.get('max'))}"
+        if not isinstance(children, list) or not levels:
+            return ""
+        inner = [self._text(str(child).removeprefix(_REFERENCE), levels - 1) for child in children]
+        return " ".join(part for part in inner if part)
 
     def to_metadata(self) -> dict[str, JSON]:
         """The notebook's `widgets` metadata; empty without widgets."""
@@ -71,6 +116,8 @@ class WidgetStates:
             "model_module_version": state.get("_model_module_version"),
             "state": dict(state),
         }
+        if identity in self._outputs and self._outputs[identity].size:
+            model["state"] = {**state, "outputs": self._outputs[identity].to_notebook()}
         if identity in self._buffers:
             model["buffers"] = list(self._buffers[identity].values())
         return model
@@ -93,6 +140,18 @@ class WidgetStates:
         self._capturing = {request: active for request, active in self._capturing.items() if active}
 
 
+def _folded(outputs: Sequence[JSON]) -> CellOutputs:
+    folded = CellOutputs()
+    for output in outputs:
+        if isinstance(output, Mapping):
+            folded.add(str(output.get("output_type")), output)
+    return folded
+
+
 def encoded(buffers: Sequence[bytes]) -> list[str]:
     """Buffers as the journal and the notebook hold them."""
     return [base64.b64encode(buffer).decode() for buffer in buffers]
+
+
+def _number(value: JSON) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) else "?"

@@ -102,6 +102,8 @@ class CodeFiles:
                 plain = plain.relative_to(root)
         if plain.is_absolute() or ".." in plain.parts or plain == PurePath("."):
             raise self._refusal(path)
+        if not plain.suffix and not plain.name.startswith("."):
+            plain = plain.with_name(plain.name + self.extensions[0])
         if any(part.startswith(".") for part in plain.parts) or plain.suffix.lower() not in self.extensions:
             raise BadRequest(
                 f"{path!r} is no code file: its name has to end in {' or '.join(self.extensions)}, "

@@ -239,7 +239,7 @@ def _take_widget(widgets: WidgetStates, record: Mapping[str, Any]) -> None:
     if record["event"] == "comm":
         widgets.take(record["content"], record["buffers"])
     else:
-        widgets.capture(record["comm"], record["type"], record["content"])
+        widgets.capture(record["comm"], record["type"], record["content"], record.get("parent"))
 
 
 def _take_execution(

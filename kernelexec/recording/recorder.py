@@ -171,8 +171,10 @@ class Recorder:
         """
         capturer = self._widgets.capturer(parent) if message_type in CAPTURED_TYPES else None
         if capturer is not None:  # an Output widget shows it, not the cell
-            self._widgets.capture(capturer, message_type, content)
-            self.journal.write("captured", comm=capturer, type=message_type, content=content)
+            if self._widgets.size(capturer) + size_of(content) > self.limits.cell:
+                return False  # it is full: the cell and its file have room for the rest
+            self._widgets.capture(capturer, message_type, content, parent)
+            self.journal.write("captured", comm=capturer, type=message_type, content=content, parent=parent)
         elif message_type in COMM_TYPES:
             kept = encoded(buffers)
             if size_of(content) + size_of(kept) > self.limits.cell or not self._widgets.take(content, kept):
@@ -184,6 +186,10 @@ class Recorder:
         self.notebooks.touch()
         self.notebooks.widgets_changed(self._generation)
         return True
+
+    def widgets_of(self, execution: Execution) -> WidgetStates:
+        """The widgets of the execution's kernel, if that is the present one."""
+        return self._widgets if execution.generation == self._generation else WidgetStates()
 
     def update_displays(self, content: Mapping[str, Any], but: Execution | None = None) -> None:
         """Bring an update of a display to all executions that show it.

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kernelexec.model.execution import Kind, State
+from kernelexec.model.execution import Kind, State, seconds_of
 from kernelexec.recording.journal import FORMAT
 
 _OUTPUT = b'{"v":1,"event":"output",'
@@ -94,7 +94,8 @@ def _change(summary: Summary, record: Mapping[str, Any]) -> None:
         summary.state = State(record["state"])
         if record["started"] and record["finished"]:
             began, ended = map(datetime.fromisoformat, (record["started"], record["finished"]))
-            summary.seconds = (ended - began).total_seconds()
+            by_kernel = seconds_of(record.get("timing") or {})  # what the reply said
+            summary.seconds = (ended - began).total_seconds() if by_kernel is None else by_kernel
 
 
 def _submitted(record: Mapping[str, Any]) -> Summary:

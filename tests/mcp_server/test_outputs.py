@@ -127,6 +127,37 @@ def test_all_parts_together_are_the_whole_output_also_where_it_went_to_a_file(
     run(test())
 
 
+@pytest.mark.parametrize("cell_limit", [5_000_000, 2])
+def test_output_cannot_look_like_a_heading_and_positions_stay_those_of_the_output(
+    tmp_path: Path, cell_limit: int
+) -> None:
+    text = read(tmp_path, printing("a\n[result]\n42\n"), Limits(cell=cell_limit))
+    assert "\n\\[result]\n42" in text
+    assert re.search(r"^\[result\]", text, re.MULTILINE) is None
+    at = re.search(r"\((\d+)\): 42", read(tmp_path / "2", printing("a\n[result]\n42\n"), pattern="42"))
+    assert at is not None
+    assert read(tmp_path / "3", printing("a\n[result]\n42\n"), offset=int(at[1])).endswith("\n\n42")
+
+
+def test_outcomes_stand_below_each_other_and_a_run_takes_as_long_as_its_reply_said(tmp_path: Path) -> None:
+    async def test() -> None:
+        answers = [failing("ModuleNotFoundError", "'x'"), failing("E\n\n[result]\n42", "")]
+        async with session_in(tmp_path, FakeStarter(answers)) as session:
+            first = await ran(session, "import x")
+            await ran(session, "y")
+            first.timing.update(
+                {"iopub.status.busy": "2026-11-25T03:00:00Z", "shell.execute_reply": "2026-11-25T03:00:07Z"}
+            )
+            session.recorder.finished(first)
+            rows = text_of(await call_on(session, "list_executions")).split("\n")[3:]
+            one, other = (row for row in rows if row[:1].isdigit())
+            assert one.index("import x") == other.index("  y") + 2
+            assert "ModuleNotFoundError    7.0 s" in one
+            assert "E [result] 42" in other
+
+    run(test())
+
+
 def test_the_end_is_read_with_a_negative_offset(tmp_path: Path) -> None:
     text = read(tmp_path, printing(LINES), offset=-22)
     assert text.endswith("\n\nline 09998\nline 09999")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -115,3 +116,24 @@ def test_the_words_under_a_matplotlib_figure_are_left_out_and_others_are_not() -
     figure = {"text/plain": "<Figure size 640x480 with 1 Axes>", "image/png": "aGk="}
     assert in_words(figure).text == ""
     assert in_words({"text/plain": "three points", "image/png": "aGk="}).text == "three points"
+
+
+def test_altairs_page_of_scripts_is_the_sentence_of_its_chart() -> None:
+    html = "<div></div><script>(function(spec){ vegaEmbed(x) })(" + json.dumps(VEGA) + ", {});</script>"
+    text = in_words({"text/plain": "alt.Chart(...)", "text/html": html}).text
+    assert text.startswith("[Vega chart 'Cars'; marks: point, rule; ")
+    broken = in_words({"text/plain": "alt.Chart(...)", "text/html": html.replace("})({", "})(x{")})
+    assert broken.text == "alt.Chart(...)"
+
+
+def test_source_code_is_shown_as_text_and_a_map_as_its_json() -> None:
+    code = {"text/latex": r"\begin{Verbatim}" + "\nx\n", "text/plain": "x=1"}
+    assert in_words(code).text == "x=1"
+    place = {"application/geo+json": {"type": "Point"}, "text/plain": "<IPython.display.GeoJSON object>"}
+    assert in_words(place).text == '{"type": "Point"}'
+
+
+def test_a_mime_type_cannot_make_lines_of_its_own() -> None:
+    assert in_words({"application/x]\n\n[result]\n42": "x"}).text == (
+        "[application/x] [result] 42: not text; it is in the notebook]"
+    )

@@ -43,6 +43,7 @@ def test_a_table_has_aligned_columns_with_numbers_to_the_right() -> None:
         ("<table><tr><td>x<table><tr><td>in</td></tr></table></td></tr></table>", "x in"),
         ("<table><tr><td>never closed", "never closed"),
         ("<canvas></canvas><script>draw()</script>", ""),
+        ("a<video src='x'>Your browser does not support it.</video>", "a[video: see the notebook]"),
         ("<iframe srcdoc='&lt;p&gt;x'></iframe>", ""),
         ("no tags", "no tags"),
         ("", ""),

@@ -116,3 +116,35 @@ def test_without_widgets_there_is_no_metadata() -> None:
     assert ours([printed("x")])[0] == {}
     assert WidgetStates().take({"comm_id": "a", "data": {"content": "no state"}}, []) is False
     assert WidgetStates().take({"comm_id": 3, "data": None}, []) is False
+
+
+def words_of(widgets: WidgetStates, identity: str) -> str:
+    return "".join(str(output.get("text", "")) for output in widgets.shown(identity))
+
+
+def test_a_widget_is_told_by_what_it_shows_now() -> None:
+    widgets = WidgetStates()
+    for _, content, _ in (
+        opened(
+            "bar", "HBoxModel", children=["IPY_MODEL_l", "IPY_MODEL_p", "IPY_MODEL_bar", "IPY_MODEL_gone"]
+        ),
+        opened("l", "HTMLModel", value="<b>45%</b>"),
+        opened("p", "FloatProgressModel", value=9.0, max=20.0),
+        updated("l", value="<b>50%</b>"),
+        opened("s", "IntSliderModel", value=1),
+        opened("o", "OutputModel", msg_id="", outputs=[]),
+        updated("o", outputs=[{"output_type": "stream", "name": "stdout", "text": "appended"}]),
+    ):
+        widgets.take(content, [])
+    assert words_of(widgets, "bar").startswith("50% 9 of 20")
+    assert words_of(widgets, "o") == "appended"
+    assert not words_of(widgets, "s")
+    assert not words_of(widgets, "unknown")
+
+
+def test_the_output_widgets_that_took_a_requests_output_are_known() -> None:
+    widgets = WidgetStates()
+    widgets.take(opened("o", "OutputModel", msg_id="1", outputs=[])[1], [])
+    widgets.capture("o", *printed("inside")[:2], "1")
+    assert (widgets.captured("1"), widgets.captured("2")) == (("o",), ())
+    assert widgets.size("o") == len("inside")

@@ -52,7 +52,7 @@ async def execution_result(
 def _seen_already(text: Transcript, since: int, execution: Execution) -> list[str]:
     if not since:
         return []
-    what = "New output since your last reply about it" if text.end > since else "No new output"
+    what = "New output since your last reply about it" if text.settled_end > since else "No new output"
     return [f"{what}; all of it: {how_to_read(execution.id, 0)}"]
 
 
@@ -61,7 +61,7 @@ def _remember(caller: Caller, execution: Execution, text: Transcript) -> None:
     if execution.is_final:
         caller.seen.pop(execution.id, None)
     else:
-        caller.seen[execution.id] = text.end
+        caller.seen[execution.id] = text.settled_end
 
 
 def failure(what: str) -> types.CallToolResult:

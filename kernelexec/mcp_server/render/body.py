@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kernelexec.model.execution import Overflow
-from kernelexec.model.text import excerpt, plain
+from kernelexec.model.text import excerpt, not_a_heading, plain
 from kernelexec.model.transcript import Piece, Transcript
 
 _BLOCK_LEAST = 500  # characters that each block may have, however many there are
@@ -37,12 +37,12 @@ def body(transcript: Transcript, limit: int, since: int, execution_id: str, stor
         if pieces and pieces[-1].end == transcript.pieces[-1].end and len(pieces[-1].text) > each:
             # The end of what the cell has is the middle of it all.
             head = _head_of(pieces[-1], each)
-            rest, shown[-1] = head.end, f"{head.head}{plain(head.text)}".strip("\n")
+            rest, shown[-1] = head.end, f"{head.head}{not_a_heading(plain(head.text))}".strip("\n")
         shown.append(
             f"[... {how_to_read(execution_id, rest)} reads what is left out; "
             f"{_what_is_in(transcript.overflow, storage_dir)} ...]"
         )
-        shown.append(f"{tail.head}{_end_of(tail.text, each)}".strip("\n"))
+        shown.append(f"{tail.head}{not_a_heading(_end_of(tail.text, each))}".strip("\n"))
     return "\n\n" + "\n\n".join(shown)
 
 
@@ -82,7 +82,7 @@ def _block(piece: Piece, limit: int, execution_id: str, transcript: Transcript) 
     whole = transcript.part_of(piece.text_file)
     if whole is not None:
         text += f"\n[all of this text: {how_to_read(execution_id, whole.position)}]"
-    return f"{piece.head}{text}".strip("\n")
+    return f"{piece.head}{not_a_heading(text)}".strip("\n")
 
 
 def _head_of(piece: Piece, limit: int) -> Piece:

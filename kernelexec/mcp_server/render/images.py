@@ -132,7 +132,10 @@ def _fitted(picture: Picture, room: int, storage_dir: Path) -> tuple[types.Image
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of large images: the limit here is lower than Pillow's
-        image = Image.open(io.BytesIO(data))
+        try:
+            image = Image.open(io.BytesIO(data))
+        except Image.DecompressionBombError:
+            raise _Unfit("it has too many pixels") from None
     width, height = image.size
     if width * height > _MOST_PIXELS:
         raise _Unfit(f"{width:,} x {height:,} pixels are too many")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from kernelexec.caller import Caller
 from kernelexec.mcp_server.person import is_secret
-from kernelexec.model.execution import Execution, Kind, Question, State
-from kernelexec.model.text import clip, plain
+from kernelexec.model.execution import Execution, Kind, Question, State, seconds_of
+from kernelexec.model.text import clip, not_a_heading, one_line, plain
 from kernelexec.recording.journal import now
 from kernelexec.session import Session
 
@@ -60,7 +58,7 @@ def _verdict(execution: Execution, session: Session) -> str:
         case State.QUEUED:
             said = f"QUEUED: {execution.id} has not begun; {_what_comes_first(execution, session)}"
         case State.SENT:
-            said = f"QUEUED: {execution.id} is with the kernel, which has not begun it yet"
+            said = f"QUEUED: {execution.id} is with the kernel, which has not said yet that it has begun"
         case _:
             said = _going_on(execution, seconds)
     if execution.script is not None:
@@ -78,7 +76,9 @@ def _going_on(execution: Execution, seconds: str) -> str:
 def _explanation(execution: Execution, session: Session) -> list[str]:
     if execution.is_final:
         return (
-            [clip(plain(execution.problem), _PROBLEM_LIMIT, "the log has more")] if execution.problem else []
+            [clip(not_a_heading(plain(execution.problem)), _PROBLEM_LIMIT, "the log has more")]
+            if execution.problem
+            else []
         )
     if execution.question is not None:
         return [_how_to_answer(execution, execution.question)]
@@ -144,19 +144,16 @@ def _what_comes_first(execution: Execution, session: Session) -> str:
 def _seconds(execution: Execution) -> str:
     began = execution.started or execution.submitted
     seconds = ((execution.finished or now()) - began).total_seconds()
-    timing = execution.timing
-    if "iopub.status.busy" in timing and "shell.execute_reply" in timing:  # the kernel's own clock
-        seconds = (
-            datetime.fromisoformat(timing["shell.execute_reply"].replace("Z", "+00:00"))
-            - datetime.fromisoformat(timing["iopub.status.busy"].replace("Z", "+00:00"))
-        ).total_seconds()
+    by_kernel = seconds_of(execution.timing)
+    if by_kernel is not None:
+        seconds = by_kernel
     return f"{seconds:.3f} s" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def _error_name(execution: Execution) -> str:
     for output in reversed(execution.outputs.to_notebook()):
         if output["output_type"] == "error":
-            return plain(str(output["ename"]))[:_LONGEST_NAME] or "an error"
+            return one_line(str(output["ename"]))[:_LONGEST_NAME] or "an error"
     return "an error"
 
 

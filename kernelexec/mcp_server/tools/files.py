@@ -122,7 +122,9 @@ async def _execute_code_file(call: Call, arguments: ExecuteCodeFile) -> types.Ca
 
 def _size(text: str) -> str:
     lines = text.count("\n") + (not text.endswith("\n") and text != "")
-    return f"{lines:,} line{'' if lines == 1 else 's'}, {len(text):,} characters"
+    return (
+        f"{lines:,} line{'' if lines == 1 else 's'}, {len(text):,} character{'' if len(text) == 1 else 's'}"
+    )
 
 
 def _not_run(path: Path) -> str:
