@@ -18,8 +18,6 @@ reader over ipc (see kernel_app.py). For Python 3.8 and newer.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import os
 import signal
@@ -27,12 +25,14 @@ import sys
 import time
 import uuid
 from collections import deque
-from datetime import datetime, timezone
 
 import live_kernel
 import zmq
+from relay_hub import HubQuestions
+from relay_joining import await_kernel
+from relay_outbox import Outbox
+from relay_wire import Signer, address, is_type, json_object, signature_at
 
-DELIMITER = b"<IDS|MSG>"
 # Jupyter's kernel managers interrupt a kernel before they shut it down. An interrupt waits for this long, to see
 # whether it is one of those: closing JupyterLab must not end the assistant's run.
 INTERRUPT_SECONDS = 0.1
@@ -41,99 +41,10 @@ RESTART_SECONDS = 2.2
 INTERRUPT_ANSWER_SECONDS = 1.0
 FULL_SECONDS = 0.005  # between tries to send output to a frontend which is behind
 LOOK_SECONDS = 0.5  # between looks at processes, where the system does not tell of their end
-PROBE_SECONDS = 0.05  # for an idle kernel to answer on its shell channel
-JOIN_SECONDS = 30.0
 LAST_WORDS_SECONDS = 0.1  # without a message, after which a dead kernel has said all
-# A frontend's sockets connect each on their own, and one that was too early tries again after 100 ms: the kernel's
-# question on stdin may be there before the socket that it is for.
-ABSENT_SECONDS = 30.0
-ABSENT_MESSAGES = 100
-TRY_SECONDS = 0.01
+TRY_SECONDS = 0.01  # between tries to send to a socket that is not there yet
 AT_ONCE = 100  # messages from one socket before the others get their turn
 QUEUED_MESSAGES = 1000
-
-
-class Signer:
-    """Signs and checks messages with the key of one connection file."""
-
-    def __init__(self, connection: dict) -> None:
-        self.key = connection.get("key", "").encode()
-        digest = connection.get("signature_scheme", "hmac-sha256").partition("-")[2]
-        self.hmac = hmac.new(self.key, digestmod=getattr(hashlib, digest))
-
-    def sign(self, body) -> bytes:
-        if not self.key:
-            return b""
-        signature = self.hmac.copy()
-        for part in body:
-            signature.update(part)
-        return signature.hexdigest().encode()
-
-
-def json_object(frame: bytes) -> dict:
-    """What a frame says; ValueError if that is no JSON object."""
-    try:
-        said = json.loads(frame)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    if not isinstance(said, dict):
-        raise ValueError("no JSON object where there must be one")
-    return said
-
-
-def signature_at(frames: list[bytes]) -> int:
-    """The place of the signature, which header, parent, metadata and content follow."""
-    start = frames.index(DELIMITER) + 1
-    if len(frames) < start + 5:
-        raise ValueError("it is cut short")
-    return start
-
-
-def address(connection: dict, channel: str) -> str:
-    ip, port = connection["ip"], connection[f"{channel}_port"]
-    return f"ipc://{ip}-{port}" if connection.get("transport") == "ipc" else f"tcp://{ip}:{port}"
-
-
-class Outbox:
-    """Messages to frontends' sockets, kept in order for those that are not connected yet: some, and not for ever."""
-
-    def __init__(self) -> None:
-        self.kept = deque()  # (socket, frames, until when)
-
-    def send(self, socket, frames: list[bytes]) -> None:
-        if self.is_absent(socket, frames[0]) or not self.try_to_send(socket, frames):
-            self.kept.append((socket, frames, time.monotonic() + ABSENT_SECONDS))
-            if len(self.kept) > ABSENT_MESSAGES:
-                self.drop(self.kept.popleft())
-
-    def send_kept(self) -> None:
-        kept, self.kept = self.kept, deque()
-        for message in kept:
-            socket, frames, until = message
-            if self.is_absent(socket, frames[0]) or not self.try_to_send(socket, frames):
-                if time.monotonic() < until:
-                    self.kept.append(message)
-                else:
-                    self.drop(message)
-
-    def is_absent(self, socket, identity: bytes) -> bool:
-        """Whether an earlier message waits for the same peer."""
-        return any(to is socket and frames[0] == identity for to, frames, _ in self.kept)
-
-    @staticmethod
-    def try_to_send(socket, frames: list[bytes]) -> bool:
-        """Whether its peer is there. The socket has ROUTER_MANDATORY, or zmq would drop the message and say nothing."""
-        try:
-            socket.send_multipart(frames, zmq.NOBLOCK)
-        except zmq.ZMQError as error:
-            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
-                raise
-            return False
-        return True
-
-    @staticmethod
-    def drop(message) -> None:
-        print("kernelexec relay: a message was dropped: nobody came for it", file=sys.stderr)
 
 
 class Relay:
@@ -143,30 +54,26 @@ class Relay:
         with open(connection_file) as file:
             self.front_connection = json.load(file)
         self.kernel = kernel
-        self.front_signer = Signer(self.front_connection)
         self.kernel_connection = kernel.connection
-        self.kernel_signer = Signer(self.kernel_connection)
         self.session = uuid.uuid4().hex
+        self.front_signer = Signer(self.front_connection, self.session)
+        self.kernel_signer = Signer(self.kernel_connection, self.session)
         self.context = zmq.Context()
         self.poller = zmq.Poller()
         self.fronts, self.kernels = {}, {}
         self.outbox = Outbox()
         self.handlers = {}  # what to do when a socket or a descriptor is readable
-        self.running = (
-            None  # (msg_id, parent header) of the run which the kernel is busy with, as iopub tells
-        )
+        self.running = None  # the run which the kernel is busy with, as iopub tells: (msg_id, parent header)
         self.busy_since_before = False  # with a run whose beginning nobody here has seen
         self.topic = b"kernel.status"
-        self.waiting = (
-            deque()
-        )  # messages of iopub which the frontends have no room for: a few, then no more are read
+        self.waiting = deque()  # output which the frontends have no room for: a few, then no more is read
         self.asked_elsewhere = set()  # kernel_info_requests of the shell channel, passed on by control
         self.interrupt_at = None  # when the held interrupt is due
         self.interrupt_target = None
         self.ending_at = None  # at the latest, once the kernel has ended or is to be replaced
         self.waits_for_hub = False  # which replaces it
         self.replies = []  # to shutdown_requests, sent at the very end
-        self.questions = {}  # to the hub: connection by descriptor
+        self.hub = HubQuestions(kernel, self.watch, self.unwatch)
         self.kernel_ended = False
         self.ended = False
 
@@ -189,8 +96,10 @@ class Relay:
         iopub.setsockopt(zmq.RCVHWM, QUEUED_MESSAGES)
         iopub.setsockopt(zmq.SUBSCRIBE, b"")
         self.connect("iopub", iopub)
-        if not self.await_kernel():
+        is_idle = await_kernel(self.kernels, self.kernel_signer, self.is_alive)
+        if is_idle is None:
             return False
+        self.busy_since_before = not is_idle
         for channel in ("shell", "control", "stdin", "hb"):
             socket = self.context.socket(zmq.ROUTER)
             socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
@@ -226,42 +135,6 @@ class Relay:
     def unwatch(self, source) -> None:
         self.poller.unregister(source)
         del self.handlers[source]
-
-    def await_kernel(self) -> bool:
-        """Wait until the kernel answers and its iopub socket knows us; learn whether it is busy.
-
-        It answers on control also while it runs code. ipykernel 7 says when the subscription is in place; from others
-        come the busy and idle of the question, if it is.
-        """
-        shell, control, iopub = (self.kernels[channel] for channel in ("shell", "control", "iopub"))
-        poller = zmq.Poller()
-        for socket in (shell, control, iopub):
-            poller.register(socket, zmq.POLLIN)
-        asked_shell = False
-        subscribed = answered = shell_answered = False
-        deadline = time.monotonic() + JOIN_SECONDS
-        while not (subscribed and answered):
-            if time.monotonic() > deadline or not self.is_alive():
-                return False
-            if not asked_shell:
-                shell.send_multipart(self.pack("kernel_info_request", {}))
-                asked_shell = True
-            control.send_multipart(self.pack("kernel_info_request", {}))
-            until = time.monotonic() + LOOK_SECONDS / 2
-            while not (subscribed and answered) and time.monotonic() < until:
-                for socket, _ in poller.poll(LOOK_SECONDS / 2 * 1000):
-                    frames = socket.recv_multipart()
-                    answered = answered or socket is control
-                    shell_answered = shell_answered or socket is shell
-                    subscribed = subscribed or (socket is iopub and self.is_for_us(frames))
-        if not shell_answered:
-            shell_answered = bool(shell.poll(PROBE_SECONDS * 1000)) and bool(shell.recv_multipart())
-        self.busy_since_before = not shell_answered
-        return True
-
-    def is_for_us(self, frames) -> bool:
-        start = frames.index(DELIMITER) + 2
-        return b'"iopub_welcome"' in frames[start] or self.session.encode() in frames[start + 1]
 
     def run(self) -> None:
         """Relay until the frontend lets go, its server ends, or the kernel does."""
@@ -304,7 +177,7 @@ class Relay:
         """Milliseconds until something is due."""
         now = time.monotonic()
         due = [at - now for at in (self.interrupt_at, self.ending_at) if at is not None]
-        due += [at - now for _, _, at, _ in self.questions.values()]
+        due += [at - now for at in self.hub.due()]
         if self.waiting:
             due.append(FULL_SECONDS)
         if self.outbox.kept:
@@ -326,9 +199,7 @@ class Relay:
                 self.take_kernel_end()
             if self.server is not None and os.getppid() != self.server:
                 self.ended = True
-        for descriptor, (_, _, at, _) in list(self.questions.items()):
-            if now >= at:
-                self.close_question(descriptor, {})
+        self.hub.close_late_ones(now)
         if self.interrupt_at is not None and now >= self.interrupt_at:
             self.interrupt_at = None
             self.interrupt()
@@ -383,14 +254,13 @@ class Relay:
                 print(f"kernelexec relay: a message on {channel} was dropped: {error}", file=sys.stderr)
 
     def pass_request(self, channel: str, frames: list[bytes], start: int) -> None:
-        if not hmac.compare_digest(self.front_signer.sign(frames[start + 1 : start + 5]), frames[start]):
-            raise ValueError("a wrong signature")
+        self.front_signer.check(frames, start)
         header = frames[start + 1]
-        if b'"shutdown_request"' in header and self.is_type(header, "shutdown_request"):
+        if is_type(header, "shutdown_request"):
             self.shut_down(channel, frames, start)
             return
-        if b'"interrupt_request"' in header and self.is_type(header, "interrupt_request"):
-            reply = self.reply_to(frames, start, "interrupt_reply", {"status": "ok"})
+        if is_type(header, "interrupt_request"):
+            reply = self.front_signer.pack_reply(frames, start, "interrupt_reply", {"status": "ok"})
             self.outbox.send(self.fronts[channel], reply)
             self.hold_interrupt()
             return
@@ -398,12 +268,8 @@ class Relay:
             # Behind a long run the frontend would wait for it to connect. On control it is answered at once.
             self.asked_elsewhere.add(json_object(header)["msg_id"])
             channel = "control"
-        frames[start] = self.kernel_signer.sign(frames[start + 1 : start + 5])
+        self.kernel_signer.sign(frames, start)
         self.kernels[channel].send_multipart(frames)
-
-    @staticmethod
-    def is_type(header: bytes, name: str) -> bool:
-        return json_object(header).get("msg_type") == name
 
     def pass_heartbeat_on(self, _channel: str) -> None:
         self.kernels["hb"].send_multipart(self.fronts["hb"].recv_multipart())
@@ -428,7 +294,7 @@ class Relay:
             if asked in self.asked_elsewhere:
                 self.asked_elsewhere.remove(asked)
                 to = "shell"
-        frames[start] = self.front_signer.sign(frames[start + 1 : start + 5])
+        self.front_signer.sign(frames, start)
         self.outbox.send(self.fronts[to], frames)
 
     def take_iopub(self, channel: str) -> None:
@@ -438,7 +304,7 @@ class Relay:
         header = frames[start + 1]
         if b'"iopub_welcome"' in header:
             return  # to the kernel's clients; the frontends get ours
-        frames[start] = self.front_signer.sign(frames[start + 1 : start + 5])
+        self.front_signer.sign(frames, start)
         self.publish(frames)
         if b'"status"' in header:
             self.take_status(frames, start)
@@ -469,7 +335,7 @@ class Relay:
     def tell_busy(self) -> None:
         if self.is_busy():
             parent = self.running[1] if self.running else b"{}"
-            message = self.packed(self.front_signer, "status", {"execution_state": "busy"}, parent)
+            message = self.front_signer.pack("status", {"execution_state": "busy"}, parent)
             self.publish([self.topic, *message])
 
     def publish(self, frames: list[bytes]) -> None:
@@ -495,34 +361,11 @@ class Relay:
         for event in self.fronts["iopub"].recv_multipart():
             if event[:1] == b"\x01":
                 topic = event[1:]
-                message = self.packed(
-                    self.front_signer, "iopub_welcome", {"subscription": topic.decode("utf-8", "replace")}
+                message = self.front_signer.pack(
+                    "iopub_welcome", {"subscription": topic.decode("utf-8", "replace")}
                 )
                 self.publish([topic, *message] if topic else message)
                 self.tell_busy()
-
-    # --- messages of our own ---------------------------------------------------------------------
-
-    def pack(self, message_type: str, content: dict) -> list[bytes]:
-        return self.packed(self.kernel_signer, message_type, content)
-
-    def packed(self, signer: Signer, message_type: str, content: dict, parent: bytes = b"{}") -> list[bytes]:
-        header = {
-            "msg_id": f"{self.session}_{uuid.uuid4().hex}",
-            "msg_type": message_type,
-            "username": "kernelexec",
-            "session": self.session,
-            "date": datetime.now(timezone.utc).isoformat(),
-            "version": "5.4",
-        }
-        body = [json.dumps(header).encode(), parent, b"{}", json.dumps(content).encode()]
-        return [DELIMITER, signer.sign(body), *body]
-
-    def reply_to(self, frames: list[bytes], start: int, message_type: str, content: dict) -> list[bytes]:
-        return [
-            *frames[: start - 1],
-            *self.packed(self.front_signer, message_type, content, frames[start + 1]),
-        ]
 
     # --- the frontend's buttons ------------------------------------------------------------------
 
@@ -540,14 +383,14 @@ class Relay:
         def interrupt_ourselves(answer: dict | None) -> None:
             if answer is None:
                 content = {"kernelexec": {"msg_id": target}} if target is not None else {}
-                self.kernels["control"].send_multipart(self.pack("interrupt_request", content))
+                self.kernels["control"].send_multipart(self.kernel_signer.pack("interrupt_request", content))
 
-        self.ask_hub("interrupt", INTERRUPT_ANSWER_SECONDS, interrupt_ourselves, msg_id=target)
+        self.hub.ask("interrupt", INTERRUPT_ANSWER_SECONDS, interrupt_ourselves, msg_id=target)
 
     def shut_down(self, channel: str, frames: list[bytes], start: int) -> None:
         restart = json_object(frames[start + 4]).get("restart") is True
         content = {"status": "ok", "restart": restart}
-        self.replies.append((channel, self.reply_to(frames, start, "shutdown_reply", content)))
+        self.replies.append((channel, self.front_signer.pack_reply(frames, start, "shutdown_reply", content)))
         self.interrupt_at = None
         if not restart:
             self.ended = True
@@ -557,7 +400,7 @@ class Relay:
     def replace_kernel(self, command: str, then) -> None:
         self.ending_at = time.monotonic() + RESTART_SECONDS
         self.waits_for_hub = True
-        self.ask_hub(command, RESTART_SECONDS, then)
+        self.hub.ask(command, RESTART_SECONDS, then)
 
     def restarted(self, answer: dict | None) -> None:
         self.waits_for_hub = False
@@ -565,39 +408,12 @@ class Relay:
             self.ended = True
         elif not self.kernel_ended:
             # No hub: the kernel is asked itself. The frontend's next start finds none and makes an ordinary one.
-            self.kernels["control"].send_multipart(self.pack("shutdown_request", {"restart": False}))
+            self.kernels["control"].send_multipart(
+                self.kernel_signer.pack("shutdown_request", {"restart": False})
+            )
 
     def renewed(self, _answer: dict | None) -> None:
         self.waits_for_hub = False
-
-    def ask_hub(self, command: str, seconds: float, then, **arguments: object) -> None:
-        """Ask, and go on relaying. `then` gets the answer: None from no hub or one that refuses, {} if it takes long."""
-        connection = live_kernel.connect_to_hub(self.kernel, command, **arguments)
-        if connection is None:
-            then(None)
-            return
-        connection.setblocking(False)
-        descriptor = connection.fileno()
-        self.questions[descriptor] = [connection, b"", time.monotonic() + seconds, then]
-        self.watch(descriptor, self.take_answer, descriptor)
-
-    def take_answer(self, descriptor: int) -> None:
-        question = self.questions[descriptor]
-        try:
-            part = question[0].recv(65536)
-        except BlockingIOError:
-            return
-        except OSError:
-            part = b""
-        question[1] += part
-        if not part or question[1].count(b"\n") >= 2:
-            self.close_question(descriptor, live_kernel.read_answer(question[1]))
-
-    def close_question(self, descriptor: int, answer: dict | None) -> None:
-        connection, _, _, then = self.questions.pop(descriptor)
-        self.unwatch(descriptor)
-        connection.close()
-        then(answer)
 
 
 def serve(connection_file: str, kernel: live_kernel.LiveKernel) -> bool:

@@ -36,6 +36,10 @@ _LAUNCHER = (
     "postponed_debugger.py",
     "recollection.py",
     "relay.py",
+    "relay_hub.py",
+    "relay_joining.py",
+    "relay_outbox.py",
+    "relay_wire.py",
 )
 
 

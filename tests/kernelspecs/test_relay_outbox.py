@@ -15,10 +15,10 @@ ADDRESS = "inproc://front"
 
 
 @pytest.fixture
-def relay(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def relay_outbox(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "kernelspecs"))
-    monkeypatch.delitem(sys.modules, "relay", raising=False)
-    return importlib.import_module("relay")
+    monkeypatch.delitem(sys.modules, "relay_outbox", raising=False)
+    return importlib.import_module("relay_outbox")
 
 
 @pytest.fixture
@@ -46,9 +46,9 @@ def come(context: zmq.Context, router: zmq.Socket, name: bytes) -> zmq.Socket:
 
 
 def test_messages_for_an_absent_socket_reach_it_in_order_when_it_comes(
-    relay: ModuleType, context: zmq.Context, router: zmq.Socket
+    relay_outbox: ModuleType, context: zmq.Context, router: zmq.Socket
 ) -> None:
-    outbox = relay.Outbox()
+    outbox = relay_outbox.Outbox()
     outbox.send(router, [b"late", b"1"])
     with come(context, router, b"here") as here, come(context, router, b"late") as late:
         outbox.send(router, [b"here", b"now"])
@@ -61,19 +61,19 @@ def test_messages_for_an_absent_socket_reach_it_in_order_when_it_comes(
 
 
 def test_what_nobody_comes_for_is_dropped_in_time_and_said(
-    relay: ModuleType,
+    relay_outbox: ModuleType,
     router: zmq.Socket,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    outbox = relay.Outbox()
-    for n in range(relay.ABSENT_MESSAGES + 50):
+    outbox = relay_outbox.Outbox()
+    for n in range(relay_outbox.ABSENT_MESSAGES + 50):
         outbox.send(router, [b"nobody", b"%d" % n])
-    assert len(outbox.kept) == relay.ABSENT_MESSAGES
+    assert len(outbox.kept) == relay_outbox.ABSENT_MESSAGES
     assert capsys.readouterr().err.count("dropped") == 50
     outbox.send_kept()
-    assert len(outbox.kept) == relay.ABSENT_MESSAGES
-    later = relay.time.monotonic() + relay.ABSENT_SECONDS
-    monkeypatch.setattr(relay.time, "monotonic", lambda: later)
+    assert len(outbox.kept) == relay_outbox.ABSENT_MESSAGES
+    later = relay_outbox.time.monotonic() + relay_outbox.ABSENT_SECONDS
+    monkeypatch.setattr(relay_outbox.time, "monotonic", lambda: later)
     outbox.send_kept()
     assert not outbox.kept
