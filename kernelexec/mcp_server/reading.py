@@ -45,6 +45,7 @@ class Matches:
     lines: Sequence[Match]
     next_position: int | None  # where to go on; None if everything was searched
     out_of_time: bool = False
+    missing: Sequence[str] = ()  # files that could not be searched
 
 
 def read_part(transcript: Transcript, storage_dir: Path, start: int, limit: int) -> Part:
@@ -131,14 +132,13 @@ def _matches(pattern: str, start: int, said: Sequence[dict[str, Any]]) -> Matche
             f"To look for the text as it is, write: {re.escape(pattern)}",
         )
     lines = [Match(line["number"], line["position"], line["text"]) for line in said if "number" in line]
-    if "done" in end:
-        return Matches(lines, None)
-    if "more" in end:
-        return Matches(lines, end["more"])
+    missing = [line["missing"] for line in said if "missing" in line]
+    if "done" in end or "more" in end:
+        return Matches(lines, end.get("more"), missing=missing)
     reached = max([start, *(line["at"] for line in said if "at" in line)])
     if reached <= start and not lines:
         raise BadRequest(
             "The pattern takes too long on this text.",
             "Nested repetitions such as (a+)+ do that: use a simpler pattern, or read parts with offset.",
         )
-    return Matches(lines, max(reached, lines[-1].position + 1 if lines else 0), out_of_time=True)
+    return Matches(lines, max(reached, lines[-1].position + 1 if lines else 0), True, missing)

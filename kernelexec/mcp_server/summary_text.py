@@ -54,7 +54,7 @@ def _line(summary: Summary, outcome: str, width: int, widest: int) -> str:
         return f"{'':{width}}  {when}  -- {_cut(summary.text)}"
     seconds = "" if summary.seconds is None else f"{summary.seconds:.1f} s"
     what = "" if summary.kind is Kind.CODE else f"[{summary.kind.value}] "
-    label = f"({summary.label}) " if summary.label else ""
+    label = f"({summary.label}) " if summary.label and summary.label != summary.kind.value else ""
     said = f"{what}{_cut(label + summary.text)}"
     return f"{summary.number:{width}}  {when}  {outcome:<{widest}} {seconds:>8}  {said}"
 

@@ -12,7 +12,6 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,10 +80,12 @@ def _texts(request: dict[str, Any]) -> Iterator[str]:
     yield sys.stdin.buffer.read().decode("utf-8", "replace")
     for part in request["files"]:
         yield part["head"]
-        with suppress(OSError, ValueError):  # it is gone: the rest can be searched
+        try:
             yield from _first(
                 text_blocks(Path(request["storage"]), part["file"], part["skip"]), part["length"]
             )
+        except (OSError, ValueError):  # it is gone: the rest can be searched
+            _say(missing=part["file"])
 
 
 def _first(blocks: Iterator[str], length: int) -> Iterator[str]:

@@ -158,6 +158,23 @@ def test_outcomes_stand_below_each_other_and_a_run_takes_as_long_as_its_reply_sa
     run(test())
 
 
+def test_a_file_that_is_gone_is_not_said_to_have_no_match(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with session_in(tmp_path, FakeStarter([printing(LINES)])) as session:
+            session.recorder.limits = Limits(cell=2_000)
+            await ran(session, "x")
+            [file] = tmp_path.glob("*/outputs/*")
+            file.unlink()
+            which = {"execution_id": "sales@analysis/1"}
+            found = text_of(await call_on(session, "read_output", pattern="line 0(0001|9999)", **which))
+            assert "FOUND 1 line with" in found
+            assert f"NOT SEARCHED: {file} cannot be read." in found
+            refused = text_of(await call_on(session, "read_output", offset=-10, **which))
+            assert f"{file} cannot be read" in refused
+
+    run(test())
+
+
 def test_the_end_is_read_with_a_negative_offset(tmp_path: Path) -> None:
     text = read(tmp_path, printing(LINES), offset=-22)
     assert text.endswith("\n\nline 09998\nline 09999")

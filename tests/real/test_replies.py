@@ -164,6 +164,32 @@ def test_the_replies_about_what_was_lost(assistant: Client, held: Held) -> None:
     held("list_executions", assistant.call("list_executions", {"limit": 6}))
 
 
+def test_the_replies_about_a_kernel_that_is_ended_on_request(assistant: Client, held: Held) -> None:
+    session = {"session": "fresh"}
+    assistant.execute("import math\nradius = 2", **session)
+    assistant.execute("radius / 0", **session)
+    assistant.execute("math.pi * radius ** 2", **session)
+    replayed = assistant.call("restart_kernel", {**session, "replay": True})
+    held("replay", replayed)
+    held("list_executions_after_a_replay", assistant.call("list_executions", session))
+    held("restart_kernel", assistant.call("restart_kernel", session))
+    assistant.execute("x = 1", **session)
+    held("stop_kernel", assistant.call("stop_kernel", session))
+    held("stop_kernel_without_one", assistant.call("stop_kernel", session))
+    held("nothing_to_interrupt", assistant.call("interrupt_kernel", session))
+    held("list_variables_without_a_kernel", assistant.call("list_variables", session))
+
+
+def test_the_replies_about_a_password(assistant: Client, held: Held) -> None:
+    session = {"session": "fresh"}
+    asking = assistant.execute("import getpass\nlen(getpass.getpass('Token: '))", wait_seconds=20, **session)
+    held("waiting_for_a_password", asking)
+    answer = {"execution_id": asking.id, "text": "secret"}
+    held("send_input_for_a_password", assistant.call("send_input", answer))
+    assistant.call("interrupt_kernel", session)
+    assistant.call("stop_kernel", session)
+
+
 def test_the_replies_to_what_cannot_be_served(assistant: Client, held: Held) -> None:
     held("wrong_arguments", assistant.call("execute_code", {"cod": "1", "wait_seconds": -1}))
     held("no_such_tool", assistant.call("run_code", {"code": "1"}))

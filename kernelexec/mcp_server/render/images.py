@@ -103,7 +103,8 @@ def _made_to_fit(found: Sequence[Piece], storage_dir: Path) -> Pictures:
         try:
             image, note = _fitted(piece.picture, room // (len(order) - count), storage_dir)
         except Exception as error:  # noqa: BLE001 - Pillow raises many kinds for a broken file
-            notes.append(f"image {piece.number} cannot be shown ({_reason(error)}); it is in the notebook")
+            where = "" if isinstance(error, _Gone) else "; it is in the notebook"
+            notes.append(f"image {piece.number} cannot be shown ({_reason(error)}){where}")
             continue
         made[index] = image
         room -= len(image.data) * 3 // 4
@@ -123,6 +124,10 @@ def _reason(error: Exception) -> str:
 
 class _Unfit(Exception):
     """Not a picture that can be shown, and why."""
+
+
+class _Gone(_Unfit):
+    """Its file is no longer there."""
 
 
 def _fitted(picture: Picture, room: int, storage_dir: Path) -> tuple[types.ImageContent, str]:
@@ -165,7 +170,7 @@ def _data_of(picture: Picture, storage_dir: Path) -> bytes:
     except binascii.Error:
         raise _Unfit("it is not valid base64") from None
     except OSError as error:
-        raise _Unfit(f"{picture.file} cannot be read") from error
+        raise _Gone(f"{picture.file} cannot be read") from error
 
 
 def _smaller(image: Image.Image, room: int) -> tuple[bytes, str, tuple[int, int]]:

@@ -167,7 +167,7 @@ def _kernel_lines(execution: Execution, session: Session, caller: Caller) -> lis
     environment = session.environment
     kernel = f"generation {session.generation} of {session.id}, {environment.runs}"
     if session.kernel_started >= execution.submitted:
-        which = f"Kernel: new, {kernel} in {environment.prefix}. {_why_new(session)}"
+        which = f"Kernel: new, {kernel} in {environment.prefix}. {_why_new(session, execution)}"
     else:
         since = session.kernel_started.strftime("%Y-%m-%d %H:%M:%S UTC")
         which = f"Kernel: {kernel}, running since {since}. Variables of earlier calls are still there."
@@ -177,8 +177,10 @@ def _kernel_lines(execution: Execution, session: Session, caller: Caller) -> lis
     ]
 
 
-def _why_new(session: Session) -> str:
+def _why_new(session: Session, execution: Execution) -> str:
     if session.generation == 1:
         return "It has no variables yet."
     ended = f"The one before ended: {session.last_end}. " if session.last_end else ""
+    if execution.kind is Kind.REPLAY:
+        return f"{ended}It has only the variables of what was run again."
     return f"{ended}No variables of earlier kernels are left."

@@ -58,7 +58,7 @@ async def _read_output(call: Call, arguments: ReadOutput) -> types.CallToolResul
     start = _start(transcript, arguments.offset, execution)
     if arguments.pattern is not None:
         matches = await find(transcript, storage_dir, arguments.pattern, start, arguments.limit)
-        return _text(_found(execution, arguments.pattern, matches))
+        return _text(_found(execution, arguments.pattern, matches, storage_dir))
     part = await asyncio.to_thread(read_part, transcript, storage_dir, start, arguments.limit)
     pieces = [p for p in transcript.pieces if p.end >= part.start and p.position < part.end]
     pictures = await pictures_of(pieces, execution.id, storage_dir)
@@ -96,12 +96,13 @@ def _what_comes_next(execution: Execution, end: int, all_of_it: int) -> str:
     return "" if all_of_it else "It has no output."
 
 
-def _found(execution: Execution, pattern: str, matches: Matches) -> str:
+def _found(execution: Execution, pattern: str, matches: Matches, storage_dir: Path) -> str:
     count = len(matches.lines)
     lines = [
         f"FOUND {count:,} line{'' if count == 1 else 's'} with {pattern!r} in the output of {execution.id}; "
         f"{_what_became_of(execution)}"
     ]
+    lines += [f"NOT SEARCHED: {storage_dir / file} cannot be read." for file in matches.missing]
     if matches.next_position is not None:
         why = "The time for one search is over" if matches.out_of_time else "There are more"
         more = how_to_read(execution.id, matches.next_position).removesuffix(")")

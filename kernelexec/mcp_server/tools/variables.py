@@ -39,7 +39,8 @@ async def _list_variables(call: Call, arguments: ListVariables) -> types.CallToo
             "Ask with code of that language instead, through execute_code.",
         )
     if session.kernel is None:
-        now = f"{session.id} has no kernel now ({session.state})"
+        why = "" if session.state == "no kernel" else f" ({session.state})"
+        now = f"{session.id} has no kernel now{why}"
         return _text(f"NO VARIABLES: {now}; the next execute_code starts one.")
     busy = session.current is not None
     found = await session.kernel.variables(arguments.pattern or "", _MOST, busy=busy)
