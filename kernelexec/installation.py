@@ -18,7 +18,7 @@ from kernelexec.environments.installers import (
     python_installer,
 )
 from kernelexec.environments.packages import Packages
-from kernelexec.environments.program import Lock, Programs
+from kernelexec.environments.program import Lock, Programs, read_log
 from kernelexec.environments.report import Imported, Report, Step, tail, what_is_there
 from kernelexec.environments.requirements import Requirement, read_requirement
 from kernelexec.errors import EnvironmentUnusable, KernelexecError
@@ -187,7 +187,7 @@ async def aftermath(environment: Environment, what: str, begun: Mapping[str, Any
         said.append(str(error))
     log = Path(str(begun.get("log")))
     with suppress(OSError):
-        output = tail(log.read_text("utf-8", "replace"))
+        output = tail(read_log(log))
         said += ["The end of its output:", output] if output else []
         log.unlink()
     return "\n".join(said)

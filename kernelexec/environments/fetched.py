@@ -14,6 +14,7 @@ from pathlib import Path
 
 from kernelexec.environments.installers import find_uv, installer_variables
 from kernelexec.environments.probe import bare
+from kernelexec.environments.redaction import hide_passwords
 from kernelexec.environments.source import Progress
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Interpreter
@@ -106,8 +107,8 @@ async def _listen(process: asyncio.subprocess.Process, progress: Progress) -> st
         lines = said.strip().splitlines()
         if lines and time.monotonic() - told > _PROGRESS_SECONDS:
             told = time.monotonic()
-            progress(lines[-1].strip()[:200])
-    return said
+            progress(hide_passwords(lines[-1]).strip()[:200])
+    return hide_passwords(said)
 
 
 def _ignore(text: str) -> None:

@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from kernelexec.environments.redaction import Redaction, hide_passwords
 from kernelexec.errors import EnvironmentUnusable
 
 # Nothing tells that a file has grown (inotify would, on Linux alone), so it is looked at: often at
@@ -74,6 +75,7 @@ class Programs:
         self.last_output = ""  # of the program that runs or ran last
         self._told = 0  # bytes of the log
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._redaction = Redaction()
 
     async def run(self, command: Sequence[str]) -> int:
         """The exit code, or the negative number of the signal that ended it.
@@ -100,6 +102,7 @@ class Programs:
             _signal_group(process, signal.SIGKILL)  # what it leaves behind
         self._running = None
         self._tell()
+        self._take(self._redaction.end())
         return process.wait()
 
     def stop(self) -> None:
@@ -113,7 +116,7 @@ class Programs:
     def output(self) -> str:
         """All that was written so far."""
         with contextlib.suppress(OSError):
-            return self._log.read_text("utf-8", "replace")
+            return read_log(self._log)
         return ""
 
     def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -134,10 +137,17 @@ class Programs:
             log.seek(self._told)
             new = log.read()
             self._told += len(new)
-            text = self._decoder.decode(new)
-            if text:
-                self.last_output += text
-                self.say(text)
+            self._take(self._redaction.feed(self._decoder.decode(new)))
+
+    def _take(self, text: str) -> None:
+        if text:
+            self.last_output += text
+            self.say(text)
+
+
+def read_log(log: Path) -> str:
+    """The output in a log, which is as the programs printed it, without passwords."""
+    return hide_passwords(log.read_text("utf-8", "replace"))
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:

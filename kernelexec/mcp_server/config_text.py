@@ -10,6 +10,7 @@ from kernelexec import __version__
 from kernelexec.caller import Caller
 from kernelexec.config import EnvironmentChoice
 from kernelexec.environments.inventory import Listed
+from kernelexec.environments.kernelspec import transport
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Environment
 from kernelexec.session import Session
@@ -19,6 +20,10 @@ _HOW = {
     "venv": 'type="venv", venv_path=...',
     "venv-uv": 'type="venv-uv", uv_venv_path=...',
     "kernelspec": 'type="kernelspec", kernel_name=...',
+}
+_CONNECTIONS = {
+    "ipc": "sockets that only you can open",
+    "tcp": "TCP on 127.0.0.1: other users of this machine can read the output",
 }
 _MOST_LISTED = 60  # of one kind; a reply is read by somebody with little room
 
@@ -36,6 +41,7 @@ def describe(caller: Caller, choice: EnvironmentChoice, session: Session) -> str
             "ipykernel": _ipykernel(environment),
             "kernelspec": f"{environment.kernelspec}, shown as {environment.display_name!r}",
             "interrupts": _interrupts(environment),
+            "connection": _CONNECTIONS[transport(environment)],
             "session": session.id,
             "kernel": _kernel(session),
             "working directory": session.kernel_dir,

@@ -48,6 +48,21 @@ def test_output_is_told_as_it_comes_and_kept_for_each_program(tmp_path: Path) ->
     run(test())
 
 
+def test_a_password_that_is_printed_in_pieces_is_told_and_kept_nowhere(tmp_path: Path) -> None:
+    async def test() -> None:
+        said: list[str] = []
+        programs = Programs(tmp_path / "log", Lock(tmp_path), ENVIRON, said.append)
+        pieces = python(
+            "import time\n"
+            "for piece in ('at https', ':/', '/ann:s3', 'cret', '@host/simple'):\n"
+            "    print(piece, end='', flush=True); time.sleep(0.05)"
+        )
+        assert await programs.run(pieces) == 0
+        assert "".join(said) == programs.output() == programs.last_output == "at https://ann:****@host/simple"
+
+    run(test())
+
+
 def test_a_program_cannot_ask_and_works_nowhere_in_particular(tmp_path: Path) -> None:
     async def test() -> None:
         programs = Programs(tmp_path / "log", Lock(tmp_path), ENVIRON, lambda text: None)

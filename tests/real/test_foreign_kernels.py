@@ -55,6 +55,7 @@ def test_code_runs_in_a_kernel_that_is_not_pythons(
     assert facts["runs"] == "bash"
     assert facts["kernelspec"].startswith("bash,")
     assert "best effort" in facts["interrupts"]
+    assert facts["connection"] == "sockets that only you can open"  # it is written in Python
 
     def cells() -> list[dict[str, object]]:
         notebook = json.loads(Path(facts["notebook"]).read_text())
@@ -164,3 +165,14 @@ def test_a_kernelspec_that_starts_nothing_is_told(
     assert reply.is_error
     assert told in reply.text
     assert "not run" in reply.text.lower()
+
+
+def test_the_configuration_says_where_other_users_can_listen(
+    connect: Connect, shared_home: Home, tmp_path: Path
+) -> None:
+    folder = tmp_path / "kernels" / "native"
+    folder.mkdir(parents=True)
+    (folder / "kernel.json").write_text('{"argv": ["false", "{connection_file}"], "language": "x"}')
+    variables = {"ENV_TYPE": "kernelspec", "KERNEL_NAME": "native", "JUPYTER_PATH": str(tmp_path)}
+    facts = connect(shared_home, VENV_PATH="", **variables).config()
+    assert facts["connection"] == "TCP on 127.0.0.1: other users of this machine can read the output"

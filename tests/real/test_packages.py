@@ -326,6 +326,16 @@ def test_without_an_index_the_reply_says_that_it_could_not_be_reached(
     assert "could not be reached" in reply.text
 
 
+def test_the_password_of_an_index_is_neither_told_nor_kept(connect: Connect, in_venv: Home) -> None:
+    # uv itself hides it, but not where the address is wrong.
+    client = connect(in_venv, UV_DEFAULT_INDEX="http://ann:s3cret@127.0.0.1:99999/simple")
+    reply = client.call("install_dependencies", {"packages": ["kx-words"]})
+    assert "http://ann:****@127.0.0.1:99999/simple" in reply.text
+    files = [path.read_bytes() for path in in_venv.path.rglob("*") if path.is_file()]
+    assert any(b"ann:****@" in kept for kept in files)  # in the journal
+    assert not any(b"s3cret" in kept for kept in files)
+
+
 def test_nothing_is_started_for_what_is_no_name(connect: Connect, in_venv: Home) -> None:
     client = connect(in_venv)
     for bad in ("kx-words; touch /tmp/x", "--index-url=http://x", "./x", "x @ git+https://h/x", "c::x"):
