@@ -387,5 +387,32 @@ def test_of_a_notebook_that_was_set_aside_the_assistant_is_told_once(tmp_path: P
             said = "News: the notebook could not be read (changed by hand?) and is now called " + aside
             assert said in "\n".join(opening(execution, session, someone))
             assert aside not in "\n".join(opening(execution, session, someone))
+        assert sources(tmp_path) == ["a", "b", "c"], "what cannot be read was not deleted"
+
+    run(test())
+
+
+def test_of_a_notebook_that_was_set_aside_the_next_hub_tells_if_the_first_told_nobody(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with session_in(tmp_path, FakeStarter()) as session:
+            await written(session, tmp_path, "a")
+            notebook(tmp_path).write_text("<<<<<<< HEAD")
+            await written(session, tmp_path, "b")
+        for expected in (["sales@analysis-1.unreadable-1.ipynb"], []):
+            async with session_in(tmp_path, FakeStarter()) as session:
+                assert session.recorder.notebooks.take_set_aside() == expected
+
+    run(test())
+
+
+def test_no_name_of_a_cell_stops_the_notebook(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with session_in(tmp_path, FakeStarter()) as session:
+            await written(session, tmp_path, "a")
+            mine = nbformat.v4.new_markdown_cell("mine", id="x")
+            mine.id = "kernelexec-" + "9" * 5000
+            save(tmp_path, notebook(tmp_path).read_bytes(), lambda content: content.cells.append(mine))
+            await written(session, tmp_path, "b")
+        assert sources(tmp_path) == ["a", "mine", "b"]
 
     run(test())

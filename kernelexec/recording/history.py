@@ -37,6 +37,7 @@ class History:
     widgets: dict[int, WidgetStates] = field(default_factory=dict)  # by generation
     heard: dict[int, int] = field(default_factory=dict)  # serial of the last message of an unfinished one
     sent: dict[str, int] = field(default_factory=dict)  # all that the last kernel was sent: msg_id, number
+    set_aside: list[str] = field(default_factory=list)  # unreadable notebooks that nobody was told of
 
 
 @dataclass(frozen=True)
@@ -224,6 +225,10 @@ def _take(
         history.untold_death = record["cause"] if record["untold"] else None
     elif event == "told":
         history.untold_death = None
+    elif event == "set_aside":
+        history.set_aside.append(record["file"])
+    elif event == "told_set_aside":
+        history.set_aside.clear()
     elif "n" in record:
         _take_execution(history, executions, record, session, storage_dir)
     elif event in ("comm", "captured"):

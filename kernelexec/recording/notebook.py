@@ -23,6 +23,7 @@ from pathlib import Path
 
 from kernelexec.model.outputs import JSON
 from kernelexec.recording.notebook_format import (
+    LOST,
     MISSING,
     UNTOUCHED,
     Cell,
@@ -122,6 +123,7 @@ class Notebook:
         self._own: Version | None = None  # what we wrote last
         self._own_tail: int | None = None  # and where its tail begins, if that is known
         self._set_aside: Path | None = None
+        self._nothing = MISSING  # what a missing file stands for
         own_name = f".{path.name}.tmp-{os.getpid()}"
         self._temporary = path.with_name(own_name)
         self._former = path.with_name(f"{own_name}-old")
@@ -148,8 +150,8 @@ class Notebook:
     def write(self, update: Callable[[Found], Change], may_begin_anew: bool = True) -> Written:
         """Change the notebook: `update` is told what is there and says what is to become of it.
 
-        A missing notebook is made if there are cells for it. An unreadable one is set aside and begun anew,
-        or left alone if that may not be. Raises NotebookBusy: call again.
+        A missing notebook is made if there are cells for it. An unreadable one is set aside and begun anew
+        (`update` is told that all was lost), or left alone if that may not be. Raises NotebookBusy: call again.
         """
         for _ in range(_TRIES):
             with self._source() as source:
@@ -157,15 +159,18 @@ class Notebook:
                 if edit is None and may_begin_anew:
                     if self._is_still(source):
                         self._put_aside()
+                        if source is not None and source.stat.st_size > _LARGEST:
+                            self._nothing = MISSING  # all that was in it would be as large again
                 elif self._done(edit or _Edit(None), source):
                     set_aside, self._set_aside = self._set_aside, None
+                    self._nothing = MISSING
                     return Written(self.path, set_aside)
         raise NotebookBusy(self.path)
 
     def _edit(self, source: Source | None, update: Callable[[Found], Change]) -> _Edit | None:
         """What the file is to be; None if it is unreadable."""
         if source is None:
-            change = update(MISSING)
+            change = update(self._nothing)
             return _whole(new_document(self._metadata).changed(change)) if change.cells else _Edit(None)
         if self._own_tail is not None and source.version == self._own:
             return _edited(update(UNTOUCHED), source.read, self._own_tail)
@@ -226,10 +231,26 @@ class Notebook:
 
     def _put_aside(self) -> None:
         """Give what is in the notebook's place another name, and leave it otherwise as it is."""
-        names = (f"{self.path.stem}.unreadable-{number}{self.path.suffix}" for number in count(1))
-        free = next(path for path in map(self.path.with_name, names) if not os.path.lexists(path))
-        os.rename(self.path, free)
-        self._set_aside = free
+        is_folder = stat.S_ISDIR(os.lstat(self.path).st_mode)
+        free = self._free_name(is_folder)
+        try:
+            os.replace(self.path, free)
+        except OSError:
+            (os.rmdir if is_folder else os.unlink)(free)
+            raise
+        self._set_aside, self._nothing = free, LOST
+
+    def _free_name(self, is_folder: bool) -> Path:
+        """A name that is ours: something empty stands there, which a rename replaces."""
+        for number in count(1):
+            path = self.path.with_name(f"{self.path.stem}.unreadable-{number}{self.path.suffix}")
+            with suppress(FileExistsError):
+                if is_folder:
+                    path.mkdir()
+                else:
+                    path.touch(exist_ok=False)
+                return path
+        raise AssertionError  # count() has no end
 
     def _check_no_save(self) -> None:
         with suppress(FileNotFoundError):
@@ -280,9 +301,14 @@ class Notebook:
 
     def _place_new(self) -> bool:
         """Rename the temporary file where there was none, without replacing one that came meanwhile."""
-        if os.path.lexists(self.path):
+        try:
+            os.link(self._temporary, self.path)
+        except FileExistsError:
             return False
-        os.replace(self._temporary, self.path)
+        except OSError:  # a file system without hard links
+            if os.path.lexists(self.path):
+                return False
+            os.replace(self._temporary, self.path)
         return True
 
     def _sweep(self) -> None:

@@ -77,6 +77,8 @@ class Found:
 
 UNTOUCHED = Found(None, None)
 MISSING = Found(frozenset(), None)
+# What was there cannot be read: as if it was made from nothing of ours, so that all of ours is added again.
+LOST = Found(frozenset(), 0)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ class Notebooks:
 
     def __init__(self, session: str, storage_dir: Path, journal: Journal) -> None:
         self.problem: str | None = None  # why the notebook is not current
-        self._set_aside: list[str] = []  # names of unreadable notebooks that nobody was told of
+        self.set_aside: list[str] = []  # names of unreadable notebooks that nobody was told of
         self._session = session
         self._storage_dir = storage_dir
         self._journal = journal
@@ -180,10 +181,10 @@ class Notebooks:
                 self._pause_until = 0.0
             except NotebookBusy as busy:
                 self._pause_until = time.monotonic() + busy.retry_after
-            except (OSError, StorageFailed) as error:
+            except Exception as error:  # whatever it is: without the writer no cell would follow
                 if self.problem is None:
                     _log.exception("the notebook of %s cannot be written", self._session)
-                self.problem = str(error)
+                self.problem = str(error) or repr(error)
                 if self._hurry.is_set():
                     return  # the journal has it; the next hub writes it
                 self._pause_until = time.monotonic() + _RETRY_SECONDS
@@ -248,7 +249,7 @@ class Notebooks:
         if written.set_aside is not None:
             _log.warning("a notebook that cannot be read was set aside: %s", written.set_aside)
             self._journal.write("set_aside", file=written.set_aside.name)
-            self._set_aside.append(written.set_aside.name)
+            self.set_aside.append(written.set_aside.name)
         self._enter(book, update)
 
     def _enter(self, book: _Book, update: _Update) -> None:
@@ -267,7 +268,10 @@ class Notebooks:
 
     def take_set_aside(self) -> list[str]:
         """What unreadable notebooks are called now; told once."""
-        names, self._set_aside = self._set_aside, []
+        names, self.set_aside = self.set_aside, []
+        if names:
+            with suppress(StorageFailed):  # then the next hub tells it once more
+                self._journal.write("told_set_aside")
         return names
 
     def load(self, numbers: Iterable[int]) -> dict[int, Execution]:
@@ -340,7 +344,7 @@ class _Update:
 
 
 def _is_ours(name: list[str]) -> bool:
-    return len(name) == 2 and name[0] == "kernelexec" and name[1].isdecimal()
+    return len(name) == 2 and name[0] == "kernelexec" and name[1].isdecimal() and len(name[1]) < 20
 
 
 def _new_outputs(execution: Execution) -> NewOutputs:

@@ -79,6 +79,7 @@ class Recorder:
         for generation, metadata in history.notebooks.items():
             self.begin_generation(generation, metadata)
         self.notebooks.restore(history.ledgers)
+        self.notebooks.set_aside += history.set_aside
         for generation, widgets in history.widgets.items():
             self.notebooks.show_widgets(generation, widgets)
         self._widgets = history.widgets.get(self._generation, self._widgets)

@@ -286,8 +286,8 @@ def test_a_notebook_that_is_not_one_is_set_aside_and_a_new_one_begun(
     path.write_text("<<<<<<< merge markers")
     os.utime(path, (1_700_000_000, 1_700_000_000))  # no save that is under way
     own_client.execute("2")
-    notebook = notebook_of(shared_home, session, 1)
-    assert notebook.cells[0].source == "2"
+    notebook = notebook_of(shared_home, session, 2)
+    assert [cell.source for cell in notebook.cells] == ["1", "2"]
     aside = [p for p in shared_home.storage.glob(f"{session}-1*") if p.is_file() and p != path]
     assert [p.read_text() for p in aside] == ["<<<<<<< merge markers"]
 

@@ -474,6 +474,37 @@ def test_what_was_set_aside_before_is_not_overwritten(path: Path) -> None:
     assert broken == ["broken 1", "broken 2", "broken 3"]
 
 
+def test_what_takes_the_free_name_meanwhile_is_not_overwritten(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(path, b"broken")
+    first = path.with_name("sales@analysis-1.unreadable-1.ipynb")
+    create = Path.touch
+
+    def taken(new: Path, mode: int = 0o666, exist_ok: bool = True) -> None:
+        if new == first:
+            new.write_text("the person's")
+        create(new, mode, exist_ok)
+
+    monkeypatch.setattr(Path, "touch", taken)
+    aside = Notebook(path, METADATA).append([cell(1)]).set_aside
+    assert aside == path.with_name("sales@analysis-1.unreadable-2.ipynb")
+    assert aside.read_bytes() == b"broken"
+    assert first.read_text() == "the person's"
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_of_a_notebook_that_cannot_be_set_aside_nothing_is_left_under_the_new_name(
+    path: Path, monkeypatch: pytest.MonkeyPatch, is_folder: bool
+) -> None:
+    path.mkdir() if is_folder else saved(path, b"broken")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", failing(os.replace, 1))
+        with pytest.raises(OSError, match="No space"):
+            Notebook(path, METADATA).append([cell(1)])
+    assert os.listdir(path.parent) == [path.name]
+
+
 def make_link(path: Path) -> None:
     path.symlink_to(saved(path.parent.parent / "outside.ipynb", standard(document(cell(9)))))
 
@@ -700,6 +731,14 @@ def test_a_notebook_that_appears_while_we_make_one_is_kept(
     assert ids(path) == ["c1", "c2"]
 
 
+def test_a_notebook_that_appears_at_the_moment_of_our_rename_is_kept(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    during(monkeypatch, "link", lambda: saved(path, standard(document(cell(1)))))
+    Notebook(path, METADATA).append([cell(2)])
+    assert ids(path) == ["c1", "c2"]
+
+
 def test_a_notebook_truncated_while_we_copy_is_not_replaced(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -807,7 +846,7 @@ def test_after_a_failure_the_notebook_is_old_or_new_and_nothing_else_is_left(
     assert path.read_bytes() == standard(document(*new))
 
 
-@pytest.mark.parametrize("function", ["open", "write", "fsync", "replace"])
+@pytest.mark.parametrize("function", ["open", "write", "fsync"])
 def test_a_new_notebook_that_does_not_fit_leaves_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
