@@ -55,11 +55,7 @@ class Journal:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._descriptor)
-            raise SessionTaken(
-                f"The session's journal {path} is in use by another kernelexec hub{_owner(path)}.",
-                "Use another session name, or end that hub: kernelexec stop --all, with its "
-                "KERNELEXEC_RUNTIME_DIR if it was given one.",
-            ) from None
+            raise _taken(path) from None
         size = os.fstat(self._descriptor).st_size
         self._torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
 
@@ -186,6 +182,17 @@ def storage_failed(path: Path, error: OSError) -> StorageFailed:
     )
 
 
-def _owner(path: Path) -> str:
-    pids = [record.get("hub") for record in read(path) if record["event"] == "opened"]
-    return f" (process {pids[-1]})" if pids else ""
+def _taken(path: Path) -> SessionTaken:
+    owner = last_opened(path).get("hub")
+    if owner == os.getpid():
+        return SessionTaken(
+            f"The session's journal {path} is open here already, under another path: the storage directory "
+            "was moved or replaced by a link while the session ran.",
+            f"Use another session name, or end the session: kernelexec stop {path.stem}",
+        )
+    process = f" (process {owner})" if owner else ""
+    return SessionTaken(
+        f"The session's journal {path} is in use by another kernelexec hub{process}.",
+        "Use another session name, or end that hub: kernelexec stop --all, with its "
+        "KERNELEXEC_RUNTIME_DIR if it was given one.",
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from kernelexec.model.execution import Execution, Overflow
@@ -11,6 +10,7 @@ from kernelexec.model.limits import Limits
 from kernelexec.model.outputs import size_of
 from kernelexec.recording.journal import storage_failed
 from kernelexec.recording.large import SMALL, LargeValues
+from kernelexec.recording.output_folder import OutputFolder
 from kernelexec.recording.overflow import OverflowFile
 
 Output = tuple[str, Mapping[str, Any]]  # message type, content
@@ -21,15 +21,13 @@ _DISPLAYS = frozenset({"display_data", "execute_result", "update_display_data"})
 class Keeper:
     """Divides the output of one execution by the limits."""
 
-    def __init__(self, execution: Execution, folder: Path, storage_dir: Path, limits: Limits) -> None:
+    def __init__(self, execution: Execution, folder: OutputFolder, limits: Limits) -> None:
         self._execution = execution
         self._limits = limits
         self._kept = 0  # characters of all that was kept, also what was cleared since
-        outputs = folder / "outputs"
-        self._overflow = OverflowFile(
-            outputs / f"{execution.number:04d}.txt", storage_dir, limits.run, execution.overflow
-        )
-        self._large = LargeValues(outputs, execution.number, storage_dir)
+        self._folder = folder
+        self._overflow = OverflowFile(folder, f"{execution.number:04d}.txt", limits.run, execution.overflow)
+        self._large = LargeValues(folder, execution.number)
 
     def fit(self, message_type: str, content: Mapping[str, Any]) -> Iterator[Output]:
         """The message as the cell and the journal are to have it; the rest is in files then.
@@ -47,7 +45,7 @@ class Keeper:
             else:
                 yield message_type, content
         except OSError as error:
-            raise storage_failed(self._overflow.path.parent, error) from error
+            raise storage_failed(self._folder.path, error) from error
 
     @property
     def overflows(self) -> bool:

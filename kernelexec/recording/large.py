@@ -13,12 +13,11 @@ import mimetypes
 import os
 from collections.abc import Iterator, Mapping
 from itertools import count
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from kernelexec.model.outputs import JSON, is_json_mime, size_of
-from kernelexec.recording.script import open_folder
+from kernelexec.recording.output_folder import OutputFolder
 
 SMALL = 10_000  # characters; what is not longer stays in the cell
 _HEAD, _TAIL = 2_000, 1_000  # characters that the cell shows of a large text
@@ -39,10 +38,9 @@ _EXTENSIONS = {
 class LargeValues:
     """Writes the large values of one execution to `FOLDER/0007-1.png` and so on."""
 
-    def __init__(self, folder: Path, number: int, storage_dir: Path) -> None:
+    def __init__(self, folder: OutputFolder, number: int) -> None:
         self._folder = folder
         self._number = number
-        self._storage_dir = storage_dir
 
     def display(self, content: Mapping[str, Any]) -> Mapping[str, Any]:
         """The display or result with references in the place of what is large.
@@ -83,33 +81,31 @@ class LargeValues:
         }
 
     def _write(self, mime: str, value: JSON) -> dict[str, JSON]:
-        file, path = self._create(_extension(mime))
-        size = 0
+        directory = self._folder.open()
         try:
-            with open(file, "wb") as writer:
-                for block in _bytes_of(mime, value):
-                    size += writer.write(block)
-        except BaseException:
-            path.unlink(missing_ok=True)  # half a picture looks like a broken one
-            raise
-        return {"file": str(path.relative_to(self._storage_dir)), "mime": mime, "size": size}
-
-    def _create(self, extension: str) -> tuple[int, Path]:
-        """A new file under the next free name."""
-        os.close(open_folder(self._folder.parent))
-        directory = open_folder(self._folder)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            taken = {name.partition(".")[0] for name in os.listdir(directory)}
-            for index in count(1):
-                stem = f"{self._number:04d}-{index}"
-                if stem not in taken:
-                    return os.open(stem + extension, flags, 0o666, dir_fd=directory), (
-                        self._folder / (stem + extension)
-                    )
+            file, name = self._create(directory, _extension(mime))
+            size = _fill(directory, name, file, _bytes_of(mime, value))
         finally:
             os.close(directory)
-        raise AssertionError  # count() has no end
+        return {"file": self._folder.relative(name), "mime": mime, "size": size}
+
+    def _create(self, directory: int, extension: str) -> tuple[int, str]:
+        """A new file under the next free name."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        taken = {name.partition(".")[0] for name in os.listdir(directory)}
+        stems = (f"{self._number:04d}-{index}" for index in count(1))
+        name = next(stem for stem in stems if stem not in taken) + extension
+        return os.open(name, flags, 0o666, dir_fd=directory), name
+
+
+def _fill(directory: int, name: str, file: int, blocks: Iterator[bytes]) -> int:
+    """Write and close the file; returns its size."""
+    try:
+        with open(file, "wb") as writer:
+            return sum(map(writer.write, blocks))
+    except BaseException:
+        os.unlink(name, dir_fd=directory)  # half a picture looks like a broken one
+        raise
 
 
 def _shown(

@@ -150,8 +150,8 @@ class Notebook:
     def write(self, update: Callable[[Found], Change], may_begin_anew: bool = True) -> Written:
         """Change the notebook: `update` is told what is there and says what is to become of it.
 
-        A missing notebook is made if there are cells for it. An unreadable one is set aside and begun anew
-        (`update` is told that all was lost), or left alone if that may not be. Raises NotebookBusy: call again.
+        A missing notebook is made if there are cells for it. An unreadable one is set aside and begun anew,
+        `update` being told LOST, or left alone if that may not be. Raises NotebookBusy: call again.
         """
         for _ in range(_TRIES):
             with self._source() as source:

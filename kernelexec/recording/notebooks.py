@@ -181,7 +181,7 @@ class Notebooks:
                 self._pause_until = 0.0
             except NotebookBusy as busy:
                 self._pause_until = time.monotonic() + busy.retry_after
-            except Exception as error:  # whatever it is: without the writer no cell would follow
+            except Exception as error:  # noqa: BLE001 - without the writer no cell would ever follow
                 if self.problem is None:
                     _log.exception("the notebook of %s cannot be written", self._session)
                 self.problem = str(error) or repr(error)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from io import FileIO
-from pathlib import Path
 
 from kernelexec.model.execution import Overflow
 from kernelexec.model.outputs import CellOutputs
-from kernelexec.recording.script import open_folder
+from kernelexec.recording.output_folder import OutputFolder
 
 _BLOCK = 10_000_000  # characters
 _TAIL = 8_000  # characters, for the end of a reply
@@ -20,10 +19,10 @@ class OverflowFile:
     `before` is what an earlier OverflowFile of the same execution came to; this one continues it.
     """
 
-    def __init__(self, path: Path, storage_dir: Path, limit: int, before: Overflow | None = None) -> None:
-        self.path = path
+    def __init__(self, folder: OutputFolder, name: str, limit: int, before: Overflow | None = None) -> None:
+        self._folder = folder
+        self._name = name
         self._limit = limit  # bytes of the file
-        self._storage_dir = storage_dir
         self._size = before.size if before else 0
         self._left_out = before.left_out if before else 0
         self._tail = before.tail if before else ""
@@ -58,7 +57,7 @@ class OverflowFile:
     def so_far(self) -> Overflow:
         """What went to the file."""
         return Overflow(
-            str(self.path.relative_to(self._storage_dir)),
+            self._folder.relative(self._name),
             self._size,
             self._left_out,
             self._tail,
@@ -75,10 +74,9 @@ class OverflowFile:
     def _open(self) -> FileIO:
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         flags |= os.O_APPEND if self._continues else os.O_TRUNC
-        os.close(open_folder(self.path.parent.parent))
-        directory = open_folder(self.path.parent)
+        directory = self._folder.open()
         try:
-            return FileIO(os.open(self.path.name, flags, 0o666, dir_fd=directory), "wb")
+            return FileIO(os.open(self._name, flags, 0o666, dir_fd=directory), "wb")
         finally:
             os.close(directory)
 

@@ -23,6 +23,7 @@ from kernelexec.recording.history import History, load_execution
 from kernelexec.recording.journal import Journal, now, storage_failed
 from kernelexec.recording.keeper import Keeper
 from kernelexec.recording.notebooks import Notebooks
+from kernelexec.recording.output_folder import OutputFolder
 from kernelexec.recording.script import script_name, write_script
 
 _log = logging.getLogger(__name__)
@@ -240,7 +241,9 @@ class Recorder:
     def _keeper(self, execution: Execution) -> Keeper:
         keeper = self._keepers.get(execution.number)
         if keeper is None:
-            keeper = Keeper(execution, self.folder(execution.generation), self.storage_dir, self.limits)
+            path = self.folder(execution.generation) / "outputs"
+            outputs = OutputFolder(path, self.storage_dir, lambda: self.journal.is_in_place)
+            keeper = Keeper(execution, outputs, self.limits)
             if not execution.is_final:
                 self._keepers[execution.number] = keeper
         return keeper

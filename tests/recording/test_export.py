@@ -16,6 +16,7 @@ from kernelexec.model.execution import Overflow
 from kernelexec.recording.export import CleanCopy, clean_copy
 from kernelexec.recording.large import LargeValues
 from kernelexec.recording.notebook_format import Document, new_document, parse
+from kernelexec.recording.output_folder import OutputFolder
 
 OURS = {"display_name": "analysis (venv)", "language": "python", "name": "kernelexec-analysis"}
 PYTHON = {"name": "python", "version": "3.12.1"}
@@ -164,7 +165,8 @@ def too_large(folder: Path, **data: Any) -> dict[str, Any]:
         "data": {mime.replace("_", "/"): value for mime, value in data.items()},
         "metadata": {"isolated": True},
     }
-    kept = LargeValues(folder / "s@e-1" / "outputs", 1, folder).display(content)
+    outputs = OutputFolder(folder / "s@e-1" / "outputs", folder, lambda: True)
+    kept = LargeValues(outputs, 1).display(content)
     return {"output_type": "display_data", "data": dict(kept["data"]), "metadata": dict(kept["metadata"])}
 
 

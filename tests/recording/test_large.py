@@ -11,10 +11,13 @@ from typing import Any
 import nbformat
 import pytest
 
+from kernelexec.kernels.kernel import Reply
 from kernelexec.model.limits import Limits
 from tests.fakes import (
     FakeStarter,
+    Run,
     cells,
+    fine,
     flooding,
     journal_path,
     ran,
@@ -171,3 +174,29 @@ def test_any_type_gets_a_file(tmp_path: Path, mime: str) -> None:
     file = tmp_path / output["metadata"]["kernelexec"]["file"]
     text = mime in ("image/svg+xml", "text/csv")
     assert file.read_bytes() == (b"QUJD" if text else b"ABC") * 20_000
+
+
+@pytest.mark.parametrize(
+    "output",
+    [picture(), ("stream", {"name": "stdout", "text": "x" * 60_000})],
+    ids=["a file for each", "one text file"],
+)
+def test_nothing_is_written_where_a_link_stands_in_the_place_of_the_storage(
+    tmp_path: Path, output: Any
+) -> None:
+    storage, elsewhere = tmp_path / "storage", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    async def replaced(kernel_run: Run) -> Reply:
+        storage.rename(tmp_path / "moved")
+        storage.symlink_to(elsewhere)
+        kernel_run.say(*output)
+        return await fine(kernel_run)
+
+    async def test() -> None:
+        async with session_in(storage, FakeStarter([replaced])) as session:
+            session.recorder.limits = LIMITS
+            await ran(session, "x")
+
+    run(test())
+    assert list(elsewhere.iterdir()) == []

@@ -9,12 +9,19 @@ from pathlib import Path
 import pytest
 
 from kernelexec.model.outputs import CellOutputs
+from kernelexec.recording.output_folder import OutputFolder
 from kernelexec.recording.overflow import OverflowFile
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Iterator[OverflowFile]:
-    overflow = OverflowFile(tmp_path / "g-1" / "outputs" / "0007.txt", tmp_path, limit=100)
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "g-1" / "outputs" / "0007.txt"
+
+
+@pytest.fixture
+def file(tmp_path: Path, path: Path) -> Iterator[OverflowFile]:
+    folder = OutputFolder(path.parent, tmp_path, lambda: True)
+    overflow = OverflowFile(folder, "0007.txt", limit=100)
     yield overflow
     overflow.close()
 
@@ -26,44 +33,48 @@ def printed(*texts: str) -> CellOutputs:
     return outputs
 
 
-def test_what_fits_a_notebook_needs_no_file(file: OverflowFile) -> None:
+def test_what_fits_a_notebook_needs_no_file(file: OverflowFile, path: Path) -> None:
     assert file.split("x" * 10, 10) == ("x" * 10, "")
     assert file.split("x", 1) == ("x", "")
     assert file.split("x", 0) == ("", "x")
     assert file.split("abc", 2) == ("ab", "c"), "one message may be more than all that a cell shows"
     assert file.close() is None
-    assert not file.path.exists()
+    assert not path.exists()
 
 
-def test_the_file_has_all_the_text_also_what_the_notebook_shows(file: OverflowFile, tmp_path: Path) -> None:
+def test_the_file_has_all_the_text_also_what_the_notebook_shows(
+    file: OverflowFile, path: Path, tmp_path: Path
+) -> None:
     outputs = printed("before\n", "and\n")
     file.write(outputs, "after\n")
     assert file.split("x", 10) == ("", "x"), "once begun, all goes there"
     file.write(outputs, "end\n")
     kept = file.close()
-    assert file.path.read_text() == "before\nand\nafter\nend\n"
+    assert path.read_text() == "before\nand\nafter\nend\n"
     assert kept is not None
     assert (kept.file, kept.size, kept.left_out) == ("g-1/outputs/0007.txt", 21, 0)
     assert kept.tail.endswith("after\nend\n")
-    assert tmp_path / kept.file == file.path
+    assert tmp_path / kept.file == path
 
 
-def test_beyond_the_limit_bytes_are_counted_and_the_tail_is_still_the_end(file: OverflowFile) -> None:
+def test_beyond_the_limit_bytes_are_counted_and_the_tail_is_still_the_end(
+    file: OverflowFile, path: Path
+) -> None:
     for _ in range(5):
         file.write(printed(), "ä" * 30)  # 60 bytes
     file.write(printed(), "the end")
     kept = file.close()
     assert kept is not None
     assert (kept.size, kept.left_out) == (100, 5 * 60 + 7 - 100)
-    assert file.path.stat().st_size == 100
+    assert path.stat().st_size == 100
     assert kept.tail.endswith("the end")
     assert f"{kept.left_out:,} bytes more" in kept.notice()
 
 
-def test_characters_that_cannot_be_encoded_are_escaped(file: OverflowFile) -> None:
+def test_characters_that_cannot_be_encoded_are_escaped(file: OverflowFile, path: Path) -> None:
     file.write(printed(), "a\ud800b")
     file.close()
-    assert file.path.read_text() == "a\\ud800b"
+    assert path.read_text() == "a\\ud800b"
 
 
 def test_the_tail_is_short(file: OverflowFile) -> None:
@@ -83,7 +94,7 @@ def test_a_file_that_cannot_be_made_is_an_error_each_time(file: OverflowFile, tm
 
 
 def test_what_a_full_disk_did_not_take_is_counted(
-    file: OverflowFile, monkeypatch: pytest.MonkeyPatch
+    file: OverflowFile, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file.write(printed(), "x" * 11)
     descriptor = os.open("/dev/full", os.O_WRONLY)
@@ -96,6 +107,6 @@ def test_what_a_full_disk_did_not_take_is_counted(
         os.close(each)
     file.write(printed(), "end")
     kept = file.close()
-    assert file.path.read_text() == "x" * 11 + "end"
+    assert path.read_text() == "x" * 11 + "end"
     assert kept is not None
     assert (kept.size, kept.left_out) == (14, 5)
