@@ -49,7 +49,6 @@ class Config:
     """A client's configuration, checked as far as it can be without touching the environment."""
 
     storage_dir: Path
-    storage_identity: str  # its real path: two spellings of one directory share their sessions
     environment: EnvironmentChoice
     environment_settings: Mapping[str, str]  # the variables that chose it, as they are
     session: str | None  # KERNELEXEC_SESSION
@@ -59,6 +58,11 @@ class Config:
     longest_wait_seconds: float
     kernel_idle_seconds: float  # after which an unused kernel is stopped; 0: never
     limits: Limits
+
+    @property
+    def storage_identity(self) -> str:
+        """The storage directory's real path, now: two spellings of one directory share their sessions."""
+        return os.path.realpath(self.storage_dir)
 
 
 def read_config(environ: Mapping[str, str], cwd: str) -> Config:
@@ -72,7 +76,6 @@ def read_config(environ: Mapping[str, str], cwd: str) -> Config:
     longest = _seconds(environ, "KERNELEXEC_MAX_WAIT_SECONDS", LONGEST_WAIT_SECONDS)
     return Config(
         storage_dir=storage_dir,
-        storage_identity=os.path.realpath(storage_dir),
         environment=_environment(environ, client_dir),
         environment_settings={
             name: environ[name]

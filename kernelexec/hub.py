@@ -285,7 +285,7 @@ class Hub:
         finally:
             session.seat.starting = None
         _log.info("%s: kernel %s is ready, pids %s", session.id, kernel.directory.name, kernel.pids)
-        return Started(kernel, info, environment)
+        return Started(kernel, info, environment, kernel.directory.name)
 
     async def _try(self, environment: Environment, environ: Mapping[str, str]) -> None:
         """Start a kernel and end it again; it ends with us if we do.
@@ -339,15 +339,17 @@ class Hub:
     async def _adopt(self, entry: KernelEntry) -> None:
         environment = Environment.from_json(entry.environment)
         storage_dir = Path(entry.storage_dir)
-        session = await self._restored(
-            storage_dir, Path(entry.kernel_dir), environment, entry.session_name, entry.project
-        )
-        self._sessions[(os.path.realpath(storage_dir), session.id)] = session
+        key = (os.path.realpath(storage_dir), f"{entry.session_name}@{environment.label}")
+        if key not in self._sessions:  # two entries have the same where a link has come between
+            self._sessions[key] = await self._restored(
+                storage_dir, Path(entry.kernel_dir), environment, entry.session_name, entry.project
+            )
+        session = self._sessions[key]
         try:
             kernel = self._found(entry, session)
         except ProcessLookupError as error:  # anything else may pass: its entry stays for the next hub
             _log.info("kernel %s of %s is gone: %s", entry.kernel_id, session.id, error)
-            if session.left_a_kernel:
+            if session.left_a_kernel and session.seat.kernel_id in (None, entry.kernel_id):
                 death = self._death(entry)
                 session.report_lost_kernel(death.cause, death.begun)
             self._registry.remove(entry.kernel_id)
@@ -355,6 +357,10 @@ class Hub:
             return
         if entry.generation != session.generation:  # the hub died while this kernel started
             await kernel.stop("its start was given up", grace=0)
+            self._registry.remove(entry.kernel_id)
+            return
+        if session.seat.kernel_id not in (None, entry.kernel_id):
+            await kernel.stop("the records of its session are not where they were", grace=0)
             self._registry.remove(entry.kernel_id)
             return
         kernel.died.add_done_callback(lambda died: self._forget(kernel, died))

@@ -29,6 +29,7 @@ class Started:
     kernel: Kernel
     kernel_info: Mapping[str, Any]
     environment: Environment
+    kernel_id: str | None = None  # in the registry
 
 
 class Seat:
@@ -50,6 +51,7 @@ class Seat:
         self.starting: Kernel | None = None  # on its way to be the kernel
         self.started: datetime | None = None
         self.generation = 0  # of the kernel that sits here or sat here last
+        self.kernel_id: str | None = None  # its id in the registry, as far as the journal has it
         self.ran = 0  # submissions sent to it
         self.names: tuple[str, ...] = ()  # the user's variables in it, the newest first
         self.last_end: str | None = None  # why the kernel before the present one ended
@@ -132,6 +134,7 @@ class Seat:
                 "kernel",
                 generation=self.generation,
                 interpreter=str(started.environment.program),
+                kernel_id=started.kernel_id,
                 notebook_metadata=metadata,
             )
         except StorageFailed:

@@ -323,6 +323,7 @@ class Session:
         self.executions.last_number = history.last_number
         self.seat.left_a_kernel = not history.kernel_ended
         self.seat.generation = history.generation
+        self.seat.kernel_id = history.kernel_id
         self.seat.ran = history.ran
         self.executions.remember(history.sent)
         if history.untold_death is not None:

@@ -420,6 +420,37 @@ def test_a_session_whose_journal_was_removed_leaves_its_old_notebooks_alone(
     run(test())
 
 
+def test_a_session_behind_a_link_and_its_kernel_are_never_taken_for_those_that_were_there(
+    tmp_path: Path, kernels: list[FakeLocalKernel]
+) -> None:
+    storage = tmp_path / "storage"
+
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            someone, later = caller(tmp_path), caller(tmp_path)
+            await ran(await session_of(hub, someone), "1")
+            storage.rename(tmp_path / "moved")
+            storage.symlink_to(tmp_path / "moved")
+            with pytest.raises(SessionTaken):
+                await session_of(hub, later)
+            storage.unlink()
+            (tmp_path / "elsewhere").mkdir()
+            storage.symlink_to(tmp_path / "elsewhere")
+            with pytest.raises(StorageFailed):
+                (await session_of(hub, someone)).submit(Submission("2"))
+            await ran(await session_of(hub, later), "1")
+            assert [session.recorder.storage_dir for session in hub.sessions_of(later)] == [storage]
+        entries = hub._registry.entries()
+        assert len(entries) == 2
+        async with hub_in(tmp_path) as hub:
+            again = await session_of(hub, caller(tmp_path))
+            assert again.kernel is not None
+            assert again.kernel.directory == kernels[1].directory  # type: ignore[attr-defined]
+            assert len(hub._registry.entries()) == 1
+
+    run(test())
+
+
 def test_an_entry_that_cannot_be_adopted_does_not_keep_the_hub_from_starting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ class History:
 
     last_number: int = 0
     generation: int = 0
+    kernel_id: str | None = None  # of the last kernel, in the registry
     kernel_ended: bool = True  # false: the last kernel that was started is not known to have ended
     untold_death: str | None = None  # why the last kernel ended, while nobody has been told
     ran: int = 0  # executions that were sent to the last kernel
@@ -218,6 +219,7 @@ def _take(
     event = record["event"]
     if event == "kernel":
         history.generation = record["generation"]
+        history.kernel_id = record.get("kernel_id")
         history.kernel_ended, history.ran, history.sent, history.displays = False, 0, {}, {}
         history.notebooks[history.generation] = record["notebook_metadata"]
     elif event == "died":
