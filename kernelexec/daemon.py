@@ -114,6 +114,8 @@ class _Daemon:
             await self._serve(reader, writer)
         except asyncio.CancelledError:
             pass  # the hub ends; asyncio would log a cancelled connection as a failure
+        except ConnectionError:
+            pass  # who asked did not wait for the answer, as the relay of a notebook that was closed
         except Exception:  # noqa: BLE001 - one connection's failure is not the others'
             _log.exception("a connection failed")
         finally:

@@ -424,6 +424,17 @@ def test_who_does_not_say_hello_is_refused_and_nobody_else_disturbed(shared_home
         assert client.request("ping", {})["result"] == {}
 
 
+def test_who_asks_and_does_not_wait_for_the_answer_is_no_failure_of_the_hub(shared_home: Home) -> None:
+    """Its log must have no traceback of that, which is looked at when the home is closed."""
+    with RawClient(shared_home) as client:
+        client.initialize()
+        for _ in range(20):
+            with join(shared_home) as stranger:
+                stranger.sendall(hello(shared_home, role="admin") + b'{"command": "ps"}\n' * 50)
+        assert client.request("ping", {})["result"] == {}
+        assert "a connection failed" not in shared_home.log()
+
+
 @pytest.mark.parametrize(
     "changes",
     [

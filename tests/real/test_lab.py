@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -112,6 +114,35 @@ def test_the_restart_button_starts_the_next_generation_and_the_assistant_is_told
     assert assistant.execute("shared").block("result") == "'by the person'"
 
 
+def test_a_restart_while_the_assistants_run_goes_on_and_others_wait_runs_none_of_them(
+    page: NotebookPage, assistant: Client
+) -> None:
+    generation = assistant.config()["notebook"]
+    running = assistant.start("ran = ['first']; import time; time.sleep(60)")
+    page.wait_for_kernel("busy")
+    waiting = [assistant.start(f"unseen = {n}") for n in range(2)]
+    eventually(lambda: "waiting to be run: 2" in assistant.call("list_kernels", {}).text)
+    page.press("notebook:restart-kernel")
+    page.accept()
+    assert "it was restarted by the person, from Jupyter" in running.result(30).text
+    assert [reply.result(30).state for reply in waiting] == ["NOT RUN"] * 2
+    page.wait_for_kernel()
+    page.append("sorted({'ran', 'unseen'} & set(globals()))")
+    page.run(-1)
+    page.expect_output(-1, "[]")
+    assert assistant.config()["notebook"] != generation
+
+
+def test_the_interrupt_button_does_nothing_to_the_run_that_begins_next(
+    page: NotebookPage, assistant: Client
+) -> None:
+    assistant.execute("import time")
+    page.wait_for_kernel()
+    with page.page.expect_response(re.compile("/interrupt")):
+        page.press("notebook:interrupt-kernel")
+    assert assistant.execute("time.sleep(0.4); 'whole'").block("result") == "'whole'"
+
+
 def test_closing_the_page_and_shutting_its_kernel_down_leaves_the_kernel_alive(
     browser: Browser, lab: Terminal, assistant: Client
 ) -> None:
@@ -218,13 +249,21 @@ def test_without_jupyterlab_the_command_says_how_to_install_it(shared_home: Home
     assert "Traceback" not in answer.stderr
 
 
-def test_the_kernelspec_that_the_notebook_names_is_installed(assistant: Client, shared_home: Home) -> None:
-    named = json.loads(notebook_of(assistant).read_text())["metadata"]["kernelspec"]["name"]
+def test_the_kernelspec_that_the_notebook_names_is_found_by_programs_of_another_environment(
+    assistant: Client, shared_home: Home, elsewhere: Path
+) -> None:
+    """It is what VS Code looks for."""
+    metadata = json.loads(notebook_of(assistant).read_text())["metadata"]
     listed = subprocess.run(
-        [sys.executable, "-m", "jupyter_client.kernelspecapp", "list", "--json"],
+        [elsewhere, "-m", "jupyter_client.kernelspecapp", "list", "--json"],
         env=shared_home.environ,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert named in json.loads(listed.stdout)["kernelspecs"]
+    spec = json.loads(listed.stdout)["kernelspecs"][metadata["kernelspec"]["name"]]["spec"]
+    assert spec["language"] == metadata["kernelspec"]["language"] == metadata["language_info"]["name"]
+    assert spec["display_name"] == metadata["kernelspec"]["display_name"]
+    assert os.access(spec["argv"][0], os.X_OK)
+    assert Path(spec["argv"][1]).exists()
+    assert "{connection_file}" in spec["argv"]
