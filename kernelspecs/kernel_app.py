@@ -13,6 +13,7 @@ What the kernel does that ipykernel alone does not:
 - the next hub is told what the one before did not see (recollection.py)
 - a stdout or stderr that the user's code took away is put back: without it no reply would ever come
 - a character that UTF-8 does not have (a lone surrogate) is sent as its escape: a message cannot have it
+- a chart of Altair or Plotly has a picture, too (still_images.py), where the hub has started the kernel
 - debugpy is imported with the first debug request; a child forked by a cell ends where the cell ends
 Each change looks for what it changes, and without it leaves ipykernel as it is (made for 6.29 to 7.x, Python 3.8 on).
 """
@@ -33,6 +34,7 @@ from ipykernel import iostream, ipkernel, kernelapp
 from namespace_report import variables
 from postponed_debugger import PostponedDebugger
 from recollection import Recollection, line_of
+from still_images import StillImages
 from traitlets.config import Config
 
 # Programs which would wait for ever for a person: git's editor and its password prompt, and pagers.
@@ -95,6 +97,7 @@ class IPKernelApp(kernelapp.IPKernelApp):
         if self.started_by_hub:
             self.kernel.recollection = Recollection(self.abs_connection_file)
             self.kernel.recollection.watch(iostream.IOPubThread)
+            StillImages(self.kernel.shell)
 
     def init_iopub(self, context):
         pack_every_character(self.session)

@@ -40,6 +40,7 @@ _LAUNCHER = (
     "relay_joining.py",
     "relay_outbox.py",
     "relay_wire.py",
+    "still_images.py",
 )
 
 

@@ -1,0 +1,67 @@
+"""Interactive charts: in the notebook as they are, for the assistant also as a picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.real.clients import Client
+from tests.real.conftest import Connect
+from tests.real.home import Home, eventually
+from tests.real.test_foreign_kernels import uv_venv
+
+ALTAIR = (
+    "import altair\n"
+    "data = altair.Data(values=[{'a': 1, 'b': 2}, {'a': 2, 'b': 5}])\n"
+    "altair.Chart(data).mark_bar().encode(x='a:O', y='b:Q')"
+)
+PLOTLY = {"data": [{"type": "bar", "x": [1, 2], "y": [3, 4]}], "layout": {}}
+
+
+@pytest.fixture(scope="module")
+def charts(place: Path) -> Path:
+    return uv_venv(place / "charts", "altair", "vl-convert-python")
+
+
+@pytest.fixture
+def client(connect: Connect, shared_home: Home, charts: Path) -> Client:
+    return connect(shared_home, VENV_PATH=str(charts))
+
+
+def outputs(client: Client, count: int) -> list[dict[str, Any]]:
+    """Those of the notebook's last cell, once it has so many cells."""
+    path = Path(client.config()["notebook"])
+
+    def cells() -> list[dict[str, Any]]:
+        return list(json.loads(path.read_text())["cells"]) if path.exists() else []
+
+    return list(eventually(lambda: len(cells()) == count and cells())[-1]["outputs"])
+
+
+def test_a_chart_has_a_picture_where_its_library_can_make_one(client: Client) -> None:
+    reply = client.execute(ALTAIR)
+    (image,) = reply.images
+    assert image.mime_type == "image/png"
+    assert "[Vega chart; marks: bar; x = a, y = b.]" in reply.text
+    [output] = outputs(client, 1)
+    assert {"image/png", "text/html"} <= set(output["data"])
+
+
+def test_a_run_waits_for_no_more_pictures_than_a_reply_has(client: Client) -> None:
+    reply = client.execute(f"{ALTAIR}\nfor n in range(6): display(altair.Chart(data).mark_bar())")
+    assert 1 <= len(reply.images) <= 4
+    assert reply.text.count("[Vega chart") == 6
+    assert "left out" not in reply.text
+
+
+def test_without_what_makes_a_picture_a_chart_is_told_in_words(client: Client) -> None:
+    elsewhere = client.execute("import altair\naltair.Chart('http://127.0.0.1:9/x.csv').mark_bar()")
+    assert not elsewhere.images, "a picture must not wait for somebody else's server"
+    assert "[Vega chart; marks: bar" in elsewhere.text
+    plotly = client.execute(f"display({{'application/vnd.plotly.v1+json': {PLOTLY!r}}}, raw=True)")
+    assert plotly.state == "OK"
+    assert "Plotly figure" in plotly.text
+    assert "with kaleido in the environment" in plotly.text
