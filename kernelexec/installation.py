@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ from kernelexec.environments.installers import (
     python_installer,
 )
 from kernelexec.environments.packages import Packages
-from kernelexec.environments.program import Lock, Programs, read_log
+from kernelexec.environments.program import GRACE_SECONDS, Lock, Programs, read_log
 from kernelexec.environments.report import Imported, Report, Step, tail, what_is_there
 from kernelexec.environments.requirements import Requirement, read_requirement
 from kernelexec.errors import EnvironmentUnusable, KernelexecError
 from kernelexec.kernels.kernel import Kernel
+from kernelexec.kernels.process import identity
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import Kind
 from kernelexec.work import Outcome, Progress
@@ -60,10 +62,11 @@ class Installation:
     def what(self) -> str:
         return "\n".join(map(str, self._requirements))
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
         self._stopping.set()
         if self._programs is not None:
             self._programs.stop()
+        return True
 
     async def run(self, progress: Progress) -> Outcome:
         lock = Lock(installed_into(self._place.environment))
@@ -92,8 +95,15 @@ class Installation:
         has_pip = "pip" in before
         installer = installer_of(self._place.environment, has_pip, self._place.environ)
         log = self._new_log()
-        self._programs = Programs(log, lock, installer_variables(self._place.environ), progress.output)
-        progress.begun({"log": str(log), "installer": installer.name})
+        begun = {"log": str(log), "installer": installer.name}
+
+        def started(pid: int) -> None:
+            with suppress(OSError):  # then a later hub cannot end it
+                progress.begun({**begun, "pid": pid, "identity": identity(pid)})
+
+        variables = installer_variables(self._place.environ)
+        self._programs = Programs(log, lock, variables, progress.output, started)
+        progress.begun(begun)
         # Cancelled, which means that the hub ends, it leaves the log to who looks after the program.
         steps, missed = await self._steps(self._programs, installer, has_pip)
         output = self._programs.output()
@@ -172,22 +182,51 @@ def installed_into(environment: Environment) -> Path:
     return environment.interpreter.prefix if environment.interpreter else environment.prefix
 
 
-async def aftermath(environment: Environment, what: str, begun: Mapping[str, Any]) -> str:
-    """What came of an installation whose hub ended; waits for the end of its installer, which went on."""
-    lock = Lock(installed_into(environment))
-    try:
-        await lock.take()
-    finally:
-        lock.release()
-    requirements = [read_requirement(line) for line in what.splitlines()]
-    said = [f"Its installer ({begun.get('installer')}) went on by itself and has ended."]
-    try:
-        said.append(what_is_there(requirements, await Packages(environment, os.environ).versions()))
-    except KernelexecError as error:
-        said.append(str(error))
-    log = Path(str(begun.get("log")))
-    with suppress(OSError):
-        output = tail(read_log(log))
-        said += ["The end of its output:", output] if output else []
-        log.unlink()
-    return "\n".join(said)
+class Outlived:
+    """A work.Outlived: an installation whose hub ended, and whose installer went on."""
+
+    def __init__(self, environment: Environment, what: str, begun: Mapping[str, Any]) -> None:
+        self._environment = environment
+        self._what = what
+        self._begun = begun  # as it was recorded
+        self._has_ended = False
+
+    async def end(self) -> str:
+        """Wait until the installer has ended; says what is there then."""
+        lock = Lock(installed_into(self._environment))
+        try:
+            await lock.take()
+        finally:
+            lock.release()
+        self._has_ended = True
+        requirements = [read_requirement(line) for line in self._what.splitlines()]
+        said = [f"Its installer ({self._begun.get('installer')}) outlived its hub, and has ended."]
+        try:
+            installed = await Packages(self._environment, os.environ).versions()
+            said.append(what_is_there(requirements, installed))
+        except KernelexecError as error:
+            said.append(str(error))
+        log = Path(str(self._begun.get("log")))
+        with suppress(OSError):
+            output = tail(read_log(log))
+            said += ["The end of its output:", output] if output else []
+            log.unlink()
+        return "\n".join(said)
+
+    def stop(self) -> bool:
+        """End the installer with all that it started. False: nobody knows its process, or it has ended."""
+        group, known = self._begun.get("pid"), self._begun.get("identity")
+        if group is None or known is None or identity(group) != known:
+            return False
+        _signal_group(group, signal.SIGINT)
+        asyncio.get_running_loop().call_later(GRACE_SECONDS, self._kill, group)
+        return True
+
+    def _kill(self, group: int) -> None:
+        if not self._has_ended:
+            _signal_group(group, signal.SIGKILL)
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, number)

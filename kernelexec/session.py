@@ -13,7 +13,7 @@ from typing import Protocol
 from kernelexec.errors import BadRequest, KernelexecError
 from kernelexec.executions import Executions
 from kernelexec.idleness import Idleness, duration
-from kernelexec.installation import aftermath
+from kernelexec.installation import Outlived
 from kernelexec.interrupts import Interrupts
 from kernelexec.kernels.kernel import Kernel, OnMessage
 from kernelexec.listener import Listener
@@ -334,8 +334,8 @@ class Session:
             if execution.state is State.QUEUED:
                 self.executions.finish(execution, State.NOT_RUN, "The hub ended before it could be run.")
             elif execution.number in history.begun:
-                end = aftermath(self.environment, execution.code, history.begun[execution.number])
-                self._work.look_after(execution, end)
+                begun = history.begun[execution.number]
+                self._work.look_after(execution, Outlived(self.environment, execution.code, begun))
             elif execution.kind is Kind.CODE and self.seat.left_a_kernel:
                 self._unseen.append(execution)
                 self._heard = history.heard

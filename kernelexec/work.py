@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -36,7 +36,8 @@ class Outcome:
 class Progress:
     """What a job tells while it runs."""
 
-    begun: Callable[[Mapping[str, Any]], None]  # with what a later hub needs to know, once, before it acts
+    # With what a later hub needs to know: before it acts, and again when there is more.
+    begun: Callable[[Mapping[str, Any]], None]
     output: Callable[[str], None]  # as it comes
 
 
@@ -57,8 +58,18 @@ class Job(Protocol):
             KernelexecError: it was not begun, and why.
         """
 
-    def stop(self) -> None:
-        """End what was started; `run` returns soon."""
+    def stop(self) -> bool:
+        """End what was started; `run` returns soon. False: it cannot be ended."""
+
+
+class Outlived(Protocol):
+    """What an earlier hub began, and what went on by itself when that hub ended."""
+
+    async def end(self) -> str:
+        """Wait for its end; says what is there then."""
+
+    def stop(self) -> bool:
+        """End it; `end` returns soon. False: it cannot be ended."""
 
 
 class Work:
@@ -67,7 +78,7 @@ class Work:
     def __init__(self, executions: Executions, recorder: Recorder) -> None:
         self._executions = executions
         self._recorder = recorder
-        self._jobs: dict[int, Job] = {}
+        self._jobs: dict[int, Job | Outlived] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     def __len__(self) -> int:
@@ -78,18 +89,18 @@ class Work:
         self._jobs[execution.number] = job
         self._start(execution, self._do(execution, job))
 
-    def look_after(self, execution: Execution, end: Awaitable[str]) -> None:
-        """Wait for the end of what an earlier hub began; nobody saw it, `end` says what is there now."""
+    def look_after(self, execution: Execution, outlived: Outlived) -> None:
+        """Wait for the end of what an earlier hub began."""
         execution.advance(State.RUNNING)
-        self._start(execution, self._see_end(execution, end))
+        self._jobs[execution.number] = outlived
+        self._start(execution, self._see_end(execution, outlived))
 
     async def cancel(self, execution: Execution, why: str) -> bool:
-        """End this work. False: there is no such work here."""
+        """End this work. False: there is no such work here, or it cannot be ended."""
         job, task = self._jobs.get(execution.number), self._tasks.get(execution.number)
-        if job is None or task is None:
+        if job is None or task is None or not job.stop():
             return False
         execution.interrupt = why
-        job.stop()
         await asyncio.wait({task})
         return True
 
@@ -124,16 +135,21 @@ class Work:
         summary = f"{asked}\n{outcome.summary}" if asked else outcome.summary
         self._executions.finish(execution, _state(execution, outcome), summary)
 
-    async def _see_end(self, execution: Execution, end: Awaitable[str]) -> None:
-        said = "The hub ended while it ran, so nobody saw its end."
+    async def _see_end(self, execution: Execution, outlived: Outlived) -> None:
         try:
-            found = await end
+            found = await outlived.end()
         except (KernelexecError, OSError) as error:
             found = str(error)
-        self._executions.finish(execution, State.UNKNOWN, f"{said}\n{found}")
+        said = execution.interrupt or "The hub ended while it ran, so nobody saw its end."
+        state = State.INTERRUPTED if execution.interrupt else State.UNKNOWN
+        self._executions.finish(execution, state, f"{said}\n{found}")
 
     def _progress(self, execution: Execution) -> Progress:
         def begun(fields: Mapping[str, Any]) -> None:
+            if execution.state is not State.QUEUED:
+                with contextlib.suppress(StorageFailed):  # it acts already
+                    self._recorder.journal.write("begun", n=execution.number, **fields)
+                return
             self._recorder.journal.write("begun", n=execution.number, **fields)
             execution.advance(State.SENT)
             execution.advance(State.RUNNING)

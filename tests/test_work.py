@@ -47,9 +47,10 @@ class FakeJob:
         await self.go_on.wait()
         return Outcome(False, "Stopped.") if self.stopped else self.outcome
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
         self.stopped = True
         self.go_on.set()
+        return True
 
 
 def test_work_is_an_execution_with_a_number_output_and_an_end(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from kernelexec.errors import EnvironmentUnusable
 # first, because uv is done in 0.05 s, then rarely.
 _FIRST_LOOK_SECONDS = 0.01
 _LOOK_SECONDS = 0.2
-_GRACE_SECONDS = 10.0  # for conda to take back what it had begun
+GRACE_SECONDS = 10.0  # for conda to take back what it had begun
 _LOCK_SECONDS = 0.1  # between two tries
 
 Say = Callable[[str], None]
@@ -65,12 +65,20 @@ class Lock:
 class Programs:
     """Runs programs one after the other, all with their output in one file."""
 
-    def __init__(self, log: Path, lock: Lock, environ: Mapping[str, str], say: Say) -> None:
+    def __init__(
+        self,
+        log: Path,
+        lock: Lock,
+        environ: Mapping[str, str],
+        say: Say,
+        started: Callable[[int], None] = lambda pid: None,
+    ) -> None:
         self.stopped = False
         self._log = log
         self._lock = lock
         self._environ = environ
         self.say = say  # takes what the programs print
+        self._started = started  # takes the pid of each, which is its process group, too
         self._running: subprocess.Popen[bytes] | None = None
         self.last_output = ""  # of the program that runs or ran last
         self._told = 0  # bytes of the log
@@ -90,6 +98,7 @@ class Programs:
         except OSError as error:
             raise EnvironmentUnusable(f"{command[0]} cannot be run: {error.strerror or error}.") from error
         self._running = process
+        self._started(process.pid)
         self.last_output = ""
         if self.stopped:
             self.stop()
@@ -111,7 +120,7 @@ class Programs:
         process = self._running
         if process is not None:
             _signal_group(process, signal.SIGINT)  # all installers clean up after it
-            asyncio.get_running_loop().call_later(_GRACE_SECONDS, _signal_group, process, signal.SIGKILL)
+            asyncio.get_running_loop().call_later(GRACE_SECONDS, _signal_group, process, signal.SIGKILL)
 
     def output(self) -> str:
         """All that was written so far."""

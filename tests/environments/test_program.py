@@ -101,7 +101,7 @@ time.sleep(60)
 def test_a_stop_ends_all_that_was_started_even_if_it_does_not_listen(
     parent: str, end: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(program, "_GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(program, "GRACE_SECONDS", 0.1)
 
     async def test() -> None:
         programs = Programs(tmp_path / "log", Lock(tmp_path), ENVIRON, lambda text: None)

@@ -232,6 +232,22 @@ def test_an_installation_outlives_its_hub_and_is_checked_by_the_next_one(
     assert later.execute("import kx_slow; kx_slow.VERSION").block("result") == "'1.0'"
 
 
+def test_an_installation_that_outlived_its_hub_can_be_stopped(
+    connect: Connect, in_venv: Home, slow: Shelf
+) -> None:
+    client = connect(in_venv)
+    running = client.call("install_dependencies", {"packages": ["kx-slow"], "wait_seconds": 0.5})
+    eventually((slow.slow / "begun").exists)
+    in_venv.end_hub(signal.SIGKILL)
+    later = connect(in_venv)
+    assert later.wait_for(running.id, wait_seconds=0.5).state == "RUNNING"
+    assert in_venv.command("stop", running.session).stdout == f"stopped: {running.session}\n"
+    eventually(lambda: not installers(in_venv))
+    stopped = later.wait_for(running.id)
+    assert stopped.state == "INTERRUPTED", stopped.text
+    assert "Nothing of it is installed now." in stopped.text
+
+
 def test_an_installer_that_is_killed_is_told_as_that(connect: Connect, in_venv: Home, slow: Shelf) -> None:
     client = connect(in_venv)
     client.execute("1")
