@@ -155,11 +155,12 @@ async def _try(environment: Environment, environ: Mapping[str, str]) -> None:
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         cwd="/",
+        start_new_session=True,
     )
     try:
         _, said = await asyncio.wait_for(process.communicate(), _SECONDS)
     except (asyncio.TimeoutError, TimeoutError):
-        process.kill()
+        os.killpg(process.pid, 9)
         await process.wait()
         raise EnvironmentUnusable(
             f"{environment.program} did not import ipykernel within {_SECONDS:.0f} s."
@@ -256,13 +257,14 @@ async def _jupyter(environ: Mapping[str, str]) -> Finding:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         cwd="/",
+        start_new_session=True,
     )
     try:
         out, _ = await asyncio.wait_for(process.communicate(), _SECONDS)
         looked = [os.path.realpath(path) for path in json.loads(out)["data"]]
     except (asyncio.TimeoutError, TimeoutError, ValueError, KeyError, TypeError):
         if process.returncode is None:
-            process.kill()
+            os.killpg(process.pid, 9)
             await process.wait()
         return Finding(Level.NOTE, "jupyter", f"{jupyter} does not say where it looks for kernels")
     if os.path.realpath(ours) in looked:

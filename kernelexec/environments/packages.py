@@ -73,6 +73,7 @@ class Packages:
                 stderr=asyncio.subprocess.PIPE,
                 env=self._environ,
                 cwd="/",
+                start_new_session=True,
             )
         except OSError as error:
             raise EnvironmentUnusable(
@@ -81,7 +82,7 @@ class Packages:
         try:
             out, err = await asyncio.wait_for(process.communicate(json.dumps(question).encode()), _SECONDS)
         except (asyncio.TimeoutError, TimeoutError):
-            process.kill()
+            os.killpg(process.pid, 9)
             await process.wait()
             raise EnvironmentUnusable(f"{self._executable} did not answer within {_SECONDS:.0f} s.") from None
         try:

@@ -91,6 +91,7 @@ async def _ask(executable: Path, environ: Mapping[str, str]) -> Interpreter:
             stderr=asyncio.subprocess.PIPE,
             env=dict(environ),
             cwd="/",
+            start_new_session=True,
         )
     except OSError as error:
         why = _machine(executable) if error.errno == errno.ENOEXEC else ""
@@ -98,7 +99,7 @@ async def _ask(executable: Path, environ: Mapping[str, str]) -> Interpreter:
     try:
         out, err = await asyncio.wait_for(process.communicate(), _SECONDS)
     except (asyncio.TimeoutError, TimeoutError):
-        process.kill()
+        os.killpg(process.pid, 9)  # what a script in its place started holds the pipes
         await process.wait()
         raise EnvironmentUnusable(f"{executable} did not answer within {_SECONDS:.0f} s.") from None
     try:

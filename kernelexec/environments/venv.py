@@ -20,7 +20,7 @@ class Venv:
     kind = "venv"
     setting = "VENV_PATH"
     make = "python3 -m venv"
-    mend = "python3 -m venv --upgrade"
+    mend = "python3 -m venv --clear {}    (its packages have to be installed again)"
 
     def __init__(self, path: Path) -> None:
         self.prefix = path
@@ -37,7 +37,7 @@ class Venv:
             if error.next_step:
                 raise
             raise EnvironmentUnusable(
-                error.what, f"Mend it with: {self.mend} {shlex.quote(str(folder))}"
+                error.what, f"Make it anew with: {self.mend.format(shlex.quote(str(folder)))}"
             ) from error
         return Found(
             kind=self.kind,

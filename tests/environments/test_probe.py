@@ -104,11 +104,12 @@ def test_a_sitecustomize_that_prints_does_not_disturb(tmp_path: Path) -> None:
     assert run(probe(chatty, os.environ)).version == sys.version_info[:3]
 
 
+@pytest.mark.parametrize("last", ["exec sleep 60", "sleep 60; exit"], ids=["itself", "child"])
 def test_a_python_that_never_answers_is_given_up_and_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
 ) -> None:
     monkeypatch.setattr(module, "_SECONDS", 0.1)
-    hanging = program(tmp_path / "python", f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    hanging = program(tmp_path / "python", f"echo $$ > {tmp_path}/pid; {last}")
     with pytest.raises(EnvironmentUnusable, match="did not answer within"):
         run(probe(hanging, os.environ))
     with pytest.raises(ProcessLookupError):

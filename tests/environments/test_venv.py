@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -104,7 +106,11 @@ def test_a_venv_whose_python_is_gone_is_told_with_the_command_that_mends_it(tmp_
     (folder / "bin" / "python").symlink_to("/gone/python3.8")
     with pytest.raises(EnvironmentUnusable, match="gone") as refused:
         find(folder)
-    assert refused.value.next_step == f"Mend it with: python3 -m venv --upgrade {folder}"
+    told = "Make it anew with: "
+    assert refused.value.next_step.startswith(f"{told}python3 -m venv --clear {folder} ")
+    command = refused.value.next_step.removeprefix(told).partition("    (")[0]
+    subprocess.run([sys.executable, *shlex.split(command)[1:], "--without-pip"], check=True)
+    assert find(folder).interpreter.version[:2] == sys.version_info[:2]
 
 
 # --- the default environment --------------------------------------------------------
