@@ -23,6 +23,20 @@ FORMAT = 1
 _SPOIL = b"!\n"  # after a line that may lack nothing but its end: no reader takes it for an event
 _DISPLAY_ID = b'"display_id":'
 _OUTPUT_PREFIX = b'{"v":1,"event":"output",'
+# What readers rely on. A line that lacks it was changed by hand, and is no event.
+_FIELDS = {
+    "submitted": ("n", "generation", "code", "time", "label", "note", "script"),
+    "sent": ("n", "msg_id"),
+    "output": ("n", "type", "content"),
+    "overflow": ("n", "overflow"),
+    "finished": ("n", "state", "problem", "execution_count", "started", "finished", "timing", "overflow"),
+    "written": ("numbers", "time"),
+    "kernel": ("generation", "notebook_metadata"),
+    "died": ("cause", "untold"),
+    "set_aside": ("file",),
+    "comm": ("content", "buffers"),
+    "captured": ("comm", "type", "content"),
+}
 
 
 def now() -> datetime:
@@ -121,7 +135,8 @@ class ClosedJournal:
 def read(
     path: Path, *, outputs_of: frozenset[int] | None = frozenset(), with_displays: bool = False
 ) -> Iterator[Mapping[str, Any]]:
-    """The events in a journal file; torn lines and lines of another format are passed over.
+    """The events in a journal file; torn lines and those of another format or without their fields are
+    passed over.
 
     Of outputs only those of these executions, or all for None; those with a display id too if asked for.
     """
@@ -139,8 +154,13 @@ def read(
                 record = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(record, dict) and record.get("v") == FORMAT and "event" in record:
+            if isinstance(record, dict) and record.get("v") == FORMAT and _is_whole(record):
                 yield record
+
+
+def _is_whole(record: Mapping[str, Any]) -> bool:
+    event = record.get("event")
+    return isinstance(event, str) and all(field in record for field in _FIELDS.get(event, ()))
 
 
 def first_record(path: Path) -> Mapping[str, Any]:

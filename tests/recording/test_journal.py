@@ -29,11 +29,11 @@ def events(path: Path) -> list[str]:
 
 def test_what_was_written_is_read_in_order_with_format_and_time(path: Path) -> None:
     journal = Journal(path)
-    journal.write("submitted", n=1, code="x = 'ä\n\ud800'")
-    journal.write("sent", n=1)
+    journal.write("begun", n=1, code="x = 'ä\n\ud800'")
+    journal.write("told", n=1)
     first, second = journal.records()
-    assert (first["v"], first["event"], first["n"], first["code"]) == (1, "submitted", 1, "x = 'ä\n\ud800'")
-    assert second["event"] == "sent"
+    assert (first["v"], first["event"], first["n"], first["code"]) == (1, "begun", 1, "x = 'ä\n\ud800'")
+    assert second["event"] == "told"
     assert datetime.fromisoformat(first["time"]).tzinfo is not None
     assert path.read_bytes().count(b"\n") == 2
     journal.close()
@@ -41,8 +41,8 @@ def test_what_was_written_is_read_in_order_with_format_and_time(path: Path) -> N
 
 def test_a_line_is_with_the_system_when_write_returns(path: Path) -> None:
     journal = Journal(path)
-    journal.write("submitted", n=1)
-    assert events(path) == ["submitted"]
+    journal.write("begun", n=1)
+    assert events(path) == ["begun"]
     journal.sync()
     journal.close()
 
@@ -51,8 +51,8 @@ def test_outputs_are_read_only_for_who_asks_for_them(path: Path) -> None:
     journal = Journal(path)
     for number in (1, 2, 12, 1):
         journal.write("output", n=number, type="stream", content={})
-    journal.write("finished", n=1)
-    assert [r["event"] for r in journal.records()] == ["finished"]
+    journal.write("told", n=1)
+    assert [r["event"] for r in journal.records()] == ["told"]
     assert [r["n"] for r in journal.records(outputs_of=frozenset({1}))] == [1, 1, 1]
     assert [r["n"] for r in journal.records(outputs_of=frozenset({2, 12}))] == [2, 12, 1]
     journal.close()
@@ -117,10 +117,10 @@ def test_after_any_torn_end_the_next_event_is_whole(
     path = tmp_path_factory.mktemp("journal") / "x.jsonl"
     path.write_bytes(b'{"v":1,"event":"opened"}\n' + tail)
     journal = Journal(path)
-    journal.write("submitted", n=1)
-    journal.write("sent", n=1)
+    journal.write("begun", n=1)
+    journal.write("told", n=1)
     journal.close()
-    assert events(path) == ["opened", "submitted", "sent"]
+    assert events(path) == ["opened", "begun", "told"]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ class Disk:
 def test_a_write_in_many_pieces_is_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(path)
     Disk(monkeypatch, room=1 << 20, at_once=3)
-    journal.write("submitted", code="x" * 100)
+    journal.write("begun", code="x" * 100)
     [record] = journal.records()
     assert record["code"] == "x" * 100
     journal.close()
@@ -183,7 +183,7 @@ def test_wherever_a_disk_becomes_full_the_lines_before_and_after_are_whole(
         with monkeypatch.context() as patch:
             disk = Disk(patch, room)
             with pytest.raises(StorageFailed, match=r"No space left on device") as refused:
-                journal.write("submitted", code="x" * 30)
+                journal.write("begun", code="x" * 30)
             assert str(path) in refused.value.what
             disk.room = 1 << 20
             journal.write("after")
@@ -208,6 +208,12 @@ def test_a_line_that_lacks_only_its_end_counts_as_not_written(
     assert events(path) == ["after"]
 
 
+def test_a_line_that_lacks_its_fields_is_no_event(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text('{"v":1,"event":"finished","n":1}\n{"v":1,"event":7}\n{"v":1,"event":"begun","n":1}\n')
+    assert events(path) == ["begun"]
+
+
 @pytest.mark.parametrize("content", [None, b"", b"torn", b'{"v":1,"event":"opened","project":"/p"}\n{"v":1'])
 def test_the_first_event_tells_whose_session_it_is(path: Path, content: bytes | None) -> None:
     path.parent.mkdir()
@@ -220,5 +226,5 @@ def test_the_first_event_tells_whose_session_it_is(path: Path, content: bytes | 
 def test_10_000_events_are_read_in_well_under_a_second(path: Path) -> None:
     path.parent.mkdir()
     line = json.dumps({"v": 1, "event": "output", "n": 1, "content": "x" * 1000}, separators=(",", ":"))
-    path.write_text((line + "\n") * 10_000 + '{"v":1,"event":"finished"}\n')
-    assert events(path) == ["finished"]
+    path.write_text((line + "\n") * 10_000 + '{"v":1,"event":"told"}\n')
+    assert events(path) == ["told"]
