@@ -12,6 +12,7 @@ from kernelexec.model.execution import Execution, State
 from kernelexec.obstacles import describe
 
 _GRACE_SECONDS = 1.5  # most runs end within 0.1 s of an interrupt; cleaning up may take longer
+_TRACEBACK_SECONDS = 5.0  # on a busy machine; a kernel's first also imports what it needs
 
 
 class Interrupts:
@@ -50,6 +51,8 @@ class Interrupts:
         if kernel is None or msg_id is None:
             return
         found = await kernel.look(msg_id)
+        if found.ending and await self._executions.wait_for_end(execution, _TRACEBACK_SECONDS):
+            return
         if not execution.is_final:
             execution.obstacle = describe(found, msg_id, execution.session)
 

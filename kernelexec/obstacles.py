@@ -27,6 +27,11 @@ def describe(found: Findings, msg_id: str, session: str) -> str:
             "The kernel says that it no longer runs this, but no reply came; what it did is not known. "
             f"If no reply comes, {restart}"
         )
+    if found.ending:
+        return (
+            "It is ending: an exception, most likely the interrupt's, has stopped the code, and its "
+            "traceback is being made. wait_for_execution tells the end."
+        )
     return (
         f"It goes on: the interrupt was caught by the code (except KeyboardInterrupt, say), or it is in a "
         f"native call that does not look for interrupts.{where} Call interrupt_kernel again, or {restart}"

@@ -24,16 +24,21 @@ import asyncio
 import contextlib
 import importlib
 import os
-import signal
 import sys
 import threading
 from importlib.machinery import PathFinder
 
 import zmq
 from ipykernel import iostream, ipkernel, kernelapp
+from named_interrupts import (
+    Cancellation,
+    Interrupts,
+    lose_no_interrupt,
+    show_cancelled_as_interrupted,
+)
 from namespace_report import variables
 from postponed_debugger import PostponedDebugger
-from recollection import Recollection, line_of
+from recollection import Recollection, line_of, shows_traceback
 from still_images import StillImages
 from traitlets.config import Config
 
@@ -189,11 +194,19 @@ class IPythonKernel(ipkernel.IPythonKernel):
         self.control_handlers["kernelexec_request"] = self.kernelexec_request
         self.streams = sys.stdout, sys.stderr
         show_cancelled_as_interrupted(self)
+        lose_no_interrupt(self)
 
     def in_main_thread(self) -> bool:
         return (
             threading.get_ident() == self.main_thread
         )  # a subshell runs in another, where signals do not arrive
+
+    def set_parent(self, ident, parent, channel="shell"):
+        """Comes before anybody is told that a request is being handled."""
+        header = parent.get("header") or {}
+        if channel == "shell" and header.get("msg_type") == "execute_request" and self.in_main_thread():
+            self.interrupts.expect(header["msg_id"])
+        super().set_parent(ident, parent, channel)
 
     def pre_handler_hook(self):
         """Let SIGINT raise from here on, unless this is a run.
@@ -221,7 +234,11 @@ class IPythonKernel(ipkernel.IPythonKernel):
                 self.interrupts.deafen()
         except (KeyboardInterrupt, asyncio.CancelledError):
             self.interrupts.deafen()  # again: the interrupt may have cut the first one short
-            reply = self.interrupted_reply()
+            self.cancel_cell()
+            reply = self.reply_of_error("KeyboardInterrupt", "")
+        except Exception as error:  # noqa: BLE001 - from around the code, which is too deeply nested, say
+            self.interrupts.deafen()
+            reply = self.reply_of_error(type(error).__name__, str(error))
         if self.cancelled and reply.get("ename") == "CancelledError":
             reply.update(ename="KeyboardInterrupt", evalue="")
         if os.getpid() != self.kernel_pid:
@@ -279,21 +296,25 @@ class IPythonKernel(ipkernel.IPythonKernel):
             "messages": messages if parent["content"].get("messages") else [],
             "complete": complete,
             "line": line_of(self.main_thread),
+            "ending": shows_traceback(self.main_thread),
             "names": self.recollection.names or [],
         }
         self.session.send(stream, "kernelexec_reply", content, parent, ident=ident)
 
-    def interrupted_reply(self) -> dict[str, object]:
-        """For an interrupt which hit ipykernel's code around the user's. ipykernel itself would not reply at all."""
+    def cancel_cell(self) -> None:
+        """An interrupt may have hit between making the cell's task and waiting for it."""
         cell = self.shell.run_cell_async.__code__
-        for task in asyncio.all_tasks():  # hit between making the cell's task and waiting for it
+        for task in asyncio.all_tasks():
             if getattr(task.get_coro(), "cr_code", None) is cell:
                 task.cancel()
+
+    def reply_of_error(self, name: str, value: str) -> dict[str, object]:
+        """For what was raised in ipykernel's code around the user's. ipykernel itself would not reply at all."""
         self.shell.showtraceback()
         return {
             "status": "error",
-            "ename": "KeyboardInterrupt",
-            "evalue": "",
+            "ename": name,
+            "evalue": value,
             "traceback": getattr(self.shell, "_last_traceback", None) or [],
             "execution_count": self.shell.execution_count - 1,
             "user_expressions": {},
@@ -301,7 +322,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
         }
 
     def _cancel_on_sigint(self, task):
-        """ipykernel's own, for cells with a top-level await, does not wake the event loop from its signal handler."""
+        """ipykernel's own does not wake the event loop from its signal handler."""
         return Cancellation(self, task)
 
     def _send_interrupt_children(self):
@@ -371,111 +392,6 @@ def version_of(module) -> str | None:
     """What a module says of its version, without running code of its own."""
     version = getattr(module, "__dict__", {}).get("__version__")
     return version if isinstance(version, str) else None
-
-
-class Interrupts:
-    """Sees to it that a SIGINT reaches the run it is meant for, or nobody.
-
-    SIGINT is ignored except between listen and deafen. A named interrupt is checked and sent under a lock, which
-    deafen takes first. So when deafen sets SIGINT to be ignored, all that will ever be sent to this run has been sent:
-    what arrived raises there, and the system drops what is still on its way.
-    """
-
-    def __init__(self) -> None:
-        self.pid = os.getpid()
-        self.keeper = os.getppid()
-        self.lock = threading.Lock()
-        self.run: str | None = None
-
-    def listen(self, msg_id: str) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        with self.lock:
-            self.run = msg_id
-
-    def deafen(self) -> None:
-        while (
-            os.getpid() == self.pid
-        ):  # in a child forked by the user's code nobody may ever release the lock
-            try:
-                with self.lock:
-                    self.run = None
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
-                return
-            except KeyboardInterrupt:
-                pass  # meant for the run which has just ended
-
-    def interrupt(self, msg_id: object) -> bool:
-        with self.lock:
-            if self.run is None or self.run != msg_id:
-                return False
-            self.send()
-            return True
-
-    def send(self) -> None:
-        """Interrupt the kernel and its subprocesses; only the kernel when the group is not the launcher's own."""
-        group = os.getpgrp()
-        if group in (self.pid, self.keeper):
-            os.killpg(group, signal.SIGINT)
-        else:
-            os.kill(self.pid, signal.SIGINT)
-
-
-class Cancellation:
-    """While a cell with a top-level await runs, SIGINT raises in the user's code, or cancels what the cell awaits."""
-
-    def __init__(self, kernel, task) -> None:
-        self.kernel = kernel
-        self.task = task
-        self.run_code = getattr(type(kernel.shell).run_code, "__code__", None)
-
-    def __enter__(self) -> None:
-        self.previous = signal.signal(signal.SIGINT, self.interrupt)
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self.previous)
-
-    def interrupt(self, signum, frame) -> None:
-        if os.getpid() != self.kernel.kernel_pid or self.in_cell(frame):
-            raise KeyboardInterrupt
-        self.task.get_loop().call_soon_threadsafe(self.cancel)  # the only call which wakes a loop that sleeps
-
-    def cancel(self) -> None:
-        if self.task.cancel():
-            self.kernel.cancelled = True
-
-    def in_cell(self, frame) -> bool:
-        """Whether IPython's run_code runs the user's code: a KeyboardInterrupt anywhere else would end the loop."""
-        namespace = self.kernel.shell.user_global_ns
-        while frame is not None:
-            caller = frame.f_back
-            if caller is not None and caller.f_code is self.run_code and frame.f_globals is namespace:
-                return True
-            frame = caller
-        return False
-
-
-def show_cancelled_as_interrupted(kernel) -> None:
-    """Show the CancelledError of an interrupted await as the KeyboardInterrupt it is, and leave out our own frame."""
-    shell = kernel.shell
-    show = shell.showtraceback
-
-    def showtraceback(exc_tuple=None, *arguments, **options):
-        _kind, error, trace = exc_tuple or sys.exc_info()
-        if kernel.cancelled and isinstance(error, asyncio.CancelledError):
-            error = KeyboardInterrupt().with_traceback(trace)
-            exc_tuple = KeyboardInterrupt, error, trace
-        elif isinstance(error, KeyboardInterrupt):
-            drop_last_frame_of(Cancellation.interrupt.__code__, trace)
-        show(exc_tuple, *arguments, **options)
-
-    shell.showtraceback = showtraceback
-
-
-def drop_last_frame_of(code, trace) -> None:
-    while trace is not None and trace.tb_next is not None:
-        if trace.tb_next.tb_frame.f_code is code:
-            trace.tb_next = None
-        trace = trace.tb_next
 
 
 def end_forked_child(reply) -> None:

@@ -4,10 +4,11 @@ Jupyter sends a run's output to who is connected and its reply to who asked. A h
 its way, so the kernel keeps the last of both: KEPT_BYTES of iopub and the replies of a few runs. The next hub asks with
 a `kernelexec_request` on the control channel, content `{"about": MSG_ID}`, and gets
     {"status": "ok", "running": MSG_ID or null, "begun": bool, "reply": {...} or null, "question": {...} or null,
-     "messages": [{"type", "content", "msg_id", "date"}, ...], "complete": bool, "line": str or null, "names": [...]}
-`begun` says whether the run of that request ever began, `complete` whether messages has all that it published, and
-`line` where the main thread is. The file `begun` beside the connection file holds the msg_id of the last run that
-began: it can be read when the kernel is dead.
+     "messages": [{"type", "content", "msg_id", "date"}, ...], "complete": bool, "line": str or null, "ending": bool,
+     "names": [...]}
+`begun` says whether the run of that request ever began, `complete` whether messages has all that it published, `line`
+where the main thread is, and `ending` whether it is making a traceback. The file `begun` beside the connection file
+holds the msg_id of the last run that began: it can be read when the kernel is dead.
 """
 
 from __future__ import annotations
@@ -145,6 +146,16 @@ def line_of(thread: int) -> str | None:
             innermost = frame
         frame = frame.f_back
     return None if innermost is None else describe(innermost, innermost.f_code.co_filename)
+
+
+def shows_traceback(thread: int) -> bool:
+    """Whether IPython is making a traceback in a thread: the first may take long, because its imports come with it."""
+    frame = sys._current_frames().get(thread)
+    while frame is not None:
+        if frame.f_code.co_name == "showtraceback" and "IPython" in frame.f_code.co_filename:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def describe(frame, where: str) -> str:

@@ -176,6 +176,33 @@ def test_each_obstacle_is_told_with_what_can_be_done(found: Findings, told: str)
     assert 'restart_kernel(session="sales@analysis")' in text
 
 
+def test_a_run_whose_traceback_is_being_made_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kernelexec.interrupts._GRACE_SECONDS", 0.01)
+
+    async def test() -> None:
+        starter = FakeStarter([stubborn])
+        async with session_in(tmp_path, starter) as session:
+            execution = submit(session, "a")
+            await settled(lambda: execution.state is State.RUNNING)
+            starter.kernels[0].findings = Findings(True, tells=True, running="m", ending=True)
+            interrupt = asyncio.create_task(session.interrupt("On request."))
+            await asyncio.sleep(0.05)
+            assert not interrupt.done()
+            await session.stop_kernel(told=True)
+            await finish(session, execution)
+            await interrupt
+            assert execution.obstacle is None
+
+    run(test())
+
+
+def test_a_run_that_is_ending_is_not_said_to_have_caught_the_interrupt() -> None:
+    text = describe(Findings(True, tells=True, running="m", ending=True), "m", "sales@analysis")
+    assert text.startswith("It is ending: ")
+
+
 # --- death ------------------------------------------------------------------------------
 
 

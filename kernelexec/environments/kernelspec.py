@@ -32,6 +32,7 @@ _LAUNCHER = (
     "launcher.py",
     "kernel_app.py",
     "live_kernel.py",
+    "named_interrupts.py",
     "namespace_report.py",
     "postponed_debugger.py",
     "recollection.py",

@@ -19,6 +19,7 @@ def read_findings(msg_id: str, content: Mapping[str, Any]) -> Findings:
         running=content.get("running"),
         begun=bool(content.get("begun")),
         line=content.get("line"),
+        ending=bool(content.get("ending")),
         reply=_reply(reply) if reply else None,
         question=Question(question["prompt"], question["password"]) if question else None,
         messages=tuple(_message(msg_id, said) for said in content.get("messages", ())),

@@ -67,6 +67,7 @@ class Findings:
     running: str | None = None  # msg_id of what its main thread runs
     begun: bool = False  # whether the run ever began
     line: str | None = None  # where the main thread is
+    ending: bool = False  # an exception has ended the code, its traceback is being made
     reply: Reply | None = None  # the run's, where it has ended and the kernel remembers
     question: Question | None = None
     messages: tuple[Message, ...] = ()  # what the run published

@@ -607,6 +607,12 @@ def test_an_interrupt_spares_the_group_when_that_is_the_starters():
         assert kernel.reply(msg_id)["ename"] == "KeyboardInterrupt"
 
 
+def test_code_that_cannot_even_be_compiled_gets_its_reply(kernel):
+    reply, _ = kernel.run("x = " + "+".join(["1"] * 100_000))
+    assert (reply["status"], reply["ename"]) == ("error", "RecursionError")
+    assert kernel.value("1") == 1
+
+
 def test_input_can_be_interrupted(kernel):
     msg_id = kernel.client.execute("input('? ')", allow_stdin=True)
     kernel.client.get_stdin_msg(timeout=TIMEOUT)
