@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -14,11 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 from anyio.from_thread import BlockingPortal
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.real.clients import Client, official_client
 from tests.real.home import COMMAND, Home, eventually
-from tests.real.jupyter import NotebookPage, jupyter_server, keep_jupyterlab_calm
+from tests.real.jupyter import PATIENCE_MS, NotebookPage, jupyter_server, keep_jupyterlab_calm
 from tests.real.terminal import Terminal
 
 INTERFACES = {"jupyterlab": "lab/tree", "notebook": "notebooks"}  # where they open a file
@@ -141,6 +142,26 @@ def test_the_interrupt_button_does_nothing_to_the_run_that_begins_next(
     with page.page.expect_response(re.compile("/interrupt")):
         page.press("notebook:interrupt-kernel")
     assert assistant.execute("time.sleep(0.4); 'whole'").block("result") == "'whole'"
+
+
+def test_when_the_kernel_is_killed_the_page_gets_the_next_generation_and_the_assistant_is_told(
+    page: NotebookPage, assistant: Client
+) -> None:
+    pid = int(assistant.execute("import os; x = 1; os.getpid()").block("result"))
+    page.append("os.getpid()")
+    page.run(-1)
+    page.expect_output(-1, str(pid))  # the page is joined to it
+    os.kill(pid, signal.SIGKILL)
+    expect(page.dialog).to_contain_text("restart automatically", timeout=PATIENCE_MS)
+    page.accept()
+    reply = assistant.execute("x = 2")
+    assert reply.state == "NOT RUN"
+    assert "SIGKILL" in reply.text
+    shared = assistant.execute("import os; os.getpid()").block("result")
+    assert int(shared) != pid
+    page.append("os.getpid()")
+    page.run(-1)
+    page.expect_output(-1, shared)
 
 
 def test_closing_the_page_and_shutting_its_kernel_down_leaves_the_kernel_alive(
@@ -267,3 +288,31 @@ def test_the_kernelspec_that_the_notebook_names_is_found_by_programs_of_another_
     assert os.access(spec["argv"][0], os.X_OK)
     assert Path(spec["argv"][1]).exists()
     assert "{connection_file}" in spec["argv"]
+
+
+def test_the_restart_button_is_the_next_hubs_after_one_was_killed(
+    portal: BlockingPortal, assistant: Client, shared_home: Home, browser: Browser
+) -> None:
+    """Last in this file: the client of the other tests ends with its hub."""
+    notebook = notebook_of(assistant)
+    assistant.execute("before = 1")
+    with jupyter_server(shared_home, notebook.parent) as server:
+        page = NotebookPage(browser, server.address(notebook.name))
+        page.append("before")
+        page.run(-1)
+        page.expect_output(-1, "1")
+        shared_home.end_hub(signal.SIGKILL)
+        page.append("before + 1")
+        page.run(-1)
+        page.expect_output(-1, "2")  # the kernel needs no hub
+        with official_client(portal, shared_home) as again:
+            assert again.execute("before").block("result") == "1"
+            page.press("notebook:restart-kernel")
+            page.accept()
+            page.append("'before' in globals()")
+            page.run(-1)
+            page.expect_output(-1, "False")
+            reply = again.execute("before")
+        assert reply.state == "NOT RUN"
+        assert "it was restarted by the person, from Jupyter" in reply.text
+        page.close()
