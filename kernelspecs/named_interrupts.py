@@ -175,20 +175,21 @@ def show_cancelled_as_interrupted(kernel) -> None:
 
     def showtraceback(exc_tuple=None, *arguments, **options):
         _kind, error, trace = exc_tuple or sys.exc_info()
+        drop_own_frames(trace)
         if kernel.cancelled and isinstance(error, asyncio.CancelledError):
             error = KeyboardInterrupt().with_traceback(trace)
             exc_tuple = KeyboardInterrupt, error, trace
-        elif isinstance(error, KeyboardInterrupt):
-            drop_last_frame_of(Cancellation.interrupt.__code__, trace)
         show(exc_tuple, *arguments, **options)
 
     shell.showtraceback = showtraceback
 
 
-def drop_last_frame_of(code, trace) -> None:
-    while trace is not None and trace.tb_next is not None:
-        if trace.tb_next.tb_frame.f_code is code:
-            trace.tb_next = None
+def drop_own_frames(trace) -> None:
+    """Take this module's frames out: a traceback is to say what it says in any kernel."""
+    ours = drop_own_frames.__code__.co_filename
+    while trace is not None:
+        while trace.tb_next is not None and trace.tb_next.tb_frame.f_code.co_filename == ours:
+            trace.tb_next = trace.tb_next.tb_next
         trace = trace.tb_next
 
 

@@ -62,6 +62,12 @@ def test_an_interrupt_that_the_code_catches_is_told_with_where_it_goes_on(own_cl
     assert own_client.execute("'time' in dir()").block("result") == "False"
 
 
+def test_a_failing_cell_magic_shows_no_code_of_ours(client: Client) -> None:
+    reply = client.execute("%%bash\nexit 3")
+    assert "CalledProcessError" in reply.verdict
+    assert "named_interrupts" not in reply.text
+
+
 def test_native_code_is_told_as_such_and_stops_when_it_returns(own_client: Client) -> None:
     own_client.execute("import collections, itertools")
     code = "collections.deque(itertools.repeat(1, 10**9), maxlen=0)\nwhile True: pass"

@@ -52,6 +52,7 @@ CELLS = [
     # magics and the shell
     "!echo from the shell; echo to stderr >&2",
     "%%bash\necho bash\nexit 0",
+    "%%bash\necho fails\nexit 3",
     "%env KX_FIDELITY=1",
     "%precision 3\n3.14159",
     "names = !echo a; echo b\nnames",
