@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -31,7 +32,8 @@ def jupyter(place: Path) -> Path:
     python = str(prefix / "bin" / "python")
     subprocess.run([python, "-m", "bash_kernel.install", "--prefix", str(prefix)], check=True)
     own = ["--prefix", str(prefix), "--name", "mine", "--display-name", "My own", "--env", "MINE", "$HOME/x"]
-    subprocess.run([python, "-m", "ipykernel", "install", *own], check=True, capture_output=True)
+    environ = {**os.environ, "TMPDIR": str(place)}  # it leaves a folder there
+    subprocess.run([python, "-m", "ipykernel", "install", *own], check=True, capture_output=True, env=environ)
     return prefix
 
 
