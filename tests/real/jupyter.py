@@ -206,8 +206,19 @@ class NotebookPage:
 
     def run(self, number: int) -> None:
         """Run a cell and leave it selected."""
-        self.cells.nth(number).locator(".cm-content").click()
-        self.page.keyboard.press("ControlOrMeta+Enter")
+        never_ran = re.compile(r"\[ \]:")
+        prompt = self.cells.nth(number).locator(".jp-InputPrompt").first
+        for _ in range(5):
+            is_new = never_ran.search(prompt.inner_text()) is not None
+            self.cells.nth(number).locator(".cm-content").click()
+            self.page.keyboard.press("ControlOrMeta+Enter")
+            if not is_new:
+                return
+            try:
+                expect(prompt).not_to_have_text(never_ran, timeout=PATIENCE_MS / 6)
+                return
+            except AssertionError:
+                pass  # pressed before the page had its kernel, JupyterLab forgets it
 
     def append(self, code: str) -> None:
         """Add a cell at the end."""

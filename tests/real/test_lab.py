@@ -11,6 +11,8 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -46,10 +48,21 @@ def lab(shared_home: Home, assistant: Client) -> Iterator[Terminal]:
 @pytest.fixture
 def page(browser: Browser, lab: Terminal) -> Iterator[NotebookPage]:
     """The assistant's notebook, opened at the address that the terminal shows."""
-    page = NotebookPage(browser, lab.wait_for(r"http://\S+token=\w+")[0])
+    address = lab.wait_for(r"(http://[^/]+)/\S+token=(\w+)")
+    page = NotebookPage(browser, address[0])
+    eventually(lambda: is_connected(address[1], address[2]))  # "idle" is shown before, too
     page.wait_for_kernel()
     yield page
     page.close()
+
+
+def is_connected(server: str, token: str) -> bool:
+    """Whether a page is connected to a kernel."""
+    try:
+        with urlopen(f"{server}/api/kernels?token={token}", timeout=30) as answer:
+            return any(kernel["connections"] for kernel in json.load(answer))
+    except HTTPError:  # it cannot list a kernel that is being started
+        return False
 
 
 def notebook_of(client: Client) -> Path:
