@@ -14,9 +14,8 @@ import time
 
 PLOTLY = "application/vnd.plotly.v1+json"
 PICTURES_A_RUN = 4  # as many as a reply has
-SECONDS_A_RUN = (
-    3.0  # the run waits meanwhile; after that no further picture is begun. kaleido starts a browser.
-)
+# The run waits meanwhile; after that no further picture is begun. kaleido starts a browser.
+SECONDS_A_RUN = 3.0
 SLOW_SECONDS = 10.0  # a library that takes longer for one picture is not asked again
 
 
@@ -44,7 +43,10 @@ class StillImages:
         """What the formatter for image/png says of a chart: the picture, or None."""
         if not self.is_possible("vl_convert"):
             return None
-        spec = json.dumps(chart.to_dict())
+        try:
+            spec = json.dumps(chart.to_dict())
+        except Exception:  # noqa: BLE001 - Altair has shown it where it made the chart itself
+            return None
         if '"url":' in spec:  # what it would fetch could take for ever, in code that no interrupt reaches
             return None
         return self.made("vl_convert", lambda vl_convert: vl_convert.vegalite_to_png(spec))
@@ -63,13 +65,18 @@ class StillImages:
     def of_plotly(self, figure):
         if not self.is_possible("kaleido"):
             return None
-        plotly = importlib.import_module("plotly.io")
-        return self.made("kaleido", lambda _: plotly.to_image(figure, "png", validate=False))
+        return self.made(
+            "kaleido",
+            lambda _: importlib.import_module("plotly.io").to_image(figure, "png", validate=False),
+        )
 
     def is_possible(self, library) -> bool:
         if self.pictures <= 0 or self.seconds <= 0 or library in self.given_up:
             return False
-        return importlib.util.find_spec(library) is not None
+        try:
+            return importlib.util.find_spec(library) is not None
+        except ValueError:  # a module that somebody made by hand
+            return False
 
     def made(self, library, make):
         self.pictures -= 1

@@ -61,7 +61,14 @@ def test_without_what_makes_a_picture_a_chart_is_told_in_words(client: Client) -
     elsewhere = client.execute("import altair\naltair.Chart('http://127.0.0.1:9/x.csv').mark_bar()")
     assert not elsewhere.images, "a picture must not wait for somebody else's server"
     assert "[Vega chart; marks: bar" in elsewhere.text
+    client.execute("import sys, types; sys.modules['kaleido'] = types.ModuleType('kaleido')")
     plotly = client.execute(f"display({{'application/vnd.plotly.v1+json': {PLOTLY!r}}}, raw=True)")
     assert plotly.state == "OK"
     assert "Plotly figure" in plotly.text
     assert "with kaleido in the environment" in plotly.text
+
+
+def test_a_chart_that_is_wrong_is_told_once(client: Client) -> None:
+    reply = client.execute("import altair\naltair.Chart('data.csv', width='wide').mark_bar()")
+    assert reply.text.count("[error]") == 1
+    assert "SchemaValidationError" in reply.text
