@@ -16,6 +16,7 @@ from pathlib import Path
 from kernelexec import paths
 from kernelexec.config import Config, EnvironmentChoice, read_config
 from kernelexec.environments import catalog, kernelspec
+from kernelexec.environments.asking import ask
 from kernelexec.environments.default import Default
 from kernelexec.environments.installers import installer_of
 from kernelexec.environments.our_kernelspecs import OurKernelspec, our_kernelspecs
@@ -148,25 +149,18 @@ async def _try(environment: Environment, environ: Mapping[str, str]) -> None:
         return
     lent = str(environment.borrowed_ipykernel or "")
     program = "import sys; sys.path[:1] = [sys.argv[1]] if sys.argv[1] else []; import ipykernel.kernelapp"
-    process = await asyncio.create_subprocess_exec(
-        *(str(environment.program), "-B", "-c", program, lent),
-        env=kernelspec.kernel_variables(environment, environ),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-        cwd="/",
-        start_new_session=True,
-    )
     try:
-        _, said = await asyncio.wait_for(process.communicate(), _SECONDS)
-    except (asyncio.TimeoutError, TimeoutError):
-        os.killpg(process.pid, 9)
-        await process.wait()
+        said = await ask(
+            (environment.program, "-B", "-c", program, lent),
+            kernelspec.kernel_variables(environment, environ),
+            _SECONDS,
+        )
+    except TimeoutError:
         raise EnvironmentUnusable(
             f"{environment.program} did not import ipykernel within {_SECONDS:.0f} s."
         ) from None
-    if process.returncode != 0:
-        lines = said.decode("utf-8", "replace").strip().splitlines() or [f"exit code {process.returncode}"]
+    if said.exit_code != 0:
+        lines = said.err.decode("utf-8", "replace").strip().splitlines() or [f"exit code {said.exit_code}"]
         where = "the lent ipykernel" if lent else "its ipykernel"
         anew = f"{shlex.quote(str(environment.program))} -m pip install --force-reinstall ipykernel pyzmq"
         mend = f"rm -r {shlex.quote(lent)} (it is made anew)" if lent else anew
@@ -250,22 +244,10 @@ async def _jupyter(environ: Mapping[str, str]) -> Finding:
     jupyter = shutil.which("jupyter", path=environ.get("PATH", ""))
     if jupyter is None:
         return Finding(Level.OK, "jupyter", f"not on PATH; kernelspecs are in {ours / 'kernels'}")
-    process = await asyncio.create_subprocess_exec(
-        *(jupyter, "--paths", "--json"),
-        env=dict(environ),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        cwd="/",
-        start_new_session=True,
-    )
     try:
-        out, _ = await asyncio.wait_for(process.communicate(), _SECONDS)
-        looked = [os.path.realpath(path) for path in json.loads(out)["data"]]
-    except (asyncio.TimeoutError, TimeoutError, ValueError, KeyError, TypeError):
-        if process.returncode is None:
-            os.killpg(process.pid, 9)
-            await process.wait()
+        said = await ask((jupyter, "--paths", "--json"), environ, _SECONDS)
+        looked = [os.path.realpath(path) for path in json.loads(said.out)["data"]]
+    except (OSError, ValueError, KeyError, TypeError):  # also TimeoutError
         return Finding(Level.NOTE, "jupyter", f"{jupyter} does not say where it looks for kernels")
     if os.path.realpath(ours) in looked:
         return Finding(Level.OK, "jupyter", f"{jupyter} lists kernelexec's kernelspecs")

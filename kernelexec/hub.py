@@ -355,12 +355,13 @@ class Hub:
             self._registry.remove(entry.kernel_id)
             shutil.rmtree(entry.directory, ignore_errors=True)
             return
+        stranger = None
         if entry.generation != session.generation:  # the hub died while this kernel started
-            await kernel.stop("its start was given up", grace=0)
-            self._registry.remove(entry.kernel_id)
-            return
-        if session.seat.kernel_id not in (None, entry.kernel_id):
-            await kernel.stop("the records of its session are not where they were", grace=0)
+            stranger = "its start was given up"
+        elif session.seat.kernel_id not in (None, entry.kernel_id):
+            stranger = "the records of its session are not where they were"
+        if stranger is not None:
+            await kernel.stop(stranger, grace=0)
             self._registry.remove(entry.kernel_id)
             return
         kernel.died.add_done_callback(lambda died: self._forget(kernel, died))

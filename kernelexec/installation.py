@@ -19,7 +19,7 @@ from kernelexec.environments.installers import (
     python_installer,
 )
 from kernelexec.environments.packages import Packages
-from kernelexec.environments.program import GRACE_SECONDS, Lock, Programs, read_log
+from kernelexec.environments.program import GRACE_SECONDS, Lock, Programs, read_log, signal_group
 from kernelexec.environments.report import Imported, Report, Step, tail, what_is_there
 from kernelexec.environments.requirements import Requirement, read_requirement
 from kernelexec.errors import EnvironmentUnusable, KernelexecError
@@ -218,15 +218,10 @@ class Outlived:
         group, known = self._begun.get("pid"), self._begun.get("identity")
         if group is None or known is None or identity(group) != known:
             return False
-        _signal_group(group, signal.SIGINT)
+        signal_group(group, signal.SIGINT)
         asyncio.get_running_loop().call_later(GRACE_SECONDS, self._kill, group)
         return True
 
     def _kill(self, group: int) -> None:
         if not self._has_ended:
-            _signal_group(group, signal.SIGKILL)
-
-
-def _signal_group(group: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(group, number)
+            signal_group(group, signal.SIGKILL)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from kernelexec import paths
 from kernelexec.environments import kernelspec
+from kernelexec.environments.asking import ask
 from kernelexec.errors import BadRequest, EnvironmentUnusable
 from kernelexec.model.environment import Environment
 
@@ -65,32 +65,21 @@ class Packages:
             EnvironmentUnusable: the interpreter does not run.
         """
         program = str(Path(paths.kernelspec_templates(), "installed_packages.py"))
+        command = (self._executable, "-B", program)
         try:
-            process = await asyncio.create_subprocess_exec(
-                *(str(self._executable), "-B", program),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=self._environ,
-                cwd="/",
-                start_new_session=True,
-            )
+            said = await ask(command, self._environ, _SECONDS, json.dumps(question).encode())
+        except TimeoutError:
+            raise EnvironmentUnusable(f"{self._executable} did not answer within {_SECONDS:.0f} s.") from None
         except OSError as error:
             raise EnvironmentUnusable(
                 f"{self._executable} does not run: {error.strerror or error}."
             ) from error
         try:
-            out, err = await asyncio.wait_for(process.communicate(json.dumps(question).encode()), _SECONDS)
-        except (asyncio.TimeoutError, TimeoutError):
-            os.killpg(process.pid, 9)
-            await process.wait()
-            raise EnvironmentUnusable(f"{self._executable} did not answer within {_SECONDS:.0f} s.") from None
-        try:
             answer: dict[str, Any] = json.loads(
-                out.splitlines()[-1]
+                said.out.splitlines()[-1]
             )  # a sitecustomize may have printed before
         except (ValueError, IndexError):
-            tail = os.fsdecode(err).strip()[-2000:]
+            tail = os.fsdecode(said.err).strip()[-2000:]
             raise EnvironmentUnusable(
                 f"{self._executable} does not work as Python.\n{tail}".strip()
             ) from None

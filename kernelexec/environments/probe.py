@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import json
 import os
@@ -10,6 +9,7 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
+from kernelexec.environments.asking import ask
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Interpreter
 
@@ -82,32 +82,21 @@ async def _ask(executable: Path, environ: Mapping[str, str]) -> Interpreter:
         raise EnvironmentUnusable(f"There is no Python interpreter at {executable}{broken}.")
     if not os.access(executable, os.X_OK):
         raise EnvironmentUnusable(f"{executable} is not executable.", f"chmod +x {executable}")
+    # -I: neither PYTHONPATH nor the user's own packages nor a module in the cwd may answer.
+    command = (executable, "-I", "-c", _PROGRAM)
     try:
-        process = await asyncio.create_subprocess_exec(
-            # -I: neither PYTHONPATH nor the user's own packages nor a module in the cwd may answer.
-            *(str(executable), "-I", "-c", _PROGRAM),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=dict(environ),
-            cwd="/",
-            start_new_session=True,
-        )
+        said = await ask(command, environ, _SECONDS)
+    except TimeoutError:
+        raise EnvironmentUnusable(f"{executable} did not answer within {_SECONDS:.0f} s.") from None
     except OSError as error:
         why = _machine(executable) if error.errno == errno.ENOEXEC else ""
         raise EnvironmentUnusable(f"{executable} does not run{why}: {error.strerror or error}.") from error
     try:
-        out, err = await asyncio.wait_for(process.communicate(), _SECONDS)
-    except (asyncio.TimeoutError, TimeoutError):
-        os.killpg(process.pid, 9)  # what a script in its place started holds the pipes
-        await process.wait()
-        raise EnvironmentUnusable(f"{executable} did not answer within {_SECONDS:.0f} s.") from None
-    try:
-        return _understand(executable, out)
+        return _understand(executable, said.out)
     except (ValueError, KeyError, TypeError, IndexError):
-        tail = err.decode("utf-8", "replace").strip()[-2000:]
+        tail = said.err.decode("utf-8", "replace").strip()[-2000:]
         raise EnvironmentUnusable(
-            f"{executable} does not work as Python (exit code {process.returncode}).\n{tail}".strip()
+            f"{executable} does not work as Python (exit code {said.exit_code}).\n{tail}".strip()
         ) from None
 
 

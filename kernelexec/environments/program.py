@@ -108,7 +108,7 @@ class Programs:
             await asyncio.sleep(pause)
             pause = min(_LOOK_SECONDS, pause * 1.3)
         if self.stopped:
-            _signal_group(process, signal.SIGKILL)  # what it leaves behind
+            _signal_unreaped(process, signal.SIGKILL)  # what it leaves behind
         self._running = None
         self._tell()
         self._take(self._redaction.end())
@@ -119,8 +119,8 @@ class Programs:
         self.stopped = True
         process = self._running
         if process is not None:
-            _signal_group(process, signal.SIGINT)  # all installers clean up after it
-            asyncio.get_running_loop().call_later(GRACE_SECONDS, _signal_group, process, signal.SIGKILL)
+            _signal_unreaped(process, signal.SIGINT)  # all installers clean up after it
+            asyncio.get_running_loop().call_later(GRACE_SECONDS, _signal_unreaped, process, signal.SIGKILL)
 
     def output(self) -> str:
         """All that was written so far."""
@@ -164,7 +164,12 @@ def _has_ended(process: subprocess.Popen[bytes]) -> bool:
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+def signal_group(group: int, number: signal.Signals) -> None:
+    """Send a signal to all processes of a group, if there are any."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
+
+
+def _signal_unreaped(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    if process.returncode is None:  # else its number may be somebody else's by now
+        signal_group(process.pid, number)
