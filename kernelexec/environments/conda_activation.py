@@ -10,7 +10,6 @@ https://docs.conda.io/projects/conda/en/stable/dev-guide/deep-dives/activation.h
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -19,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from kernelexec.environments import conda_places
+from kernelexec.environments.asking import Answer, ask
 from kernelexec.errors import EnvironmentUnusable
 
 _SECONDS = 30.0  # compilers' scripts take 0.1; a network file system more
@@ -98,28 +98,17 @@ def _variables_in(file: Path) -> dict[str, str]:
 
 async def _after_scripts(scripts: list[Path], before: Mapping[str, str]) -> dict[str, str]:
     shell = shutil.which("bash", path="/bin:/usr/bin:/usr/local/bin") or "/bin/sh"
-    process = await asyncio.create_subprocess_exec(
-        *(shell, "-c", _SOURCE_ALL, shell, *map(str, scripts)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=dict(before),
-        cwd="/",
-        start_new_session=True,
-    )
     try:
-        out, err = await asyncio.wait_for(process.communicate(), _SECONDS)
-    except (asyncio.TimeoutError, TimeoutError):
-        os.killpg(process.pid, 9)
-        await process.wait()
-        out, err = b"", b"they did not end within 30 s"
-    if process.returncode != 0 or b"PATH=" not in out:
-        said = err.decode("utf-8", "replace").strip()[-1000:]
+        answer = await ask((shell, "-c", _SOURCE_ALL, shell, *scripts), before, _SECONDS)
+    except TimeoutError:
+        answer = Answer(b"", f"they did not end within {_SECONDS:.0f} s".encode(), 1)
+    if answer.exit_code != 0 or b"PATH=" not in answer.out:
+        said = answer.err.decode("utf-8", "replace").strip()[-1000:]
         raise EnvironmentUnusable(
             f"The activation scripts in {scripts[0].parent} failed: {said or 'one of them ends the shell'}.",
             "Reinstall or remove the package that a failing script belongs to.",
         )
-    lines = (part.partition(b"=") for part in out.split(b"\0") if part)
+    lines = (part.partition(b"=") for part in answer.out.split(b"\0") if part)
     found = {key.decode("utf-8", "replace"): value.decode("utf-8", "replace") for key, _, value in lines}
     return {key: value for key, value in found.items() if key not in _THE_SHELLS_OWN and _NAME.fullmatch(key)}
 
