@@ -7,10 +7,10 @@ import sys
 
 def main() -> int:
     if len(sys.argv) == 1:
-        from kernelexec import bridge  # here, because the other branch's imports would slow it down
+        from kernelexec.bridge import stdio  # here, because the other branch's imports would slow it down
 
-        return bridge.main()
-    from kernelexec import cli
+        return stdio.main()
+    from kernelexec.commands import cli
 
     return cli.main(sys.argv[1:])
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
-from kernelexec.caller import Caller
 from kernelexec.config import EnvironmentChoice
+from kernelexec.hub.caller import Caller
 from kernelexec.kernels.inspection import Variables
 from kernelexec.kernels.kernel import SHUTDOWN_SECONDS, Death, Findings, KernelDied, OnMessage, Reply
 from kernelexec.kernels.wire import Message
@@ -28,8 +28,8 @@ from kernelexec.recording import notebooks as notebooks_module
 from kernelexec.recording.history import read_history
 from kernelexec.recording.journal import Journal, now
 from kernelexec.recording.recorder import Recorder
-from kernelexec.seat import Started
-from kernelexec.session import Progress, Session, Submission
+from kernelexec.session.generations import Started
+from kernelexec.session.session import Progress, Session, Submission
 
 DATE = "2026-11-23T10:00:00.000000Z"
 KERNEL_INFO = {

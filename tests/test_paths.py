@@ -59,7 +59,7 @@ def test_the_log_is_in_the_state_directory() -> None:
 
 def test_the_templates_and_the_launcher_are_where_they_are_said_to_be() -> None:
     folder = Path(paths.kernelspec_templates())
-    assert (folder / "launcher.py").is_file()
+    assert (folder / "launcher" / "launcher.py").is_file()
     assert (folder / "venv" / "kernel.json").is_file()
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernelexec import __version__, paths
-from kernelexec.commands.ask import ask_running
+from kernelexec.commands.hub_client import ask_running
 from kernelexec.errors import HubUnavailable
 
 if TYPE_CHECKING:
     from kernelexec.commands import Commands
-    from kernelexec.doctor import Finding
+    from kernelexec.hub.examination import Finding
 
 
 def add(commands: Commands) -> None:
@@ -27,7 +27,11 @@ def add(commands: Commands) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from kernelexec.doctor import examine, is_well, summary  # here: a tenth of a second that others save
+    from kernelexec.hub.examination import (  # here: a tenth of a second that others save
+        examine,
+        is_well,
+        summary,
+    )
 
     findings = asyncio.run(examine(os.environ, os.getcwd(), _hub()))
     if options.json:
@@ -38,7 +42,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _hub() -> Finding:
-    from kernelexec.doctor import Finding, Level
+    from kernelexec.hub.examination import Finding, Level
 
     log = paths.log_file(os.environ)
     try:

@@ -20,7 +20,7 @@ from kernelexec.recording.housekeeping import Item, Kind, Left, Retention, remov
 
 if TYPE_CHECKING:
     from kernelexec.commands import Commands
-    from kernelexec.leftovers import Leftover
+    from kernelexec.commands.leftovers import Leftover
 
 _UNITS = {"h": 3_600, "d": 86_400, "w": 7 * 86_400}
 _AGE = re.compile(r"([1-9][0-9]{0,5})([hdw])")
@@ -78,7 +78,9 @@ def _gc(options: argparse.Namespace) -> int:
     kinds = {kind for kind in Kind if getattr(options, kind.value)} or {Kind.JOURNALS, Kind.OUTPUTS}
     retention = Retention(frozenset(kinds), options.older_than, options.keep_generations)
     chosen = [item for left in found for item in retention.chosen(left, now)]
-    from kernelexec.leftovers import find_leftovers  # here: it takes a tenth of a second, in each command
+    from kernelexec.commands.leftovers import (
+        find_leftovers,  # here: it takes a tenth of a second, in each command
+    )
 
     leftovers = find_leftovers(os.environ, now)
     print()

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from kernelexec.commands import USAGE
-from kernelexec.commands.ask import ask
+from kernelexec.commands.hub_client import ask
 
 if TYPE_CHECKING:
     from kernelexec.commands import Commands

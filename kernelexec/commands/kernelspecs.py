@@ -89,8 +89,8 @@ async def _install_one(environ: Mapping[str, str], with_ipykernel: bool) -> int:
 async def _with_ipykernel(environment: Environment, environ: Mapping[str, str]) -> bool:
     """Install ipykernel with the environment's own installer, whose output the person sees."""
     from kernelexec.environments.requirements import read_requirement
-    from kernelexec.installation import Installation, Place
-    from kernelexec.work import Progress
+    from kernelexec.session.installation import Installation, Place
+    from kernelexec.session.jobs import Progress
 
     place = Place(environment, environ, Path(paths.state_dir(environ), "installations"), lambda _: ())
     installation = Installation(place, [read_requirement("ipykernel>=6.29")])

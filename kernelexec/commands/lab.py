@@ -6,9 +6,8 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from kernelexec import lab
-from kernelexec.commands import places
-from kernelexec.commands.ask import ask
+from kernelexec.commands import jupyterlab, places
+from kernelexec.commands.hub_client import ask
 
 if TYPE_CHECKING:
     from kernelexec.commands import Commands
@@ -31,6 +30,6 @@ def _lab(options: argparse.Namespace) -> int:
     folder, _ = places.storage_dir()
     given = bool(os.environ.get("CODE_STORAGE_DIR", "").strip())
     sessions = ask({"command": "ps"}).get("sessions", [])
-    target = lab.choose(sessions, options.session, folder, given=given)
+    target = jupyterlab.choose(sessions, options.session, folder, given=given)
     target.folder.mkdir(parents=True, exist_ok=True)
-    return lab.run(target, browser=not options.no_browser)
+    return jupyterlab.run(target, browser=not options.no_browser)

@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelexec.commands.ask import ask
+from kernelexec.commands.hub_client import ask
 from kernelexec.commands.places import absolute, sentence, storage_dir
 from kernelexec.config import ENVIRONMENT_VARIABLES
 from kernelexec.errors import BadRequest
@@ -24,7 +24,7 @@ from kernelexec.recording.script import label_of, numbered_scripts
 
 if TYPE_CHECKING:
     from kernelexec.commands import Commands
-    from kernelexec.rerun import Outcome, Script
+    from kernelexec.commands.script_runner import Outcome, Script
 
 
 def add(commands: Commands) -> None:
@@ -71,11 +71,13 @@ def _run(options: argparse.Namespace) -> int:
     }
     number = sentence([(len(scripts), "script", "scripts")])
     print(f"{number} of {folder}, in the fresh session {name} in {origin.storage_dir}\n")
-    from kernelexec import rerun  # here, because the MCP client takes half a second to import
+    from kernelexec.commands import (
+        script_runner,  # here, because the MCP client takes half a second to import
+    )
 
-    outcome = rerun.Outcome()
+    outcome = script_runner.Outcome()
     try:
-        rerun.run(scripts, environ, outcome, options.keep_going)
+        script_runner.run(scripts, environ, outcome, options.keep_going)
     except KeyboardInterrupt:
         print("\ninterrupted")
     finally:
@@ -120,7 +122,7 @@ def _settings(environment: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _scripts(folder: Path, origin: _Origin, succeeded: bool) -> list[Script]:
-    from kernelexec.rerun import Script
+    from kernelexec.commands.script_runner import Script
 
     extension = origin.environment.get("extension") or ".py"
     chosen = []

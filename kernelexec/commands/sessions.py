@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelexec import paths
 from kernelexec.commands import USAGE
-from kernelexec.commands.ask import ask
+from kernelexec.commands.hub_client import ask
 
 if TYPE_CHECKING:
     from kernelexec.commands import Commands

@@ -28,32 +28,19 @@ from kernelexec.model.naming import apart
 _log = logging.getLogger(__name__)
 
 FORMAT = 1
-_LAUNCHER = (
-    "launcher.py",
-    "kernel_app.py",
-    "live_kernel.py",
-    "named_interrupts.py",
-    "namespace_report.py",
-    "postponed_debugger.py",
-    "recollection.py",
-    "relay.py",
-    "relay_hub.py",
-    "relay_joining.py",
-    "relay_outbox.py",
-    "relay_wire.py",
-    "still_images.py",
-)
+_PROGRAMS = ("launcher", "kernel", "relay")  # the folders of what runs in the user's interpreter
+_LAUNCHER = "launcher/launcher.py"
 
 
 def install_launcher(data_dir: Path) -> Path:
-    """The launcher, copied to our data directory under its hash: an environment of uvx vanishes,
-    and a running kernel's launcher must not change."""
+    """The launcher, copied with kernel and relay to our data directory under their hash: an environment of
+    uvx vanishes, and a running kernel's launcher must not change."""
     folder = launcher_folder(data_dir)
     for name, source in _launcher_sources().items():
         if not (folder / name).exists():
-            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             _replace(folder / name, source)
-    return folder / _LAUNCHER[0]
+    return folder / _LAUNCHER
 
 
 def launcher_folder(data_dir: Path) -> Path:
@@ -63,8 +50,10 @@ def launcher_folder(data_dir: Path) -> Path:
 
 
 def _launcher_sources() -> dict[str, bytes]:
-    templates = Path(paths.kernelspec_templates())
-    return {name: (templates / name).read_bytes() for name in _LAUNCHER}
+    """Each file of the three programs, by its path below the launcher's folder."""
+    root = Path(paths.kernelspec_templates())
+    files = sorted(file for program in _PROGRAMS for file in (root / program).glob("*.py"))
+    return {str(file.relative_to(root)): file.read_bytes() for file in files}
 
 
 def find(kind: str, prefix: Path, kernels_dir: Path, launcher: Path) -> Environment | None:
@@ -147,7 +136,7 @@ def command(environment: Environment, launcher: Path, options: str) -> list[str]
     """The command line of a kernel under a keeper, with the word `options` where the launcher's go."""
     if environment.is_ours:
         words = list(environment.argv)
-        after = next(n for n, word in enumerate(words) if Path(word).name == _LAUNCHER[0]) + 1
+        after = next(n for n, word in enumerate(words) if Path(word).name == Path(_LAUNCHER).name) + 1
         return [*words[:after], options, *words[after:]]
     # The interpreter behind our own environment keeps a foreign kernel: that of `uvx kernelexec` may vanish.
     python = getattr(sys, "_base_executable", None) or sys.executable

@@ -1,4 +1,4 @@
-"""What a kernel with our launcher answers when it is asked about a run (kernelspecs/recollection.py)."""
+"""What a kernel with our launcher answers about a run (kernelspecs/kernel/recollection.py)."""
 
 from __future__ import annotations
 

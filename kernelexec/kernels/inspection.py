@@ -1,8 +1,8 @@
 """The variables of a kernel, asked for without running anything of the user's.
 
 A kernel with our launcher answers on its control channel, also while it runs code. Another ipykernel is
-sent kernelspecs/namespace_report.py as a silent request: in a subshell where it has them (ipykernel 7),
-else only while it is idle. Neither counts as a run: no history, no `_`, no name is left.
+sent kernelspecs/kernel/namespace_report.py as a silent request: in a subshell where it has them
+(ipykernel 7), else only while it is idle. Neither counts as a run: no history, no `_`, no name is left.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Inspection:
 
 def _expression(pattern: str, limit: int) -> str:
     """One expression, which needs no name of the user's and leaves none."""
-    source = Path(paths.kernelspec_templates(), "namespace_report.py").read_text()
+    source = Path(paths.kernelspec_templates(), "kernel", "namespace_report.py").read_text()
     return (
         "(lambda own, shell: (__import__('builtins').exec("
         f"{source!r}, own), __import__('json').dumps(own['variables']"

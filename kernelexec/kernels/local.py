@@ -1,6 +1,6 @@
 """A kernel on this machine, in a process of its own that outlives the hub.
 
-The hub starts the keeper (kernelspecs/launcher.py), which forks the kernel, waits for it, and
+The hub starts the keeper (kernelspecs/launcher/launcher.py), which forks the kernel, waits for it, and
 writes how it ended. A later hub finds both again through the registry.
 """
 
@@ -43,7 +43,7 @@ _SILENCE_SECONDS = 2.0  # what a kernel has sent is read in far less
 _STDERR_TAIL = 4_000  # bytes
 _CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 _CONNECTION, _PROCESS, _EXIT, _STDERR = "connection.json", "process.json", "exit.json", "stderr.log"
-_BEGUN = "begun"  # kept by the kernel (kernelspecs/recollection.py)
+_BEGUN = "begun"  # kept by the kernel (kernelspecs/kernel/recollection.py)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import mcp_types as types
 from kernelexec.errors import BadRequest
 from kernelexec.mcp_server.reading import read_part
 from kernelexec.mcp_server.render.body import how_to_read
-from kernelexec.mcp_server.summary_text import describe_summaries
+from kernelexec.mcp_server.render.summary_text import describe_summaries
 from kernelexec.mcp_server.tools.base import Call
 from kernelexec.mcp_server.tools.recorded import Recorded, recorded_execution, sessions_in
 from kernelexec.model.text import plain

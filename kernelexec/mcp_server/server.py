@@ -12,9 +12,9 @@ from mcp.server import Server, ServerRequestContext
 from mcp.shared.exceptions import MCPError
 
 from kernelexec import __version__
-from kernelexec.caller import Caller
 from kernelexec.errors import KernelexecError
-from kernelexec.hub import Hub
+from kernelexec.hub.caller import Caller
+from kernelexec.hub.hub import Hub
 from kernelexec.mcp_server.person import CallAgain, Continuation, person_at
 from kernelexec.mcp_server.resources import TEMPLATES, list_resources, read_resource
 from kernelexec.mcp_server.stream import message_streams

@@ -9,7 +9,7 @@ from kernelexec.mcp_server.person import first_answer, is_secret
 from kernelexec.model.execution import Execution, Kind, State
 from kernelexec.model.text import plain
 from kernelexec.recording.journal import now
-from kernelexec.session import Session
+from kernelexec.session.session import Session
 
 if TYPE_CHECKING:
     from kernelexec.mcp_server.tools.base import Call

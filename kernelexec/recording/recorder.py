@@ -21,10 +21,10 @@ from kernelexec.model.outputs import display_id, late_label, size_of
 from kernelexec.model.widgets import CAPTURED_TYPES, COMM_TYPES, WidgetStates, encoded
 from kernelexec.recording.history import History, load_execution
 from kernelexec.recording.journal import Journal, now, storage_failed
-from kernelexec.recording.keeper import Keeper
 from kernelexec.recording.notebooks import Notebooks
 from kernelexec.recording.output_folder import OutputFolder
 from kernelexec.recording.script import script_name, write_script
+from kernelexec.recording.spill import Spill
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Recorder:
         # An execution of the past by its number: a display that it has made may be updated later.
         self.recall: Callable[[int], Execution | None] = self._load
         self.notebooks = Notebooks(session, storage_dir, journal)
-        self._keepers: dict[int, Keeper] = {}  # of the executions that have no end yet
+        self._spills: dict[int, Spill] = {}  # of the executions that have no end yet
         self._displays: dict[str, set[int]] = {}  # display id -> which executions show it
         self._widgets = WidgetStates()  # of the present kernel
         self._generation = 0
@@ -216,18 +216,18 @@ class Recorder:
 
     def _divide(self, execution: Execution, message_type: str, content: Mapping[str, Any]) -> None:
         """What fits a cell to the cell, the rest to files."""
-        keeper = self._keeper(execution)
-        overflowed = keeper.overflows
+        spill = self._spill(execution)
+        overflowed = spill.overflows
         try:
-            for kept_type, kept in keeper.fit(message_type, content):
+            for kept_type, kept in spill.fit(message_type, content):
                 self._keep(execution, kept_type, kept)
         finally:
             if execution.is_final:
-                execution.overflow = keeper.close() or execution.overflow
-        if execution.is_final and keeper.overflows:
+                execution.overflow = spill.close() or execution.overflow
+        if execution.is_final and spill.overflows:
             self._note_overflow(execution)
-        elif keeper.overflows and not overflowed:  # so that a hub that does not see the end finds the file
-            self.journal.write("overflow", n=execution.number, overflow=keeper.so_far().to_json())
+        elif spill.overflows and not overflowed:  # so that a hub that does not see the end finds the file
+            self.journal.write("overflow", n=execution.number, overflow=spill.so_far().to_json())
 
     def _note_overflow(self, execution: Execution) -> None:
         if execution.overflow is not None:
@@ -238,21 +238,21 @@ class Recorder:
             serial = {} if self._serial is None else {"s": self._serial}
             self.journal.write("output", n=execution.number, type=message_type, content=content, **serial)
 
-    def _keeper(self, execution: Execution) -> Keeper:
-        keeper = self._keepers.get(execution.number)
-        if keeper is None:
+    def _spill(self, execution: Execution) -> Spill:
+        spill = self._spills.get(execution.number)
+        if spill is None:
             path = self.folder(execution.generation) / "outputs"
             outputs = OutputFolder(path, self.storage_dir, lambda: self.journal.is_in_place)
-            keeper = Keeper(execution, outputs, self.limits)
+            spill = Spill(execution, outputs, self.limits)
             if not execution.is_final:
-                self._keepers[execution.number] = keeper
-        return keeper
+                self._spills[execution.number] = spill
+        return spill
 
     def finished(self, execution: Execution) -> None:
         """The execution is in a final state; its cell follows."""
-        keeper = self._keepers.pop(execution.number, None)
-        if keeper is not None:
-            execution.overflow = keeper.close() or execution.overflow
+        spill = self._spills.pop(execution.number, None)
+        if spill is not None:
+            execution.overflow = spill.close() or execution.overflow
         try:
             self.journal.write(
                 "finished",
@@ -284,14 +284,14 @@ class Recorder:
         if self._sync_handle is not None:
             self._sync_handle.cancel()
         self.notebooks.close()
-        for keeper in self._keepers.values():
-            keeper.close()
+        for spill in self._spills.values():
+            spill.close()
         self.journal.close()
 
     def overflow_of(self, execution: Execution) -> Overflow | None:
         """What of an execution's output went to a text file so far; None if nothing did."""
-        keeper = self._keepers.get(execution.number)
-        return keeper.so_far() if keeper is not None and keeper.overflows else execution.overflow
+        spill = self._spills.get(execution.number)
+        return spill.so_far() if spill is not None and spill.overflows else execution.overflow
 
     def _load(self, number: int) -> Execution | None:
         return load_execution(self.journal, self.session, self.storage_dir, number)

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from kernelexec import cli
+from kernelexec.commands import cli
 from kernelexec.recording.notebook_format import new_document
 from tests.fakes import FakeStarter, cells, failing, printing, ran, run, session_in
 

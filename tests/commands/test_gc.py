@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kernelexec import cli, paths
+from kernelexec import paths
+from kernelexec.commands import cli
 from kernelexec.environments.borrowed import lent_folder
 from kernelexec.environments.kernelspec import install_launcher
 from kernelexec.kernels.registry import KernelEntry, Registry
@@ -249,7 +250,7 @@ def test_what_earlier_versions_left_goes_unless_something_still_names_it(
     storage: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = Path(paths.data_dir(os.environ))
-    current = install_launcher(data).parent
+    current = install_launcher(data).parent.parent
     names = ["named", "unused"]
     launchers = [data / "launcher" / name for name in names] + [data / "ipykernel" / "unused"]
     lent = lent_folder(data)

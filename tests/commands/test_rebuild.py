@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernelexec import cli
+from kernelexec.commands import cli
 from kernelexec.kernels.kernel import Death
 from tests.fakes import (
     Answer,
@@ -103,7 +103,7 @@ def test_whatever_has_happened_the_notebook_is_made_again_byte_for_byte(
         kernels = FakeStarter()
         for answer, with_note, new_hub in steps:
             async with session_in(storage, kernels) as session:
-                alive = session.seat.kernel
+                alive = session.generations.kernel
                 if isinstance(alive, FakeKernel):
                     alive.answers.append(answer)
                 else:

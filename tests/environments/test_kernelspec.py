@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -178,21 +179,18 @@ def test_no_temporary_file_is_left(tmp_path: Path, kernels: Path) -> None:
 def test_the_launcher_is_kept_under_its_hash(tmp_path: Path) -> None:
     launcher = install_launcher(tmp_path)
     assert launcher.is_file()
-    assert launcher.parents[1] == tmp_path / "launcher"
+    assert launcher.parents[2] == tmp_path / "launcher"
     assert hashlib.sha256(launcher.read_bytes()).hexdigest()
     assert install_launcher(tmp_path) == launcher
 
 
 def test_a_launcher_that_runs_is_never_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     templates = tmp_path / "templates"
-    templates.mkdir()
-    source = Path(kernelspec.paths.kernelspec_templates())
-    for path in source.glob("*.py"):
-        (templates / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(kernelspec.paths.kernelspec_templates(), templates)
     monkeypatch.setattr(kernelspec.paths, "kernelspec_templates", lambda: str(templates))
     before = install_launcher(tmp_path)
     content = before.read_bytes()
-    for path in templates.glob("*.py"):
+    for path in templates.glob("*/*.py"):
         path.write_bytes(path.read_bytes() + b"# another version\n")
     after = install_launcher(tmp_path)
     assert after != before

@@ -24,8 +24,8 @@ KERNELSPECS = Path(__file__).parents[2] / "kernelspecs"
 SESSION = "sales@analysis"
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, KERNELSPECS / f"{name}.py")
+def load(program: str, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, KERNELSPECS / program / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -33,8 +33,8 @@ def load(name: str) -> ModuleType:
     return module
 
 
-live_kernel = load("live_kernel")
-launcher = load("launcher")
+live_kernel = load("relay", "live_kernel")
+launcher = load("launcher", "launcher")
 
 
 @pytest.fixture

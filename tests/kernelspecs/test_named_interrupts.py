@@ -9,7 +9,7 @@ import pytest
 
 from tests.kernelspecs.test_live_kernel import load
 
-interrupts = load("named_interrupts")
+interrupts = load("kernel", "named_interrupts")
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ ADDRESS = "inproc://front"
 
 @pytest.fixture
 def relay_outbox(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "kernelspecs"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "kernelspecs/relay"))
     monkeypatch.delitem(sys.modules, "relay_outbox", raising=False)
     return importlib.import_module("relay_outbox")
 

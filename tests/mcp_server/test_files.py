@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import mcp_types as types
 
-from kernelexec.hub import Hub
+from kernelexec.hub.hub import Hub
 from kernelexec.mcp_server.tools import call_tool
 from kernelexec.mcp_server.tools.base import Call
-from kernelexec.session import Session
+from kernelexec.session.session import Session
 from tests.fakes import FakeHub, FakeStarter, caller, failing, journal_lines, run, session_in
 
 TRACEBACK = [

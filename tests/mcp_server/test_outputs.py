@@ -15,14 +15,14 @@ import mcp_types as types
 import pytest
 from PIL import Image
 
-from kernelexec.hub import Hub
+from kernelexec.hub.hub import Hub
 from kernelexec.kernels.kernel import Death
 from kernelexec.mcp_server import reading
 from kernelexec.mcp_server.tools import call_tool
 from kernelexec.mcp_server.tools.base import Call
 from kernelexec.model.execution import State
 from kernelexec.model.limits import Limits
-from kernelexec.session import Session
+from kernelexec.session.session import Session
 from tests.fakes import (
     Answer,
     FakeHub,

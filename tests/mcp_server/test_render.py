@@ -28,7 +28,7 @@ from kernelexec.kernels.kernel import Death
 from kernelexec.mcp_server.render import TEXT_LIMIT, execution_result, failure
 from kernelexec.model.execution import Execution, State
 from kernelexec.model.limits import Limits
-from kernelexec.session import Session
+from kernelexec.session.session import Session
 from tests.fakes import (
     Answer,
     FakeKernel,

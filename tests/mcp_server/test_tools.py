@@ -14,12 +14,12 @@ import mcp_types as types
 import pytest
 
 from kernelexec.errors import EnvironmentUnusable
-from kernelexec.hub import Hub
+from kernelexec.hub.hub import Hub
 from kernelexec.mcp_server.tools import TOOLS, call_tool
 from kernelexec.mcp_server.tools.base import Call
 from kernelexec.mcp_server.tools.code import CODE_LIMIT
 from kernelexec.model.execution import State
-from kernelexec.session import Session
+from kernelexec.session.session import Session
 from tests.fakes import (
     FakeHub,
     FakeStarter,

@@ -9,13 +9,13 @@ from typing import Any, cast
 import mcp_types as types
 import pytest
 
-from kernelexec.hub import Hub
+from kernelexec.hub.hub import Hub
 from kernelexec.kernels.inspection import Variables
+from kernelexec.mcp_server.render.variables_text import readable_size
 from kernelexec.mcp_server.tools import call_tool
 from kernelexec.mcp_server.tools.base import Call
-from kernelexec.mcp_server.variables_text import readable_size
 from kernelexec.model.execution import State
-from kernelexec.session import Session
+from kernelexec.session.session import Session
 from tests.fakes import (
     FakeHub,
     FakeStarter,

@@ -95,7 +95,7 @@ class Home:
 
     def hubs(self) -> list[int]:
         """The pids of the hub processes of this home."""
-        return [pid for pid, line in self.processes().items() if "kernelexec.daemon" in line]
+        return [pid for pid, line in self.processes().items() if "kernelexec.daemon.process" in line]
 
     def hub(self) -> int:
         (pid,) = self.hubs()

@@ -69,7 +69,7 @@ def test_clients_that_race_on_a_new_session_share_one_kernel(home: Home, connect
 
 def test_a_second_hub_ends_at_once(home: Home, connect_raw: ConnectRaw) -> None:
     connect_raw(home)
-    program = "import sys; from kernelexec.daemon import main; sys.exit(main())"
+    program = "import sys; from kernelexec.daemon.process import main; sys.exit(main())"
     for _ in range(2):
         second = subprocess.run(
             [sys.executable, "-c", program], env=home.environ, timeout=30, capture_output=True, check=False
@@ -79,7 +79,7 @@ def test_a_second_hub_ends_at_once(home: Home, connect_raw: ConnectRaw) -> None:
 
 
 def test_two_hubs_started_in_the_same_moment_leave_one(home: Home, connect_raw: ConnectRaw) -> None:
-    program = "import sys; from kernelexec.daemon import main; sys.exit(main())"
+    program = "import sys; from kernelexec.daemon.process import main; sys.exit(main())"
     home.registry.mkdir(parents=True)  # the log's folder, which a bridge makes
     hubs = [
         subprocess.Popen([sys.executable, "-c", program], env=home.environ, start_new_session=True)

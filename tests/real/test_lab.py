@@ -234,7 +234,7 @@ def elsewhere(place: Path) -> Path:
     Path(packages, "ours.pth").write_text(sysconfig.get_path("purelib"))
     (prefix / "share").symlink_to(Path(sys.prefix, "share"))
     tried = subprocess.run(
-        [python, "-c", "import kernelexec.cli"], cwd=place, capture_output=True, check=False
+        [python, "-c", "import kernelexec.commands.cli"], cwd=place, capture_output=True, check=False
     )
     assert b"No module named 'kernelexec" in tried.stderr
     return python
@@ -268,7 +268,7 @@ def test_without_jupyterlab_the_command_says_how_to_install_it(shared_home: Home
     program = (
         "import sys, importlib.util as u; f = u.find_spec\n"
         "u.find_spec = lambda n, *a: None if n == 'jupyterlab' else f(n, *a)\n"
-        "from kernelexec.cli import main; sys.exit(main(['lab']))"
+        "from kernelexec.commands.cli import main; sys.exit(main(['lab']))"
     )
     answer = subprocess.run(
         [sys.executable, "-c", program],

@@ -19,7 +19,7 @@ import pytest
 from jupyter_client import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
 
-LAUNCHER = Path(__file__).parents[2] / "kernelspecs" / "launcher.py"
+LAUNCHER = Path(__file__).parents[2] / "kernelspecs" / "launcher" / "launcher.py"
 LINUX = sys.platform.startswith("linux")
 TIMEOUT = 30.0  # seconds; nothing here takes long unless it is broken
 

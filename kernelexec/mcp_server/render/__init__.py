@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import mcp_types as types
 
-from kernelexec.caller import Caller
+from kernelexec.hub.caller import Caller
 from kernelexec.mcp_server.render.body import body, how_to_read
 from kernelexec.mcp_server.render.images import pictures_of
+from kernelexec.mcp_server.render.transcripts import transcript
 from kernelexec.mcp_server.render.verdict import opening
-from kernelexec.mcp_server.transcripts import transcript
 from kernelexec.model.execution import Execution, State
 from kernelexec.model.text import plain
 from kernelexec.model.transcript import Transcript
-from kernelexec.session import Session
+from kernelexec.session.session import Session
 
 TEXT_LIMIT = 10_000  # characters; one client keeps 12,000, others more
 _FAILED = (State.ERROR, State.DIED, State.NOT_RUN)

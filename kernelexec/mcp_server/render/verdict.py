@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from kernelexec.caller import Caller
+from kernelexec.hub.caller import Caller
 from kernelexec.mcp_server.person import is_secret
 from kernelexec.model.execution import Execution, Kind, Question, State, seconds_of
 from kernelexec.model.text import clip, not_a_heading, one_line, plain
 from kernelexec.recording.journal import now
-from kernelexec.session import Session
+from kernelexec.session.session import Session
 
 _PROBLEM_LIMIT = 3_000  # characters of why a run did not end well, with a dead kernel's stderr
 _LONGEST_PROMPT = 500  # characters of what running code asks

@@ -11,16 +11,16 @@ from typing import Annotated, Any, TypeVar
 import mcp_types as types
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from kernelexec.caller import Caller
 from kernelexec.environments.source import Progress
 from kernelexec.errors import BadRequest
-from kernelexec.hub import Hub
+from kernelexec.hub.caller import Caller
+from kernelexec.hub.hub import Hub
 from kernelexec.mcp_server import render, waiting
 from kernelexec.mcp_server.person import Nobody, Person
 from kernelexec.model.execution import Execution
 from kernelexec.model.naming import parse_execution_id
 from kernelexec.model.text import plain
-from kernelexec.session import Session
+from kernelexec.session.session import Session
 
 T = TypeVar("T")
 Report = Callable[[str], Awaitable[None]]

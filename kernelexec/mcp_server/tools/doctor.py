@@ -6,9 +6,10 @@ import os
 
 import mcp_types as types
 
-from kernelexec import __version__, doctor, paths
-from kernelexec.doctor import Finding, Level
+from kernelexec import __version__, paths
 from kernelexec.errors import ConfigError
+from kernelexec.hub import examination
+from kernelexec.hub.examination import Finding, Level
 from kernelexec.mcp_server.tools.base import Arguments, Call, Tool
 from kernelexec.model.text import plain
 
@@ -27,8 +28,8 @@ async def _diagnose_setup(call: Call, arguments: DiagnoseSetup) -> types.CallToo
         chosen = call.hub.choice_of(call.caller)
     except ConfigError:  # which the doctor finds, too
         chosen = None
-    findings = await doctor.examine(call.caller.environ, call.caller.cwd, hub, chosen)
-    return types.CallToolResult(content=[types.TextContent(text=plain(doctor.summary(findings)))])
+    findings = await examination.examine(call.caller.environ, call.caller.cwd, hub, chosen)
+    return types.CallToolResult(content=[types.TextContent(text=plain(examination.summary(findings)))])
 
 
 DIAGNOSE_SETUP = Tool(

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 import mcp_types as types
 from pydantic import Field
 
-from kernelexec.chosen_environments import CHOSEN
 from kernelexec.config import EnvironmentChoice, environment_choice
 from kernelexec.environments.inventory import Listed, inventory, near
 from kernelexec.errors import BadRequest, EnvironmentUnusable, KernelFailed
-from kernelexec.mcp_server import config_text
+from kernelexec.hub.chosen_environments import CHOSEN
+from kernelexec.mcp_server.render import config_text
 from kernelexec.mcp_server.tools.base import Arguments, Call, Tool, prepared, session_for
 from kernelexec.model.text import plain
 

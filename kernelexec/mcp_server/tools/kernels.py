@@ -22,7 +22,7 @@ from kernelexec.mcp_server.tools.base import (
     wait_for_end,
 )
 from kernelexec.model.text import plain
-from kernelexec.session import Session
+from kernelexec.session.session import Session
 
 _INPUT_LIMIT = 1_000_000  # characters
 
@@ -68,7 +68,7 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
         execution = await session.replay(why, call.caller.environ)
         if execution is not None:
             return await wait_for_end(call, session, execution, arguments.wait_seconds)
-    had, lost = session.kernel is not None, session.seat.lost
+    had, lost = session.kernel is not None, session.generations.lost
     restarting = asyncio.ensure_future(session.restart_kernel(why, call.caller.environ, told=True))
     limit = call.caller.config().longest_wait_seconds
     await asyncio.wait({restarting}, timeout=limit)
@@ -91,7 +91,7 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
 
 async def _stop_kernel(call: Call, arguments: StopKernel) -> types.CallToolResult:
     session = await _existing(call, arguments.session)
-    lost, notebook = session.seat.lost, session.notebook
+    lost, notebook = session.generations.lost, session.notebook
     if not await session.stop_kernel("it was stopped on request (stop_kernel)", told=True):
         return _said(f"NO KERNEL: {session.id} has no running kernel; nothing was stopped.")
     return _said(

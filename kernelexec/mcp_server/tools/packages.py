@@ -11,7 +11,6 @@ from pydantic import Field
 from kernelexec.environments.packages import Package, Packages
 from kernelexec.environments.requirements import Requirement, read_requirement, read_requirements
 from kernelexec.errors import BadRequest
-from kernelexec.installation import Installation
 from kernelexec.mcp_server.tools.base import (
     Arguments,
     Call,
@@ -23,6 +22,7 @@ from kernelexec.mcp_server.tools.base import (
 )
 from kernelexec.model.environment import Environment
 from kernelexec.model.text import plain
+from kernelexec.session.installation import Installation
 
 _MOST_PACKAGES = 200  # in one call
 

@@ -9,11 +9,11 @@ import mcp_types as types
 from pydantic import Field
 
 from kernelexec.errors import BadRequest
-from kernelexec.mcp_server.kernels_text import describe_kernels
+from kernelexec.mcp_server.render.kernels_text import describe_kernels
+from kernelexec.mcp_server.render.variables_text import describe_variables
 from kernelexec.mcp_server.tools.base import Arguments, Call, SessionName, Tool, session_for
-from kernelexec.mcp_server.variables_text import describe_variables
 from kernelexec.model.text import plain
-from kernelexec.session import Session
+from kernelexec.session.session import Session
 
 _MOST = 100  # variables in a reply
 _SAMPLE_SECONDS = 0.2  # over which the use of the processor is measured

@@ -1,0 +1,52 @@
+"""Asking the hub, as an admin client: one JSON line each way."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kernelexec import paths
+from kernelexec.bridge.rendezvous import join_hub, read_line
+from kernelexec.errors import HubUnavailable, NoHub
+
+if TYPE_CHECKING:
+    from _socket import socket  # the light one, which rendezvous uses
+
+
+def ask(command: Mapping[str, Any]) -> dict[str, Any]:
+    """The hub's answer; empty if there is neither a hub nor a kernel that one would look after."""
+    try:
+        connection = join_hub("admin", os.environ, start=_has_kernels())
+    except HubUnavailable:
+        if _has_kernels():
+            raise
+        return {}
+    return _exchange(connection, command)
+
+
+def ask_running(command: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The answer of the hub that runs; None if none does."""
+    try:
+        connection = join_hub("admin", os.environ, start=False)
+    except NoHub:
+        return None
+    return _exchange(connection, command)
+
+
+def _exchange(connection: socket, command: Mapping[str, Any]) -> dict[str, Any]:
+    connection.sendall(json.dumps(command).encode() + b"\n")
+    line = read_line(connection)
+    connection.close()
+    if not line:
+        raise HubUnavailable(
+            "The hub ended before it answered.", f"Its log says why: {paths.log_file(os.environ)}"
+        )
+    answer: dict[str, Any] = json.loads(line)
+    return answer
+
+
+def _has_kernels() -> bool:
+    return any(Path(paths.state_dir(os.environ), "kernels").glob("*.json"))

@@ -1,0 +1,196 @@
+"""JupyterLab on a storage directory, for `kernelexec lab`.
+
+A plain JupyterLab, which knows nothing of kernelexec: the kernelspec's launcher joins a session's
+notebook to its live kernel (kernelspecs/relay/relay.py). What is added here: it listens on loopback only,
+its kernels' sockets are files that nobody else can open, and its token is in a file, not in a
+command line, an environment variable or a log.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from kernelexec import paths
+from kernelexec.bridge.rendezvous import LONGEST_SOCKET_PATH
+from kernelexec.errors import BadRequest, HubUnavailable, KernelexecError
+
+_START_SECONDS = 60.0  # a cold disk; usually 2
+_RETRY_SECONDS = 0.05
+_IPC_NAME = "kernel-01234567-89ab-cdef-0123-456789abcdef-ipc-5"  # what Jupyter calls a kernel's socket
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to open: a folder, and perhaps a notebook in it."""
+
+    folder: Path
+    notebook: Path | None
+    session: str | None = None
+    is_live: bool = False
+
+
+def choose(sessions: Sequence[Mapping[str, Any]], wanted: str | None, folder: Path, *, given: bool) -> Target:
+    """The notebook of the session that is wanted, or of the one used last.
+
+    `sessions` as `kernelexec ps --json` describes them; `folder` is the storage directory, of whose
+    sessions one used last is taken if somebody has `given` it.
+
+    Raises:
+        BadRequest: there is no such session, or more than one; lists what there is.
+    """
+    if wanted is not None:
+        return _named(sessions, wanted, folder)
+    candidates = [
+        s for s in sessions if not given or os.path.realpath(s["storage_dir"]) == os.path.realpath(folder)
+    ]
+    with_notebook = [s for s in candidates if s["notebook"] and Path(s["notebook"]).exists()]
+    if not with_notebook:
+        return Target(folder, None)
+    return _target(min(with_notebook, key=lambda s: (s["state"] == "no kernel", s["idle_seconds"])))
+
+
+def _named(sessions: Sequence[Mapping[str, Any]], wanted: str, folder: Path) -> Target:
+    found = [s for s in sessions if wanted in (s["session"], f"{s['storage_dir']}:{s['session']}")]
+    found = found or [s for s in sessions if s["session"].rpartition("@")[0] == wanted]
+    if len(found) == 1:
+        return _target(found[0])
+    if found:
+        names = "\n".join(f"  kernelexec lab {s['storage_dir']}:{s['session']}" for s in found)
+        raise BadRequest(f"{wanted} is ambiguous.", f"Say which:\n{names}")
+    written = _written(wanted, folder)
+    if written is not None:
+        return Target(folder, written, wanted)
+    known = [s["session"] for s in sessions] or [path.stem for path in sorted(folder.glob("*@*-*.ipynb"))]
+    raise BadRequest(
+        f"There is no session {wanted!r}.",
+        f"There are: {', '.join(known)}." if known else f"{folder} has no notebooks yet.",
+    )
+
+
+def _target(session: Mapping[str, Any]) -> Target:
+    notebook = Path(session["notebook"]) if session["notebook"] else None
+    if notebook is not None and not notebook.exists():
+        notebook = None
+    is_live = session["state"] not in ("no kernel", "starting")
+    return Target(Path(session["storage_dir"]), notebook, session["session"], is_live)
+
+
+def _written(wanted: str, folder: Path) -> Path | None:
+    """The last notebook of a session that no hub knows at present."""
+    pattern = re.compile(rf"{re.escape(wanted)}(@.+)?-(\d+)\.ipynb")
+    found = [
+        (int(match[2]), path) for path in folder.glob("*.ipynb") if (match := pattern.fullmatch(path.name))
+    ]
+    return max(found)[1] if found else None
+
+
+def run(target: Target, *, browser: bool) -> int:
+    """Run JupyterLab until it is ended; its exit status.
+
+    Raises:
+        KernelexecError: JupyterLab is not installed, or did not start.
+    """
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise KernelexecError("JupyterLab is not installed here.", f"Install it with: {install_command()}")
+    runtime = Path(paths.runtime_dir(os.environ), "lab")
+    paths.make_private_dir(str(runtime))
+    with tempfile.NamedTemporaryFile("w", prefix="token-", dir=runtime) as file:  # readable by us alone
+        token = secrets.token_hex(24)
+        file.write(token)
+        file.flush()
+        server = subprocess.Popen(
+            _command(target, runtime, browser=browser),
+            env={**os.environ, "JUPYTER_TOKEN_FILE": file.name, "JUPYTER_RUNTIME_DIR": str(runtime)},
+            cwd=target.folder,
+        )
+        # The terminal sends Ctrl-C to JupyterLab too, which ends in its own way.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+        try:
+            print(_said(target, _address(server, runtime), token), flush=True)
+            return server.wait()
+        finally:
+            if server.poll() is None:
+                server.terminate()
+                server.wait()
+
+
+def _command(target: Target, runtime: Path, *, browser: bool) -> list[str]:
+    # The script, not `-m`, which would put the working directory before the standard library.
+    script = Path(sys.executable).with_name("jupyter-lab")
+    program = [str(script)] if script.exists() else [sys.executable, "-m", "jupyterlab"]
+    options = [
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.root_dir={target.folder}",
+        "--Application.log_level=WARN",
+        "--JupyterApp.answer_yes=True",  # what Ctrl-C would ask about lives on
+    ]
+    if len(os.fsencode(runtime / _IPC_NAME)) <= LONGEST_SOCKET_PATH:
+        options.append("--KernelManager.transport=ipc")  # any user of this machine could read from tcp
+        # After a death within ten seconds Jupyter takes new ports, and the page stays with the old ones.
+        options.append("--KernelRestarter.random_ports_until_alive=False")
+    if os.geteuid() == 0:
+        options.append("--allow-root")
+    if not browser:
+        options.append("--no-browser")
+    return [*program, *options, *([str(target.notebook)] if target.notebook else [])]
+
+
+def _address(server: subprocess.Popen[bytes], runtime: Path) -> str:
+    """The server's URL, once it listens."""
+    described = runtime / f"jpserver-{server.pid}.json"
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            return str(json.loads(described.read_text())["url"])
+        except (OSError, ValueError, KeyError):
+            time.sleep(_RETRY_SECONDS)
+    raise HubUnavailable("JupyterLab did not start.", "What it said is above.")
+
+
+def _said(target: Target, url: str, token: str) -> str:
+    where = "lab"
+    if target.notebook is not None:
+        where = f"lab/tree/{quote(str(target.notebook.relative_to(target.folder)))}"
+    # Whoever reads a terminal may use the server; a log may be read by others, later.
+    secret = token if sys.stdout.isatty() else "..."
+    lines = [f"JupyterLab: {url}{where}?token={secret}"]
+    if not sys.stdout.isatty():
+        lines.append("(The token is shown on a terminal only. `jupyter server list` cannot tell it either;")
+        lines.append(f" it is in the file token-* in {Path(paths.runtime_dir(os.environ), 'lab')}.)")
+    if target.notebook is None:
+        lines.append(f"It shows {target.folder}; no session there has a notebook yet.")
+    elif target.is_live:
+        lines.append(f"{target.notebook.name} is joined to the live kernel of {target.session}.")
+    else:
+        lines.append(f"{target.session} has no kernel now: {target.notebook.name} gets one of its own.")
+    lines.append("Ctrl-C ends JupyterLab; the sessions' kernels live on.")
+    return "\n".join(lines)
+
+
+def install_command() -> str:
+    """What adds JupyterLab to this installation of kernelexec, however it was made."""
+    prefix = Path(sys.prefix)
+    if (prefix / "uv-receipt.toml").exists():
+        return "uv tool install 'kernelexec[lab]'"
+    if (prefix / "pipx_metadata.json").exists():
+        return "pipx inject kernelexec jupyterlab"
+    if "archive-v0" in prefix.parts or "environments-v2" in prefix.parts:  # uvx's cache
+        return "uvx --from 'kernelexec[lab]' kernelexec lab"
+    if importlib.util.find_spec("pip") is None:
+        return f"uv pip install --python {sys.executable} 'kernelexec[lab]'"
+    return f"{sys.executable} -m pip install 'kernelexec[lab]'"

@@ -1,0 +1,123 @@
+"""What the person's commands ask of the hub, through the same socket: one JSON line each way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from kernelexec import __version__, paths
+from kernelexec.daemon import frontends
+from kernelexec.errors import BadRequest, KernelexecError
+from kernelexec.hub.hub import Hub
+from kernelexec.model.execution import Execution
+from kernelexec.recording.journal import now
+from kernelexec.session.session import Session
+
+
+async def serve_admin(
+    hub: Hub, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ending: asyncio.Event
+) -> None:
+    """Answer commands until the connection closes."""
+    while line := await reader.readline():
+        command = json.loads(line)
+        try:
+            answer = await _serve(hub, command, ending)
+        except KernelexecError as error:
+            answer = {"error": str(error)}
+        writer.write(json.dumps(answer).encode() + b"\n")
+        await writer.drain()
+
+
+async def _serve(hub: Hub, command: Mapping[str, Any], ending: asyncio.Event) -> Mapping[str, Any]:
+    match command.get("command"):
+        case "ps":
+            return _status(hub)
+        case "stop":
+            return await _stop(hub, command["session"])
+        case "stop-all":
+            answer = await _stop_all(hub)
+            ending.set()
+            return answer
+        case "question" | "answer":
+            return _input(hub, command["execution"], command.get("text"))
+        case name if name in frontends.COMMANDS:
+            return await frontends.serve_frontend(hub, command)
+        case unknown:
+            return {"error": f"unknown command {unknown!r}"}
+
+
+def _waiting(hub: Hub, wanted: str) -> Execution:
+    """The execution with this id that waits for input.
+
+    Raises:
+        BadRequest: there is none.
+    """
+    waiting = [s.current for s in hub.sessions if s.current is not None and s.current.question is not None]
+    found = [execution for execution in waiting if execution.id == wanted]
+    if len(found) != 1:
+        ids = ", ".join(execution.id for execution in waiting) or "none"
+        raise BadRequest(f"{wanted} does not wait for input.", f"Runs that do: {ids}.")
+    return found[0]
+
+
+def _input(hub: Hub, wanted: str, text: str | None) -> dict[str, Any]:
+    """What a run asks; with a text, that is the answer."""
+    execution = _waiting(hub, wanted)
+    question = execution.question
+    assert question is not None
+    if text is not None:
+        session = next(s for s in hub.sessions if s.current is execution)
+        session.answer(execution, text)
+    return {"prompt": question.prompt, "password": question.password}
+
+
+def _status(hub: Hub) -> dict[str, Any]:
+    return {
+        "hub": {"version": __version__, "pid": os.getpid(), "log": paths.log_file(os.environ)},
+        "sessions": [_described(session) for session in hub.sessions],
+    }
+
+
+def _described(session: Session) -> Mapping[str, Any]:
+    memory = session.kernel.memory() if session.kernel else None
+    return {
+        "session": session.id,
+        "state": session.state,
+        "running": session.current.id if session.current else None,
+        "queued": session.queued,
+        "generation": session.generation,
+        "memory_mb": round(memory / 1e6) if memory else None,
+        "idle_seconds": round((now() - session.last_used).total_seconds()),
+        "interpreter": str(session.environment.program),
+        "storage_dir": str(session.recorder.storage_dir),
+        "notebook": str(session.notebook) if session.notebook else None,
+    }
+
+
+async def _stop(hub: Hub, wanted: str) -> dict[str, Any]:
+    """Stop the kernel and the installations of one session, named in full or by an unambiguous part."""
+    live = _live(hub)
+    found = [s for s in live if wanted in (s.id, f"{s.recorder.storage_dir}:{s.id}")]
+    found = found or [s for s in live if s.name == wanted]
+    if len(found) != 1:
+        names = [f"{s.recorder.storage_dir}:{s.id}" for s in (found or live)]
+        what = "is ambiguous" if found else "has no running kernel"
+        return {"error": f"{wanted} {what}", "sessions": names}
+    await found[0].stop_work("Stopped with: kernelexec stop.")
+    await found[0].stop_kernel()
+    return {"stopped": [found[0].id]}
+
+
+def _live(hub: Hub) -> list[Session]:
+    """The sessions with something to stop."""
+    return [s for s in hub.sessions if s.kernel or s.generations.starting or s.is_working]
+
+
+async def _stop_all(hub: Hub) -> dict[str, Any]:
+    live = _live(hub)
+    await asyncio.gather(*(session.stop_work("Stopped with: kernelexec stop --all.") for session in live))
+    await asyncio.gather(*(session.stop_kernel() for session in live))
+    return {"stopped": [session.id for session in live]}

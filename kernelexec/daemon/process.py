@@ -1,0 +1,201 @@
+"""The hub's process: from its start by a bridge to its end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import gc
+import json
+import logging
+import logging.handlers
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kernelexec import __version__, paths
+from kernelexec.bridge import rendezvous
+from kernelexec.daemon.admin import serve_admin
+from kernelexec.hub.caller import Caller
+from kernelexec.hub.hub import Hub
+from kernelexec.mcp_server.server import serve
+from kernelexec.mcp_server.stream import LINE_LIMIT
+
+_log = logging.getLogger(__name__)
+
+_IDLE_SECONDS = 600.0  # with neither client nor kernel; KERNELEXEC_HUB_IDLE_SECONDS overrides
+_HELLO_SECONDS = 10.0
+_LOG_BYTES = 2_000_000
+_MANY_FILES = 8192
+
+
+def main() -> int:
+    """Be the hub until nobody needs it. Exit status 0, also where another hub is there already."""
+    parser = argparse.ArgumentParser(prog="kernelexec-hub")
+    parser.add_argument("--lock", type=int, help="the locked descriptor of hub.lock, from who started us")
+    lock = parser.parse_args().lock
+    paths.make_private_dir(paths.runtime_dir(os.environ))
+    if lock is None:
+        lock = rendezvous.take_lock(os.environ)
+        if lock is None:
+            return 0
+    os.set_inheritable(lock, False)
+    os.chdir("/")
+    _allow_many_files()
+    gc.freeze()  # what the imports made stays for ever: no collection need look at it again
+    gc.enable()
+    _start_log()
+    try:
+        asyncio.run(_Daemon().run())
+    except Exception:  # noqa: BLE001 - the edge of the process
+        _log.exception("the hub failed")
+        return 1
+    return 0
+
+
+class _Daemon:
+    """Accepts connections and decides when to end."""
+
+    def __init__(self) -> None:
+        self._runtime_dir = Path(paths.runtime_dir(os.environ))
+        self._socket_path = rendezvous.socket_path(os.environ)
+        self._hub = Hub(self._runtime_dir, Path(paths.state_dir(os.environ)))
+        self._connections: set[asyncio.Task[None]] = set()
+        self._ending = asyncio.Event()
+        self._idle_handle: asyncio.TimerHandle | None = None
+        self._idle_seconds = float(os.environ.get("KERNELEXEC_HUB_IDLE_SECONDS", _IDLE_SECONDS))
+
+    async def run(self) -> None:
+        # Cleaners of /tmp spare a directory that somebody holds locked.
+        held = os.open(self._runtime_dir, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(held, fcntl.LOCK_SH)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ending.set)
+        listener = self._listen()
+        await self._hub.adopt_all()
+        server = await asyncio.start_unix_server(self._accept, sock=listener, limit=LINE_LIMIT)
+        _log.info("hub %s started, pid %d, socket %s", __version__, os.getpid(), self._socket_path)
+        self._count_down()
+        await self._ending.wait()
+        self._hub.closing = True
+        server.close()
+        Path(self._socket_path).unlink(missing_ok=True)
+        for connection in list(self._connections):
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        await self._hub.close()
+        _log.info("hub ended")
+
+    def _listen(self) -> socket.socket:
+        # We hold the lock, so a socket that is here belongs to a hub that is gone.
+        Path(self._socket_path).unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        before = os.umask(0o177)
+        try:
+            listener.bind(self._socket_path)
+        finally:
+            os.umask(before)
+        listener.listen(128)
+        return listener
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        if self._idle_handle is not None:
+            self._idle_handle.cancel()
+        try:
+            await self._serve(reader, writer)
+        except asyncio.CancelledError:
+            pass  # the hub ends; asyncio would log a cancelled connection as a failure
+        except ConnectionError:
+            pass  # who asked did not wait for the answer, as the relay of a notebook that was closed
+        except Exception:  # noqa: BLE001 - one connection's failure is not the others'
+            _log.exception("a connection failed")
+        finally:
+            writer.close()
+            self._connections.discard(task)
+            self._count_down()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if _peer_uid(writer.get_extra_info("socket")) != os.getuid():
+            _log.warning("a connection of another user was refused")
+            return
+        try:
+            hello = _read_hello(await asyncio.wait_for(reader.readline(), _HELLO_SECONDS))
+        except (ValueError, RecursionError, asyncio.TimeoutError, TimeoutError) as error:
+            writer.write(rendezvous.answer("error", f"no hello line: {error}"))
+            return
+        if hello["protocol"] > rendezvous.PROTOCOL:
+            writer.write(rendezvous.answer("retire", __version__))
+            _log.info("retiring for version %s", hello["version"])
+            self._ending.set()
+            return
+        writer.write(rendezvous.answer("ok", __version__))
+        caller = Caller(pid=hello["pid"], cwd=hello["cwd"], environ=hello["environ"])
+        if hello["role"] == "admin":
+            await serve_admin(self._hub, reader, writer, self._ending)
+        else:
+            await serve(self._hub, caller, reader, writer)
+
+    def _count_down(self) -> None:
+        """End after a while with neither client nor kernel."""
+        if self._idle_handle is not None:
+            self._idle_handle.cancel()
+        loop = asyncio.get_running_loop()
+        self._idle_handle = loop.call_later(self._idle_seconds, self._end_if_idle)
+
+    def _end_if_idle(self) -> None:
+        if self._connections or self._hub.has_kernels:
+            self._count_down()
+        else:
+            self._ending.set()
+
+
+def _read_hello(line: bytes) -> Mapping[str, Any]:
+    hello = json.loads(line)
+    if not isinstance(hello, dict) or hello.get("kernelexec") != rendezvous.FORMAT:
+        raise ValueError("not a kernelexec client")
+    for field, kind in (("protocol", int), ("role", str), ("pid", int), ("cwd", str), ("environ", dict)):
+        if not isinstance(hello.get(field), kind):
+            raise ValueError(f"{field} is missing")
+    if not all(isinstance(value, str) for value in hello["environ"].values()):
+        raise ValueError("an environment variable is no text")
+    return hello
+
+
+def _peer_uid(connection: socket.socket) -> int:
+    """The user at the other end of a Unix socket."""
+    if sys.platform == "linux":
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return int(struct.unpack("3i", credentials)[1])
+    # macOS, <sys/un.h>: SOL_LOCAL = 0, LOCAL_PEERCRED = 1; struct xucred: version, uid, ...
+    credentials = connection.getsockopt(0, 1, 76)
+    return int(struct.unpack("2I", credentials[:8])[1])
+
+
+def _allow_many_files() -> None:
+    """Each kernel takes the hub some fifteen descriptors; a soft limit of 256 or 1024 is soon used up."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, _MANY_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _start_log() -> None:
+    path = paths.log_file(os.environ)
+    handler = logging.handlers.RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=1)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("mcp").setLevel(logging.WARNING)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

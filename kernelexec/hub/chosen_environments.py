@@ -1,0 +1,131 @@
+"""The environment of each caller: what its configuration names, or what it chose since."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from kernelexec.config import BESIDE_THE_CLIENT, EnvironmentChoice
+from kernelexec.environments import catalog
+from kernelexec.environments.choices import Choice, Choices
+from kernelexec.environments.source import Progress, Source
+from kernelexec.errors import EnvironmentUnusable
+from kernelexec.hub.caller import Caller
+from kernelexec.model.environment import Environment
+from kernelexec.recording.journal import now
+
+_log = logging.getLogger(__name__)
+
+CHOSEN = "configure_environment"
+_OTHERS = "list_environments shows others, configure_environment chooses one."
+
+
+class ChosenEnvironments:
+    """Finds and prepares environments for callers."""
+
+    def __init__(self, state_dir: Path, running_at: Callable[[Path], Environment | None]) -> None:
+        self._choices = Choices(state_dir / "choices")
+        self._running_at = running_at  # the environment of a running kernel, by its prefix
+        self._preparing: dict[tuple[str, Path], asyncio.Task[Environment]] = {}
+
+    def choice_of(self, caller: Caller) -> EnvironmentChoice:
+        """Which environment this caller's calls are for.
+
+        Raises:
+            ConfigError: its configuration cannot be used.
+        """
+        if caller.choice is None:
+            caller.choice = self._first_choice(caller)
+        return caller.choice
+
+    async def environment_of(self, caller: Caller, progress: Progress) -> Environment:
+        """This caller's environment, prepared.
+
+        Raises:
+            ConfigError, EnvironmentUnusable: what is wrong, and the command that mends it.
+        """
+        if caller.environment is None:
+            choice = self.choice_of(caller)
+            try:
+                caller.environment = await self._found(choice, caller, progress)
+            except EnvironmentUnusable as error:
+                chosen = " It was chosen with configure_environment." if choice.origin == CHOSEN else ""
+                raise EnvironmentUnusable(
+                    f"{error.what}{chosen}", f"{error.next_step}\n{_OTHERS}".strip()
+                ) from error
+        return caller.environment
+
+    async def look_at(self, choice: EnvironmentChoice, caller: Caller, progress: Progress) -> Environment:
+        """An environment that a caller may choose, prepared.
+
+        Raises:
+            EnvironmentUnusable: what is wrong, and the command that mends it.
+        """
+        return await self.prepare(catalog.source_of(choice, caller.environ), caller.environ, progress)
+
+    def choose(self, choice: EnvironmentChoice, environment: Environment, caller: Caller) -> None:
+        """From now on this caller's calls are for this environment; also after its restart."""
+        caller.choice, caller.environment = choice, environment
+        config = caller.config()
+        try:
+            self._choices.put(
+                caller.client, config, Choice(choice, now().isoformat(), config.environment_settings)
+            )
+        except OSError as error:
+            _log.exception("the choice of %s could not be kept", environment.prefix)
+            caller.notices.append(
+                f"News: this choice ends with the client, for it could not be written: {error.strerror}."
+            )
+
+    async def prepare(self, source: Source, environ: Mapping[str, str], progress: Progress) -> Environment:
+        """Once at a time for each environment; goes on if who asked first gives up."""
+        key = (source.kind, source.prefix)
+        task = self._preparing.get(key)
+        if task is None:
+            task = asyncio.create_task(catalog.prepare(source, environ, progress))
+            self._preparing[key] = task
+            task.add_done_callback(lambda _: self._preparing.pop(key, None))
+        return await asyncio.shield(task)
+
+    def _first_choice(self, caller: Caller) -> EnvironmentChoice:
+        config = caller.config()
+        kept = self._choices.get(caller.client, config)
+        if kept is None:
+            if config.environment.origin == BESIDE_THE_CLIENT:
+                caller.notices.append(
+                    f"Environment: {config.environment.value}, found in your directory; none is configured."
+                )
+            return config.environment
+        if kept.holds_against(config):
+            caller.notices.append(
+                f"Environment: {_named(kept.environment)}, as this client chose with configure_environment "
+                f"on {kept.time[:16].replace('T', ' ')} UTC."
+            )
+            return kept.environment
+        self._choices.forget(caller.client, config)
+        caller.notices.append(
+            f"Environment: the configuration was changed, so it counts again instead of "
+            f"{_named(kept.environment)}, which this client had chosen with configure_environment."
+        )
+        return config.environment
+
+    async def _found(self, choice: EnvironmentChoice, caller: Caller, progress: Progress) -> Environment:
+        source = catalog.source_of(choice, caller.environ)
+        try:
+            return await self.prepare(source, caller.environ, progress)
+        except EnvironmentUnusable as error:
+            running = self._running_at(source.prefix)
+            if running is None:
+                raise
+            # Its kernels live on in memory, with all variables: they are worth more than an error.
+            caller.notices.append(
+                f"News: the environment is broken, and a new kernel would not start in it: {error.what} "
+                "Its running kernels still work."
+            )
+            return running
+
+
+def _named(choice: EnvironmentChoice) -> str:
+    return f"{choice.kind} {choice.value}".strip()

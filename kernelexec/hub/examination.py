@@ -1,0 +1,263 @@
+"""The doctor: looks at all that kernelexec needs, and says of what is wrong how to mend it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from kernelexec import paths
+from kernelexec.bridge.rendezvous import socket_path
+from kernelexec.config import Config, EnvironmentChoice, read_config
+from kernelexec.environments import catalog, kernelspec
+from kernelexec.environments.asking import ask
+from kernelexec.environments.default import Default
+from kernelexec.environments.installers import installer_of
+from kernelexec.environments.our_kernelspecs import OurKernelspec, our_kernelspecs
+from kernelexec.environments.packages import Packages
+from kernelexec.environments.source import Places
+from kernelexec.errors import ConfigError, EnvironmentUnusable, HubUnavailable, KernelexecError
+from kernelexec.model.environment import Environment
+
+_LEAST_FREE = 100_000_000  # bytes; a plot takes 0.1 MB, a kernelspec's lent ipykernel 60 MB
+_LITTLE_FREE = 1_000_000_000
+_SECONDS = 30.0
+_AT_ONCE = 4  # kernels' imports tried at a time
+
+
+class Level(str, Enum):
+    OK = "ok"
+    NOTE = "note"  # works, but the person may want to know
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `mend` is a command or an instruction."""
+
+    level: Level
+    subject: str
+    what: str
+    mend: str = ""
+
+    def text(self) -> str:
+        line = f"{self.level.value:8} {self.subject:12} {self.what}"
+        return f"{line}\n{'':22}mend: {self.mend}" if self.mend else line
+
+
+def is_well(findings: list[Finding]) -> bool:
+    return all(finding.level is not Level.PROBLEM for finding in findings)
+
+
+def summary(findings: list[Finding]) -> str:
+    """All findings, the verdict first."""
+    problems = sum(finding.level is Level.PROBLEM for finding in findings)
+    verdict = f"{problems} problem{'s' if problems > 1 else ''} found." if problems else "All is well."
+    return "\n".join([verdict, *(finding.text() for finding in findings)])
+
+
+async def examine(
+    environ: Mapping[str, str], cwd: str, hub: Finding, chosen: EnvironmentChoice | None = None
+) -> list[Finding]:
+    """What there is to say to a client with these variables, in this directory.
+
+    `hub` is what who asks knows of the hub, `chosen` an environment that was chosen since.
+    """
+    findings = [hub, *_runtime(environ), *_own_directories(environ)]
+    places = Places(environ)
+    try:
+        config = read_config(environ, cwd)
+    except ConfigError as error:
+        findings.append(_problem("settings", error))
+    else:
+        findings += [*_storage(config), await _configured(chosen or config.environment, environ)]
+    findings += await _kernelspecs(places)
+    findings += _side_directories(places.data_dir)
+    return [*findings, await _jupyter(environ)]
+
+
+# --- environments --------------------------------------------------------------------
+
+
+async def _configured(choice: EnvironmentChoice, environ: Mapping[str, str]) -> Finding:
+    """The environment that code runs in."""
+    try:
+        source = catalog.source_of(choice, environ)
+        if isinstance(source, Default) and not source.prefix.exists():
+            return Finding(Level.OK, "environment", "the default one, which is made when it is first used")
+        environment = await catalog.prepare(source, environ, lambda _: None)
+        await _try(environment, environ)
+        how = await _installer(environment, environ)
+    except (KernelexecError, OSError) as error:
+        return _problem("environment", error)
+    what = f"{environment.label} ({environment.kind}, {environment.runs}), because of {choice.origin}; {how}"
+    return Finding(Level.OK, "environment", what)
+
+
+async def _installer(environment: Environment, environ: Mapping[str, str]) -> str:
+    if environment.interpreter is None:
+        return "packages are left to its language's own installer"
+    versions = await Packages(environment, environ).versions()
+    return f"packages are installed with {installer_of(environment, 'pip' in versions, environ).name}"
+
+
+async def _kernelspecs(places: Places) -> list[Finding]:
+    """The environments that kernelspecs of ours stand for."""
+    few = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(spec: OurKernelspec) -> Finding:
+        async with few:
+            return await _kernelspec(spec, places)
+
+    return list(await asyncio.gather(*map(one, our_kernelspecs(places.kernels_dir))))
+
+
+async def _kernelspec(spec: OurKernelspec, places: Places) -> Finding:
+    subject = "kernelspec"
+    if spec.is_stale:
+        mend = f"kernelexec kernelspecs remove {spec.name}"
+        return Finding(Level.PROBLEM, subject, f"{spec.name}: {spec.problem}", mend)
+    environment = spec.environment
+    assert environment is not None  # else it is stale
+    try:
+        if spec.problem is not None:  # something of ours is gone: written anew
+            environment = await catalog.prepare(
+                catalog.source_at(environment), places.environ, lambda _: None
+            )
+        await _try(environment, places.environ)
+    except (KernelexecError, OSError) as error:
+        problem = _problem(subject, error)
+        return replace(problem, what=f"{spec.name}: {problem.what}")
+    lent = ", ipykernel lent" if environment.borrowed_ipykernel else ""
+    return Finding(Level.OK, subject, f"{spec.name}: {environment.runs} in {environment.prefix}{lent}")
+
+
+async def _try(environment: Environment, environ: Mapping[str, str]) -> None:
+    """Whether the kernel's own imports work, which is what mostly keeps one from starting.
+
+    Raises:
+        KernelexecError: they do not.
+    """
+    if not environment.is_ours or environment.interpreter is None:
+        return
+    lent = str(environment.borrowed_ipykernel or "")
+    program = "import sys; sys.path[:1] = [sys.argv[1]] if sys.argv[1] else []; import ipykernel.kernelapp"
+    try:
+        said = await ask(
+            (environment.program, "-B", "-c", program, lent),
+            kernelspec.kernel_variables(environment, environ),
+            _SECONDS,
+        )
+    except TimeoutError:
+        raise EnvironmentUnusable(
+            f"{environment.program} did not import ipykernel within {_SECONDS:.0f} s."
+        ) from None
+    if said.exit_code != 0:
+        lines = said.err.decode("utf-8", "replace").strip().splitlines() or [f"exit code {said.exit_code}"]
+        where = "the lent ipykernel" if lent else "its ipykernel"
+        anew = f"{shlex.quote(str(environment.program))} -m pip install --force-reinstall ipykernel pyzmq"
+        mend = f"rm -r {shlex.quote(lent)} (it is made anew)" if lent else anew
+        raise EnvironmentUnusable(f"{where} cannot be imported by {environment.program}: {lines[-1]}", mend)
+
+
+# --- folders -------------------------------------------------------------------------
+
+
+def _runtime(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """The directory of the sockets."""
+    folder = Path(paths.runtime_dir(environ))
+    try:
+        socket_path(environ)
+        found = folder.lstat()
+    except HubUnavailable as error:
+        yield _problem("sockets", error)
+    except FileNotFoundError:
+        yield Finding(Level.OK, "sockets", f"{folder}, which is made when it is first used")
+    else:
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            mend = f"rm {folder} as its owner, or set KERNELEXEC_RUNTIME_DIR to a directory of your own"
+            yield Finding(Level.PROBLEM, "sockets", f"{folder} is not a directory of yours", mend)
+        elif found.st_mode & 0o077:
+            yield Finding(Level.PROBLEM, "sockets", f"{folder} is open to others", f"chmod 700 {folder}")
+        else:
+            yield _room("sockets", folder)
+
+
+def _own_directories(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Log and registry, what kernelexec makes for itself, kernelspecs."""
+    for subject, folder, variable in (
+        ("log", paths.state_dir(environ), "XDG_STATE_HOME"),
+        ("data", paths.data_dir(environ), "XDG_DATA_HOME"),
+        ("jupyter", os.path.join(paths.jupyter_data_dir(environ), "kernels"), "JUPYTER_DATA_DIR"),
+    ):
+        yield _writable(subject, Path(folder), f"set {variable}, in the MCP configuration too")
+
+
+def _storage(config: Config) -> Iterator[Finding]:
+    yield _writable("storage", config.storage_dir, "set CODE_STORAGE_DIR in the MCP configuration")
+    if config.kernel_dir != config.storage_dir and not config.kernel_dir.is_dir():
+        mend = f"mkdir -p {shlex.quote(str(config.kernel_dir))}, or correct KERNELEXEC_CWD"
+        yield Finding(
+            Level.NOTE, "storage", f"the kernels' directory {config.kernel_dir} does not exist", mend
+        )
+
+
+def _writable(subject: str, folder: Path, otherwise: str) -> Finding:
+    """Whether a folder that need not be there yet can be written, and has room."""
+    existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if not existing.is_dir():
+        return Finding(Level.PROBLEM, subject, f"{existing} is not a directory", f"remove it, or {otherwise}")
+    if not os.access(existing, os.W_OK | os.X_OK) or os.statvfs(existing).f_flag & os.ST_RDONLY:
+        owner = f"chown -R $USER {shlex.quote(str(existing))}"
+        return Finding(Level.PROBLEM, subject, f"{existing} cannot be written", f"{owner}, or {otherwise}")
+    return _room(subject, folder, existing)
+
+
+def _room(subject: str, folder: Path, existing: Path | None = None) -> Finding:
+    free = shutil.disk_usage(existing or folder).free
+    what = f"{folder} ({free / 1e9:,.1f} GB free)"
+    if free < _LEAST_FREE:
+        return Finding(Level.PROBLEM, subject, what, "make room on this disk")
+    return Finding(Level.NOTE if free < _LITTLE_FREE else Level.OK, subject, what)
+
+
+def _side_directories(data_dir: Path) -> list[Finding]:
+    """The folders with an ipykernel that is lent to environments without one."""
+    folders = [folder for folder in sorted((data_dir / "ipykernel").glob("*")) if folder.is_dir()]
+    return [
+        Finding(Level.NOTE, "ipykernel", f"{folder} is half made", f"rm -r {shlex.quote(str(folder))}")
+        for folder in folders
+        if not (folder / "ipykernel" / "__init__.py").exists()
+    ]
+
+
+async def _jupyter(environ: Mapping[str, str]) -> Finding:
+    """Whether the JupyterLab that the person would start looks where our kernelspecs are."""
+    ours = Path(paths.jupyter_data_dir(environ))
+    jupyter = shutil.which("jupyter", path=environ.get("PATH", ""))
+    if jupyter is None:
+        return Finding(Level.OK, "jupyter", f"not on PATH; kernelspecs are in {ours / 'kernels'}")
+    try:
+        said = await ask((jupyter, "--paths", "--json"), environ, _SECONDS)
+        looked = [os.path.realpath(path) for path in json.loads(said.out)["data"]]
+    except (OSError, ValueError, KeyError, TypeError):  # also TimeoutError
+        return Finding(Level.NOTE, "jupyter", f"{jupyter} does not say where it looks for kernels")
+    if os.path.realpath(ours) in looked:
+        return Finding(Level.OK, "jupyter", f"{jupyter} lists kernelexec's kernelspecs")
+    mend = f"export JUPYTER_PATH={shlex.quote(str(ours))} before JupyterLab is started"
+    return Finding(Level.PROBLEM, "jupyter", f"{jupyter} does not look into {ours}", mend)
+
+
+def _problem(subject: str, error: KernelexecError | OSError) -> Finding:
+    if isinstance(error, OSError):
+        return Finding(
+            Level.PROBLEM, subject, f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        )
+    return Finding(Level.PROBLEM, subject, error.what, error.next_step)

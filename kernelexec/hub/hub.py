@@ -1,0 +1,409 @@
+"""The hub: all sessions of one user, whoever asks for them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from kernelexec import paths
+from kernelexec.config import KERNEL_IDLE_SECONDS, Config, EnvironmentChoice
+from kernelexec.environments import catalog, kernelspec
+from kernelexec.environments.source import Progress
+from kernelexec.errors import BadRequest, KernelexecError
+from kernelexec.hub.caller import Caller, SessionChoice
+from kernelexec.hub.chosen_environments import ChosenEnvironments
+from kernelexec.kernels.kernel import Death, Kernel, OnMessage
+from kernelexec.kernels.local import OPTIONS, Launch, LocalKernel, read_death
+from kernelexec.kernels.process import boot_id
+from kernelexec.kernels.registry import KernelEntry, Registry
+from kernelexec.model.environment import Environment
+from kernelexec.model.naming import apart, clean_name
+from kernelexec.recording.history import read_history
+from kernelexec.recording.journal import Journal, first_record, last_opened, now, storage_failed
+from kernelexec.recording.recorder import Recorder
+from kernelexec.recording.records import journal_path, last_generation, spelled_there
+from kernelexec.session.generations import Started
+from kernelexec.session.installation import Place, installed_into
+from kernelexec.session.session import Session
+
+_log = logging.getLogger(__name__)
+
+_TRIAL_GRACE_SECONDS = 1.0  # for a kernel that has run nothing
+_Key = tuple[str, str]  # real path of the storage directory, session id
+
+
+class Hub:
+    """Finds, makes, adopts and stops sessions and their kernels."""
+
+    def __init__(self, runtime_dir: Path, state_dir: Path) -> None:
+        self.closing = False  # connections end because the hub does, not because clients wish it
+        self._runtime_dir = runtime_dir
+        self._registry = Registry(state_dir / "kernels")
+        self._sessions: dict[_Key, Session] = {}
+        # What each caller's `session` arguments came to: a session stays the same object.
+        self._chosen: WeakKeyDictionary[Caller, dict[str | None, Session]] = WeakKeyDictionary()
+        self._opening: dict[_Key, asyncio.Lock] = {}
+        self._environments = ChosenEnvironments(state_dir, self._running_at)
+
+    @property
+    def sessions(self) -> list[Session]:
+        return list(self._sessions.values())
+
+    @property
+    def has_kernels(self) -> bool:
+        return any(
+            session.kernel is not None or session.state != "no kernel" or session.is_working
+            for session in self.sessions
+        )
+
+    # --- environments and sessions ---------------------------------------------
+
+    async def environment_of(self, caller: Caller, progress: Progress) -> Environment:
+        """The environment that a caller's configuration names.
+
+        Raises:
+            ConfigError, EnvironmentUnusable: what is wrong, and the command that mends it.
+        """
+        return await self._environments.environment_of(caller, progress)
+
+    async def configure(self, caller: Caller, choice: EnvironmentChoice, progress: Progress) -> Environment:
+        """Give a caller another environment from now on; kernels of the present one run on.
+
+        Raises:
+            EnvironmentUnusable, KernelFailed: it is missing, or its kernel does not start; nothing changed.
+        """
+        environment = await self._environments.look_at(choice, caller, progress)
+        if self._running_at(environment.prefix) is None:
+            progress("Trying whether its kernel starts.")
+            await self._try(environment, caller.environ)
+        self._environments.choose(choice, environment, caller)
+        self._chosen.pop(caller, None)
+        return environment
+
+    def kernels_of(self, caller: Caller) -> list[Session]:
+        """The sessions with a kernel that this caller has used."""
+        return [
+            session for session in set(self._chosen.get(caller, {}).values()) if session.kernel is not None
+        ]
+
+    def choice_of(self, caller: Caller) -> EnvironmentChoice:
+        """Which environment a caller's calls are for, and what says so.
+
+        Raises:
+            ConfigError: its configuration cannot be used.
+        """
+        return self._environments.choice_of(caller)
+
+    def _running_at(self, prefix: Path) -> Environment | None:
+        """The environment at this prefix, if a kernel of it runs."""
+        running = (s.environment for s in self.sessions if s.kernel is not None)
+        return next((environment for environment in running if environment.prefix == prefix), None)
+
+    async def session_of(self, caller: Caller, name: str | None, progress: Progress) -> Session:
+        """The session that a call is for, opened if need be.
+
+        Raises:
+            BadRequest, ConfigError, EnvironmentUnusable, SessionTaken, StorageFailed
+        """
+        chosen = self._chosen.setdefault(caller, {})
+        if name not in chosen or chosen[name].is_abandoned:
+            chosen[name] = await self._choose(caller, name, progress)
+        chosen[name].recorder.limits = caller.config().limits
+        chosen[name].stop_when_idle_for(caller.config().kernel_idle_seconds)
+        return chosen[name]
+
+    async def _choose(self, caller: Caller, name: str | None, progress: Progress) -> Session:
+        choice = caller.choose(name)
+        config = caller.config()
+        if choice.environment is not None:
+            known = await self._reopened(config, f"{choice.name}@{choice.environment}")
+            if known is not None:
+                return known
+        environment = await self.environment_of(caller, progress)
+        if choice.environment not in (None, environment.label):
+            raise BadRequest(
+                f"There is no session {choice.name}@{choice.environment} in {config.storage_dir}.",
+                f"Sessions there: {self.listed(config)}. Your environment is {environment.label!r}.",
+            )
+        environment, choice = self._distinct(config, environment, choice)
+        return await self._open(config, environment, choice)
+
+    async def _reopened(self, config: Config, session_id: str) -> Session | None:
+        """The session with this id, of whichever environment; None if there has never been one."""
+        session_id = spelled_there(config.storage_dir, session_id)
+        known = self._sessions.get((config.storage_identity, session_id))
+        if known is not None and not known.is_abandoned:
+            return known
+        name, _, label = session_id.partition("@")
+        if clean_name(label) != label:
+            return None
+        opened = last_opened(journal_path(config.storage_dir, session_id))
+        try:
+            environment = replace(Environment.from_json(opened["described"]), label=label)
+        except (KeyError, TypeError, ValueError):
+            return None  # no journal, or one of a version that did not describe it
+        return await self._open(config, environment, SessionChoice(name, label, opened.get("project")))
+
+    def find(self, caller: Caller, session_id: str) -> Session | None:
+        """An open session of the caller's storage directory by its id."""
+        return self._sessions.get((caller.config().storage_identity, session_id))
+
+    def has_journal(self, caller: Caller, session_id: str) -> bool:
+        """Whether there has been a session with this id in the caller's storage directory."""
+        name, _, label = session_id.partition("@")
+        plain_names = clean_name(name) == name and clean_name(label) == label
+        return plain_names and self.journal_path(caller, session_id).exists()
+
+    def journal_path(self, caller: Caller, session_id: str) -> Path:
+        """Where the journal of a session of the caller's storage directory is."""
+        return journal_path(caller.config().storage_dir, session_id)
+
+    def _distinct(
+        self, config: Config, environment: Environment, choice: SessionChoice
+    ) -> tuple[Environment, SessionChoice]:
+        """The names under which this environment and this project are not mistaken for others."""
+        spelled = spelled_there(config.storage_dir, f"{choice.name}@{environment.label}")
+        name, _, label = spelled.partition("@")
+        choice, environment = replace(choice, name=name), replace(environment, label=label)
+        opened = self._first_record(config, environment, choice)
+        if opened.get("environment", environment.identity) != environment.identity:
+            environment = replace(environment, label=apart(environment.label, environment.identity))
+            opened = self._first_record(config, environment, choice)
+        if choice.project is not None and opened.get("project", choice.project) != choice.project:
+            choice = replace(choice, name=apart(choice.name, choice.project))
+        return environment, choice
+
+    def _first_record(
+        self, config: Config, environment: Environment, choice: SessionChoice
+    ) -> Mapping[str, Any]:
+        session_id = f"{choice.name}@{environment.label}"
+        known = self._sessions.get((config.storage_identity, session_id))
+        if known is not None:
+            return {"environment": known.environment.identity, "project": known.project}
+        return first_record(journal_path(config.storage_dir, session_id))
+
+    async def _open(self, config: Config, environment: Environment, choice: SessionChoice) -> Session:
+        session_id = f"{choice.name}@{environment.label}"
+        key = (config.storage_identity, session_id)
+        async with self._opening.setdefault(key, asyncio.Lock()):
+            abandoned = self._sessions.get(key)
+            if abandoned is not None and abandoned.is_abandoned:
+                await self._sessions.pop(key).close()
+            if key not in self._sessions:
+                session = await self._restored(
+                    config.storage_dir, config.kernel_dir, environment, choice.name, choice.project
+                )
+                if session.left_a_kernel:
+                    session.report_lost_kernel(Death().cause)
+                if not session.executions.last_number:  # a journal may have been removed, and notebooks kept
+                    session.generations.generation = last_generation(config.storage_dir, session_id)
+                self._sessions[key] = session
+        return self._sessions[key]
+
+    async def _restored(
+        self, storage_dir: Path, kernel_dir: Path, environment: Environment, name: str, project: str | None
+    ) -> Session:
+        """A session with its journal open and its past read; its kernel, if any, is not looked for."""
+        session_id = f"{name}@{environment.label}"
+        try:
+            storage_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_failed(storage_dir, error) from error
+        journal = Journal(journal_path(storage_dir, session_id))
+        try:
+            history = await asyncio.to_thread(read_history, journal, session_id, storage_dir)
+            journal.write(
+                "opened",
+                session=session_id,
+                project=project,
+                environment=environment.identity,
+                described=environment.to_json(),
+                hub=os.getpid(),
+            )
+        except BaseException:
+            journal.close()  # it is the session's lock
+            raise
+        recorder = Recorder(storage_dir, session_id, journal)
+        recorder.extension = environment.extension
+        session = Session(name, environment, project, kernel_dir, recorder, self._start_kernel)
+        session.restore(history)
+        return session
+
+    def sessions_of(self, caller: Caller) -> list[Session]:
+        """The open sessions of the caller's storage directory."""
+        identity = caller.config().storage_identity
+        return [session for key, session in self._sessions.items() if key[0] == identity]
+
+    def listed(self, config: Config) -> str:
+        """The ids of the sessions of a storage directory, open or not."""
+        here = {key[1] for key in self._sessions if key[0] == config.storage_identity}
+        here |= {journal.stem for journal in journal_path(config.storage_dir, "").parent.glob("?*@?*.jsonl")}
+        return ", ".join(sorted(here)) or "none"
+
+    def place_of(self, caller: Caller, environment: Environment) -> Place:
+        """Where a caller's installation into an environment goes."""
+        return Place(environment, caller.environ, self._runtime_dir / "installations", self._kernels_in)
+
+    def _kernels_in(self, environment: Environment) -> list[tuple[str, Kernel]]:
+        """The running kernels that import what is installed into an environment, with their sessions' ids."""
+        prefix = os.path.realpath(installed_into(environment))
+        return [
+            (session.id, session.kernel)
+            for session in self.sessions
+            if session.kernel is not None and os.path.realpath(installed_into(session.environment)) == prefix
+        ]
+
+    # --- kernels -----------------------------------------------------------------
+
+    async def _start_kernel(
+        self, session: Session, environ: Mapping[str, str], on_message: OnMessage, progress: Progress
+    ) -> Started:
+        # Looked at again for each kernel: what was true when the session was opened may have changed.
+        source = catalog.source_at(session.environment)
+        environment = await self._environments.prepare(source, environ, progress)
+        environment = replace(environment, label=session.environment.label)
+        launch = _launch(environment, session.kernel_dir, environ)
+        session.kernel_dir.mkdir(parents=True, exist_ok=True)
+        kernel = await LocalKernel.start(self._runtime_dir, launch, on_message)
+        kernel.died.add_done_callback(lambda died: self._forget(kernel, died))
+        session.generations.starting = kernel
+        try:
+            self._register(session, environment, kernel)
+            info = await kernel.ready()
+            self._register(session, environment, kernel)
+        except (KernelexecError, OSError):
+            await kernel.stop("its start was given up", grace=0)
+            raise
+        finally:
+            session.generations.starting = None
+        _log.info("%s: kernel %s is ready, pids %s", session.id, kernel.directory.name, kernel.pids)
+        return Started(kernel, info, environment, kernel.directory.name)
+
+    async def _try(self, environment: Environment, environ: Mapping[str, str]) -> None:
+        """Start a kernel and end it again; it ends with us if we do.
+
+        Raises:
+            KernelFailed: it does not start.
+        """
+        launch = _launch(environment, Path("/"), environ)
+        launch = replace(launch, environ={**launch.environ, "JPY_PARENT_PID": str(os.getpid())})
+        kernel = await LocalKernel.start(self._runtime_dir, launch, lambda message: None)
+        try:
+            await kernel.ready()
+        finally:
+            await kernel.stop("its trial is over", grace=_TRIAL_GRACE_SECONDS)
+
+    def _register(self, session: Session, environment: Environment, kernel: LocalKernel) -> None:
+        keeper, process = kernel.keeper, kernel.process
+        assert keeper is not None  # it is our own child
+        self._registry.write(
+            KernelEntry(
+                kernel_id=kernel.directory.name,
+                directory=str(kernel.directory),
+                boot=boot_id(),
+                keeper_pid=keeper.pid,
+                keeper_identity=keeper.identity,
+                kernel_pid=process.pid if process else None,
+                kernel_identity=process.identity if process else None,
+                started=now().isoformat(),
+                generation=session.generation + 1,
+                session_name=session.name,
+                storage_dir=str(session.recorder.storage_dir),
+                kernel_dir=str(session.kernel_dir),
+                project=session.project,
+                environment=environment.to_json(),
+            )
+        )
+
+    def _forget(self, kernel: LocalKernel, died: asyncio.Future[Death]) -> None:
+        if not died.cancelled():
+            _log.info("kernel %s: %s", kernel.directory.name, died.result().cause)
+            self._registry.remove(kernel.directory.name)
+
+    async def adopt_all(self) -> None:
+        """Find again the kernels that an earlier hub left running."""
+        for entry in self._registry.entries():
+            try:
+                await self._adopt(entry)
+            except Exception:  # noqa: BLE001 - one entry must never keep the hub from starting
+                _log.exception("kernel %s was not adopted", entry.kernel_id)
+
+    async def _adopt(self, entry: KernelEntry) -> None:
+        environment = Environment.from_json(entry.environment)
+        storage_dir = Path(entry.storage_dir)
+        key = (os.path.realpath(storage_dir), f"{entry.session_name}@{environment.label}")
+        if key not in self._sessions:  # two entries have the same where a link has come between
+            self._sessions[key] = await self._restored(
+                storage_dir, Path(entry.kernel_dir), environment, entry.session_name, entry.project
+            )
+        session = self._sessions[key]
+        try:
+            kernel = self._found(entry, session)
+        except ProcessLookupError as error:  # anything else may pass: its entry stays for the next hub
+            _log.info("kernel %s of %s is gone: %s", entry.kernel_id, session.id, error)
+            if session.left_a_kernel and session.generations.kernel_id in (None, entry.kernel_id):
+                death = self._death(entry)
+                session.report_lost_kernel(death.cause, death.begun)
+            self._registry.remove(entry.kernel_id)
+            shutil.rmtree(entry.directory, ignore_errors=True)
+            return
+        stranger = None
+        if entry.generation != session.generation:  # the hub died while this kernel started
+            stranger = "its start was given up"
+        elif session.generations.kernel_id not in (None, entry.kernel_id):
+            stranger = "the records of its session are not where they were"
+        if stranger is not None:
+            await kernel.stop(stranger, grace=0)
+            self._registry.remove(entry.kernel_id)
+            return
+        kernel.died.add_done_callback(lambda died: self._forget(kernel, died))
+        session.adopt(kernel, datetime.fromisoformat(entry.started), kernel.environ())
+        # What its clients wish they say when they come again; until then it lives as by default.
+        session.stop_when_idle_for(KERNEL_IDLE_SECONDS)
+        _log.info("%s: kernel %s adopted, pids %s", session.id, entry.kernel_id, kernel.pids)
+
+    def _found(self, entry: KernelEntry, session: Session) -> LocalKernel:
+        if entry.boot != boot_id():
+            raise ProcessLookupError("the system was restarted")
+        kernel = None
+        if entry.kernel_pid is not None and entry.kernel_identity is not None:
+            kernel = (entry.kernel_pid, entry.kernel_identity)
+        keeper = (entry.keeper_pid, entry.keeper_identity)
+        return LocalKernel.adopt(
+            Path(entry.directory), keeper, kernel, session.on_message, session.environment.interrupts
+        )
+
+    @staticmethod
+    def _death(entry: KernelEntry) -> Death:
+        if entry.boot != boot_id():
+            return Death(asked="the system was restarted")
+        return read_death(Path(entry.directory))
+
+    # --- the end -----------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Leave every kernel running for the next hub; everything recorded is on disk."""
+        for session in self.sessions:
+            try:
+                await session.close()
+            except OSError:
+                _log.exception("session %s was not closed cleanly", session.id)
+
+
+def _launch(environment: Environment, cwd: Path, environ: Mapping[str, str]) -> Launch:
+    launcher = kernelspec.install_launcher(Path(paths.data_dir(environ)))
+    return Launch(
+        kernelspec.command(environment, launcher, OPTIONS),
+        cwd,
+        kernelspec.kernel_variables(environment, environ),
+        environment.interrupts,
+        kernelspec.transport(environment),
+    )

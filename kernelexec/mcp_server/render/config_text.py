@@ -1,0 +1,157 @@
+"""The replies about environments: what is configured, what was changed, what there is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from kernelexec import __version__
+from kernelexec.config import EnvironmentChoice
+from kernelexec.environments.inventory import Listed
+from kernelexec.environments.kernelspec import transport
+from kernelexec.errors import EnvironmentUnusable
+from kernelexec.hub.caller import Caller
+from kernelexec.model.environment import Environment
+from kernelexec.session.session import Session
+
+_HOW = {
+    "conda": 'type="conda", conda_name=...',
+    "venv": 'type="venv", venv_path=...',
+    "venv-uv": 'type="venv-uv", uv_venv_path=...',
+    "kernelspec": 'type="kernelspec", kernel_name=...',
+}
+_CONNECTIONS = {
+    "ipc": "sockets that only you can open",
+    "tcp": "TCP on 127.0.0.1: other users of this machine can read the output",
+}
+_MOST_LISTED = 60  # of one kind; a reply is read by somebody with little room
+
+
+def describe(caller: Caller, choice: EnvironmentChoice, session: Session) -> str:
+    """Environment, session and files, one fact a line."""
+    environment = session.environment
+    return _lines(
+        {
+            "environment": f"{environment.label} ({environment.kind})",
+            "chosen by": choice.origin,
+            "prefix": environment.prefix,
+            "interpreter": environment.program,
+            "runs": environment.runs,
+            "ipykernel": _ipykernel(environment),
+            "kernelspec": f"{environment.kernelspec}, shown as {environment.display_name!r}",
+            "interrupts": _interrupts(environment),
+            "connection": _CONNECTIONS[transport(environment)],
+            "session": session.id,
+            "kernel": _kernel(session),
+            "working directory": session.kernel_dir,
+            "your directory": caller.cwd,
+            "storage directory": session.recorder.storage_dir,
+            "notebook": session.notebook or "none yet",
+            "kernelexec": __version__,
+        }
+    )
+
+
+def describe_unusable(caller: Caller, choice: EnvironmentChoice, error: EnvironmentUnusable) -> str:
+    """The same for an environment that no kernel can run in."""
+    facts = {
+        "environment": _named(choice),
+        "chosen by": choice.origin,
+        "your directory": caller.cwd,
+        "storage directory": caller.config().storage_dir,
+        "kernelexec": __version__,
+    }
+    return f"The environment cannot be used, code was not run and will not be. {error}\n\n{_lines(facts)}"
+
+
+def in_short(choice: EnvironmentChoice, environment: Environment | None) -> str:
+    """A configuration in one line."""
+    if environment is None:
+        return f"{_named(choice)} (by {choice.origin}; not used yet)"
+    return f"{_named(choice)} (by {choice.origin}), {environment.runs}, {environment.program}"
+
+
+def describe_change(
+    before: str,
+    choice: EnvironmentChoice,
+    environment: Environment,
+    session: Session,
+    running: Sequence[Session],
+) -> str:
+    """The reply of configure_environment."""
+    lines = [
+        f"OK: your code now runs in {environment.label} ({environment.kind}), {environment.runs}",
+        f"before: {before}",
+        f"now: {in_short(choice, environment)}",
+        f"prefix: {environment.prefix}",
+        f"kernelspec: {environment.kernelspec}",
+        f"session: {session.id}",
+        f"kernel: {_kernel(session)}",
+    ]
+    others = [f'session="{other.id}"' for other in running if other is not session]
+    if others:
+        lines.append(
+            f"The kernels you had run on with their variables: reach them with {', '.join(others)}, "
+            "or by choosing their environment again."
+        )
+    return "\n".join(lines)
+
+
+def describe_inventory(
+    found: Sequence[Listed], choice: EnvironmentChoice, environment: Environment | None
+) -> str:
+    """The reply of list_environments."""
+    yours = environment.identity if environment is not None else ""
+    count = f"{len(found)} environment{'s' if len(found) != 1 else ''}" if found else "No environments"
+    lines = [
+        f"{count}, and the default one of kernelexec's own. Yours is {_named(choice)} (by "
+        f"{choice.origin})" + ("; it is marked with *." if yours else "."),
+        "Choose one with configure_environment.",
+    ]
+    order = list(_HOW)
+    for kind, group in groupby(sorted(found, key=lambda one: order.index(one.kind)), lambda one: one.kind):
+        listed = list(group)
+        lines += ["", f"{kind}: configure_environment({_HOW[kind]})"]
+        lines += [_listed(one, yours) for one in listed[:_MOST_LISTED]]
+        if len(listed) > _MOST_LISTED:
+            lines.append(f"  ... {len(listed) - _MOST_LISTED} more")
+    lines += ["", 'default: configure_environment(type="default")']
+    return "\n".join(lines)
+
+
+def _listed(one: Listed, yours: str) -> str:
+    mark = "*" if os.path.realpath(one.prefix) == yours else " "
+    where = "" if one.name == str(one.prefix) else f", {one.prefix}"
+    kernel = "" if one.kind == "kernelspec" else f", ipykernel {one.ipykernel or 'lent by kernelexec'}"
+    return f"{mark} {one.name}: {one.problem or one.runs + kernel}{where}"
+
+
+def _named(choice: EnvironmentChoice) -> str:
+    return f"{choice.kind} {choice.value}".strip()
+
+
+def _ipykernel(environment: Environment) -> str:
+    interpreter = environment.interpreter
+    if environment.borrowed_ipykernel is not None:
+        return f"kernelexec's own, from {environment.borrowed_ipykernel} (the environment has none)"
+    if interpreter is None:
+        return "none, this is another kernel"
+    return f"{interpreter.ipykernel}, the environment's own"
+
+
+def _interrupts(environment: Environment) -> str:
+    if environment.is_ours:
+        return "reach only the run they are meant for"
+    return "as its kernelspec says, best effort: one that comes late may hit the next run"
+
+
+def _kernel(session: Session) -> str:
+    if session.kernel is None or session.kernel_started is None:
+        return "none; the next execute_code starts one"
+    since = session.kernel_started.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"{session.state}, generation {session.generation}, running since {since}"
+
+
+def _lines(facts: Mapping[str, object]) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in facts.items())

@@ -1,0 +1,75 @@
+"""The reply of list_kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from kernelexec.config import Config
+from kernelexec.mcp_server.render.variables_text import readable_size
+from kernelexec.recording.journal import now
+from kernelexec.session.session import BUSY_ELSEWHERE, Session
+
+
+def describe_kernels(load: Mapping[Session, float | None], config: Config) -> str:
+    """The open sessions of a storage directory; `load`: of each, the processors its kernel uses."""
+    here = [s for s in load if str(s.recorder.storage_dir.resolve()) == config.storage_identity]
+    running = [session for session in here if session.kernel is not None]
+    others = [session for session in load if session not in here and session.kernel is not None]
+    lines = [
+        f"KERNELS: {len(running)} running in {config.storage_dir}, {len(here)} open "
+        f"session{'' if len(here) == 1 else 's'}."
+    ]
+    for session in sorted(here, key=lambda each: each.id):
+        lines += ["", *_about(session, load[session])]
+    if others:
+        lines += [
+            "",
+            f"{len(others)} more in other storage directories; the user sees all with: kernelexec ps",
+        ]
+    if not here:
+        lines.append("execute_code opens a session and starts its kernel.")
+    return "\n".join(lines)
+
+
+def _about(session: Session, load: float | None) -> Iterator[str]:
+    yield f"{session.id}: {_state(session)}"
+    environment = session.environment
+    kind = f"{environment.kind}, {environment.runs}"
+    yield f"  environment: {environment.label} ({kind}) in {environment.prefix}"
+    if session.kernel is not None and session.kernel_started is not None:
+        memory = session.kernel.memory()
+        used = "memory unknown" if memory is None else f"memory {readable_size(memory)}"
+        if load is not None:
+            used += f", processor {load:.0%}"
+        started = session.kernel_started.strftime("%Y-%m-%d %H:%M:%S UTC")
+        yield f"  kernel: generation {session.generation}, started {started}, {used}"
+    elif session.last_end:
+        yield f"  the last kernel (generation {session.generation}) ended: {session.last_end}"
+    if session.queued:
+        yield f"  waiting to be run: {session.queued}"
+    if session.notebook is not None:
+        yield f"  notebook: {session.notebook}"
+
+
+def _state(session: Session) -> str:
+    if session.kernel is not None and session.kernel.is_stopped:
+        return "stopped (its process was stopped by a signal or a debugger; it goes on with SIGCONT)"
+    current = session.current
+    if session.state == BUSY_ELSEWHERE:
+        waiting = f"; {current.id} waits for that" if current is not None else ""
+        return f"{BUSY_ELSEWHERE} (the user in JupyterLab, for example){waiting}"
+    if current is not None:
+        return f"busy with {current.id} for {_ago(current.started or current.submitted)}"
+    if session.kernel is None and session.state == "no kernel":
+        return "no kernel; the next execute_code starts one"
+    if session.state == "idle":
+        return f"idle for {_ago(session.last_used)}"
+    return session.state
+
+
+def _ago(moment: datetime) -> str:
+    seconds = max(0.0, (now() - moment).total_seconds())
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

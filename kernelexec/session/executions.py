@@ -1,0 +1,202 @@
+"""The executions of a session: the recent ones in memory, all of them in its journal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+
+from kernelexec.errors import BadRequest, StorageFailed
+from kernelexec.model.execution import Execution, Question, State
+from kernelexec.recording.history import load_execution
+from kernelexec.recording.journal import now
+from kernelexec.recording.recorder import Recorder
+from kernelexec.session.notices import Notices
+
+_RECENT = 8  # finished executions that stay in memory
+
+
+class Executions:
+    """Finds executions by number and by the kernel's messages, ends them and waits for their end."""
+
+    def __init__(self, session: str, recorder: Recorder, notices: Notices) -> None:
+        self.last_number = 0
+        self.last_used = now()  # when one was submitted or ended
+        self.used_at = time.monotonic()  # the same, by a clock that nobody can set
+        self._session = session
+        self._recorder = recorder
+        self._notices = notices
+        self._in_memory: dict[int, Execution] = {}
+        self._changes: dict[int, asyncio.Event] = {}  # set when one ends or asks something
+        self._listeners: dict[int, set[asyncio.Event]] = {}  # set at each output
+        self._files: dict[int, str] = {}  # by execution count: of the present kernel's cells
+        self._generation = 0  # whose they are
+        self._numbers: dict[str, int] = {}  # by msg_id, of what the present kernel was sent
+        recorder.recall = self.recall
+
+    def add(self, execution: Execution) -> None:
+        self.last_number = max(self.last_number, execution.number)
+        self.touch()
+        self._in_memory[execution.number] = execution
+        self._changes[execution.number] = asyncio.Event()
+
+    def get(self, number: int) -> Execution:
+        """One of this session's executions, also of its past.
+
+        Raises:
+            BadRequest: there was none with this number.
+        """
+        found = self._in_memory.get(number) or load_execution(
+            self._recorder.journal, self._session, self._recorder.storage_dir, number
+        )
+        if found is None:
+            raise BadRequest(
+                f"There is no execution {self._session}/{number}; "
+                f"the last one is {self._session}/{self.last_number}."
+            )
+        return found
+
+    async def wait(self, execution: Execution, seconds: float) -> bool:
+        """Whether the execution has ended, or waits for an answer, within this time."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while not (execution.is_final or execution.question):
+            change = self._changes.get(execution.number)
+            if change is None:
+                break
+            try:
+                await asyncio.wait_for(change.wait(), deadline - loop.time())
+            except (asyncio.TimeoutError, TimeoutError):
+                break
+        return execution.is_final or execution.question is not None
+
+    async def wait_for_end(self, execution: Execution, seconds: float) -> bool:
+        """Whether the execution has ended within this time."""
+        end = asyncio.ensure_future(self._end(execution))
+        try:
+            await asyncio.wait({end}, timeout=seconds)
+        finally:
+            end.cancel()
+        return execution.is_final
+
+    async def wait_for_answer(self, execution: Execution, seconds: float) -> bool:
+        """Whether the execution no longer waits with the question it has now, within this time."""
+        question, loop = execution.question, asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while question is not None and execution.question is question:
+            change = self._changes[execution.number]
+            try:
+                await asyncio.wait_for(change.wait(), deadline - loop.time())
+            except (asyncio.TimeoutError, TimeoutError):
+                return False
+        return True
+
+    async def _end(self, execution: Execution) -> None:
+        while not execution.is_final:
+            await self._changes[execution.number].wait()
+
+    def asks(self, execution: Execution, question: Question | None) -> None:
+        """The execution waits for an answer, or does so no longer."""
+        execution.question = question
+        self._changed(execution)
+
+    @contextlib.contextmanager
+    def listening(self, execution: Execution) -> Iterator[asyncio.Event]:
+        """An event that is set at each output of the execution."""
+        heard = asyncio.Event()
+        listeners = self._listeners.setdefault(execution.number, set())
+        listeners.add(heard)
+        try:
+            yield heard
+        finally:
+            listeners.discard(heard)
+            if not listeners:
+                self._listeners.pop(execution.number, None)
+
+    def heard(self, execution: Execution) -> None:
+        """There is output of it."""
+        for event in self._listeners.get(execution.number, ()):
+            event.set()
+
+    def _changed(self, execution: Execution) -> None:
+        """Wake who waits for it."""
+        self._changes[execution.number].set()
+        if not execution.is_final:
+            self._changes[execution.number] = asyncio.Event()
+
+    def finish(self, execution: Execution, state: State, problem: str | None = None) -> None:
+        """Bring an execution to a final state, on disk too, and wake who waits for it."""
+        execution.advance(state)
+        self.touch()
+        execution.finished = self.last_used
+        execution.problem = problem
+        execution.question = None
+        try:
+            self._recorder.finished(execution)
+        except StorageFailed as error:
+            self._notices.add(f"The end of {execution.id} could not be written to disk: {error.what}")
+        self._name_file(execution)
+        self._changed(execution)
+        self._forget_old()
+
+    def files(self, execution: Execution) -> Mapping[int, str]:
+        """The names of the files that tracebacks of this execution may mean, by execution count."""
+        own = _own_file(execution)
+        others = self._files if execution.generation == self._generation else {}
+        return others if execution.execution_count in others else {**others, **own}
+
+    def _name_file(self, execution: Execution) -> None:
+        if execution.generation != self._generation:
+            self._generation = execution.generation
+            self._files.clear()
+        self._files.update(_own_file(execution))
+
+    def _forget_old(self) -> None:
+        """Keep little in memory."""
+        finished = [e for e in self._in_memory.values() if e.is_final]
+        for old in finished[:-_RECENT]:
+            if self._recorder.is_written(old):
+                del self._in_memory[old.number]
+                self._changes.pop(old.number, None)
+
+    def touch(self) -> None:
+        """The session was used, if not by a submission."""
+        self.last_used = now()
+        self.used_at = time.monotonic()
+
+    def remember(self, sent: Mapping[str, int]) -> None:
+        """What an earlier hub has sent to the present kernel: execution numbers by msg_id."""
+        self._numbers.update(sent)
+
+    def sent(self, execution: Execution, msg_id: str) -> None:
+        self._numbers[msg_id] = execution.number
+
+    def of_message(self, parent_id: str | None) -> Execution | None:
+        """The execution that a message of the present kernel belongs to; None if it is not ours."""
+        number = self._numbers.get(parent_id or "")
+        if number is None:
+            return None
+        return self.recall(number)  # it may have ended long ago, and a thread of it still prints
+
+    def recall(self, number: int) -> Execution | None:
+        """An execution that something is still to be done with, so that it is held in memory."""
+        with contextlib.suppress(BadRequest):
+            found = self._in_memory[number] = self.get(number)
+            return found
+        return None
+
+    def msg_id(self, execution: Execution) -> str | None:
+        """Of the last request that the present kernel was sent for it."""
+        sent = [msg_id for msg_id, number in self._numbers.items() if number == execution.number]
+        return sent[-1] if sent else None
+
+    def begin_kernel(self) -> None:
+        """A new kernel, which was sent nothing yet."""
+        self._numbers.clear()
+
+
+def _own_file(execution: Execution) -> Mapping[int, str]:
+    if execution.script is None or execution.execution_count is None:
+        return {}
+    return {execution.execution_count: execution.source or execution.script.name}

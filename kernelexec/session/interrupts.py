@@ -1,0 +1,80 @@
+"""Interrupts: a run is asked to stop, and no other; then it is looked at what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from kernelexec.kernels.kernel import Kernel
+from kernelexec.model.execution import Execution, State
+from kernelexec.session.executions import Executions
+from kernelexec.session.obstacles import describe
+
+_GRACE_SECONDS = 1.5  # most runs end within 0.1 s of an interrupt; cleaning up may take longer
+_TRACEBACK_SECONDS = 5.0  # on a busy machine; a kernel's first also imports what it needs
+
+
+class Interrupts:
+    """Interrupts the runs of one session. `kernel` gives the present one."""
+
+    def __init__(self, executions: Executions, kernel: Callable[[], Kernel | None]) -> None:
+        self._executions = executions
+        self._kernel = kernel
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def cancel(self, execution: Execution, why: str) -> None:
+        """Interrupt a run; take a queued submission back."""
+        if await self._ask(execution, why):
+            self._in_background(self._look(execution))
+
+    async def interrupt(self, execution: Execution, why: str) -> None:
+        """The same; returns when it has ended, or when it is known what keeps it (`obstacle`)."""
+        if await self._ask(execution, why):
+            await self._look(execution)
+
+    async def _ask(self, execution: Execution, why: str) -> bool:
+        """Whether there is a run that was asked to stop."""
+        if execution.is_final:
+            return False
+        if execution.state is State.QUEUED:
+            self._executions.finish(execution, State.NOT_RUN, why)
+            return False
+        execution.interrupt = why
+        await self._interrupt(execution)
+        return True
+
+    async def _look(self, execution: Execution) -> None:
+        if await self._executions.wait_for_end(execution, _GRACE_SECONDS):
+            return
+        kernel, msg_id = self._kernel(), self._executions.msg_id(execution)
+        if kernel is None or msg_id is None:
+            return
+        found = await kernel.look(msg_id)
+        if found.ending and await self._executions.wait_for_end(execution, _TRACEBACK_SECONDS):
+            return
+        if not execution.is_final:
+            execution.obstacle = describe(found, msg_id, execution.session)
+
+    def on_begin(self, execution: Execution) -> None:
+        """A run begins: its time is measured, and an interrupt asked for before reaches it now."""
+        if execution.max_seconds is not None:
+            asyncio.get_running_loop().call_later(
+                execution.max_seconds, self._too_long, execution, execution.max_seconds
+            )
+        if execution.interrupt is not None:
+            self._in_background(self._interrupt(execution))
+
+    async def _interrupt(self, execution: Execution) -> None:
+        kernel, msg_id = self._kernel(), self._executions.msg_id(execution)
+        if kernel is not None and msg_id is not None and not execution.is_final:
+            await kernel.interrupt(msg_id)
+
+    def _too_long(self, execution: Execution, seconds: float) -> None:
+        if not execution.is_final:
+            self._in_background(self.cancel(execution, f"Interrupted after max_seconds={seconds:g}."))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)  # the loop itself holds tasks only weakly
+        task.add_done_callback(self._background.discard)

@@ -1,0 +1,108 @@
+"""What a kernel says, brought to the executions that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from kernelexec.errors import StorageFailed
+from kernelexec.kernels.wire import Message
+from kernelexec.model.execution import Execution, Question, State
+from kernelexec.recording.journal import now
+from kernelexec.recording.recorder import Recorder
+from kernelexec.session.executions import Executions
+from kernelexec.session.foreign_runs import ForeignRuns
+from kernelexec.session.notices import Notices
+
+_OUTPUT_TYPES = frozenset(
+    {"stream", "display_data", "execute_result", "error", "clear_output", "update_display_data"}
+)
+_LAST_TEXT = 400  # characters
+
+
+class Listener:
+    """Takes every message of a session's kernels. `on_begin` is called when a run begins."""
+
+    def __init__(
+        self,
+        executions: Executions,
+        recorder: Recorder,
+        notices: Notices,
+        on_begin: Callable[[Execution], None],
+    ) -> None:
+        self._executions = executions
+        self._recorder = recorder
+        self._notices = notices
+        self.foreign_runs = ForeignRuns(executions, recorder, notices)
+        self._on_begin = on_begin
+        self._held: dict[int, list[Message]] = {}  # by execution number
+
+    def take(self, message: Message) -> None:
+        if self._is_for_a_widget(message):
+            return
+        execution = self._executions.of_message(message.parent_id)
+        if execution is None:
+            self.foreign_runs.take(message)  # another client's, or an answer to a question of the hub
+        elif execution.number in self._held:
+            self._held[execution.number].append(message)
+        else:
+            self._take(execution, message)
+
+    def hold(self, execution: Execution) -> None:
+        """Keep its messages until what came before them is known."""
+        self._held.setdefault(execution.number, [])
+
+    def release(self, execution: Execution, before: Iterable[Message]) -> None:
+        """Take these messages of an execution, then those that were held but for the same ones."""
+        held = self._held.pop(execution.number, [])
+        seen = set()
+        for message in before:
+            seen.add(message.msg_id)
+            self._take(execution, message)
+        for message in held:
+            if message.msg_id not in seen:
+                self._take(execution, message)
+
+    def _take(self, execution: Execution, message: Message) -> None:
+        if message.type == "status":
+            self._on_status(execution, message)
+        elif message.type == "execute_input":
+            execution.execution_count = message.content.get("execution_count")
+            execution.timing["iopub.execute_input"] = message.date
+        elif message.type == "input_request":
+            self._on_question(execution, message)
+        elif message.type in _OUTPUT_TYPES:
+            if message.type == "stream":
+                text = message.content.get("text")
+                execution.last_text = (execution.last_text + str(text))[-_LAST_TEXT:]
+            self._executions.heard(execution)
+            try:
+                self._recorder.output(execution, message.type, message.content, message.serial)
+            except StorageFailed as error:
+                self._notices.add(f"Output of {execution.id} could not be written to disk: {error.what}")
+
+    def _is_for_a_widget(self, message: Message) -> bool:
+        try:
+            return self._recorder.widget(message.type, message.content, message.buffers, message.parent_id)
+        except StorageFailed as error:
+            self._notices.add(f"The state of a widget could not be written to disk: {error.what}")
+            return True
+
+    def _on_question(self, execution: Execution, message: Message) -> None:
+        if not execution.is_final:
+            self._begins(execution)  # on another channel than the news that the kernel is busy with it
+            prompt, password = message.content.get("prompt", ""), message.content.get("password", False)
+            self._executions.asks(execution, Question(str(prompt), bool(password)))
+
+    def _on_status(self, execution: Execution, message: Message) -> None:
+        state = message.content.get("execution_state")
+        if execution.is_final or state not in ("busy", "idle"):
+            return
+        execution.timing[f"iopub.status.{state}"] = message.date
+        if state == "busy":
+            self._begins(execution)
+
+    def _begins(self, execution: Execution) -> None:
+        if execution.state is State.SENT:
+            execution.advance(State.RUNNING)
+            execution.started = now()
+            self._on_begin(execution)

@@ -1,0 +1,466 @@
+"""The hub's sessions: which one a call is for, and what becomes of a kernel that an earlier hub left."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kernelexec.environments import catalog
+from kernelexec.errors import BadRequest, KernelFailed, SessionTaken, StorageFailed
+from kernelexec.hub import hub as module
+from kernelexec.hub.caller import Caller
+from kernelexec.hub.hub import Hub
+from kernelexec.kernels.kernel import OnMessage
+from kernelexec.kernels.registry import Registry
+from kernelexec.model.environment import Environment
+from kernelexec.model.execution import State
+from kernelexec.session.session import Session, Submission
+from tests.fakes import FakeKernel, environment, journal_lines, ran, run, settled, submit
+
+
+class FakeLocalKernel(FakeKernel):
+    """As much more of a LocalKernel as the hub uses."""
+
+    started: list[FakeLocalKernel]
+    left: dict[Path, FakeLocalKernel]  # by directory: what a hub can adopt
+    ready_raises: Exception | None
+
+    def __init__(self, directory: Path, on_message: OnMessage) -> None:
+        super().__init__(on_message)
+        self.directory = directory
+        self.keeper = SimpleNamespace(pid=10, identity="100")
+        self.process = SimpleNamespace(pid=11, identity="101")
+        self.pids = (10, 11)
+        self.not_ready = self.ready_raises
+
+    def environ(self) -> dict[str, str]:
+        return {}
+
+    @classmethod
+    async def start(cls, runtime_dir: Path, launch: Any, on_message: OnMessage) -> FakeLocalKernel:
+        kernel = cls(runtime_dir / "k" / f"{len(cls.started):08x}", on_message)
+        cls.started.append(kernel)
+        cls.left[kernel.directory] = kernel
+        return kernel
+
+    @classmethod
+    def adopt(
+        cls, directory: Path, keeper: Any, kernel: Any, on_message: OnMessage, interrupts: str
+    ) -> FakeLocalKernel:
+        if directory not in cls.left or cls.left[directory].died.done():
+            raise ProcessLookupError(keeper)
+        found = cls(directory, on_message)
+        cls.left[directory] = found
+        return found
+
+
+@pytest.fixture(autouse=True)
+def kernels(monkeypatch: pytest.MonkeyPatch) -> list[FakeLocalKernel]:
+    monkeypatch.setattr(FakeLocalKernel, "started", [], raising=False)
+    monkeypatch.setattr(FakeLocalKernel, "left", {}, raising=False)
+    monkeypatch.setattr(FakeLocalKernel, "ready_raises", None, raising=False)
+    monkeypatch.setattr(module, "LocalKernel", FakeLocalKernel)
+    return FakeLocalKernel.started
+
+
+@pytest.fixture(autouse=True)
+def prepared(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Environments are prepared at once, each by its path; which ones were."""
+    asked: list[Path] = []
+
+    async def prepare(source: Any, environ: Mapping[str, str], progress: Any) -> Environment:
+        asked.append(source.prefix)
+        await asyncio.sleep(0)
+        return environment(prefix=source.prefix, label=source.prefix.name)
+
+    monkeypatch.setattr(catalog, "prepare", prepare)
+    return asked
+
+
+@asynccontextmanager
+async def hub_in(folder: Path) -> AsyncIterator[Hub]:
+    hub = Hub(folder / "run", folder / "state")
+    await hub.adopt_all()
+    try:
+        yield hub
+    finally:
+        await hub.close()
+
+
+def caller(folder: Path, cwd: str = "/home/ann/sales", venv: str = "/envs/analysis", **more: str) -> Caller:
+    environ = {"CODE_STORAGE_DIR": str(folder / "storage"), "HOME": "/home/ann", "VENV_PATH": venv, **more}
+    return Caller(pid=1, cwd=cwd, environ=environ)
+
+
+async def session_of(hub: Hub, someone: Caller, name: str | None = None) -> Session:
+    return await hub.session_of(someone, name, lambda text: None)
+
+
+def test_the_same_project_and_environment_is_the_same_session_whoever_asks(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            first = await session_of(hub, caller(tmp_path))
+            assert first.id == "sales@analysis"
+            assert await session_of(hub, caller(tmp_path)) is first
+            assert await session_of(hub, caller(tmp_path), "sales") is first
+            assert await session_of(hub, caller(tmp_path, cwd="/elsewhere"), "sales@analysis") is first
+            assert await session_of(hub, caller(tmp_path), "other") is not first
+
+    run(test())
+
+
+def test_many_callers_in_one_moment_open_a_session_once(tmp_path: Path, prepared: list[Path]) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            sessions = await asyncio.gather(*(session_of(hub, caller(tmp_path)) for _ in range(10)))
+            assert len({id(session) for session in sessions}) == 1
+            assert prepared == [Path("/envs/analysis")]
+
+    run(test())
+
+
+def test_a_storage_directory_reached_by_another_path_is_the_same(tmp_path: Path) -> None:
+    async def test() -> None:
+        (tmp_path / "storage").mkdir()
+        (tmp_path / "link").symlink_to("storage")
+        async with hub_in(tmp_path) as hub:
+            first = await session_of(hub, caller(tmp_path))
+            linked = caller(tmp_path, CODE_STORAGE_DIR=str(tmp_path / "link"))
+            assert await session_of(hub, linked) is first
+
+    run(test())
+
+
+@pytest.mark.parametrize("same_hub", [True, False])
+def test_two_projects_of_one_name_do_not_share_variables(tmp_path: Path, same_hub: bool) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            assert (await session_of(hub, caller(tmp_path, cwd="/a/sales"))).id == "sales@analysis"
+            if same_hub:
+                await check(hub)
+        if not same_hub:
+            async with hub_in(tmp_path) as hub:
+                await check(hub)
+
+    async def check(hub: Hub) -> None:
+        other = await session_of(hub, caller(tmp_path, cwd="/b/sales"))
+        assert other.id.startswith("sales-")
+        assert other.id.endswith("@analysis")
+        assert await session_of(hub, caller(tmp_path, cwd="/b/sales")) is other
+
+    run(test())
+
+
+def test_two_environments_of_one_name_do_not_share_variables(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            first = await session_of(hub, caller(tmp_path, venv="/a/analysis"))
+            second = await session_of(hub, caller(tmp_path, venv="/b/analysis"))
+            assert first.id == "sales@analysis"
+            assert second.id.startswith("sales@analysis-")
+            assert first.recorder.journal.path != second.recorder.journal.path
+
+    run(test())
+
+
+def test_a_session_of_another_environment_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            await session_of(hub, caller(tmp_path))
+            with pytest.raises(BadRequest, match="no session sales@other") as refused:
+                await session_of(hub, caller(tmp_path), "sales@other")
+            assert "sales@analysis" in refused.value.next_step
+
+    run(test())
+
+
+def test_a_session_that_is_open_in_this_process_already_is_refused(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            await session_of(hub, caller(tmp_path))
+            async with hub_in(tmp_path / "another") as other:
+                with pytest.raises(SessionTaken, match="is open here already, under another path"):
+                    await session_of(other, caller(tmp_path))
+
+    run(test())
+
+
+def test_a_session_that_could_not_be_opened_for_want_of_room_can_be_opened_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+
+    def full(descriptor: int, data: Any) -> int:
+        if b'"opened"' in bytes(data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data)
+
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "write", full)
+                with pytest.raises(StorageFailed, match="No space left"):
+                    await session_of(hub, caller(tmp_path))
+            assert (await session_of(hub, caller(tmp_path))).id == "sales@analysis"
+
+    run(test())
+
+
+# --- kernels ---------------------------------------------------------------------------
+
+
+def entries(folder: Path) -> list[Any]:
+    return Registry(folder / "state" / "kernels").entries()
+
+
+def test_a_kernel_is_in_the_registry_as_long_as_it_lives(
+    tmp_path: Path, kernels: list[FakeLocalKernel]
+) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            session = await session_of(hub, caller(tmp_path))
+            assert not hub.has_kernels
+            await ran(session, "x = 1")
+            assert hub.has_kernels
+            [entry] = entries(tmp_path)
+            assert (entry.generation, entry.session_name, entry.kernel_pid) == (1, "sales", 11)
+            kernels[0].die()
+            await settled(lambda: not entries(tmp_path))
+            assert not hub.has_kernels
+
+    run(test())
+
+
+def test_a_kernel_that_does_not_get_ready_is_ended(tmp_path: Path, kernels: list[FakeLocalKernel]) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            session = await session_of(hub, caller(tmp_path))
+            FakeLocalKernel.ready_raises = KernelFailed("The kernel did not answer within 120 s.")
+            execution = await ran(session, "x = 1")
+            assert execution.state is State.NOT_RUN
+            await settled(kernels[0].died.done)
+            await settled(lambda: not entries(tmp_path))
+
+    run(test())
+
+
+def test_the_next_hub_goes_on_with_the_kernel(tmp_path: Path, kernels: list[FakeLocalKernel]) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            await ran(await session_of(hub, caller(tmp_path)), "x = 1")
+        async with hub_in(tmp_path) as hub:
+            [session] = hub.sessions
+            assert await session_of(hub, caller(tmp_path)) is session
+            assert (session.state, session.generation) == ("idle", 1)
+            execution = await ran(session, "x")
+            assert (execution.number, execution.generation) == (2, 1)
+            assert len(kernels) == 1
+            assert session.take_news() == []
+
+    run(test())
+
+
+def test_a_kernel_that_ended_while_no_hub_watched_is_told_before_anything_runs(
+    tmp_path: Path, kernels: list[FakeLocalKernel]
+) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            await ran(await session_of(hub, caller(tmp_path)), "x = 1")
+        FakeLocalKernel.left.clear()
+        async with hub_in(tmp_path) as hub:
+            assert entries(tmp_path) == []
+            session = await session_of(hub, caller(tmp_path))
+            execution = submit(session, "x")
+            assert execution.state is State.NOT_RUN
+            assert execution.problem is not None
+            assert "nobody saw how it ended" in execution.problem
+
+    run(test())
+
+
+def test_a_kernel_of_before_the_systems_restart_is_not_taken_for_another(
+    tmp_path: Path, kernels: list[FakeLocalKernel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            await ran(await session_of(hub, caller(tmp_path)), "x = 1")
+        monkeypatch.setattr(module, "boot_id", lambda: "another boot")
+        async with hub_in(tmp_path) as hub:
+            session = await session_of(hub, caller(tmp_path))
+            assert session.kernel is None
+            execution = submit(session, "x")
+            assert execution.state is State.NOT_RUN
+            assert execution.problem is not None
+            assert "the system was restarted" in execution.problem
+        assert not kernels[0].died.done()
+
+    run(test())
+
+
+def test_a_kernel_whose_start_no_hub_saw_to_its_end_is_stopped(
+    tmp_path: Path, kernels: list[FakeLocalKernel]
+) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            await ran(await session_of(hub, caller(tmp_path)), "x = 1")
+        [entry] = entries(tmp_path)
+        Registry(tmp_path / "state" / "kernels").write(replace(entry, generation=2))
+        async with hub_in(tmp_path) as hub:
+            assert FakeLocalKernel.left[kernels[0].directory].died.done()
+            assert entries(tmp_path) == []
+            assert (await session_of(hub, caller(tmp_path))).kernel is None
+
+    run(test())
+
+
+def test_a_storage_directory_that_is_gone_stops_no_other_kernel_from_being_found(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            await ran(await session_of(hub, caller(tmp_path)), "x = 1")
+            elsewhere = caller(tmp_path, CODE_STORAGE_DIR=str(tmp_path / "other"))
+            await ran(await session_of(hub, elsewhere), "x = 1")
+        (tmp_path / "storage" / ".kernelexec" / "sales@analysis.jsonl").unlink()
+        (tmp_path / "storage" / ".kernelexec").rmdir()
+        (tmp_path / "storage" / ".kernelexec").touch()
+        async with hub_in(tmp_path) as hub:
+            assert [session.state for session in hub.sessions] == ["idle"]
+            assert len(entries(tmp_path)) == 2, "it can still be listed and stopped"
+
+    run(test())
+
+
+def test_a_journal_says_which_hub_opened_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            await session_of(hub, caller(tmp_path))
+
+    run(test())
+    [line] = journal_lines(tmp_path / "storage")
+    assert (line["event"], line["hub"], line["project"]) == ("opened", os.getpid(), "/home/ann/sales")
+
+
+def test_a_session_whose_records_were_deleted_is_begun_anew_and_refused_while_its_kernel_runs(
+    tmp_path: Path,
+) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            someone = caller(tmp_path)
+            session = await session_of(hub, someone)
+            shutil.rmtree(session.recorder.storage_dir)
+            with pytest.raises(StorageFailed, match="was deleted or moved"):
+                session.submit(Submission("1"))
+            again = await session_of(hub, someone)
+            assert again is not session
+            assert again.recorder.journal.is_in_place
+
+    run(test())
+
+
+def test_names_that_differ_only_in_case_are_one_session_for_they_may_be_one_file(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            first = await session_of(hub, caller(tmp_path), "Umsätze")
+            assert await session_of(hub, caller(tmp_path), "umsätze") is first
+            assert await session_of(hub, caller(tmp_path), "UMSA\u0308TZE@Analysis") is first
+        async with hub_in(tmp_path) as hub:
+            assert (await session_of(hub, caller(tmp_path), "UMSÄTZE")).id == "Umsätze@analysis"
+
+    run(test())
+
+
+def test_projects_and_environments_whose_names_differ_only_in_case_are_told_apart(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            sessions = [
+                await session_of(hub, caller(tmp_path, cwd=cwd, venv=venv))
+                for cwd, venv in [
+                    ("/a/sales", "/a/analysis"),
+                    ("/a/Sales", "/a/analysis"),
+                    ("/a/sales", "/b/Analysis"),
+                ]
+            ]
+            assert len({session.id.casefold() for session in sessions}) == 3
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "left", ["Sales@analysis-3.ipynb", "sales@analysis-3/", "sales@analysis-3.clean.ipynb"]
+)
+def test_a_session_whose_journal_was_removed_leaves_its_old_notebooks_alone(
+    tmp_path: Path, left: str
+) -> None:
+    async def test() -> None:
+        storage = tmp_path / "storage"
+        storage.mkdir()
+        (storage / "sales@analysis-2.ipynb").touch()
+        (storage / "sales@analysis-9x.ipynb").touch()
+        (storage / "other@analysis-7.ipynb").touch()
+        if left.endswith("/"):
+            (storage / left).mkdir()
+        else:
+            (storage / left).touch()
+        async with hub_in(tmp_path) as hub:
+            execution = await ran(await session_of(hub, caller(tmp_path)), "1")
+            assert (execution.number, execution.generation) == (1, 4)
+            assert execution.script == storage / "sales@analysis-4" / "0001.py"
+        async with hub_in(tmp_path) as hub:
+            assert (await session_of(hub, caller(tmp_path))).generation == 4
+
+    run(test())
+
+
+def test_a_session_behind_a_link_and_its_kernel_are_never_taken_for_those_that_were_there(
+    tmp_path: Path, kernels: list[FakeLocalKernel]
+) -> None:
+    storage = tmp_path / "storage"
+
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            someone, later = caller(tmp_path), caller(tmp_path)
+            await ran(await session_of(hub, someone), "1")
+            storage.rename(tmp_path / "moved")
+            storage.symlink_to(tmp_path / "moved")
+            with pytest.raises(SessionTaken):
+                await session_of(hub, later)
+            storage.unlink()
+            (tmp_path / "elsewhere").mkdir()
+            storage.symlink_to(tmp_path / "elsewhere")
+            with pytest.raises(StorageFailed):
+                (await session_of(hub, someone)).submit(Submission("2"))
+            await ran(await session_of(hub, later), "1")
+            assert [session.recorder.storage_dir for session in hub.sessions_of(later)] == [storage]
+        entries = hub._registry.entries()
+        assert len(entries) == 2
+        async with hub_in(tmp_path) as hub:
+            again = await session_of(hub, caller(tmp_path))
+            assert again.kernel is not None
+            assert again.kernel.directory == kernels[1].directory  # type: ignore[attr-defined]
+            assert len(hub._registry.entries()) == 1
+
+    run(test())
+
+
+def test_an_entry_that_cannot_be_adopted_does_not_keep_the_hub_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(self: Hub, entry: object) -> None:
+        raise AttributeError("a fault of ours")
+
+    async def test() -> None:
+        async with hub_in(tmp_path) as hub:
+            monkeypatch.setattr(hub._registry, "entries", lambda: [SimpleNamespace(kernel_id="1a2b3c4d")])
+            monkeypatch.setattr(Hub, "_adopt", broken)
+            await hub.adopt_all()
+
+    run(test())

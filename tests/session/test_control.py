@@ -1,0 +1,381 @@
+"""Sessions whose runs are interrupted, asked, restarted and replayed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from kernelexec.errors import BadRequest, KernelFailed
+from kernelexec.kernels.kernel import Death, Findings, Reply
+from kernelexec.model.execution import Kind, State
+from kernelexec.session.obstacles import describe
+from tests.fakes import (
+    DATE,
+    Answer,
+    FakeStarter,
+    Run,
+    cells,
+    dying,
+    failing,
+    fine,
+    finish,
+    ran,
+    run,
+    session_in,
+    settled,
+    stalling,
+    submit,
+    text_of,
+    told_states,
+)
+
+
+def asking(prompt: str, password: bool = False) -> Answer:
+    """Asks once, prints the answer and ends."""
+
+    async def answer(kernel_run: Run) -> Reply:
+        kernel_run.busy()
+        kernel_run.print(await kernel_run.ask(prompt, password))
+        kernel_run.idle()
+        return kernel_run.reply()
+
+    return answer
+
+
+def naming(*names: str, leave: bool = False) -> Answer:
+    """Runs well; the user's variables are these afterwards. `leave`: it called exit()."""
+
+    async def answer(kernel_run: Run) -> Reply:
+        kernel_run.busy()
+        kernel_run.idle()
+        payload = [{"source": "ask_exit", "keepkernel": False}] if leave else []
+        if leave:
+            asyncio.get_running_loop().call_later(0.01, kernel_run.kernel.die, Death(exit_code=0))
+        content = {"status": "ok", "execution_count": 1, "payload": payload}
+        return Reply("ok", content, DATE, {"kernelexec": {"names": list(names)}})
+
+    return answer
+
+
+async def stubborn(kernel_run: Run) -> Reply:
+    """Catches the interrupt and goes on for ever."""
+    kernel_run.busy()
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+# --- questions --------------------------------------------------------------------------
+
+
+def test_a_run_that_asks_wakes_who_waits_and_goes_on_with_the_answer(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with session_in(tmp_path, FakeStarter([asking("Name? ")])) as session:
+            execution = submit(session, "a")
+            assert await session.executions.wait(execution, 2)
+            assert (execution.state, execution.question.prompt) == (State.RUNNING, "Name? ")
+            session.answer(execution, "Ann")
+            assert execution.question is None
+            assert await session.executions.wait(execution, 2)
+            assert (execution.state, text_of(execution.outputs.to_notebook())) == (State.OK, "Ann")
+            with pytest.raises(BadRequest, match="does not wait for input, it is ok"):
+                session.answer(execution, "again")
+
+    run(test())
+
+
+def test_what_was_typed_is_in_no_file(tmp_path: Path) -> None:
+    async def silent(kernel_run: Run) -> Reply:
+        kernel_run.busy()
+        await kernel_run.ask("Password: ", password=True)
+        kernel_run.idle()
+        return kernel_run.reply()
+
+    async def test() -> None:
+        async with session_in(tmp_path, FakeStarter([silent])) as session:
+            execution = submit(session, "a")
+            await session.executions.wait(execution, 2)
+            session.answer(execution, "hunter2")
+            await finish(session, execution)
+
+    run(test())
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if b"hunter2" in path.read_bytes()]
+
+
+def test_a_question_ends_with_its_run(tmp_path: Path) -> None:
+    async def test() -> None:
+        starter = FakeStarter([asking("? ")])
+        async with session_in(tmp_path, starter) as session:
+            execution = submit(session, "a")
+            await session.executions.wait(execution, 2)
+            starter.kernels[0].die(Death(signal=9))
+            assert await session.executions.wait_for_answer(execution, 2)
+            await finish(session, execution)
+            assert (execution.state, execution.question) == (State.DIED, None)
+
+    run(test())
+
+
+# --- interrupts -------------------------------------------------------------------------
+
+
+def test_an_interrupt_that_stops_the_run_returns_when_it_has_ended(tmp_path: Path) -> None:
+    async def test() -> None:
+        starter = FakeStarter([stalling()])
+        async with session_in(tmp_path, starter) as session:
+            execution = submit(session, "a")
+            await settled(lambda: execution.state is State.RUNNING)
+            assert await session.interrupt("On request.") is execution
+            assert execution.state is State.INTERRUPTED
+            assert starter.kernels[0].looked_at == []
+            assert await session.interrupt("On request.") is None
+
+    run(test())
+
+
+def test_a_run_that_goes_on_after_an_interrupt_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kernelexec.session.interrupts._GRACE_SECONDS", 0.01)
+
+    async def test() -> None:
+        starter = FakeStarter([stubborn])
+        async with session_in(tmp_path, starter) as session:
+            execution = submit(session, "a")
+            await settled(lambda: execution.state is State.RUNNING)
+            starter.kernels[0].findings = Findings(answered=False)
+            await session.interrupt("On request.")
+            assert execution.state is State.RUNNING
+            assert "native code that holds Python's lock" in execution.obstacle
+            await session.stop_kernel(told=True)
+            await finish(session, execution)
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (Findings(answered=False, stopped=True), "stopped (SIGSTOP), not dead"),
+        (Findings(answered=False), "takes effect when that code returns"),
+        (
+            Findings(True, tells=True, running="m", line="line 3 of the cell: f()"),
+            "It is at line 3 of the cell: f()",
+        ),
+        (Findings(True, tells=True, running="m"), "caught by the code"),
+        (Findings(True, tells=True, running=None), "no longer runs this, but no reply came"),
+        (Findings(True), "caught by the code"),
+    ],
+)
+def test_each_obstacle_is_told_with_what_can_be_done(found: Findings, told: str) -> None:
+    text = describe(found, "m", "sales@analysis")
+    assert told in text
+    assert 'restart_kernel(session="sales@analysis")' in text
+
+
+def test_a_run_whose_traceback_is_being_made_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kernelexec.session.interrupts._GRACE_SECONDS", 0.01)
+
+    async def test() -> None:
+        starter = FakeStarter([stubborn])
+        async with session_in(tmp_path, starter) as session:
+            execution = submit(session, "a")
+            await settled(lambda: execution.state is State.RUNNING)
+            starter.kernels[0].findings = Findings(True, tells=True, running="m", ending=True)
+            interrupt = asyncio.create_task(session.interrupt("On request."))
+            await asyncio.sleep(0.05)
+            assert not interrupt.done()
+            await session.stop_kernel(told=True)
+            await finish(session, execution)
+            await interrupt
+            assert execution.obstacle is None
+
+    run(test())
+
+
+def test_a_run_that_is_ending_is_not_said_to_have_caught_the_interrupt() -> None:
+    text = describe(Findings(True, tells=True, running="m", ending=True), "m", "sales@analysis")
+    assert text.startswith("It is ending: ")
+
+
+# --- death ------------------------------------------------------------------------------
+
+
+def test_exit_takes_nothing_of_the_queue_with_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        starter = FakeStarter([naming("df", "x", leave=True)])
+        async with session_in(tmp_path, starter) as session:
+            first, second = submit(session, "exit()"), submit(session, "b")
+            await finish(session, first, second)
+            assert (first.state, second.state) == (State.OK, State.NOT_RUN)
+            for execution in (first, second):
+                assert "exited with code 0" in execution.problem
+                assert "are lost (df, x)" in execution.problem
+            assert starter.executed == ["exit()"]
+            session.take_news(first.problem)
+            assert (await ran(session, "c")).state is State.OK
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("begun", "state"), [("another", State.NOT_RUN), ("", State.NOT_RUN), (None, State.DIED)]
+)
+def test_what_the_kernel_never_began_did_not_die(tmp_path: Path, begun: str | None, state: State) -> None:
+    async def test() -> None:
+        starter = FakeStarter([fine, dying(Death(signal=9, begun=begun))])
+        async with session_in(tmp_path, starter) as session:
+            await ran(session, "a")
+            execution = await ran(session, "b")
+            assert execution.state is state
+            assert "killed by signal 9" in execution.problem
+
+    run(test())
+
+
+def test_only_some_of_many_lost_names_are_told(tmp_path: Path) -> None:
+    async def test() -> None:
+        starter = FakeStarter([naming(*(f"v{n}" for n in range(50)))])
+        async with session_in(tmp_path, starter) as session:
+            await ran(session, "a")
+            starter.kernels[0].die()
+            await settled(lambda: session.kernel is None)
+            [news] = session.take_news()
+            assert "(v0, v1," in news
+            assert "v19 and 30 more)" in news
+
+    run(test())
+
+
+# --- restart and replay -----------------------------------------------------------------
+
+
+def test_a_restart_that_its_caller_knows_of_is_no_news(tmp_path: Path) -> None:
+    async def test() -> None:
+        starter = FakeStarter()
+        async with session_in(tmp_path, starter) as session:
+            await ran(session, "a", environ={"A": "1"})
+            await session.restart_kernel("it was restarted", told=True)
+            assert (session.generation, session.state, session.last_end) == (2, "idle", "it was restarted")
+            assert starter.environs == [{"A": "1"}, {"A": "1"}]
+            assert session.take_news() == []
+            execution = await ran(session, "b")
+            assert (execution.state, execution.generation) == (State.OK, 2)
+        [first, _] = cells(tmp_path, 2)
+        assert "sales@analysis-1.ipynb" in "".join(first["source"])
+
+    run(test())
+
+
+def test_a_restart_by_somebody_else_is_told_before_anything_runs(tmp_path: Path) -> None:
+    async def test() -> None:
+        starter = FakeStarter()
+        async with session_in(tmp_path, starter) as session:
+            await ran(session, "a")
+            await session.restart_kernel("it was restarted by the person")
+            second = submit(session, "b")
+            assert second.state is State.NOT_RUN
+            assert "restarted by the person" in second.problem
+            assert (await ran(session, "c")).state is State.OK
+
+    run(test())
+
+
+def test_a_restart_ends_what_runs_and_refuses_what_waits(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with session_in(tmp_path, FakeStarter([stalling()])) as session:
+            first, second = submit(session, "a"), submit(session, "b")
+            await settled(lambda: first.state is State.RUNNING)
+            await session.restart_kernel("it was restarted", told=True)
+            await finish(session, first, second)
+            assert (first.state, second.state) == (State.DIED, State.NOT_RUN)
+
+    run(test())
+
+
+def test_a_replay_runs_what_had_succeeded_in_order(tmp_path: Path) -> None:
+    async def test() -> None:
+        starter = FakeStarter([fine, failing("ValueError"), fine])
+        async with session_in(tmp_path, starter) as session:
+            for code in ("x = 1", "raise", "y = 2"):
+                await ran(session, code, label="step", note="why")
+            replay = await session.replay("it was restarted", {})
+            assert replay is not None
+            await finish(session, replay)
+            assert (replay.kind, replay.state) == (Kind.REPLAY, State.OK)
+            assert "All 2 submissions" in replay.problem
+            assert starter.kernels[1].executed == ["x = 1", "y = 2"]
+            again = session.executions.get(5)
+            assert (again.code, again.label, again.note, again.generation) == ("x = 1", "step", "why", 2)
+            assert "sales@analysis/6 (again 3): ok  y = 2" in text_of(replay.outputs.to_notebook())
+            second = await session.replay("again", {})
+            assert second is not None
+            await finish(session, second)
+            assert starter.kernels[2].executed == ["x = 1", "y = 2"]
+
+    run(test())
+
+
+def test_a_replay_stops_at_the_first_failure_and_says_what_is_left(tmp_path: Path) -> None:
+    async def test() -> None:
+        starter = FakeStarter([fine, fine, fine], [fine, failing("KeyError")])
+        async with session_in(tmp_path, starter) as session:
+            for code in ("a", "b", "c"):
+                await ran(session, code)
+            replay = await session.replay("it was restarted", {})
+            assert replay is not None
+            await finish(session, replay)
+            assert replay.state is State.ERROR
+            assert "1 of 3 submissions ran again" in replay.problem
+            assert "Not run again: 3" in replay.problem
+            assert starter.kernels[1].executed == ["a", "b"]
+        assert [states[-1] for states in told_states(tmp_path).values()].count(State.ERROR) == 2
+
+    run(test())
+
+
+def test_a_replay_of_nothing_leaves_the_kernel_alone(tmp_path: Path) -> None:
+    async def test() -> None:
+        starter = FakeStarter([failing("ValueError"), fine])
+        async with session_in(tmp_path, starter) as session:
+            await ran(session, "raise")
+            assert await session.replay("it was restarted", {}) is None
+            assert (session.generation, session.kernel) == (1, starter.kernels[0])
+
+    run(test())
+
+
+def test_a_replay_can_be_interrupted(tmp_path: Path) -> None:
+    async def test() -> None:
+        starter = FakeStarter([fine, fine], [stalling()])
+        async with session_in(tmp_path, starter) as session:
+            await ran(session, "a")
+            await ran(session, "b")
+            replay = await session.replay("it was restarted", {})
+            assert replay is not None
+            await settled(lambda: session.current is not None and session.current.state is State.RUNNING)
+            await session.cancel(replay, "Cancelled by the client.")
+            await finish(session, replay)
+            assert replay.state is State.INTERRUPTED
+            assert starter.kernels[1].executed == ["a"]
+
+    run(test())
+
+
+def test_a_replay_whose_kernel_does_not_start_says_so(tmp_path: Path) -> None:
+    async def test() -> None:
+        starter = FakeStarter([fine], KernelFailed("It exited with code 1."))
+        async with session_in(tmp_path, starter) as session:
+            await ran(session, "a")
+            replay = await session.replay("it was restarted", {})
+            assert replay is not None
+            await finish(session, replay)
+            assert replay.state is State.ERROR
+            assert "It exited with code 1." in replay.problem
+
+    run(test())
