@@ -25,10 +25,11 @@ from kernelexec.kernels.wire import Message
 from kernelexec.model.environment import Environment, Interpreter
 from kernelexec.model.execution import Execution, State
 from kernelexec.recording import notebooks as notebooks_module
-from kernelexec.recording.history import read_history
 from kernelexec.recording.journal import Journal, now
 from kernelexec.recording.recorder import Recorder
+from kernelexec.session.events import CallerId
 from kernelexec.session.generations import Started
+from kernelexec.session.journal_events import read_past
 from kernelexec.session.session import Progress, Session, Submission
 
 DATE = "2026-11-23T10:00:00.000000Z"
@@ -37,6 +38,9 @@ KERNEL_INFO = {
     "status": "ok",
 }
 _SECONDS = 15.0  # for one whole test; most take milliseconds
+
+ANN = CallerId("ann", "claude-code", "/home/ann/sales")  # the caller that tests are about
+BEN = CallerId("ben", "codex", "/home/ann/sales")  # another one
 
 T = TypeVar("T")
 
@@ -347,7 +351,7 @@ def environment(**changes: Any) -> Environment:
 
 def caller(storage_dir: Path, **environ: str) -> Caller:
     variables = {"CODE_STORAGE_DIR": str(storage_dir), "HOME": "/home/ann", **environ}
-    return Caller(pid=1, cwd="/home/ann/sales", environ=variables)
+    return Caller(pid=1, cwd="/home/ann/sales", environ=variables, client=ANN.client, id=ANN.id)
 
 
 def journal_path(storage_dir: Path) -> Path:
@@ -365,9 +369,9 @@ def open_session(
     session = Session(
         "sales", environment(), None, storage_dir, Recorder(storage_dir, "sales@analysis", journal), starter
     )
-    history = read_history(journal, session.id, storage_dir)
+    past = read_past(journal, session.id, storage_dir)
     journal.write("opened", session=session.id, project=None, environment=environment().identity, hub=1)
-    session.restore(history)
+    session.restore(past)
     if alive is not None:
         alive.heard_by(session.on_message)
         session.adopt(alive, now())
@@ -410,7 +414,12 @@ async def session_in(
 
 
 def submit(session: Session, code: str, **more: Any) -> Execution:
-    return session.submit(Submission(code, **more))
+    return session.submit(Submission(code, **{"caller": ANN, **more}))
+
+
+def told(session: Session, said: str | None = None, caller: CallerId = ANN) -> list[str]:
+    """What a reply tells a caller beside its own matter."""
+    return session.telling(caller, said).notices
 
 
 async def finish(session: Session, *executions: Execution) -> None:

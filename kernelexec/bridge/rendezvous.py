@@ -41,6 +41,7 @@ _TRIES = 3  # somebody may have ended a hub while it was starting
 # installers get their own caller's environment, never the hub's.
 _KEPT = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 _KEPT_PREFIXES = ("LC_", "XDG_", "KERNELEXEC_HUB_", "KERNELEXEC_RUNTIME_DIR")
+_CALLER = os.urandom(8).hex()
 
 
 def socket_path(environ: Mapping[str, str]) -> str:
@@ -58,11 +59,14 @@ def lock_path(environ: Mapping[str, str]) -> str:
 
 
 def hello(role: str, environ: Mapping[str, str]) -> bytes:
-    """The first line of a connection: who asks, from where, with which environment variables."""
+    """The first line of a connection: who asks, from where, with which environment variables.
+
+    `caller` is the same in each connection of this process: by it a later hub knows who this is.
+    """
     variables = ",".join(f"{_quote(name)}:{_quote(value)}" for name, value in environ.items())
     return (
         f'{{"kernelexec":{FORMAT},"protocol":{PROTOCOL},"role":{_quote(role)},'
-        f'"version":{_quote(__version__)},"pid":{os.getpid()},'
+        f'"version":{_quote(__version__)},"pid":{os.getpid()},"caller":"{_CALLER}",'
         f'"cwd":{_quote(_working_directory(environ))},"environ":{{{variables}}}}}\n'
     ).encode()
 

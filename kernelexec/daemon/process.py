@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 600.0  # with neither client nor kernel; KERNELEXEC_HUB_IDLE_SECONDS overrides
 _HELLO_SECONDS = 10.0
+_LONGEST_ID = 100  # characters of a caller's id, which is kept in journals
 _LOG_BYTES = 2_000_000
 _MANY_FILES = 8192
 
@@ -140,6 +141,8 @@ class _Daemon:
             return
         writer.write(rendezvous.answer("ok", __version__))
         caller = Caller(pid=hello["pid"], cwd=hello["cwd"], environ=hello["environ"])
+        if isinstance(hello.get("caller"), str):  # bridges of earlier versions give themselves no name
+            caller.id = hello["caller"][:_LONGEST_ID]
         if hello["role"] == "admin":
             await serve_admin(self._hub, reader, writer, self._ending)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from kernelexec.config import Config, EnvironmentChoice, read_config
 from kernelexec.errors import BadRequest, ConfigError
 from kernelexec.model.environment import Environment
 from kernelexec.model.naming import clean_name, session_name
+from kernelexec.session.events import CallerId
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class SessionChoice:
 class Caller:
     """One connected client.
 
-    `told` holds, by session id, the generation it last heard of; `seen`, by the id of an execution that it
+    `seen` holds, by the id of an execution that it
     left running, how much of its output it has been shown (characters of the transcript).
     """
 
@@ -40,10 +42,15 @@ class Caller:
     environment: Environment | None = None  # found at its first call
     notices: list[str] = field(default_factory=list)  # what the next reply has to say, once
     gone: bool = False  # its connection has ended
-    told: dict[str, int] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
+    id: str = field(default_factory=lambda: secrets.token_hex(8))  # of its bridge
     _config: Config | None = None
     _default: SessionChoice | None = None
+
+    @property
+    def identity(self) -> CallerId:
+        """As the sessions and their journals know it."""
+        return CallerId(self.id, self.client, self.cwd)
 
     def config(self) -> Config:
         """What its environment variables ask for.

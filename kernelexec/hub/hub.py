@@ -26,12 +26,12 @@ from kernelexec.kernels.process import boot_id
 from kernelexec.kernels.registry import KernelEntry, Registry
 from kernelexec.model.environment import Environment
 from kernelexec.model.naming import apart, clean_name
-from kernelexec.recording.history import read_history
 from kernelexec.recording.journal import Journal, first_record, last_opened, now, storage_failed
 from kernelexec.recording.recorder import Recorder
 from kernelexec.recording.records import journal_path, last_generation, spelled_there
 from kernelexec.session.generations import Started
 from kernelexec.session.installation import Place, installed_into
+from kernelexec.session.journal_events import read_past
 from kernelexec.session.session import Session
 
 _log = logging.getLogger(__name__)
@@ -219,7 +219,7 @@ class Hub:
             raise storage_failed(storage_dir, error) from error
         journal = Journal(journal_path(storage_dir, session_id))
         try:
-            history = await asyncio.to_thread(read_history, journal, session_id, storage_dir)
+            past = await asyncio.to_thread(read_past, journal, session_id, storage_dir)
             journal.write(
                 "opened",
                 session=session_id,
@@ -234,7 +234,7 @@ class Hub:
         recorder = Recorder(storage_dir, session_id, journal)
         recorder.extension = environment.extension
         session = Session(name, environment, project, kernel_dir, recorder, self._start_kernel)
-        session.restore(history)
+        session.restore(past)
         return session
 
     def sessions_of(self, caller: Caller) -> list[Session]:

@@ -24,6 +24,11 @@ class State(str, Enum):
     UNKNOWN = "unknown"  # nobody saw its end
     NOT_RUN = "not_run"
 
+    @property
+    def is_final(self) -> bool:
+        """Whether no other state follows."""
+        return self not in (State.QUEUED, State.SENT, State.RUNNING)
+
 
 class Kind(str, Enum):
     """What an execution does. The value is the word that replies and the journal use."""
@@ -32,18 +37,6 @@ class Kind(str, Enum):
     INSTALL = "install"  # packages into the environment
     REPLAY = "replay"  # earlier submissions run again in a new kernel
     CREATE = "create"  # the making of an environment
-
-
-_FINAL = (State.OK, State.ERROR, State.INTERRUPTED, State.DIED, State.UNKNOWN)
-
-# What may follow what. Back to `queued`: the kernel was busy with it only to answer "aborted", which
-# means that no code ran, and it is sent again. `sent` may end like `running`: a fast reply overtakes
-# the news that the kernel is busy. Nothing leaves a final state: what has begun is never run twice.
-NEXT: dict[State, tuple[State, ...]] = {
-    State.QUEUED: (State.SENT, State.NOT_RUN),
-    State.SENT: (State.RUNNING, State.QUEUED, State.NOT_RUN, *_FINAL),
-    State.RUNNING: (State.QUEUED, *_FINAL),
-}
 
 
 @dataclass(frozen=True)
@@ -73,10 +66,6 @@ class Question:
 
     prompt: str
     password: bool = False
-
-
-class IllegalTransition(Exception):
-    """A bug: an execution was moved to a state that cannot follow its present one."""
 
 
 @dataclass(eq=False)
@@ -113,21 +102,11 @@ class Execution:
 
     @property
     def is_final(self) -> bool:
-        return self.state not in NEXT
+        return self.state.is_final
 
     @property
     def cell_id(self) -> str:
         return f"kernelexec-{self.number}"
-
-    def advance(self, state: State) -> None:
-        """Move to a state.
-
-        Raises:
-            IllegalTransition: it cannot follow the present one.
-        """
-        if state not in NEXT.get(self.state, ()):
-            raise IllegalTransition(f"{self.id}: {self.state.value} → {state.value}")
-        self.state = state
 
 
 def seconds_of(timing: Mapping[str, str]) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,11 @@ from kernelexec.recording.journal import ClosedJournal, Journal, read
 from kernelexec.recording.ledger import Ledger
 
 _FIRST_LINE = 80  # characters
+_STATES = {
+    "sent": State.SENT,
+    "aborted": State.QUEUED,
+    "begun": State.SENT,
+}  # what an execution is after such a line
 
 
 @dataclass
@@ -25,8 +30,6 @@ class History:
     generation: int = 0
     kernel_id: str | None = None  # of the last kernel, in the registry
     kernel_ended: bool = True  # false: the last kernel that was started is not known to have ended
-    untold_death: str | None = None  # why the last kernel ended, while nobody has been told
-    ran: int = 0  # executions that were sent to the last kernel
     notebooks: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # metadata by generation
     unfinished: list[Execution] = field(default_factory=list)
     unwritten: list[Execution] = field(default_factory=list)  # not in its notebook yet
@@ -56,12 +59,19 @@ class Success:
         return next((line for line in lines if line), "")[:_FIRST_LINE]
 
 
-def read_history(journal: Journal, session: str, storage_dir: Path) -> History:
-    """The history in a journal; empty for a new one."""
+def read_history(
+    journal: Journal,
+    session: str,
+    storage_dir: Path,
+    also: Callable[[Mapping[str, Any]], None] = lambda record: None,
+) -> History:
+    """The history in a journal; empty for a new one. `also` gets each event but for outputs, in order."""
     history = History()
     executions: dict[int, Execution] = {}
     for record in journal.records(with_displays=True):
         _take(history, executions, record, session, storage_dir)
+        if record["event"] != "output":
+            also(record)
     history.unfinished = [execution for execution in executions.values() if not execution.is_final]
     wanted = frozenset(executions)
     if wanted:
@@ -220,13 +230,10 @@ def _take(
     if event == "kernel":
         history.generation = record["generation"]
         history.kernel_id = record.get("kernel_id")
-        history.kernel_ended, history.ran, history.sent, history.displays = False, 0, {}, {}
+        history.kernel_ended, history.sent, history.displays = False, {}, {}
         history.notebooks[history.generation] = record["notebook_metadata"]
     elif event == "died":
         history.kernel_ended = True
-        history.untold_death = record["cause"] if record["untold"] else None
-    elif event == "told":
-        history.untold_death = None
     elif event == "set_aside":
         history.set_aside.append(record["file"])
     elif event == "told_set_aside":
@@ -257,18 +264,16 @@ def _take_execution(
     storage_dir: Path,
 ) -> None:
     event, number = record["event"], record["n"]
+    if event in _STATES and number in executions:
+        executions[number].state = _STATES[event]
     if event == "submitted":
         history.last_number = max(history.last_number, number)
         executions[number] = _submitted(record, session, storage_dir)
     elif event == "sent":
-        history.ran += 1
         history.msg_ids[number] = record["msg_id"]
         history.sent[record["msg_id"]] = number
-        if number in executions:
-            executions[number].state = State.SENT
     elif event == "begun" and number in executions:
         history.begun[number] = record
-        executions[number].state = State.SENT
     elif event == "finished" and number in executions:
         _finish(executions[number], record)
         history.msg_ids.pop(number, None)

@@ -62,4 +62,4 @@ def _end_unfinished(past: Past) -> None:
     """Without a hub nobody will see how these end; the next hub would say the same of them."""
     for execution in past.executions:
         if not execution.is_final:
-            execution.advance(State.NOT_RUN if execution.state is State.QUEUED else State.UNKNOWN)
+            execution.state = State.NOT_RUN if execution.state is State.QUEUED else State.UNKNOWN

@@ -12,7 +12,7 @@ from kernelexec.model.execution import Execution, Question, State
 from kernelexec.recording.history import load_execution
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
-from kernelexec.session.notices import Notices
+from kernelexec.session.troubles import Troubles
 
 _RECENT = 8  # finished executions that stay in memory
 
@@ -20,19 +20,20 @@ _RECENT = 8  # finished executions that stay in memory
 class Executions:
     """Finds executions by number and by the kernel's messages, ends them and waits for their end."""
 
-    def __init__(self, session: str, recorder: Recorder, notices: Notices) -> None:
+    def __init__(self, session: str, recorder: Recorder, troubles: Troubles) -> None:
         self.last_number = 0
         self.last_used = now()  # when one was submitted or ended
         self.used_at = time.monotonic()  # the same, by a clock that nobody can set
         self._session = session
         self._recorder = recorder
-        self._notices = notices
+        self._troubles = troubles
         self._in_memory: dict[int, Execution] = {}
         self._changes: dict[int, asyncio.Event] = {}  # set when one ends or asks something
         self._listeners: dict[int, set[asyncio.Event]] = {}  # set at each output
         self._files: dict[int, str] = {}  # by execution count: of the present kernel's cells
         self._generation = 0  # whose they are
         self._numbers: dict[str, int] = {}  # by msg_id, of what the present kernel was sent
+        self._msg_ids: dict[int, str] = {}  # by number: the last one of each
         recorder.recall = self.recall
 
     def add(self, execution: Execution) -> None:
@@ -71,8 +72,8 @@ class Executions:
                 break
         return execution.is_final or execution.question is not None
 
-    async def wait_for_end(self, execution: Execution, seconds: float) -> bool:
-        """Whether the execution has ended within this time."""
+    async def wait_for_end(self, execution: Execution, seconds: float | None) -> bool:
+        """Whether the execution has ended within this time; None: however long it takes."""
         end = asyncio.ensure_future(self._end(execution))
         try:
             await asyncio.wait({end}, timeout=seconds)
@@ -125,9 +126,18 @@ class Executions:
         if not execution.is_final:
             self._changes[execution.number] = asyncio.Event()
 
+    def become(self, execution: Execution, state: State) -> None:
+        """Bring an execution to a state that is not its last."""
+        execution.state = state
+        if state is State.QUEUED:  # it never ran: it is as if it had not been sent
+            execution.started = None
+            execution.timing.clear()
+        elif state is State.RUNNING:
+            execution.started = now()
+
     def finish(self, execution: Execution, state: State, problem: str | None = None) -> None:
         """Bring an execution to a final state, on disk too, and wake who waits for it."""
-        execution.advance(state)
+        execution.state = state
         self.touch()
         execution.finished = self.last_used
         execution.problem = problem
@@ -135,7 +145,7 @@ class Executions:
         try:
             self._recorder.finished(execution)
         except StorageFailed as error:
-            self._notices.add(f"The end of {execution.id} could not be written to disk: {error.what}")
+            self._troubles.add(f"The end of {execution.id} could not be written to disk: {error.what}")
         self._name_file(execution)
         self._changed(execution)
         self._forget_old()
@@ -168,9 +178,11 @@ class Executions:
     def remember(self, sent: Mapping[str, int]) -> None:
         """What an earlier hub has sent to the present kernel: execution numbers by msg_id."""
         self._numbers.update(sent)
+        self._msg_ids.update({number: msg_id for msg_id, number in sent.items()})
 
     def sent(self, execution: Execution, msg_id: str) -> None:
         self._numbers[msg_id] = execution.number
+        self._msg_ids[execution.number] = msg_id
 
     def of_message(self, parent_id: str | None) -> Execution | None:
         """The execution that a message of the present kernel belongs to; None if it is not ours."""
@@ -188,12 +200,12 @@ class Executions:
 
     def msg_id(self, execution: Execution) -> str | None:
         """Of the last request that the present kernel was sent for it."""
-        sent = [msg_id for msg_id, number in self._numbers.items() if number == execution.number]
-        return sent[-1] if sent else None
+        return self._msg_ids.get(execution.number)
 
     def begin_kernel(self) -> None:
         """A new kernel, which was sent nothing yet."""
         self._numbers.clear()
+        self._msg_ids.clear()
 
 
 def _own_file(execution: Execution) -> Mapping[int, str]:

@@ -14,8 +14,11 @@ from kernelexec.errors import StorageFailed
 from kernelexec.kernels.wire import Message
 from kernelexec.model.outputs import CellOutputs, size_of
 from kernelexec.recording.recorder import Recorder
+from kernelexec.session.events import ForeignRun
 from kernelexec.session.executions import Executions
-from kernelexec.session.notices import Notices
+from kernelexec.session.happenings import Happenings
+from kernelexec.session.notices import foreign_cell
+from kernelexec.session.troubles import Troubles
 
 _log = logging.getLogger(__name__)
 
@@ -34,10 +37,13 @@ class _Cell:
 class ForeignRuns:
     """Takes the messages of a session's kernels that belong to no execution of ours."""
 
-    def __init__(self, executions: Executions, recorder: Recorder, notices: Notices) -> None:
+    def __init__(
+        self, executions: Executions, recorder: Recorder, troubles: Troubles, happenings: Happenings
+    ) -> None:
         self._executions = executions
         self._recorder = recorder
-        self._notices = notices
+        self._troubles = troubles
+        self._happenings = happenings
         self._running: dict[str, _Cell] = {}  # by the msg_id of its request
 
     @property
@@ -69,7 +75,7 @@ class ForeignRuns:
         while len(self._running) >= _RUNNING_AT_MOST:
             self._running.pop(next(iter(self._running)))
         cell = self._running[parent] = _Cell(count if isinstance(count, int) else None)
-        self._notices.add_run_elsewhere(cell.count, code)
+        self._happenings.happened(ForeignRun(foreign_cell(cell.count, code)))
         self._executions.touch()
         self._note("other", msg_id=parent, client=message.parent_session, count=cell.count, code=code)
 
@@ -85,7 +91,7 @@ class ForeignRuns:
         try:
             self._recorder.update_displays(message.content)
         except StorageFailed as error:
-            self._notices.add(f"An update of a display could not be written to disk: {error.what}")
+            self._troubles.add(f"An update of a display could not be written to disk: {error.what}")
 
     def _end(self, parent: str) -> None:
         cell = self._running.pop(parent)

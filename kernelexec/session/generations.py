@@ -1,25 +1,23 @@
-"""The seat of a session's kernels: one sits there at a time, and each is a generation."""
+"""The kernels of a session, one after the other: each is a generation."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from kernelexec.errors import StorageFailed
 from kernelexec.kernels.kernel import Death, Kernel
 from kernelexec.model.environment import Environment
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
+from kernelexec.session.events import Died, Loss
+from kernelexec.session.events import Started as NewKernel
 from kernelexec.session.executions import Executions
-from kernelexec.session.notices import Notices
-
-_log = logging.getLogger(__name__)
-
-_NAMES_TOLD = 20  # of what was lost
+from kernelexec.session.happenings import Happenings
+from kernelexec.session.notices import loss_text
 
 
 @dataclass(frozen=True)
@@ -32,40 +30,44 @@ class Started:
     kernel_id: str | None = None  # in the registry
 
 
-class Generations:
-    """Starts kernels, sees them die, and says what was lost.
+class KernelSource(Protocol):
+    """Where the next kernel comes from."""
 
-    `start` starts a kernel for a caller's environment variables; `on_end` gets the words for what waits.
-    """
+    async def new_kernel(self, environ: Mapping[str, str]) -> Started:
+        """A kernel that is ready, started with these environment variables.
+
+        Raises:
+            KernelexecError, OSError: there is none, and why.
+        """
+
+
+class Generations:
+    """Starts kernels, sees them die, and says what was lost. One is there at a time."""
 
     def __init__(
         self,
-        session: str,
         recorder: Recorder,
         executions: Executions,
-        notices: Notices,
-        start: Callable[[Mapping[str, str]], Awaitable[Started]],
-        on_end: Callable[[str], None],
+        source: KernelSource,
+        happenings: Happenings,
     ) -> None:
         self.kernel: Kernel | None = None
         self.starting: Kernel | None = None  # on its way to be the kernel
         self.started: datetime | None = None
-        self.generation = 0  # of the kernel that sits here or sat here last
+        self.generation = 0  # of the kernel that is here or was here last
         self.kernel_id: str | None = None  # its id in the registry, as far as the journal has it
-        self.ran = 0  # submissions sent to it
         self.names: tuple[str, ...] = ()  # the user's variables in it, the newest first
         self.last_end: str | None = None  # why the kernel before the present one ended
+        self.last_loss_text = ""  # the same with what is lost
         self.end_was_asked = False  # whether it was ended by somebody's wish
         self.left_a_kernel = False  # an earlier hub's, not known to have ended
-        self._session = session
         self._recorder = recorder
         self._executions = executions
-        self._notices = notices
-        self._start = start
-        self._on_end = on_end
+        self._source = source
+        self._happenings = happenings
         self._environ: Mapping[str, str] = {}  # of the caller that had the last kernel started
         self._adopted = False  # and not yet heard from
-        self._end_is_told = False  # the caller who ends the kernel knows
+        self._ended_by: str | None = None  # the caller who ends the kernel
         self._lock = asyncio.Lock()
 
     @property
@@ -87,15 +89,20 @@ class Generations:
                 self._adopted = False
             return self.kernel
 
-    async def end_kernel(self, why: str, *, told: bool) -> bool:
-        """End the kernel, if there is one. `told`: who asks for it is the one to know, and does."""
+    async def end_kernel(self, why: str, *, by: str | None) -> bool:
+        """End the kernel, if there is one. `by`: the caller who wishes it, who need not be told."""
         kernel = self.kernel or self.starting
         if kernel is None:
             return False
-        self._end_is_told = told
+        self._ended_by = by
         await kernel.stop(why)
-        await asyncio.sleep(0)  # lets _on_death run, which waits on the same future
+        await self.end_of(kernel)
         return True
+
+    async def end_of(self, kernel: Kernel) -> None:
+        """Returns when the session has taken note of the kernel's end, which is near."""
+        await kernel.died
+        await asyncio.sleep(0)  # lets _on_death run, which waits on the same future
 
     def adopt(self, kernel: Kernel, started: datetime, environ: Mapping[str, str]) -> None:
         """Take over the kernel that an earlier hub started, with these environment variables."""
@@ -104,23 +111,17 @@ class Generations:
         self._adopted = True
         self._use(kernel, started)
 
-    def report_lost_kernel(self, cause: str) -> None:
-        """The last kernel ended while no hub watched."""
+    def report_lost_kernel(self, cause: str, begun: str | None) -> None:
+        """The last kernel ended while no hub watched. `begun`: msg_id of the last run in it, if known."""
         self.left_a_kernel = False
-        self._is_gone(cause, untold=self.ran > 0)
-
-    def death_text(self, cause: str) -> str:
-        return (
-            f"The kernel of {self._session} (generation {self.generation}) ended: {cause}. All its variables "
-            f"are lost{self.lost}; nothing was run again. What is submitted next runs in a new kernel."
-        )
+        self._is_gone(Loss(self.generation, cause, begun=begun))
 
     async def _new_kernel(self, environ: Mapping[str, str] | None) -> Kernel:
         self._environ = self._environ if environ is None else environ
-        started = await self._start(self._environ)
+        started = await self._source.new_kernel(self._environ)
         before, ended = self.generation, self.last_end
         self.generation += 1
-        self.ran, self.names, self._end_is_told = 0, (), False
+        self.names, self._ended_by = (), None
         self._executions.begin_kernel()
         metadata = self._notebook_metadata(started)
         if before:
@@ -140,6 +141,7 @@ class Generations:
         except StorageFailed:
             await started.kernel.stop("its start could not be written to the journal")
             raise
+        self._happenings.happened(NewKernel(self.generation))
         self._use(started.kernel, now())
         return started.kernel
 
@@ -156,37 +158,20 @@ class Generations:
                 "name": started.environment.kernelspec,
             },
             "language_info": dict(started.kernel_info["language_info"]),
-            "kernelexec": {"format": 1, "session": self._session, "generation": self.generation},
+            "kernelexec": {"format": 1, "session": self._recorder.session, "generation": self.generation},
         }
 
     def _on_death(self, died: asyncio.Future[Death]) -> None:
         if died.cancelled():
             return
-        cause = died.result().cause
-        self.end_was_asked = died.result().asked is not None
-        text = self.death_text(cause)
-        self._is_gone(cause, untold=self.ran > 0 and not self._end_is_told)
-        self._on_end(text)
+        death = died.result()
+        self.end_was_asked = death.asked is not None
+        self._is_gone(
+            Loss(self.generation, death.cause, self.names, self._ended_by, death.begun, death.stderr)
+        )
 
-    def _is_gone(self, cause: str, untold: bool) -> None:
+    def _is_gone(self, loss: Loss) -> None:
         self.kernel = None
-        self.last_end = cause
-        if untold:
-            self._notices.death = self.death_text(cause)
-        self.note("died", generation=self.generation, cause=cause, untold=untold)
-
-    @property
-    def lost(self) -> str:
-        """The names that are lost with the kernel, for a sentence; empty if none are known."""
-        if not self.names:
-            return ""
-        shown = ", ".join(self.names[:_NAMES_TOLD])
-        more = len(self.names) - _NAMES_TOLD
-        return f" ({shown} and {more} more)" if more > 0 else f" ({shown})"
-
-    def note(self, event: str, **fields: Any) -> None:
-        """A journal line that nothing waits for."""
-        try:
-            self._recorder.journal.write(event, **fields)
-        except StorageFailed:
-            _log.exception("session %s: %s is not in the journal", self._session, event)
+        self.last_end = loss.cause
+        self.last_loss_text = loss_text(self._recorder.session, loss)
+        self._happenings.happened(Died(loss))

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from kernelexec.kernels.kernel import Kernel
 from kernelexec.model.execution import Execution, State
+from kernelexec.session.events import TakenBack
 from kernelexec.session.executions import Executions
+from kernelexec.session.happenings import Happenings
 from kernelexec.session.obstacles import describe
 
 _GRACE_SECONDS = 1.5  # most runs end within 0.1 s of an interrupt; cleaning up may take longer
 _TRACEBACK_SECONDS = 5.0  # on a busy machine; a kernel's first also imports what it needs
 
 
-class Interrupts:
-    """Interrupts the runs of one session. `kernel` gives the present one."""
+class HasKernel(Protocol):
+    """Who knows the present kernel."""
 
-    def __init__(self, executions: Executions, kernel: Callable[[], Kernel | None]) -> None:
+    @property
+    def kernel(self) -> Kernel | None: ...
+
+
+class Interrupts:
+    """Interrupts the runs of one session."""
+
+    def __init__(self, executions: Executions, of: HasKernel, happenings: Happenings) -> None:
         self._executions = executions
-        self._kernel = kernel
+        self._of = of
+        self._happenings = happenings
         self._background: set[asyncio.Task[None]] = set()
 
     async def cancel(self, execution: Execution, why: str) -> None:
@@ -38,7 +48,7 @@ class Interrupts:
         if execution.is_final:
             return False
         if execution.state is State.QUEUED:
-            self._executions.finish(execution, State.NOT_RUN, why)
+            self._happenings.happened(TakenBack(execution.number, why))
             return False
         execution.interrupt = why
         await self._interrupt(execution)
@@ -47,7 +57,7 @@ class Interrupts:
     async def _look(self, execution: Execution) -> None:
         if await self._executions.wait_for_end(execution, _GRACE_SECONDS):
             return
-        kernel, msg_id = self._kernel(), self._executions.msg_id(execution)
+        kernel, msg_id = self._of.kernel, self._executions.msg_id(execution)
         if kernel is None or msg_id is None:
             return
         found = await kernel.look(msg_id)
@@ -66,7 +76,7 @@ class Interrupts:
             self._in_background(self._interrupt(execution))
 
     async def _interrupt(self, execution: Execution) -> None:
-        kernel, msg_id = self._kernel(), self._executions.msg_id(execution)
+        kernel, msg_id = self._of.kernel, self._executions.msg_id(execution)
         if kernel is not None and msg_id is not None and not execution.is_final:
             await kernel.interrupt(msg_id)
 

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 
 from kernelexec.errors import KernelexecError, StorageFailed
 from kernelexec.model.execution import Execution, Kind, State
-from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
+from kernelexec.session.events import Began, Ended, Sent
 from kernelexec.session.executions import Executions
+from kernelexec.session.happenings import Happenings
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +76,8 @@ class Outlived(Protocol):
 class Jobs:
     """The work in progress of one session."""
 
-    def __init__(self, executions: Executions, recorder: Recorder) -> None:
+    def __init__(self, executions: Executions, recorder: Recorder, happenings: Happenings) -> None:
+        self._happenings = happenings
         self._executions = executions
         self._recorder = recorder
         self._jobs: dict[int, Job | Outlived] = {}
@@ -91,7 +93,6 @@ class Jobs:
 
     def look_after(self, execution: Execution, outlived: Outlived) -> None:
         """Wait for the end of what an earlier hub began."""
-        execution.advance(State.RUNNING)
         self._jobs[execution.number] = outlived
         self._start(execution, self._see_end(execution, outlived))
 
@@ -133,7 +134,7 @@ class Jobs:
             outcome = Outcome(False, f"A fault in kernelexec: {error!r}. Its log has more.")
         asked = execution.interrupt
         summary = f"{asked}\n{outcome.summary}" if asked else outcome.summary
-        self._executions.finish(execution, _state(execution, outcome), summary)
+        self._happenings.happened(Ended(execution.number, _state(execution, outcome), summary))
 
     async def _see_end(self, execution: Execution, outlived: Outlived) -> None:
         try:
@@ -142,7 +143,7 @@ class Jobs:
             found = str(error)
         said = execution.interrupt or "The hub ended while it ran, so nobody saw its end."
         state = State.INTERRUPTED if execution.interrupt else State.UNKNOWN
-        self._executions.finish(execution, state, f"{said}\n{found}")
+        self._happenings.happened(Ended(execution.number, state, f"{said}\n{found}"))
 
     def _progress(self, execution: Execution) -> Progress:
         def begun(fields: Mapping[str, Any]) -> None:
@@ -151,9 +152,8 @@ class Jobs:
                     self._recorder.journal.write("begun", n=execution.number, **fields)
                 return
             self._recorder.journal.write("begun", n=execution.number, **fields)
-            execution.advance(State.SENT)
-            execution.advance(State.RUNNING)
-            execution.started = now()
+            self._happenings.happened(Sent(execution.number))
+            self._happenings.happened(Began(execution.number))
 
         def output(text: str) -> None:
             execution.last_text = (execution.last_text + text)[-_LAST_TEXT:]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from kernelexec.errors import StorageFailed
 from kernelexec.kernels.wire import Message
-from kernelexec.model.execution import Execution, Question, State
-from kernelexec.recording.journal import now
+from kernelexec.model.execution import Execution, Question
 from kernelexec.recording.recorder import Recorder
+from kernelexec.session.events import Began
 from kernelexec.session.executions import Executions
 from kernelexec.session.foreign_runs import ForeignRuns
-from kernelexec.session.notices import Notices
+from kernelexec.session.happenings import Happenings
+from kernelexec.session.troubles import Troubles
 
 _OUTPUT_TYPES = frozenset(
     {"stream", "display_data", "execute_result", "error", "clear_output", "update_display_data"}
@@ -20,20 +21,21 @@ _LAST_TEXT = 400  # characters
 
 
 class Listener:
-    """Takes every message of a session's kernels. `on_begin` is called when a run begins."""
+    """Takes every message of a session's kernels."""
 
     def __init__(
         self,
         executions: Executions,
         recorder: Recorder,
-        notices: Notices,
-        on_begin: Callable[[Execution], None],
+        troubles: Troubles,
+        foreign_runs: ForeignRuns,
+        happenings: Happenings,
     ) -> None:
         self._executions = executions
         self._recorder = recorder
-        self._notices = notices
-        self.foreign_runs = ForeignRuns(executions, recorder, notices)
-        self._on_begin = on_begin
+        self._troubles = troubles
+        self._foreign_runs = foreign_runs
+        self._happenings = happenings
         self._held: dict[int, list[Message]] = {}  # by execution number
 
     def take(self, message: Message) -> None:
@@ -41,7 +43,7 @@ class Listener:
             return
         execution = self._executions.of_message(message.parent_id)
         if execution is None:
-            self.foreign_runs.take(message)  # another client's, or an answer to a question of the hub
+            self._foreign_runs.take(message)  # another client's, or an answer to a question of the hub
         elif execution.number in self._held:
             self._held[execution.number].append(message)
         else:
@@ -78,18 +80,20 @@ class Listener:
             try:
                 self._recorder.output(execution, message.type, message.content, message.serial)
             except StorageFailed as error:
-                self._notices.add(f"Output of {execution.id} could not be written to disk: {error.what}")
+                self._troubles.add(f"Output of {execution.id} could not be written to disk: {error.what}")
 
     def _is_for_a_widget(self, message: Message) -> bool:
         try:
             return self._recorder.widget(message.type, message.content, message.buffers, message.parent_id)
         except StorageFailed as error:
-            self._notices.add(f"The state of a widget could not be written to disk: {error.what}")
+            self._troubles.add(f"The state of a widget could not be written to disk: {error.what}")
             return True
 
     def _on_question(self, execution: Execution, message: Message) -> None:
         if not execution.is_final:
-            self._begins(execution)  # on another channel than the news that the kernel is busy with it
+            self._happenings.happened(
+                Began(execution.number)
+            )  # on another channel than the news that the kernel is busy with it
             prompt, password = message.content.get("prompt", ""), message.content.get("password", False)
             self._executions.asks(execution, Question(str(prompt), bool(password)))
 
@@ -99,10 +103,4 @@ class Listener:
             return
         execution.timing[f"iopub.status.{state}"] = message.date
         if state == "busy":
-            self._begins(execution)
-
-    def _begins(self, execution: Execution) -> None:
-        if execution.state is State.SENT:
-            execution.advance(State.RUNNING)
-            execution.started = now()
-            self._on_begin(execution)
+            self._happenings.happened(Began(execution.number))

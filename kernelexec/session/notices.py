@@ -1,57 +1,130 @@
-"""What happened to a session that nobody has been told of yet. Pure."""
+"""What callers are told beside the reply at hand, in words. Pure.
+
+Whom to tell what is the heart's to say (heart.py).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from kernelexec.model.execution import Execution, Kind, State
+from kernelexec.session import events as e
+
+_NAMES_TOLD = 20  # of what was lost
 _CODE_SHOWN = 60  # characters of the first line
-_CELLS_NAMED = 5
+_RUNS_NAMED = 5
+
+_BECAME = {
+    State.OK: "ended well{}: its effects stay, do not submit it again.",
+    State.ERROR: "failed{}; what it had done by then stays.",
+    State.INTERRUPTED: "was interrupted{}; what it had done by then stays.",
+    State.DIED: "did not finish: its kernel ended{}.",
+    State.UNKNOWN: "has an end that nobody saw; it may have done all of its work or a part.",
+    State.QUEUED: "has not begun and still waits: do not submit it again.",
+}
+_LOST_BECAUSE = {
+    "cancelled": "the call was cancelled",
+    "timed out": "your client gave up waiting for it",
+    "disconnected": "the connection ended",
+    "hub": "the hub was replaced",
+    "overtaken": "another call of yours came while it was open",
+}
 
 
-class Notices:
-    """Told once, to whoever calls next. The kernel's death is kept apart: what is submitted while
-    nobody knows of it must not run, because it may rely on variables that are gone."""
-
-    def __init__(self) -> None:
-        self.death: str | None = None  # how the last kernel ended, until somebody is told
-        self._others: list[str] = []
-        self._elsewhere: list[str] = []  # the cells that other clients ran, a few words each
-
-    def add_run_elsewhere(self, count: int | None, code: str) -> None:
-        """Another client has run this code on the session's kernel."""
-        lines = code.strip().splitlines() or [""]
-        first = (
-            lines[0] if len(lines) == 1 and len(lines[0]) <= _CODE_SHOWN else lines[0][:_CODE_SHOWN] + " ..."
-        )
-        self._elsewhere.append(f"In [{' ' if count is None else count}]: {first}")
-
-    def add(self, text: str) -> None:
-        """Something else to tell; the same words are told once."""
-        if text not in self._others:
-            self._others.append(text)
-
-    def take_death(self) -> str:
-        """The death's text, which counts as told from now on."""
-        death, self.death = self.death or "", None
-        return death
-
-    def take(self, told: str | None = None) -> list[str]:
-        """All news, but for what `told` says already."""
-        news, self._others = self._others, []
-        if self._elsewhere:
-            news.append(_told_elsewhere(self._elsewhere))
-            self._elsewhere = []
-        death = self.take_death()
-        if death and death not in (told or ""):
-            news.append(death)
-        return news
+def first_line(code: str) -> str:
+    """The first line of some code, short enough for a list."""
+    lines = code.strip().splitlines() or [""]
+    if len(lines) == 1 and len(lines[0]) <= _CODE_SHOWN:
+        return lines[0]
+    return lines[0][:_CODE_SHOWN] + " ..."
 
 
-def _told_elsewhere(cells: list[str]) -> str:
-    number = len(cells)
-    what = "1 cell was" if number == 1 else f"{number} cells were"
-    named = "; ".join(cells[-_CELLS_NAMED:])
-    if number > _CELLS_NAMED:
-        named = f"the last ones: {named}"
+def foreign_cell(count: int | None, code: str) -> str:
+    """A cell that another client of the kernel ran, as Jupyter counts it."""
+    return f"In [{' ' if count is None else count}]: {first_line(code)}"
+
+
+def loss_text(session: str, loss: e.Loss, by: str | None = None) -> str:
+    """How a kernel ended and what is gone. `by`: the other client who wanted it so, for who did not."""
+    who = "" if by is None else f" by another client{named(by)}"
     return (
-        f"{what} run by another client on this kernel (the user in JupyterLab, for example), which may "
-        f"have changed variables. {named}"
+        f"The kernel of {session} (generation {loss.generation}) ended: {loss.cause}{who}. "
+        f"All its variables are lost{lost_names(loss.names)}; nothing was run again. "
+        "What is submitted next runs in a new kernel."
     )
+
+
+def lost_names(names: tuple[str, ...]) -> str:
+    """The names that are lost with a kernel, for a sentence; empty if none are known."""
+    if not names:
+        return ""
+    shown = ", ".join(names[:_NAMES_TOLD])
+    more = len(names) - _NAMES_TOLD
+    return f" ({shown} and {more} more)" if more > 0 else f" ({shown})"
+
+
+def named(client: str) -> str:
+    """The name of a client behind what it is; empty if it gave none."""
+    return f" ({client})" if client else ""
+
+
+def notices(
+    tell: e.Tell, session: str, executions: Mapping[int, Execution | None], said: str | None = None
+) -> list[str]:
+    """What a reply says beside its own matter, a text each.
+
+    `executions`: those that `tell.lost_replies` is about; `said`: what the reply says of itself, which is not
+    said again.
+    """
+    told = []
+    for each in tell.losses:
+        text = loss_text(session, each.loss, each.by)
+        if loss_text(session, each.loss) not in (said or "") and text not in (said or ""):
+            told.append(text)
+    told += [_lost_reply(lost, session, executions.get(lost.number)) for lost in tell.lost_replies]
+    if tell.ran:
+        told.append(_ran(tell.ran, tell.ran_number))
+    return told
+
+
+def _lost_reply(lost: e.TellLostReply, session: str, execution: Execution | None) -> str:
+    whose = "your run" if lost.was_yours else "a run of your client's connection before this one"
+    sure = "did not get" if lost.why not in ("hub", "overtaken") else "may not have got"
+    what = (
+        f"{whose} {session}/{lost.number}, whose reply you {sure} ({_LOST_BECAUSE.get(lost.why, lost.why)}), "
+    )
+    return what + ("is not on record." if execution is None else _outcome(execution))
+
+
+def _outcome(execution: Execution) -> str:
+    if execution.state is State.NOT_RUN:
+        return f"was not run. {execution.problem or ''}".strip()
+    became = _BECAME.get(execution.state, "goes on{}: do not submit it again.").format(_after(execution))
+    return f'{became} wait_for_execution(execution_id="{execution.id}") has its reply.'
+
+
+def _after(execution: Execution) -> str:
+    if execution.started is None or execution.finished is None or execution.kind is not Kind.CODE:
+        return ""
+    seconds = (execution.finished - execution.started).total_seconds()
+    return f" after {seconds:.3f} s" if seconds < 1 else f" after {seconds:.1f} s"
+
+
+def _ran(ran: tuple[e.TellRun, ...], number: int) -> str:
+    what = "1 cell was" if number == 1 else f"{number} cells were"
+    by = {each.by for each in ran}
+    shown = "; ".join(each.words + (_whose(each.by) if len(by) > 1 else "") for each in ran[-_RUNS_NAMED:])
+    if number > _RUNS_NAMED:
+        shown = f"the last ones: {shown}"
+    who = _who(by.pop()) if len(by) == 1 else "other clients"
+    return f"{what} run by {who} on this kernel, which may have changed variables. {shown}"
+
+
+def _who(by: str | None) -> str:
+    if by is None:
+        return "another client (the user in JupyterLab, for example)"
+    return f"another client{named(by)}"
+
+
+def _whose(by: str | None) -> str:
+    return f" [{by or 'another client'}]" if by is not None else ""

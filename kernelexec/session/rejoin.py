@@ -14,9 +14,10 @@ from kernelexec.errors import KernelexecError
 from kernelexec.kernels.kernel import Findings, Kernel, KernelDied, Reply
 from kernelexec.kernels.wire import Message
 from kernelexec.model.execution import Execution, State
-from kernelexec.recording.journal import now
+from kernelexec.session.events import Began, Ended
 from kernelexec.session.executions import Executions
 from kernelexec.session.generations import Generations
+from kernelexec.session.happenings import Happenings
 from kernelexec.session.listener import Listener
 from kernelexec.session.runs import Runs
 
@@ -29,8 +30,14 @@ class Rejoin:
     """Goes on with what an earlier hub had sent to the kernel."""
 
     def __init__(
-        self, executions: Executions, generations: Generations, runs: Runs, listener: Listener
+        self,
+        executions: Executions,
+        generations: Generations,
+        runs: Runs,
+        listener: Listener,
+        happenings: Happenings,
     ) -> None:
+        self._happenings = happenings
         self._executions = executions
         self._generations = generations
         self._runs = runs
@@ -101,8 +108,7 @@ class Rejoin:
 
     def _is_running(self, execution: Execution, found: Findings, msg_id: str) -> None:
         if execution.state is State.SENT and (found.running == msg_id or not found.tells):
-            execution.advance(State.RUNNING)
-            execution.started = now()
+            self._happenings.happened(Began(execution.number))
         if found.question is not None and found.running == msg_id:
             self._executions.asks(execution, found.question)
 
@@ -111,14 +117,11 @@ class Rejoin:
     ) -> None:
         if reply is not None and reply.status != "aborted":
             self._runs.finish_with(execution, reply, kernel, remark)
-        elif reply is not None or (found.tells and not found.begun):
-            self._executions.finish(
-                execution, State.NOT_RUN, "The hub ended before the kernel had begun with it."
-            )
-        else:
-            self._executions.finish(
-                execution, State.UNKNOWN, "The hub ended while it ran; its end was not seen. " + remark
-            )
+            return
+        state, problem = State.UNKNOWN, f"The hub ended while it ran; its end was not seen. {remark}"
+        if reply is not None or (found.tells and not found.begun):
+            state, problem = State.NOT_RUN, "The hub ended before the kernel had begun with it."
+        self._happenings.happened(Ended(execution.number, state, problem))
 
 
 def _is_busy(message: Message) -> bool:

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from kernelexec.errors import StorageFailed
 from kernelexec.model.execution import Execution, State
 from kernelexec.recording.history import Success
-from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
+from kernelexec.session.events import Began, Ended, Sent
 from kernelexec.session.executions import Executions
+from kernelexec.session.happenings import Happenings
+
+
+class Replaying(Happenings, Protocol):
+    """What a replay needs of its session."""
+
+    async def run_within(self, replay: Execution, one: Success) -> Execution:
+        """Submit something again as a part of the replay; returns when that has ended.
+
+        Raises:
+            StorageFailed: it could not be kept, and was not run.
+        """
 
 
 def listing(session: str, earlier: Sequence[Success]) -> str:
@@ -19,36 +32,53 @@ def listing(session: str, earlier: Sequence[Success]) -> str:
     return "\n".join(["# restart_kernel(replay=True): run again in this kernel:", *lines])
 
 
-async def replay(
-    execution: Execution,
-    earlier: Sequence[Success],
-    again: Callable[[Success], Awaitable[Execution]],
-    executions: Executions,
-    recorder: Recorder,
-) -> None:
-    """Run them in order, up to the first that does not succeed; `again` runs one to its end."""
-    execution.advance(State.SENT)
-    execution.advance(State.RUNNING)
-    execution.started = now()
-    for done, one in enumerate(earlier):
-        if execution.interrupt:
-            executions.finish(execution, State.INTERRUPTED, _stopped(execution.interrupt, done, earlier))
-            return
+class Replay:
+    """Runs submissions again in order, up to the first that does not succeed."""
+
+    def __init__(
+        self,
+        execution: Execution,
+        earlier: Sequence[Success],
+        session: Replaying,
+        recorder: Recorder,
+        executions: Executions,
+    ) -> None:
+        self._execution = execution
+        self._earlier = earlier
+        self._session = session
+        self._recorder = recorder
+        self._executions = executions
+
+    async def work(self) -> None:
+        """From its turn to its end."""
+        number = self._execution.number
         try:
-            child = await again(one)
+            self._recorder.journal.write("begun", n=number)
         except StorageFailed as error:
-            executions.finish(execution, State.ERROR, _stopped(str(error), done, earlier))
+            self._session.happened(Ended(number, State.NOT_RUN, str(error)))
             return
-        _report(
-            execution, f"{child.id} (again {one.number}): {child.state.value}  {one.first_line}\n", recorder
-        )
-        executions.heard(execution)
-        if child.state is not State.OK:
-            state = State.INTERRUPTED if child.state is State.INTERRUPTED else State.ERROR
-            executions.finish(execution, state, _stopped(_why(child, one), done, earlier))
-            return
-    all_of_them = f"All {len(earlier)} submissions" if len(earlier) > 1 else "The one submission"
-    executions.finish(execution, State.OK, f"{all_of_them} ran again and succeeded.")
+        self._session.happened(Sent(number))
+        self._session.happened(Began(number))
+        state, problem = await self._outcome()
+        self._session.happened(Ended(number, state, problem))
+
+    async def _outcome(self) -> tuple[State, str]:
+        earlier, execution = self._earlier, self._execution
+        for done, one in enumerate(earlier):
+            if execution.interrupt:
+                return State.INTERRUPTED, _stopped(execution.interrupt, done, earlier)
+            try:
+                child = await self._session.run_within(execution, one)
+            except StorageFailed as error:
+                return State.ERROR, _stopped(str(error), done, earlier)
+            line = f"{child.id} (again {one.number}): {child.state.value}  {one.first_line}\n"
+            _report(execution, line, self._recorder)
+            self._executions.heard(execution)
+            if child.state is not State.OK:
+                state = State.INTERRUPTED if child.state is State.INTERRUPTED else State.ERROR
+                return state, _stopped(_why(child, one), done, earlier)
+        all_of_them = f"All {len(earlier)} submissions" if len(earlier) > 1 else "The one submission"
+        return State.OK, f"{all_of_them} ran again and succeeded."
 
 
 def _report(execution: Execution, line: str, recorder: Recorder) -> None:

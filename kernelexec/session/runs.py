@@ -5,33 +5,49 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from kernelexec.errors import StorageFailed
+from kernelexec.errors import KernelexecError, StorageFailed
 from kernelexec.kernels.kernel import Kernel, KernelDied, Reply
 from kernelexec.model.execution import Execution, State
 from kernelexec.recording.recorder import Recorder
+from kernelexec.session.events import Aborted, Ended, NoKernel, NoReply, Sent
 from kernelexec.session.executions import Executions
 from kernelexec.session.generations import Generations
+from kernelexec.session.happenings import Happenings
 
 _LONGEST_SAID = 300  # characters of an exception
 _LEAVING_SECONDS = 5.0  # a kernel that was asked to exit does so 0.1 s after its reply
 
 
 class Runs:
-    """Runs the submissions of a session in the kernel that sits there."""
+    """Runs the submissions of a session in its kernel."""
 
-    def __init__(self, executions: Executions, recorder: Recorder, generations: Generations) -> None:
-        self.current: Execution | None = None
+    def __init__(
+        self,
+        executions: Executions,
+        recorder: Recorder,
+        generations: Generations,
+        happenings: Happenings,
+    ) -> None:
+        self.current: Execution | None = None  # what the kernel was sent and has not answered
         self._executions = executions
         self._recorder = recorder
         self._generations = generations
+        self._happenings = happenings
 
-    async def run(self, execution: Execution, kernel: Kernel) -> None:
-        """Send it, and see it through."""
-        self.current = execution
+    async def run(self, execution: Execution, environ: Mapping[str, str] | None) -> None:
+        """Bring it to the kernel, which is started with these variables if there is none, and to its end."""
         try:
-            await self._see_through(execution, kernel)
-        finally:
-            self.current = None
+            kernel = await self._generations.ready_kernel(environ)
+        except (KernelexecError, OSError) as error:
+            if not execution.is_final:
+                self._happenings.happened(NoKernel(str(error)))
+            return
+        if execution.state is State.QUEUED:  # else it was taken back while the kernel started
+            self.current = execution
+            try:
+                await self._see_through(execution, kernel)
+            finally:
+                self.current = None
 
     async def _see_through(self, execution: Execution, kernel: Kernel) -> None:
         try:
@@ -42,7 +58,7 @@ class Runs:
         except KernelDied:
             await self.finish_dead(execution, kernel)
         except StorageFailed as error:
-            self._executions.finish(execution, State.NOT_RUN, str(error))
+            self._happenings.happened(Ended(execution.number, State.NOT_RUN, str(error)))
         else:
             self.finish_with(execution, reply, kernel)
 
@@ -51,28 +67,16 @@ class Runs:
             msg_id, frames = kernel.pack(execution.code)
             self._recorder.sent(execution, msg_id)
             self._executions.sent(execution, msg_id)
-            execution.advance(State.SENT)
-            self._generations.ran += 1
+            self._happenings.happened(Sent(execution.number, msg_id))
             reply = await kernel.execute(msg_id, frames)
             if reply.status != "aborted":
                 return reply
-            # Another client's error emptied the kernel's queue; it never ran.
-            execution.advance(State.QUEUED)
-            execution.started = None
-            execution.timing.clear()
+            self._happenings.happened(Aborted(execution.number))
 
     async def finish_dead(self, execution: Execution, kernel: Kernel) -> None:
-        """The kernel ended before it answered: was it running this?"""
-        death = await kernel.died
-        problem = self._generations.death_text(death.cause)
-        if death.stderr:
-            problem += f"\nThe end of its stderr:\n{death.stderr}"
-        msg_id = self._executions.msg_id(execution)
-        never_begun = death.begun is not None and death.begun != msg_id
-        if execution.state is State.SENT and never_begun:
-            self._executions.finish(execution, State.NOT_RUN, problem)
-        else:
-            self._executions.finish(execution, State.DIED, problem)
+        """The kernel ended before it answered."""
+        await self._generations.end_of(kernel)
+        self._happenings.happened(NoReply(execution.number))
 
     def finish_with(
         self, execution: Execution, reply: Reply, kernel: Kernel, remark: str | None = None
@@ -83,34 +87,35 @@ class Runs:
             execution.timing["shell.execute_reply.started"] = reply.metadata["started"]
         if reply.content.get("execution_count") is not None:
             execution.execution_count = reply.content["execution_count"]
-        missing = _missing(reply)
-        asked = execution.interrupt
-        name = reply.content.get("ename")
-        if reply.status == "ok":
-            end = _both(self._remark(execution, kernel) or remark, missing)
-            self._executions.finish(execution, State.OK, end)
-        # A coroutine that waits is interrupted by its cancellation.
-        elif name == "KeyboardInterrupt" or (asked and name == "CancelledError"):
-            problem = f"{asked or 'Interrupted, not by this client.'} Variables are kept."
-            self._executions.finish(execution, State.INTERRUPTED, _both(problem, missing))
-        else:
-            told = _both(remark, _told_elsewhere(execution, reply))
-            self._executions.finish(execution, State.ERROR, _both(told, missing))
-
-    def _remark(self, execution: Execution, kernel: Kernel) -> str | None:
-        """What is to be said of a run that ended well."""
-        if kernel.died.done() and not kernel.died.cancelled():
-            return self._generations.death_text(kernel.died.result().cause)
-        if execution.interrupt:
-            why = "the interrupt came too late, or the code caught it"
-            return f"{execution.interrupt} It ended by itself: {why}."
-        return None
+        ended = self._generations.last_loss_text if kernel.died.done() else None  # it called exit()
+        state, problem = _told_by(execution, reply, ended, remark)
+        self._happenings.happened(Ended(execution.number, state, _both(problem, _missing(reply))))
 
     def _learn_names(self, metadata: Mapping[str, object]) -> None:
         said = metadata.get("kernelexec")
         names = said.get("names") if isinstance(said, Mapping) else None
         if isinstance(names, list):
             self._generations.names = tuple(map(str, names))
+
+
+def _told_by(
+    execution: Execution, reply: Reply, ended: str | None, remark: str | None
+) -> tuple[State, str | None]:
+    """The end that a reply tells, and what is to be said of it. `ended`: what is lost with the kernel."""
+    asked = execution.interrupt
+    name = reply.content.get("ename")
+    if reply.status == "ok":
+        return State.OK, ended or _too_late(asked) or remark
+    # A coroutine that waits is interrupted by its cancellation.
+    if name == "KeyboardInterrupt" or (asked and name == "CancelledError"):
+        return State.INTERRUPTED, f"{asked or 'Interrupted, not by this client.'} Variables are kept."
+    return State.ERROR, _both(remark, _told_elsewhere(execution, reply))
+
+
+def _too_late(interrupt: str | None) -> str | None:
+    if not interrupt:
+        return None
+    return f"{interrupt} It ended by itself: the interrupt came too late, or the code caught it."
 
 
 def _missing(reply: Reply) -> str | None:

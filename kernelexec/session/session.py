@@ -1,37 +1,44 @@
-"""A session: a queue of submissions, one kernel at a time, one journal."""
+"""A session: its heart, and the parts that bring it what happens and carry out what follows."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from kernelexec.errors import BadRequest, KernelexecError
+from kernelexec.errors import BadRequest, StorageFailed
 from kernelexec.kernels.kernel import Kernel, OnMessage
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import Execution, Kind, State
 from kernelexec.recording.history import History, Success, successes
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
+from kernelexec.session import events as e
 from kernelexec.session.executions import Executions
+from kernelexec.session.foreign_runs import ForeignRuns
 from kernelexec.session.generations import Generations, Started
+from kernelexec.session.heart import Heart
 from kernelexec.session.idleness import Idleness, duration
 from kernelexec.session.installation import Outlived
 from kernelexec.session.interrupts import Interrupts
 from kernelexec.session.jobs import Job, Jobs
+from kernelexec.session.journal_events import Past
 from kernelexec.session.listener import Listener
-from kernelexec.session.notices import Notices
+from kernelexec.session.notices import first_line, notices
 from kernelexec.session.queue import Queue
 from kernelexec.session.rejoin import Rejoin
-from kernelexec.session.replay import listing, replay
+from kernelexec.session.replay import Replay, listing
 from kernelexec.session.runs import Runs
+from kernelexec.session.troubles import Troubles
+
+_log = logging.getLogger(__name__)
 
 Progress = Callable[[str], None]
-_UNSEEN = "The hub ended while it ran; what came after that was not seen."
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,16 @@ class Submission:
     max_seconds: float | None = None
     environ: Mapping[str, str] | None = None  # the caller's, for a kernel that has to be started
     kind: Kind = Kind.CODE
+    caller: e.CallerId | None = None  # None: nobody who could be told of a loss
+    within: int | None = None  # the replay that it is a part of
+
+
+@dataclass(frozen=True)
+class Telling:
+    """What a reply says beside its own matter."""
+
+    is_first: bool  # it is the first one to this caller about this kernel
+    notices: list[str]
 
 
 class KernelStarter(Protocol):
@@ -83,23 +100,22 @@ class Session:
         self.listeners: set[Progress] = set()
         self.status = ""  # what takes time before the first run, for progress
         self._start_kernel = start_kernel
-        self._notices = Notices()
-        self.executions = Executions(self.id, recorder, self._notices)
-        self._queue = Queue(self.executions)
-        self._replaying: Execution | None = None
-        self._jobs = Jobs(self.executions, recorder)
-        self.generations = Generations(
-            self.id, recorder, self.executions, self._notices, self._started_for, self._on_kernel_end
-        )
-        self._runs = Runs(self.executions, recorder, self.generations)
-        self._interrupts = Interrupts(self.executions, lambda: self.generations.kernel)
-        self._listener = Listener(self.executions, recorder, self._notices, self._interrupts.on_begin)
-        self.foreign_runs = self._listener.foreign_runs
+        self._heart = Heart(self.id)
+        self._troubles = Troubles()
+        self.executions = Executions(self.id, recorder, self._troubles)
+        self._queue = Queue(self.id, self)
+        self._replaying: Execution | None = None  # and what it was asked for with
+        self._replayed_for = Submission("")
+        self._jobs = Jobs(self.executions, recorder, self)
+        self.generations = Generations(recorder, self.executions, self, self)
+        self._runs = Runs(self.executions, recorder, self.generations, self)
+        self._interrupts = Interrupts(self.executions, self.generations, self)
+        self.foreign_runs = ForeignRuns(self.executions, recorder, self._troubles, self)
+        self._listener = Listener(self.executions, recorder, self._troubles, self.foreign_runs, self)
         self.on_message: OnMessage = self._listener.take
-        self._rejoin = Rejoin(self.executions, self.generations, self._runs, self._listener)
-        self._idleness = Idleness(lambda: self.executions.used_at, self._is_used, self._stop_idle)
-        self._unseen: list[Execution] = []  # were sent by an earlier hub, which saw no end of them
-        self._heard: Mapping[int, int] = {}  # the serials of their last messages it heard
+        self._rejoin = Rejoin(self.executions, self.generations, self._runs, self._listener, self)
+        self._idleness = Idleness(self)
+        self._history = History()  # what an earlier hub left to this one
 
     @property
     def id(self) -> str:
@@ -138,7 +154,7 @@ class Session:
         if ours is not None:
             return "busy"
         if self.kernel is None:
-            return "starting" if self._queue.is_working or self.generations.is_being_taken else "no kernel"
+            return "starting" if self._heart.is_working or self.generations.is_being_taken else "no kernel"
         return "idle"
 
     @property
@@ -159,7 +175,7 @@ class Session:
 
     @property
     def queued(self) -> int:
-        return len(self._queue)
+        return self._heart.queued
 
     @property
     def last_used(self) -> datetime:
@@ -178,20 +194,20 @@ class Session:
         Raises:
             StorageFailed: it could not be kept, and will not be run.
         """
-        execution = self.accept(submission)
-        if self._notices.death is not None:
-            self.generations.note("told", generation=self.generation)
-            self.executions.finish(execution, State.NOT_RUN, self._notices.take_death())
-            return execution
-        self._queue.add(execution, lambda: self._run(execution, submission.environ))
-        return execution
+        return self._accept(submission, partial(self._runs.run, environ=submission.environ))
 
-    def accept(self, submission: Submission) -> Execution:
-        """Keep a submission on disk, which is run by whoever accepts it.
+    def perform(self, job: Job, caller: e.CallerId | None = None) -> Execution:
+        """Begin what is no request to the kernel; it waits for no run in the kernel.
 
         Raises:
-            StorageFailed: it could not be kept.
+            StorageFailed: it could not be recorded, and was not begun.
         """
+        execution = self._accept(Submission(job.what, kind=job.kind, caller=caller))
+        self._jobs.begin(execution, job)
+        return execution
+
+    def _accept(self, submission: Submission, work: Callable[[Execution], Any] | None = None) -> Execution:
+        """Keep a submission on disk. `work`: what is to be done in its turn."""
         execution = Execution(
             session=self.id,
             number=self.executions.last_number + 1,
@@ -204,18 +220,15 @@ class Session:
             note=submission.note,
             max_seconds=submission.max_seconds,
         )
-        self.recorder.accept(execution)
+        if submission.caller is not None:
+            self.happened(e.Met(submission.caller))
+        caller = submission.caller.id if submission.caller else None
+        self.recorder.accept(execution, caller, submission.within)
         self.executions.add(execution)
-        return execution
-
-    def perform(self, job: Job) -> Execution:
-        """Begin what is no request to the kernel; it waits for no run in the kernel.
-
-        Raises:
-            StorageFailed: it could not be recorded, and was not begun.
-        """
-        execution = self.accept(Submission(job.what, kind=job.kind))
-        self._jobs.begin(execution, job)
+        if work is not None:
+            self._queue.add(execution.number, partial(work, execution))
+        words = first_line(execution.code)
+        self.happened(e.Submitted(execution.number, execution.kind, caller, submission.within, words))
         return execution
 
     async def cancel(self, execution: Execution, why: str) -> None:
@@ -262,30 +275,46 @@ class Session:
             if self.kernel is not None:
                 self._idleness.watch()
 
-    def take_news(self, told: str | None = None) -> list[str]:
-        """What happened since anybody was last told, but for what `told` says already; told once."""
-        if self._notices.death is not None:
-            self.generations.note("told", generation=self.generation)
-        return self._notices.take(told)
+    def telling(self, caller: e.CallerId, said: str | None = None, about: int | None = None) -> Telling:
+        """What a reply to this caller says beside its own matter; it counts as told.
+
+        `said`: what the reply says of its execution `about` anyway, which is not said again.
+        """
+        tell = e.Tell()
+        for instruction in self._heart.handle(e.Replying(caller, about)):
+            if isinstance(instruction, e.Tell):
+                tell = instruction
+            else:
+                self._carry_out(instruction)
+        found = {lost.number: self.executions.recall(lost.number) for lost in tell.lost_replies}
+        return Telling(tell.is_first, [*notices(tell, self.id, found, said), *self._troubles.take()])
+
+    def reply_lost(self, execution: Execution, caller: e.CallerId, why: e.LostBecause) -> None:
+        """The reply about an execution did not reach its caller, who is told with the next one."""
+        self.happened(e.ReplyLost(caller.id, execution.number, why))
 
     async def stop_kernel(
-        self, why: str = "it was stopped on request (kernelexec stop)", *, told: bool = False
+        self, why: str = "it was stopped on request (kernelexec stop)", *, by: e.CallerId | None = None
     ) -> bool:
-        """End the kernel, if there is one. Whoever asks next is told, unless who ends it is `told`."""
-        return await self.generations.end_kernel(why, told=told)
+        """End the kernel, if there is one. Who knew it is told, unless it is who ends it."""
+        if by is not None:
+            self.happened(e.Met(by))
+        return await self.generations.end_kernel(why, by=by.id if by else None)
 
     async def restart_kernel(
-        self, why: str, environ: Mapping[str, str] | None = None, *, told: bool = False
+        self, why: str, environ: Mapping[str, str] | None = None, *, by: e.CallerId | None = None
     ) -> None:
         """End the kernel, and start the next generation; returns when that is ready.
 
         Raises:
             KernelexecError, OSError: there is no new kernel, and why.
         """
-        await self.stop_kernel(why, told=told)
+        await self.stop_kernel(why, by=by)
         await self.generations.ready_kernel(environ)
 
-    async def replay(self, why: str, environ: Mapping[str, str]) -> Execution | None:
+    async def replay(
+        self, why: str, environ: Mapping[str, str], by: e.CallerId | None = None
+    ) -> Execution | None:
         """End the kernel, and run again in the next what had succeeded in it: an execution of its own.
 
         None if nothing had, and then the kernel is not touched.
@@ -296,51 +325,49 @@ class Session:
         earlier = await asyncio.to_thread(successes, self.recorder.journal, self.generation)
         if not earlier:
             return None
-        await self.stop_kernel(why, told=True)
-        self.take_news()
+        await self.stop_kernel(why, by=by)
         code = listing(self.id, earlier)
-        execution = self.accept(Submission(code, label="replay", kind=Kind.REPLAY, environ=environ))
+        submission = Submission(code, label="replay", kind=Kind.REPLAY, environ=environ, caller=by)
+        return self._accept(submission, partial(self._replay, earlier=earlier, submission=submission))
 
-        async def again(one: Success) -> Execution:
-            child = self.accept(Submission(one.code, label=one.label, note=one.note, environ=environ))
-            await self._run(child, environ)
-            return child
+    async def _replay(self, execution: Execution, earlier: list[Success], submission: Submission) -> None:
+        self._replaying, self._replayed_for = execution, submission
+        try:
+            await Replay(execution, earlier, self, self.recorder, self.executions).work()
+        finally:
+            self._replaying = None
 
-        async def work() -> None:
-            self._replaying = execution
-            try:
-                await replay(execution, earlier, again, self.executions, self.recorder)
-            finally:
-                self._replaying = None
-
-        self._queue.add(execution, work)
-        return execution
+    async def run_within(self, replay: Execution, one: Success) -> Execution:
+        """See replay.Replaying."""
+        child = self.submit(
+            Submission(
+                one.code,
+                label=one.label,
+                note=one.note,
+                environ=self._replayed_for.environ,
+                caller=self._replayed_for.caller,
+                within=replay.number,
+            )
+        )
+        await self.executions.wait_for_end(child, None)
+        return child
 
     # --- what the hub does -----------------------------------------------------
 
-    def restore(self, history: History) -> None:
-        """Go on from the journal of an earlier hub, whose kernel was not (yet) found alive."""
+    def restore(self, past: Past) -> None:
+        """Go on from what an earlier hub has left, whose kernel was not (yet) found alive."""
+        history = past.history
         self.executions.last_number = history.last_number
         self.generations.left_a_kernel = not history.kernel_ended
         self.generations.generation = history.generation
         self.generations.kernel_id = history.kernel_id
-        self.generations.ran = history.ran
         self.executions.remember(history.sent)
-        if history.untold_death is not None:
-            self._notices.death = self.generations.death_text(history.untold_death)
         self.recorder.restore(history)
+        self._history = history
+        self._heart = past.heart
         for execution in history.unfinished:
             self.executions.add(execution)
-            if execution.state is State.QUEUED:
-                self.executions.finish(execution, State.NOT_RUN, "The hub ended before it could be run.")
-            elif execution.number in history.begun:
-                begun = history.begun[execution.number]
-                self._jobs.look_after(execution, Outlived(self.environment, execution.code, begun))
-            elif execution.kind is Kind.CODE and self.generations.left_a_kernel:
-                self._unseen.append(execution)
-                self._heard = history.heard
-            else:
-                self.executions.finish(execution, State.UNKNOWN, _UNSEEN)
+        self.happened(e.HubReplaced(self.generations.left_a_kernel))
 
     @property
     def left_a_kernel(self) -> bool:
@@ -349,24 +376,12 @@ class Session:
 
     def adopt(self, kernel: Kernel, started: datetime, environ: Mapping[str, str] | None = None) -> None:
         """Take over the kernel that an earlier hub started for this session, and what it may be running."""
-        for execution in self._unseen:
-            self._listener.hold(execution)
-            heard = self._heard.get(execution.number) or None
-            self._queue.add(execution, partial(self._rejoin.go_on, execution, kernel, heard))
-        self._unseen.clear()
         self.generations.adopt(kernel, started, environ or {})
+        self.happened(e.Adopted(self.generation))
 
     def report_lost_kernel(self, cause: str, begun: str | None = None) -> None:
         """The last kernel ended while no hub watched. `begun`: msg_id of the last run in it, if known."""
-        self.generations.report_lost_kernel(cause)
-        for execution in self._unseen:
-            if begun is None:
-                self.executions.finish(execution, State.UNKNOWN, _UNSEEN)
-            else:
-                was_begun = begun == self.executions.msg_id(execution)
-                state = State.DIED if was_begun else State.NOT_RUN
-                self.executions.finish(execution, state, self.generations.death_text(cause))
-        self._unseen.clear()
+        self.generations.report_lost_kernel(cause, begun)
 
     async def close(self) -> None:
         """Let go of kernel and files; the kernel runs on."""
@@ -378,34 +393,76 @@ class Session:
         await self.recorder.flush()
         self.recorder.close()
 
-    # --- one run ---------------------------------------------------------------
+    # --- the heart's ---------------------------------------------------------------
 
-    async def _run(self, execution: Execution, environ: Mapping[str, str] | None) -> None:
+    def happened(self, event: e.Event) -> None:
+        """See happenings.Happenings."""
+        if isinstance(event, e.Died):
+            self.foreign_runs.kernel_ended()
+        for instruction in self._heart.handle(event):
+            self._carry_out(instruction)
+
+    def _carry_out(self, instruction: e.Instruction) -> None:
+        match instruction:
+            case e.Note(event, fields):
+                self._note(event, fields)
+            case e.Become(number, state):
+                execution = self.executions.get(number)
+                self.executions.become(execution, state)
+                if state is State.RUNNING and execution.kind is Kind.CODE:
+                    self._interrupts.on_begin(execution)
+            case e.Finish(number, state, problem):
+                self._queue.forget(number)
+                self.executions.finish(self.executions.get(number), state, problem)
+            case e.Begin(number):
+                self._queue.begin(number)
+            case e.Rejoin(number):
+                self._go_on_with(self.executions.get(number))
+            case e.LookAfter(number):
+                execution = self.executions.get(number)
+                begun = self._history.begun[number]
+                self.executions.become(execution, State.RUNNING)
+                self._jobs.look_after(execution, Outlived(self.environment, execution.code, begun))
+            case e.Tell():
+                pass  # see telling
+
+    def _go_on_with(self, execution: Execution) -> None:
+        """What an earlier hub had sent to the kernel that was adopted."""
+        assert self.kernel is not None
+        self._listener.hold(execution)
+        heard = self._history.heard.get(execution.number) or None
+        self._queue.add(execution.number, partial(self._rejoin.go_on, execution, self.kernel, heard))
+        self._queue.begin(execution.number)
+
+    def _note(self, event: str, fields: Mapping[str, Any]) -> None:
+        """A journal line that nothing waits for."""
         try:
-            kernel = await self.generations.ready_kernel(environ)
-        except (KernelexecError, OSError) as error:
-            if execution.state is State.QUEUED:
-                self.executions.finish(execution, State.NOT_RUN, str(error))
-            self._queue.refuse_all(str(error))  # they would meet the same, each after another start
-            return
-        if execution.state is State.QUEUED:  # else it was taken back while the kernel started
-            await self._runs.run(execution, kernel)
+            self.recorder.journal.write(event, **fields)
+        except StorageFailed:
+            _log.exception("session %s: %s is not in the journal", self.id, event)
 
-    def _on_kernel_end(self, text: str) -> None:
-        self._queue.refuse_all(text)
-        self.foreign_runs.kernel_ended()
+    # --- what its parts ask for ------------------------------------------------------
 
-    async def _started_for(self, environ: Mapping[str, str]) -> Started:
+    async def new_kernel(self, environ: Mapping[str, str]) -> Started:
+        """See generations.KernelSource."""
         self._tell_progress("the kernel is starting")
         started = await self._start_kernel(self, environ, self.on_message, self._tell_progress)
         self.environment = started.environment
         self._idleness.watch()
         return started
 
-    def _is_used(self) -> bool:
-        return self._queue.is_working or self.is_working or self.foreign_runs.running is not None
+    @property
+    def used_at(self) -> float:
+        """See idleness.Usage."""
+        return self.executions.used_at
 
-    async def _stop_idle(self, seconds: float) -> None:
+    @property
+    def is_used(self) -> bool:
+        """See idleness.Usage."""
+        return self._heart.is_working or self.is_working or self.foreign_runs.running is not None
+
+    async def stop_idle(self, seconds: float) -> None:
+        """See idleness.Usage."""
         await self.stop_kernel(f"it was stopped because it had been idle for {duration(seconds)}")
 
     def _tell_progress(self, text: str) -> None:

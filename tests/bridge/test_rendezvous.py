@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -72,7 +73,10 @@ def test_a_hello_says_who_asks_from_where_and_with_which_variables() -> None:
     variables = {"A": "ä\n\"'\\", "NOT_UTF8": "\udcff", "": "empty"}
     line = hello("mcp", variables)
     assert line.count(b"\n") == 1
-    assert json.loads(line) == {
+    said = json.loads(line)
+    assert re.fullmatch("[0-9a-f]{16}", said.pop("caller"))
+    assert json.loads(hello("mcp", {}))["caller"] == json.loads(line)["caller"], "it stays the same caller"
+    assert said == {
         "kernelexec": rendezvous.FORMAT,
         "protocol": rendezvous.PROTOCOL,
         "role": "mcp",

@@ -12,7 +12,7 @@ from kernelexec.hub.hub import Hub
 from kernelexec.kernels.kernel import Death
 from kernelexec.model.execution import State
 from kernelexec.session.session import BUSY_ELSEWHERE, Session
-from tests.fakes import FakeKernel, FakeStarter, finish, ran, run, session_in, stalling, submit
+from tests.fakes import FakeKernel, FakeStarter, finish, ran, run, session_in, stalling, submit, told
 
 
 async def ask(of: Session, command: str, **arguments: Any) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def test_after_a_death_the_next_kernel_is_the_sessions_and_the_death_is_still_to
             kernel_of(session).died.set_result(Death(signal=9))
             assert await renewing == {"generation": 2}
             assert await ask(session, "renew", generation=1) == {"generation": 2}
-            assert "signal 9" in " ".join(session.take_news())
+            assert "signal 9" in " ".join(told(session))
 
     run(test())
 

@@ -25,7 +25,7 @@ from kernelexec.kernels.registry import Registry
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import State
 from kernelexec.session.session import Session, Submission
-from tests.fakes import FakeKernel, environment, journal_lines, ran, run, settled, submit
+from tests.fakes import FakeKernel, environment, journal_lines, ran, run, settled, submit, told
 
 
 class FakeLocalKernel(FakeKernel):
@@ -265,7 +265,7 @@ def test_the_next_hub_goes_on_with_the_kernel(tmp_path: Path, kernels: list[Fake
             execution = await ran(session, "x")
             assert (execution.number, execution.generation) == (2, 1)
             assert len(kernels) == 1
-            assert session.take_news() == []
+            assert told(session) == []
 
     run(test())
 

@@ -38,6 +38,7 @@ from tests.fakes import (
     settled,
     stalling,
     submit,
+    told,
 )
 
 LINES = "".join(f"line {n:05d}\n" for n in range(10_000))
@@ -300,7 +301,7 @@ def test_what_has_been_done_is_listed_with_outcome_and_first_line(tmp_path: Path
             await ran(session, "# load the data\nimport pandas as pd\ndf = 1", label="load")
             await ran(session, "df['a']")
             await ran(session, "train()")
-            session.take_news()
+            told(session)
             running = submit(session, "again()")
             await settled(lambda: running.state is State.RUNNING)
             submit(session, "later()")

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from kernelexec.model.execution import Execution, State
 from kernelexec.model.limits import Limits
 from kernelexec.session.session import Session
 from tests.fakes import (
+    BEN,
     Answer,
     FakeKernel,
     FakeStarter,
@@ -46,6 +48,7 @@ from tests.fakes import (
     settled,
     stalling,
     submit,
+    told,
 )
 
 REPLIES = Path(__file__).parent / "replies"
@@ -91,11 +94,11 @@ def storage() -> Iterator[Path]:
         yield Path(folder)
 
 
-async def reply_of(execution: Execution, session: Session, *, told: bool = False) -> types.CallToolResult:
-    """The reply; `told`: the caller has spoken to this kernel before."""
+async def reply_of(execution: Execution, session: Session, *, known: bool = False) -> types.CallToolResult:
+    """The reply; `known`: the caller has spoken to this kernel before."""
     someone = caller(session.recorder.storage_dir)
-    if told:
-        someone.told[session.id] = session.generation
+    if known:
+        told(session)
     return await execution_result(execution, session, someone)
 
 
@@ -179,7 +182,7 @@ def test_the_reply_to_a_run_that_has_ended(storage: Path, name: str) -> None:
         async with session_in(storage, FakeStarter([fine, ANSWERED[name]])) as session:
             await ran(session, "x = 1")
             execution = await ran(session, "penguins")
-            held_against(name, await reply_of(execution, session, told=True), storage)
+            held_against(name, await reply_of(execution, session, known=True), storage)
 
     run(test())
 
@@ -304,7 +307,7 @@ def test_the_reply_to_a_run_whose_end_nobody_saw(storage: Path) -> None:
             execution = submit(session, "train()")
             await settled(lambda: execution.state is State.RUNNING)
         async with session_in(storage, FakeStarter()) as session:
-            session.take_news()
+            told(session)
             held_against("unknown", await reply_of(session.executions.get(1), session), storage)
 
     run(test())
@@ -315,7 +318,7 @@ def test_the_reply_to_a_run_whose_output_went_to_a_file(storage: Path) -> None:
         answer = saying(*(("stream", {"name": "stdout", "text": f"line {n}\n"}) for n in range(100)))
         async with session_in(storage, FakeStarter([answer])) as session:
             session.recorder.limits = Limits(cell=100)
-            held_against("overflow", await reply_of(await ran(session, "x"), session, told=True), storage)
+            held_against("overflow", await reply_of(await ran(session, "x"), session, known=True), storage)
 
     run(test())
 
@@ -328,7 +331,7 @@ def test_of_an_output_in_a_file_the_first_lines_and_the_end_are_shown_and_the_re
         answer = saying(*(("stream", {"name": "stdout", "text": line}) for line in lines))
         async with session_in(tmp_path, FakeStarter([answer])) as session:
             session.recorder.limits = Limits(cell=100_000)
-            text = text_of(await reply_of(await ran(session, "x"), session, told=True))
+            text = text_of(await reply_of(await ran(session, "x"), session, known=True))
             head = text.partition("[stdout]\n")[2].partition("\n\n[... ")[0]
             assert "".join(lines).startswith(head)
             assert text.endswith("line 019999")
@@ -360,10 +363,10 @@ def test_every_text_in_replies_is_one_that_is_tested() -> None:
 # --- what holds for all ------------------------------------------------------------------
 
 
-def replied(tmp_path: Path, answer: Answer, *, told: bool = True) -> types.CallToolResult:
+def replied(tmp_path: Path, answer: Answer, *, known: bool = True) -> types.CallToolResult:
     async def test() -> types.CallToolResult:
         async with session_in(tmp_path, FakeStarter([answer])) as session:
-            return await reply_of(await ran(session, "x"), session, told=told)
+            return await reply_of(await ran(session, "x"), session, known=known)
 
     return run(test())
 
@@ -384,7 +387,7 @@ LARGE: dict[str, Answer] = {
 
 @pytest.mark.parametrize("name", LARGE)
 def test_no_reply_is_longer_than_every_client_keeps(tmp_path: Path, name: str) -> None:
-    result = replied(tmp_path, LARGE[name], told=False)
+    result = replied(tmp_path, LARGE[name], known=False)
     assert len(text_of(result)) <= MOST
 
 
@@ -551,7 +554,8 @@ def test_a_caller_is_told_of_its_kernel_once(tmp_path: Path) -> None:
             first, second = await ran(session, "a"), await ran(session, "b")
             assert "Kernel: new" in text_of(await execution_result(first, session, someone))
             assert "Kernel:" not in text_of(await execution_result(second, session, someone))
-            assert "still there" in text_of(await execution_result(second, session, caller(tmp_path)))
+            another = replace(someone, id=BEN.id)
+            assert "still there" in text_of(await execution_result(second, session, another))
 
     run(test())
 
@@ -560,10 +564,11 @@ def test_an_old_run_of_another_kernel_is_not_said_to_have_run_in_the_present_one
     async def test() -> None:
         async with session_in(tmp_path, FakeStarter([dying(Death(signal=9), first="half")])) as session:
             await ran(session, "a")
-            await ran(session, "b")
+            await ran(session, "b", caller=BEN)
             text = text_of(await execution_result(session.executions.get(1), session, caller(tmp_path)))
             assert text.startswith("DIED: sales@analysis/1")
             assert "Kernel: new" not in text
+            assert "It is not the kernel of sales@analysis/1" in text
             assert "sales@analysis-2.ipynb" not in text.partition("Kernel:")[0]
 
     run(test())
@@ -575,7 +580,7 @@ def test_an_old_reply_does_not_swallow_the_news_of_a_later_death(tmp_path: Path,
         starter = FakeStarter([first])
         async with session_in(tmp_path, starter) as session:
             last = await ran(session, "a")
-            session.take_news(last.problem)
+            told(session, last.problem)
             await ran(session, "b")
             starter.kernels[-1].die(Death(signal=9))
             await settled(lambda: session.kernel is None)
@@ -606,7 +611,7 @@ def test_an_adopted_kernel_is_not_called_new(tmp_path: Path) -> None:
         async with session_in(tmp_path, FakeStarter()) as session:
             await ran(session, "a")
         async with session_in(tmp_path, FakeStarter()) as session:
-            session.take_news()
+            told(session)
             started = session.executions.get(1).submitted
             session.adopt(FakeKernel(session.on_message), started)
             text = text_of(await execution_result(await ran(session, "b"), session, caller(tmp_path)))

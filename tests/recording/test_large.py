@@ -25,6 +25,7 @@ from tests.fakes import (
     saying,
     session_in,
     text_of,
+    told,
 )
 
 PICTURE = os.urandom(60_000)
@@ -158,7 +159,7 @@ def test_a_file_that_cannot_be_written_is_told_and_the_run_goes_on(tmp_path: Pat
             (tmp_path / "sales@analysis-1").mkdir()
             (tmp_path / OUTPUTS).write_text("a file of the person's")
             await ran(session, "x")
-            [news] = session.take_news()
+            [news] = told(session)
             assert "could not be written" in news
             await ran(session, "y")
         assert text_of(cells(tmp_path)[1]["outputs"]) == "0\n1\n2\n"

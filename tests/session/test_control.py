@@ -12,6 +12,7 @@ from kernelexec.kernels.kernel import Death, Findings, Reply
 from kernelexec.model.execution import Kind, State
 from kernelexec.session.obstacles import describe
 from tests.fakes import (
+    ANN,
     DATE,
     Answer,
     FakeStarter,
@@ -28,6 +29,7 @@ from tests.fakes import (
     stalling,
     submit,
     text_of,
+    told,
     told_states,
 )
 
@@ -150,7 +152,7 @@ def test_a_run_that_goes_on_after_an_interrupt_is_looked_at(
             await session.interrupt("On request.")
             assert execution.state is State.RUNNING
             assert "native code that holds Python's lock" in execution.obstacle
-            await session.stop_kernel(told=True)
+            await session.stop_kernel(by=ANN)
             await finish(session, execution)
 
     run(test())
@@ -190,7 +192,7 @@ def test_a_run_whose_traceback_is_being_made_is_waited_for(
             interrupt = asyncio.create_task(session.interrupt("On request."))
             await asyncio.sleep(0.05)
             assert not interrupt.done()
-            await session.stop_kernel(told=True)
+            await session.stop_kernel(by=ANN)
             await finish(session, execution)
             await interrupt
             assert execution.obstacle is None
@@ -217,7 +219,7 @@ def test_exit_takes_nothing_of_the_queue_with_it(tmp_path: Path) -> None:
                 assert "exited with code 0" in execution.problem
                 assert "are lost (df, x)" in execution.problem
             assert starter.executed == ["exit()"]
-            session.take_news(first.problem)
+            told(session, first.problem)
             assert (await ran(session, "c")).state is State.OK
 
     run(test())
@@ -245,7 +247,7 @@ def test_only_some_of_many_lost_names_are_told(tmp_path: Path) -> None:
             await ran(session, "a")
             starter.kernels[0].die()
             await settled(lambda: session.kernel is None)
-            [news] = session.take_news()
+            [news] = told(session)
             assert "(v0, v1," in news
             assert "v19 and 30 more)" in news
 
@@ -260,10 +262,10 @@ def test_a_restart_that_its_caller_knows_of_is_no_news(tmp_path: Path) -> None:
         starter = FakeStarter()
         async with session_in(tmp_path, starter) as session:
             await ran(session, "a", environ={"A": "1"})
-            await session.restart_kernel("it was restarted", told=True)
+            await session.restart_kernel("it was restarted", by=ANN)
             assert (session.generation, session.state, session.last_end) == (2, "idle", "it was restarted")
             assert starter.environs == [{"A": "1"}, {"A": "1"}]
-            assert session.take_news() == []
+            assert told(session) == []
             execution = await ran(session, "b")
             assert (execution.state, execution.generation) == (State.OK, 2)
         [first, _] = cells(tmp_path, 2)
@@ -291,7 +293,7 @@ def test_a_restart_ends_what_runs_and_refuses_what_waits(tmp_path: Path) -> None
         async with session_in(tmp_path, FakeStarter([stalling()])) as session:
             first, second = submit(session, "a"), submit(session, "b")
             await settled(lambda: first.state is State.RUNNING)
-            await session.restart_kernel("it was restarted", told=True)
+            await session.restart_kernel("it was restarted", by=ANN)
             await finish(session, first, second)
             assert (first.state, second.state) == (State.DIED, State.NOT_RUN)
 

@@ -33,6 +33,7 @@ from tests.fakes import (
     stalling,
     submit,
     text_of,
+    told,
     told_states,
 )
 
@@ -90,7 +91,7 @@ def test_an_adopted_kernel_goes_on_under_the_same_generation_and_notebook(tmp_pa
             await ran(session, "a")
         async with session_in(tmp_path, FakeStarter()) as session:
             kernel = (await FakeStarter()(session, {}, session.on_message, str)).kernel
-            session.take_news()
+            told(session)
             session.adopt(kernel, session.last_used)
             execution = await ran(session, "b")
             assert (execution.state, execution.generation) == (State.OK, 1)
@@ -101,6 +102,9 @@ def test_an_adopted_kernel_goes_on_under_the_same_generation_and_notebook(tmp_pa
 
 
 # --- a hub that is killed between any two bytes (H3) ------------------------------------------
+
+
+WAY = ("sent", "aborted")  # the journal's words for what was with the kernel, and what it gave back
 
 
 def a_life(storage_dir: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bytes, bytes]]:
@@ -166,7 +170,8 @@ def test_after_a_crash_at_any_point_each_submission_has_one_true_end_and_none_ru
             if content:
                 (storage / f"sales@analysis-{generation}.ipynb").write_bytes(content)
         before = told_states(storage)
-        sent = {line["n"] for line in journal_lines(storage) if line["event"] == "sent"}
+        with_kernel = {line["n"]: line["event"] for line in journal_lines(storage) if line["event"] in WAY}
+        sent = {number for number, event in with_kernel.items() if event == "sent"}
 
         states, last = states_after(storage)
 
@@ -307,7 +312,7 @@ def test_output_that_cannot_be_written_is_news_and_still_in_the_reply(
         async with session_in(tmp_path, FakeStarter([full_disk])) as session:
             execution = await ran(session, "a")
             assert text_of(execution.outputs.to_notebook()) == "one\ntwo\n"
-            [news] = session.take_news()
+            [news] = told(session)
             assert "sales@analysis/1" in news
             assert "was not run" not in news
 

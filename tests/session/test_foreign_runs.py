@@ -16,6 +16,7 @@ from tests.fakes import (
     session_in,
     stalling,
     submit,
+    told,
 )
 
 
@@ -41,13 +42,13 @@ def test_cells_of_another_client_are_told_once_with_their_code(tmp_path: Path) -
             assert isinstance(session.kernel, FakeKernel)
             person_runs(session.kernel, "x = 3", 2)
             person_runs(session.kernel, "for n in range(3):\n    print(n)", 3)
-            [told] = session.take_news()
-            assert told.startswith("2 cells were run by another client")
-            assert "In [2]: x = 3; In [3]: for n in range(3): ..." in told
-            assert session.take_news() == []
+            [text] = told(session)
+            assert text.startswith("2 cells were run by another client")
+            assert "In [2]: x = 3; In [3]: for n in range(3): ..." in text
+            assert told(session) == []
             person_runs(session.kernel, "del x", 4)
-            [told] = session.take_news()
-            assert told.startswith("1 cell was run by another client")
+            [text] = told(session)
+            assert text.startswith("1 cell was run by another client")
 
     run(test())
 
@@ -59,11 +60,11 @@ def test_of_many_cells_the_last_ones_are_named(tmp_path: Path) -> None:
             assert isinstance(session.kernel, FakeKernel)
             for count in range(2, 102):
                 person_runs(session.kernel, "y" * 1000, count)
-            [told] = session.take_news()
-            assert told.startswith("100 cells were run by another client")
-            assert "In [101]" in told
-            assert "In [96]" not in told
-            assert len(told) < 800
+            [text] = told(session)
+            assert text.startswith("100 cells were run by another client")
+            assert "In [101]" in text
+            assert "In [96]" not in text
+            assert len(text) < 800
 
     run(test())
 
@@ -110,7 +111,7 @@ def test_a_silent_request_is_no_cell(tmp_path: Path) -> None:
             for state in ("busy", "idle"):
                 session.kernel.publish("status", {"execution_state": state}, "silent")
             session.kernel.publish("stream", {"name": "stdout", "text": "a stray line"}, None)
-            assert session.take_news() == []
+            assert told(session) == []
 
     run(test())
 

@@ -36,6 +36,7 @@ from tests.fakes import (
     run,
     settled,
     submit,
+    told,
     told_states,
 )
 
@@ -138,7 +139,7 @@ class World:
         else:
             execution = self.accept(await ran(self.session, f"{what} {len(self.accepted)}"))
         self.replied[execution.number] = execution.state
-        self.session.take_news()
+        told(self.session)
 
     def accept(self, execution: Any) -> Any:
         self.accepted[execution.number] = execution.code

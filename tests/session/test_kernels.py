@@ -27,6 +27,7 @@ from tests.fakes import (
     stalling,
     submit,
     text_of,
+    told,
     told_states,
 )
 
@@ -34,7 +35,7 @@ from tests.fakes import (
 
 
 @pytest.mark.parametrize(
-    ("death", "told"),
+    ("death", "said"),
     [
         (Death(signal=9), "killed by signal 9 (SIGKILL)"),
         (Death(signal=9, oom_kills=1), "probably used too much memory"),
@@ -46,16 +47,16 @@ from tests.fakes import (
 )
 @pytest.mark.parametrize("first", [None, "half"])
 def test_a_run_whose_kernel_dies_is_told_so_and_why(
-    tmp_path: Path, death: Death, told: str, first: str | None
+    tmp_path: Path, death: Death, said: str, first: str | None
 ) -> None:
     async def test() -> None:
         starter = FakeStarter([dying(death, first)])
         async with session_in(tmp_path, starter) as session:
             execution = await ran(session, "a")
             assert execution.state is State.DIED
-            assert told in execution.problem
+            assert said in execution.problem
             assert text_of(execution.outputs.to_notebook()) == (first or "")
-            assert session.take_news(execution.problem) == []  # the reply has said it
+            assert told(session, execution.problem) == []  # the reply has said it
             assert (session.state, session.kernel) == ("no kernel", None)
 
     run(test())
@@ -80,7 +81,7 @@ def test_after_a_death_that_was_told_the_next_submission_gets_a_new_kernel(tmp_p
         starter = FakeStarter([dying(Death(signal=9), "half")])
         async with session_in(tmp_path, starter) as session:
             last = await ran(session, "a")
-            session.take_news(last.problem)
+            told(session, last.problem)
             second = await ran(session, "b")
             assert (second.state, second.generation, session.generation) == (State.OK, 2, 2)
             assert second.script.parent.name == "sales@analysis-2"
@@ -94,7 +95,7 @@ def test_each_generation_has_its_own_notebook(tmp_path: Path) -> None:
         async with session_in(tmp_path, starter) as session:
             await ran(session, "a")
             last = await ran(session, "b")
-            session.take_news(last.problem)
+            told(session, last.problem)
             await ran(session, "c")
         assert [cell["id"] for cell in cells(tmp_path, 1)] == ["kernelexec-1", "kernelexec-2"]
         assert [cell["id"] for cell in cells(tmp_path, 2)] == ["previous-kernel", "kernelexec-3"]
@@ -114,7 +115,7 @@ def test_a_death_while_idle_makes_the_next_submission_not_run_then_comes_a_new_k
             assert "variables" in second.problem
             assert "killed by signal 9" in second.problem
             assert "generation 1" in second.problem
-            assert session.take_news() == [], "it is told once"
+            assert told(session) == [], "it is told once"
             third = await ran(session, "c")
             assert (third.state, third.generation) == (State.OK, 2)
             assert starter.executed == ["a", "c"]
@@ -129,8 +130,8 @@ def test_news_are_told_once_and_then_the_next_submission_runs(tmp_path: Path) ->
             await ran(session, "a")
             starter.kernels[0].die()
             await settled(lambda: session.kernel is None)
-            assert len(session.take_news()) == 1
-            assert session.take_news() == []
+            assert len(told(session)) == 1
+            assert told(session) == []
             assert (await ran(session, "b")).state is State.OK
 
     run(test())
@@ -148,7 +149,7 @@ def test_the_death_of_a_kernel_that_ran_nothing_loses_nothing_and_is_no_news(tmp
             await settled(lambda: session.state == "idle")
             starter.kernels[0].die()
             await settled(lambda: session.kernel is None)
-            assert session.take_news() == []
+            assert told(session) == []
             assert (await ran(session, "b")).state is State.OK
 
     run(test())
@@ -217,9 +218,9 @@ def test_a_death_that_was_told_is_not_told_again_by_the_next_hub(tmp_path: Path)
     async def test() -> None:
         async with session_in(tmp_path, FakeStarter([dying(Death(signal=9), "half")])) as session:
             last = await ran(session, "a")
-            session.take_news(last.problem)
+            told(session, last.problem)
         async with session_in(tmp_path, FakeStarter()) as session:
-            assert session.take_news() == []
+            assert told(session) == []
             assert (await ran(session, "b")).state is State.OK
 
     run(test())
@@ -411,7 +412,7 @@ def test_late_output_of_an_earlier_kernel_disturbs_nothing(tmp_path: Path) -> No
         starter = FakeStarter([dying(Death(signal=9), "half")])
         async with session_in(tmp_path, starter) as session:
             last = await ran(session, "a")
-            session.take_news(last.problem)
+            told(session, last.problem)
             second = await ran(session, "b")
             starter.kernels[0].publish("stream", {"name": "stdout", "text": "ghost"}, "1")
             assert second.outputs.to_notebook() == []

@@ -34,6 +34,7 @@ from tests.fakes import (
     stalling,
     submit,
     text_of,
+    told,
     told_states,
 )
 
@@ -202,7 +203,7 @@ def test_numbers_are_never_reset(tmp_path: Path) -> None:
                 execution = await ran(session, "a")
                 assert execution.number == 2 * hub + 1
                 await session.stop_kernel()
-                session.take_news()
+                told(session)
                 assert (await ran(session, "b")).number == 2 * hub + 2
 
     run(test())

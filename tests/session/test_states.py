@@ -28,6 +28,7 @@ from tests.fakes import (
     open_session,
     quick_recording,
     submit,
+    told,
     told_states,
 )
 
@@ -120,8 +121,8 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule()
     def tell_the_news(self) -> None:
-        assert isinstance(self.session.take_news(), list)
-        assert self.session.take_news() == []
+        assert isinstance(told(self.session), list)
+        assert told(self.session) == []
 
     @rule()
     def write_the_notebook(self) -> None:

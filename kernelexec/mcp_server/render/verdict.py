@@ -21,15 +21,19 @@ def opening(execution: Execution, session: Session, caller: Caller) -> list[str]
         *_explanation(execution, session),
         *_hint(execution, session, caller),
     ]
+    is_first = False
     if not caller.gone:  # else nobody would hear it
-        lines += [f"News: {news}" for news in session.take_news(execution.problem)]
+        telling = session.telling(caller.identity, execution.problem, execution.number)
+        is_first = telling.is_first
+        lines += [f"News: {news}" for news in telling.notices]
         lines += [
             f"News: the notebook could not be read (changed by hand?) and is now called {name}; "
             "a new one was begun."
             for name in session.recorder.notebooks.take_set_aside()
         ]
         lines += caller.take_notices()
-    lines += _kernel_lines(execution, session, caller)
+    if is_first:
+        lines += _kernel_lines(execution, session)
     if session.recorder.notebook_problem:
         lines.append(
             f"News: the notebook cannot be written ({session.recorder.notebook_problem}); "
@@ -157,24 +161,27 @@ def _error_name(execution: Execution) -> str:
     return "an error"
 
 
-def _kernel_lines(execution: Execution, session: Session, caller: Caller) -> list[str]:
+def _kernel_lines(execution: Execution, session: Session) -> list[str]:
     """Which kernel this is, when it is not the one the caller last spoke to."""
-    if session.kernel is None or session.kernel_started is None or execution.generation != session.generation:
-        return []
-    if caller.told.get(session.id) == session.generation:
-        return []
-    caller.told[session.id] = session.generation
+    assert session.kernel_started is not None  # a kernel is introduced once it is there
     environment = session.environment
     kernel = f"generation {session.generation} of {session.id}, {environment.runs}"
-    if session.kernel_started >= execution.submitted:
+    is_its_own = execution.generation == session.generation
+    if is_its_own and session.kernel_started >= execution.submitted:
         which = f"Kernel: new, {kernel} in {environment.prefix}. {_why_new(session, execution)}"
     else:
         since = session.kernel_started.strftime("%Y-%m-%d %H:%M:%S UTC")
-        which = f"Kernel: {kernel}, running since {since}. Variables of earlier calls are still there."
+        which = f"Kernel: {kernel}, running since {since}. {_what_is_there(execution, is_its_own)}"
     return [
         which,
         f"Working directory: {session.kernel_dir}. Notebook with every call: {session.notebook}",
     ]
+
+
+def _what_is_there(execution: Execution, is_its_own: bool) -> str:
+    if is_its_own:
+        return "Variables of earlier calls are still there."
+    return f"It is not the kernel of {execution.id}, and has no variables of that."
 
 
 def _why_new(session: Session, execution: Execution) -> str:

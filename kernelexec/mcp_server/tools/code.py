@@ -59,6 +59,7 @@ async def _execute_code(call: Call, arguments: ExecuteCode) -> types.CallToolRes
         note=arguments.note,
         max_seconds=arguments.max_seconds,
         environ=call.caller.environ,
+        caller=call.caller.identity,
     )
     return await wait_for_end(call, session, session.submit(submission), arguments.wait_seconds)
 

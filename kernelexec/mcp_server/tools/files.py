@@ -116,6 +116,7 @@ async def _execute_code_file(call: Call, arguments: ExecuteCodeFile) -> types.Ca
         source=str(path.relative_to(call.caller.config().storage_dir)),
         max_seconds=arguments.max_seconds,
         environ=call.caller.environ,
+        caller=call.caller.identity,
     )
     return await wait_for_end(call, session, session.submit(submission), arguments.wait_seconds)
 

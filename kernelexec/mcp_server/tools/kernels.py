@@ -22,6 +22,7 @@ from kernelexec.mcp_server.tools.base import (
     wait_for_end,
 )
 from kernelexec.model.text import plain
+from kernelexec.session.notices import lost_names
 from kernelexec.session.session import Session
 
 _INPUT_LIMIT = 1_000_000  # characters
@@ -65,11 +66,13 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
     session = await _existing(call, arguments.session)
     why = "it was restarted on request (restart_kernel)"
     if arguments.replay:
-        execution = await session.replay(why, call.caller.environ)
+        execution = await session.replay(why, call.caller.environ, call.caller.identity)
         if execution is not None:
             return await wait_for_end(call, session, execution, arguments.wait_seconds)
-    had, lost = session.kernel is not None, session.generations.lost
-    restarting = asyncio.ensure_future(session.restart_kernel(why, call.caller.environ, told=True))
+    had, lost = session.kernel is not None, lost_names(session.generations.names)
+    restarting = asyncio.ensure_future(
+        session.restart_kernel(why, call.caller.environ, by=call.caller.identity)
+    )
     limit = call.caller.config().longest_wait_seconds
     await asyncio.wait({restarting}, timeout=limit)
     ended = f"Its kernel was ended, all variables are lost{lost}. " if had else "It had no kernel. "
@@ -80,19 +83,18 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
         restarting.result()
     except (KernelexecError, OSError) as error:
         return render.failure(f"NOT RESTARTED: {session.id}. {ended}The new one did not start.\n{error}")
-    session.take_news()
-    call.caller.told[session.id] = session.generation
+    news = "".join(f"\nNews: {each}" for each in session.telling(call.caller.identity).notices)
     again = "Nothing had succeeded that could be run again" if arguments.replay else "Nothing was run again"
     return _said(
         f"RESTARTED: {session.id} has a new kernel, generation {session.generation}, without variables. "
-        f"{ended}{again}.\nIts notebook: {session.notebook}, which links to the one before."
+        f"{ended}{again}.\nIts notebook: {session.notebook}, which links to the one before.{news}"
     )
 
 
 async def _stop_kernel(call: Call, arguments: StopKernel) -> types.CallToolResult:
     session = await _existing(call, arguments.session)
-    lost, notebook = session.generations.lost, session.notebook
-    if not await session.stop_kernel("it was stopped on request (stop_kernel)", told=True):
+    lost, notebook = lost_names(session.generations.names), session.notebook
+    if not await session.stop_kernel("it was stopped on request (stop_kernel)", by=call.caller.identity):
         return _said(f"NO KERNEL: {session.id} has no running kernel; nothing was stopped.")
     return _said(
         f"STOPPED: the kernel of {session.id}. All its variables are lost{lost}. What is submitted next "
