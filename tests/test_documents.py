@@ -1,0 +1,269 @@
+"""README and docs/ against the code: what they name is there, and what is there is named."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from kernelexec.commands import cli
+from kernelexec.config import ENVIRONMENT_VARIABLES
+from kernelexec.mcp_server.tools import TOOLS
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+DOCUMENTS = [README, *PAGES]
+OTHERS = [ROOT / "CONTRIBUTING.md"]
+
+_LONGEST_README = 9_000  # characters: what one reads on the first day
+_FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_INDENTED = re.compile(r"^ {4}\S.*$", re.MULTILINE)
+_CODE = re.compile(r"`([^`\n]+)`")
+_LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]+")
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def prose_of(path: Path) -> str:
+    return _FENCED.sub("", text_of(path))
+
+
+def code_in(path: Path) -> Iterator[str]:
+    """What stands in code: blocks line by line, and words in backticks."""
+    for block in _FENCED.findall(text_of(path)):
+        yield from block.splitlines()[1:-1]
+    yield from _INDENTED.findall(prose_of(path))
+    yield from _CODE.findall(prose_of(path))
+
+
+def rows_of(text: str) -> Iterator[list[str]]:
+    """The cells of each row of each table, without the lines that divide them."""
+    for line in text.splitlines():
+        if line.startswith("| "):
+            yield [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+# --- the code, as text -----------------------------------------------------------
+
+
+@cache
+def modules() -> tuple[ast.Module, ...]:
+    files = [*(ROOT / "kernelexec").rglob("*.py"), *(ROOT / "kernelspecs").rglob("*.py")]
+    return tuple(ast.parse(text_of(file)) for file in files)
+
+
+def nodes() -> Iterator[ast.AST]:
+    for module in modules():
+        yield from ast.walk(module)
+
+
+def text(node: ast.AST) -> str | None:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def is_environ(node: ast.AST) -> bool:
+    return (isinstance(node, ast.Name) and node.id == "environ") or (
+        isinstance(node, ast.Attribute) and node.attr == "environ"
+    )
+
+
+def variables_read(node: ast.AST) -> Iterator[str]:
+    """Those that this expression asks `environ` for, or hands over together with it to who asks."""
+    named: list[ast.expr] = []
+    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and is_environ(node.value):
+        named = [node.slice]
+    elif isinstance(node, ast.Call):
+        asked = (
+            isinstance(node.func, ast.Attribute) and node.func.attr == "get" and is_environ(node.func.value)
+        )
+        if asked or any(map(is_environ, node.args)):
+            named = node.args
+    elif isinstance(node, ast.For) and isinstance(node.iter, ast.Tuple):  # one after the other
+        calls = (inner.func for inner in ast.walk(node) if isinstance(inner, ast.Call))
+        if any(isinstance(called, ast.Attribute) and is_environ(called.value) for called in calls):
+            named = node.iter.elts
+    yield from (name for name in map(text, named) if name is not None and _VARIABLE.fullmatch(name))
+
+
+def all_variables_read() -> set[str]:
+    read = {name for node in nodes() for name in variables_read(node)}
+    return read | set(ENVIRONMENT_VARIABLES.values())
+
+
+def events_written() -> set[str]:
+    """The events that anything writes to a journal."""
+    found = set()
+    for node in nodes():
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
+            continue
+        of = node.func.value
+        is_journal = getattr(of, "attr", getattr(of, "id", "")).strip("_") == "journal"
+        event = text(node.args[0])
+        if event and ((node.func.attr == "write" and is_journal) or node.func.attr in ("note", "_note")):
+            found.add(event)
+    return found
+
+
+@cache
+def said_by_the_code() -> str:
+    return "\n".join(said for node in nodes() if (said := text(node)) is not None)
+
+
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """The commands' own parsers by their names; `kernelspecs list` has a name of two words."""
+    found: dict[str, argparse.ArgumentParser] = {}
+
+    def add(parser: argparse.ArgumentParser, name: str) -> None:
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for command, inner in action.choices.items():
+                    found[f"{name} {command}".strip()] = inner
+                    add(inner, f"{name} {command}".strip())
+
+    add(cli._parser(), "")
+    return found
+
+
+# --- size and links --------------------------------------------------------------
+
+
+def test_the_readme_is_what_one_reads_on_the_first_day() -> None:
+    assert len(text_of(README)) <= _LONGEST_README
+
+
+def test_the_readme_shows_the_smallest_configuration_before_any_other() -> None:
+    blocks = re.findall(r"^```json\n(.*?)^```$", text_of(README), re.MULTILINE | re.DOTALL)
+    assert blocks[0].strip() == '{"mcpServers": {"kernelexec": {"command": "kernelexec"}}}'
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    linked = {link.partition("#")[0] for link in _LINK.findall(text_of(README))}
+    assert {f"docs/{page.name}" for page in PAGES} <= linked
+
+
+def anchors_of(path: Path) -> set[str]:
+    """As GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", prose_of(path), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, *OTHERS], ids=lambda path: path.name)
+def test_every_link_and_picture_leads_to_what_is_there(document: Path) -> None:
+    broken = []
+    for link in _LINK.findall(prose_of(document)):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = (document.parent / unquote(name)).resolve() if name else document
+        if not target.is_file() or (anchor and anchor not in anchors_of(target)):
+            broken.append(link)
+    assert broken == []
+
+
+# --- commands --------------------------------------------------------------------
+
+_COMMAND = re.compile(r"(?<![\w/.-])kernelexec ([a-z]+)(?: (install|list|remove)\b)?([^`;#]*)")
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, *OTHERS], ids=lambda path: path.name)
+def test_every_command_and_option_that_is_named_exists(document: Path) -> None:
+    known, wrong = parsers(), []
+    for line in code_in(document):
+        for command, action, rest in _COMMAND.findall(line):
+            parser = known.get(f"{command} {action}" if command == "kernelspecs" and action else command)
+            options = re.findall(r"(?<!\S)--[a-z-]+", rest)
+            if parser is None or any(option not in parser._option_string_actions for option in options):
+                wrong.append(line)
+    assert wrong == []
+
+
+def test_the_readme_names_every_command() -> None:
+    named = {found[0] for line in code_in(README) for found in _COMMAND.findall(line)}
+    assert {name for name in parsers() if " " not in name} <= named
+
+
+@pytest.mark.parametrize("command", ["rebuild", "export", "run", "gc", "lab"])
+def test_the_page_on_notebooks_has_every_option_of_their_commands(command: str) -> None:
+    options = {option for option in parsers()[command]._option_string_actions if option.startswith("--")}
+    page = text_of(ROOT / "docs" / "notebooks.md")
+    assert {option for option in options - {"--help"} if option not in page} == set()
+
+
+# --- settings --------------------------------------------------------------------
+
+
+def variables_in_tables(path: Path) -> set[str]:
+    first_cells = (cells[0] for cells in rows_of(text_of(path)))
+    return {name for cell in first_cells for name in _CODE.findall(cell) if _VARIABLE.fullmatch(name)}
+
+
+def test_the_page_on_settings_has_every_variable_that_the_code_reads_and_no_other() -> None:
+    assert variables_in_tables(ROOT / "docs" / "settings.md") == all_variables_read()
+
+
+def test_the_reader_of_the_code_finds_variables_however_they_are_asked_for() -> None:
+    assert {"HOME", "VENV_PATH", "MAMBA_EXE", "CONDARC", "XDG_STATE_HOME", "KERNELEXEC_RUN_MB"} <= (
+        all_variables_read()
+    )
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_variable_of_kernelexec_that_is_named_exists(document: Path) -> None:
+    assert set(re.findall(r"KERNELEXEC_[A-Z_]*[A-Z]", text_of(document))) <= all_variables_read()
+
+
+# --- tools -----------------------------------------------------------------------
+
+
+def documented_tools() -> dict[str, dict[str, bool]]:
+    """The arguments of each tool, and whether they are required, as docs/tools.md has them."""
+    _, *sections = re.split(r"^### `(\w+)`$", text_of(ROOT / "docs" / "tools.md"), flags=re.MULTILINE)
+    found = {}
+    for name, section in zip(sections[::2], sections[1::2], strict=True):
+        body = re.split(r"^## ", section, flags=re.MULTILINE)[0]
+        rows = [(_CODE.findall(cells[0]), cells[1]) for cells in rows_of(body)]
+        found[name] = {names[0]: said == "required" for names, said in rows if names}
+    return found
+
+
+def test_the_page_on_tools_has_every_tool_with_its_arguments_and_no_other() -> None:
+    real = {
+        tool.name: {name: field.is_required() for name, field in tool.arguments.model_fields.items()}
+        for tool in TOOLS.values()
+    }
+    assert documented_tools() == real
+
+
+def test_the_readme_names_every_tool() -> None:
+    assert set(TOOLS) <= set(_CODE.findall(prose_of(README)))
+
+
+# --- formats and words -----------------------------------------------------------
+
+
+def test_the_page_on_files_has_every_event_of_the_journal_and_no_other() -> None:
+    page = text_of(ROOT / "docs" / "files.md")
+    section = page.partition("## The journal\n")[2].partition("\n## ")[0]
+    documented = {name for cells in rows_of(section) for name in _CODE.findall(cells[0])}
+    assert documented == events_written()
+
+
+def test_every_message_that_troubleshooting_quotes_is_one_of_the_codes() -> None:
+    """Messages are the first column's code with a part left out (`...`) or a full stop."""
+    unknown = []
+    for cells in rows_of(text_of(ROOT / "docs" / "troubleshooting.md")):
+        for quoted in _CODE.findall(cells[0]):
+            fragments = [part.strip(" ;,") for part in quoted.split("...")]
+            is_message = "..." in quoted or quoted.endswith(".")
+            unknown += [part for part in fragments if is_message and part not in said_by_the_code()]
+    assert unknown == []
