@@ -72,7 +72,7 @@ def _take(record: Mapping[str, Any], found: list[Summary], by_number: dict[int, 
     elif event == "kernel":
         # Before what it was started for, which had been submitted by then.
         place = len(found)
-        while place and found[place - 1].number is not None and found[place - 1].state is State.QUEUED:
+        while place and _waits_for_a_kernel(found[place - 1]):
             place -= 1
         found.insert(place, _happened(record, f"a new kernel was started, generation {record['generation']}"))
     elif event == "died":
@@ -82,6 +82,13 @@ def _take(record: Mapping[str, Any], found: list[Summary], by_number: dict[int, 
         found.append(_happened(record, f"another client ran: {code}"))
     elif number in by_number:
         _change(by_number[number], record)
+
+
+def _waits_for_a_kernel(summary: Summary) -> bool:
+    if summary.number is None:
+        return False
+    is_replay = summary.kind is Kind.REPLAY and summary.state is State.RUNNING  # what it runs again waits
+    return is_replay or summary.state is State.QUEUED
 
 
 def _change(summary: Summary, record: Mapping[str, Any]) -> None:

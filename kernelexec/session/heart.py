@@ -104,6 +104,11 @@ class Heart:
             self._ends.pop(number, None)
 
     @property
+    def open(self) -> list[int]:
+        """The executions that have not ended."""
+        return list(self._runs)
+
+    @property
     def queued(self) -> int:
         """How many executions wait for their turn."""
         return len(self._waiting)
@@ -135,7 +140,7 @@ class Heart:
         untold = self.callers.take_losses(event.caller) if is_asked_for else []
         if untold:
             yield e.Note("told", {"caller": event.caller, "about": "loss"})
-            texts = [loss_text(self._session, told.loss, told.by) for told in untold]
+            texts = [loss_text(self._session, each.loss, each.by, self._live_generation) for each in untold]
             yield from self._finish(event.number, State.NOT_RUN, "\n".join(texts))
         elif event.within is not None:
             yield e.Begin(event.number)

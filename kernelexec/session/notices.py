@@ -44,13 +44,19 @@ def foreign_cell(count: int | None, code: str) -> str:
     return f"In [{' ' if count is None else count}]: {first_line(code)}"
 
 
-def loss_text(session: str, loss: e.Loss, by: str | None = None) -> str:
-    """How a kernel ended and what is gone. `by`: the other client who wanted it so, for who did not."""
+def loss_text(session: str, loss: e.Loss, by: str | None = None, now: int | None = None) -> str:
+    """How a kernel ended and what is gone.
+
+    `by`: the other client who wanted it so, for who did not; `now`: the generation that runs meanwhile.
+    """
+    where = (
+        "a new kernel" if now is None else f"the one that runs now (generation {now}), which has none of them"
+    )
     who = "" if by is None else f" by another client{named(by)}"
     return (
         f"The kernel of {session} (generation {loss.generation}) ended: {loss.cause}{who}. "
         f"All its variables are lost{lost_names(loss.names)}; nothing was run again. "
-        "What is submitted next runs in a new kernel."
+        f"What is submitted next runs in {where}."
     )
 
 

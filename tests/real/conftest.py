@@ -17,6 +17,7 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from playwright.sync_api import Browser
 
+from tests.journals import replayed
 from tests.real.clients import Client, RawClient, official_client
 from tests.real.conda.tool import Conda, made_conda
 from tests.real.home import Home
@@ -89,6 +90,9 @@ def _home(place: Path, data_home: Path, venv: Path, **environ: str) -> Iterator[
     left = home.close()
     assert not left, "left behind:\n" + "\n".join(left) + f"\nhub.log:\n{home.log()}"
     assert home.may_log_tracebacks or "Traceback" not in said, said
+    if not home.breaks_journals:
+        for journal in home.path.rglob(".kernelexec/*.jsonl"):
+            replayed(journal)
     shutil.rmtree(home.path)
 
 

@@ -47,6 +47,7 @@ class Home:
         self.data_home = data_home
         self.tag = uuid4().hex
         self.may_log_tracebacks = False  # set by tests that break what the hub needs
+        self.breaks_journals = False  # set by tests that change or remove lines of them
         self.environ = {
             "HOME": str(path),
             "PATH": "/usr/bin:/bin",

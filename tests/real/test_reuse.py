@@ -311,16 +311,21 @@ def test_a_stopped_kernel_is_told_and_not_called_a_crash(connect: Connect, share
     assert "generation 2" in client.execute("1").text
 
 
-def test_the_news_of_a_death_is_told_once_to_whoever_calls_first(connect: Connect, shared_home: Home) -> None:
+def test_a_death_is_told_to_each_client_that_knew_the_kernel(connect: Connect, shared_home: Home) -> None:
     project = shared_home.project("news")
-    one, other = connect(shared_home, project), connect(shared_home, project)
-    other.execute("1")
+    one, other, new = (connect(shared_home, project) for _ in range(3))
+    other.execute("relied_on = 1")
     kill_kernel(shared_home, one)
     first = other.execute("1")
     assert first.state == "NOT RUN"
-    second = one.execute("1")
-    assert second.state == "OK"
-    assert "generation 2" in second.text
+    assert other.execute("1").state == "OK"
+    second = one.execute("relied_on")
+    assert second.state == "NOT RUN", "whoever was told before"
+    assert "SIGKILL" in second.text
+    assert one.execute("1").state == "OK"
+    third = new.execute("1")
+    assert third.state == "OK", "who knew no kernel has lost nothing"
+    assert "generation 2" in third.text
 
 
 def test_children_of_a_kernel_end_with_it(connect: Connect, home: Home) -> None:

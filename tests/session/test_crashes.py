@@ -36,6 +36,7 @@ from tests.fakes import (
     told,
     told_states,
 )
+from tests.journals import replayed
 
 # --- the end of a hub -----------------------------------------------------------------------
 
@@ -181,6 +182,7 @@ def test_after_a_crash_at_any_point_each_submission_has_one_true_end_and_none_ru
             assert states[n] is expected, f"submission {n}, cut at {cut}"
         assert all(len(ends) == 1 for ends in told_states(storage).values()), f"cut at {cut}"
         assert states_after(storage) == (states, last), "the hub after that sees the same"
+        replayed(journal_path(storage))
         found = [cell["id"] for generation in (1, 2) for cell in cells(storage, generation)]
         assert len(found) == len(set(found)), f"a cell is there twice, cut at {cut}: {found}"
         ran_ones = {f"kernelexec-{n}" for n, state in states.items() if state is not State.NOT_RUN}

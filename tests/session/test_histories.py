@@ -39,6 +39,7 @@ from tests.fakes import (
     told,
     told_states,
 )
+from tests.journals import replayed
 
 WORK = st.sampled_from(["print", "fail", "show", "update", "late", "die", "cancel"])
 # What the person does with a page, and what the assistant does meanwhile: by chance alone a page would
@@ -77,7 +78,7 @@ class World:
         self.page: Page | None = None
         self.saved: dict[str, list[str]] = {}  # the person's words, by notebook
         self.deleted: dict[str, set[str]] = {}
-        self.full = False
+        self.full = self.was_full = False
         self.late: list[Run] = []
 
     def open(self) -> Session:
@@ -124,6 +125,7 @@ class World:
             self.session = self.open()
         elif what in ("disk full", "disk free"):
             self.full = what == "disk full"
+            self.was_full |= self.full
         else:
             await self.edit(what, int(number or 0))
 
@@ -190,6 +192,8 @@ class World:
 
     def check(self) -> None:
         states = told_states(self.storage)
+        if not self.was_full:
+            replayed(journal_path(self.storage))
         assert {number: len(told) for number, told in states.items()} == dict.fromkeys(self.accepted, 1)
         for number, state in self.replied.items():
             assert states[number] == [state]
