@@ -1,4 +1,13 @@
-"""The person's commands, one module for each group; each adds its own to the parser."""
+"""What a person types: `kernelexec COMMAND`, one module a command; each adds its own to the parser.
+
+- `cli` reads the command line; `hub_client` asks the hub, `output` shows tables, `--json` and sentences.
+- `sessions` (ps, stop), `input`, `doctor`, `kernelspecs`, `gc` with `leftovers`, `export`, `rebuild`.
+- `run` with `script_runner`, `tour` (try), both on `mcp_client`: an MCP client of our own server.
+- `lab` with `jupyterlab`: JupyterLab on a live kernel.
+
+In come arguments, out go words and an exit status: 0, 1 for a failure, 2 for wrong usage. It never touches
+a kernel or a journal that a hub owns: it asks that hub.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,13 @@
+"""The user's environments: found, activated, prepared for a kernel, installed into. One module a kind.
+
+- `catalog` and `source`: which kind a setting means; `inventory`: which there are.
+- `conda`, `conda_places`, `conda_activation`, `venv`, `uv_venv`, `default`, `foreign` (any kernelspec).
+- `probe`, `python`, `kernelspec`, `our_kernelspecs`, `jupyter_paths`: from an interpreter to a kernelspec.
+- `borrowed`, `fetched`: an ipykernel that is lent where there is none.
+- `packages`, `installers`, `requirements`, `report`, `program`, `redaction`: installing, and what came of
+  it.
+
+In come settings and a client's environment variables (never the hub's own); out come `model.Environment`s
+and reports. It never starts a kernel, never writes into an environment unasked, and no shell sees what it
+is given.
+"""

@@ -1,0 +1,12 @@
+"""All sessions of one user, whoever asks for them.
+
+- `hub`: sessions by storage directory and name; what outlives every connection.
+- `kernels`: starts, tries, registers and adopts the kernels of sessions, wherever those are.
+- `caller`: one connected client, as its hello line describes it.
+- `chosen_environments`: which environment a caller's calls are for.
+- `examination`: the doctor.
+
+In come callers and what they wish, in terms of the project: a session's name, an environment. Out come
+sessions (session/), prepared environments (environments/) and running kernels (kernels/). It never sees MCP
+or a zmq socket, and never runs anything in a kernel.
+"""

@@ -1,0 +1,13 @@
+"""A kernel, wherever it runs: `kernel.Kernel` is what a session needs of one. The only home of zmq.
+
+- `kernel`: the Protocol, and what a kernel says: Reply, Death, Findings.
+- `link` (the channels: send, messages in) and `life` (how it was started, is watched, ends), of which a
+  kernel is made; `linked_kernel` is that kernel: execute, interrupt, look, rejoin, variables.
+- `zmq_link` and `wire` (Jupyter's messages); `local` and `local_life` (a process of this machine, under its
+  keeper).
+- `inspection` and `findings` (questions beside a run), `loss` (what a foreign kernel dropped), `registry`
+  (the running kernels, on disk), `process` (pids that cannot be mistaken).
+
+In come code and questions; out come messages, replies and deaths. It never knows sessions, executions or
+notebooks, and never signals a process whose identity it has not checked.
+"""

@@ -1,0 +1,9 @@
+"""The MCP server: what assistants call and read. The only home of the MCP SDK (but for commands/mcp_client).
+
+- `server`: one client's connection; `stream`: JSON-RPC lines, where each gets an answer.
+- `call`: one call of a tool and what it can ask; `waiting` (for a run's end), `person` (who can be asked).
+- `tools/`: one module a group, arguments to reply; `render/`: every text that a model reads; `resources`.
+
+In come requests of one caller; out go replies whose first line is the verdict. It never keeps what must
+outlive the connection, and never decides what runs: hub/ and session/ do.
+"""

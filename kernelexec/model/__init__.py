@@ -1,0 +1,9 @@
+"""The nouns of the project, and what can be said of them without asking anything. Pure.
+
+- `execution`, `outputs`, `display`, `widgets`, `charts`, `transcript`: one submission and what it shows.
+- `text`, `html_text`, `tracebacks`: what is said for an assistant to read. `naming`, `environment`,
+  `limits`.
+
+In come values, out come values: no clock, no file, no network, the standard library only. It never imports
+anything of the project but itself.
+"""

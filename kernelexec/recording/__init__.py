@@ -1,0 +1,13 @@
+"""What is kept: the only writer of CODE_STORAGE_DIR.
+
+- `recorder`: one session's; `journal` is the truth, `script` the `.py` files, `notebooks` follow behind.
+- `notebook`, `notebook_format`, `cells`, `ledger`, `replaced_file`: a notebook that a person edits, too.
+- `spill`, `overflow`, `large`, `output_folder`, `output_file`, `search`: output that is too much for a
+  cell.
+- `history`, `summaries`, `records`: reading it again. `rebuild`, `export`, `housekeeping`: the person's
+  commands.
+- `code_files`, `inside`, `whole_file`: files that stay in their folder.
+
+In come executions, outputs and notes; they are on disk, or an error says that they are not, before the next
+step. It never decides what an execution becomes, and never follows a link out of its folder.
+"""

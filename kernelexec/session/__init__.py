@@ -1,0 +1,18 @@
+"""One session: a queue of submissions, one kernel at a time, one journal.
+
+The heart is pure; the rest brings it what happens and carries out what follows:
+
+- `events`: what can happen, and what may follow from it. `heart`: which follows from which; turns and
+  states. `acquaintances`: which caller is told what. `notices`: the words for it. `journal_events`: a
+  journal as events.
+- `session`: puts the parts together, and is what hub/ and mcp_server/ use.
+- `queue` (the tasks of what has its turn), `runs` (a submission in the kernel), `replay`, `rejoin` (a run
+  that outlived its hub), `generations` (kernels, one after the other), `executions` (found, waited for,
+  finished).
+- `listener` (what the kernel says), `foreign_runs` (what others ran on it), `interrupts` and `obstacles`.
+- `jobs` and `installation` (what is done beside the kernel), `idleness`, `troubles`.
+
+In come submissions, a caller's wishes and a kernel's messages; out come executions with their states and
+outputs, on disk before anybody is told. It never starts a kernel itself (hub/ does), never writes a file
+itself (recording/ does), and knows no protocol.
+"""
