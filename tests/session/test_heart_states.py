@@ -30,6 +30,7 @@ class Hearts(RuleBasedStateMachine):
         self.states: dict[int, State] = {}
         self.sent: dict[int, int] = {}  # how often the kernel was sent each, without being given it back
         self.begun: list[int] = []  # whose turn came
+        self.parts: set[int] = set()  # what a replay runs again
         self.generation = 0
         self.knew: dict[str, int] = {}  # by caller: the last generation that it had a run or a reply of
         self.told_of: dict[str, int] = {}  # by caller: the last generation whose end it was told of
@@ -66,6 +67,8 @@ class Hearts(RuleBasedStateMachine):
             assert instruction.number not in self.ends
             assert instruction.number not in self.begun, "each has one turn"
             self.begun.append(instruction.number)
+            turns = [n for n in self.begun if n not in self.ends and n not in self.parts]
+            assert len(turns) <= 1, "one has its turn at a time"
         elif isinstance(instruction, e.Rejoin):
             assert self.states[instruction.number] in (State.SENT, State.RUNNING)
 
@@ -73,6 +76,8 @@ class Hearts(RuleBasedStateMachine):
     def submit(self, caller: e.CallerId | None, kind: Kind) -> None:
         number = len(self.submitted) + 1
         within = self.heart.turn if kind is Kind.CODE and self.is_replaying() else None
+        if within is not None:
+            self.parts.add(number)
         if caller is not None:
             self.tell(e.Met(caller))
         self.submitted[number], self.states[number] = kind, State.QUEUED
