@@ -109,7 +109,7 @@ def events_written() -> set[str]:
         of = node.func.value
         is_journal = getattr(of, "attr", getattr(of, "id", "")).strip("_") == "journal"
         event = text(node.args[0])
-        if event and ((node.func.attr == "write" and is_journal) or node.func.attr in ("note", "_note")):
+        if event and ((node.func.attr == "write" and is_journal) or node.func.attr in ("Note", "_note")):
             found.add(event)
     return found
 
