@@ -18,10 +18,10 @@ from urllib.parse import quote, unquote
 import mcp_types as types
 
 from kernelexec.errors import BadRequest
+from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.reading import read_part
 from kernelexec.mcp_server.render.body import how_to_read
 from kernelexec.mcp_server.render.summary_text import describe_summaries
-from kernelexec.mcp_server.tools.base import Call
 from kernelexec.mcp_server.tools.recorded import Recorded, recorded_execution, sessions_in
 from kernelexec.model.text import plain
 from kernelexec.recording.inside import open_inside

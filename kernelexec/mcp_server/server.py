@@ -15,11 +15,11 @@ from kernelexec import __version__
 from kernelexec.errors import KernelexecError
 from kernelexec.hub.caller import Caller
 from kernelexec.hub.hub import Hub
+from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.person import CallAgain, Continuation, person_at
 from kernelexec.mcp_server.resources import TEMPLATES, list_resources, read_resource
 from kernelexec.mcp_server.stream import message_streams
 from kernelexec.mcp_server.tools import TOOLS, call_tool
-from kernelexec.mcp_server.tools.base import Call
 from kernelexec.model.text import plain
 
 INSTRUCTIONS = (

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
+from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.person import first_answer, is_secret
 from kernelexec.model.execution import Execution, Kind, State
 from kernelexec.model.text import plain
 from kernelexec.recording.journal import now
 from kernelexec.session.session import Session
-
-if TYPE_CHECKING:
-    from kernelexec.mcp_server.tools.base import Call
 
 _QUIET_SECONDS = 0.5  # most calls end before: nothing is told of those
 _PAUSE_SECONDS = 0.3  # between two progress notifications

@@ -8,8 +8,8 @@ from typing import Any, cast
 import mcp_types as types
 
 from kernelexec.hub.hub import Hub
+from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.tools import call_tool
-from kernelexec.mcp_server.tools.base import Call
 from kernelexec.session.session import Session
 from tests.fakes import FakeHub, FakeStarter, caller, failing, journal_lines, run, session_in
 

@@ -18,8 +18,8 @@ from PIL import Image
 from kernelexec.hub.hub import Hub
 from kernelexec.kernels.kernel import Death
 from kernelexec.mcp_server import reading
+from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.tools import call_tool
-from kernelexec.mcp_server.tools.base import Call
 from kernelexec.model.execution import State
 from kernelexec.model.limits import Limits
 from kernelexec.session.session import Session

@@ -15,8 +15,8 @@ import pytest
 
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.hub.hub import Hub
+from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.tools import TOOLS, call_tool
-from kernelexec.mcp_server.tools.base import Call
 from kernelexec.mcp_server.tools.code import CODE_LIMIT
 from kernelexec.model.execution import State
 from kernelexec.session.session import Session

@@ -11,9 +11,9 @@ import pytest
 
 from kernelexec.hub.hub import Hub
 from kernelexec.kernels.inspection import Variables
+from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.render.variables_text import readable_size
 from kernelexec.mcp_server.tools import call_tool
-from kernelexec.mcp_server.tools.base import Call
 from kernelexec.model.execution import State
 from kernelexec.session.session import Session
 from tests.fakes import (

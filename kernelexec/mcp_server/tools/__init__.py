@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from kernelexec.errors import KernelexecError
 from kernelexec.mcp_server import render
+from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.person import Continuation
-from kernelexec.mcp_server.tools.base import Call, Tool
+from kernelexec.mcp_server.tools.base import Tool
 from kernelexec.mcp_server.tools.code import EXECUTE_CODE
 from kernelexec.mcp_server.tools.doctor import DIAGNOSE_SETUP
 from kernelexec.mcp_server.tools.environments import (

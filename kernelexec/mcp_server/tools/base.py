@@ -1,11 +1,11 @@
-"""What every tool is made of: its arguments as a model reads them, its definition, one call of it."""
+"""What every tool is made of: its arguments as a model reads them, its definition, what it waits for."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 import mcp_types as types
@@ -13,17 +13,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from kernelexec.environments.source import Progress
 from kernelexec.errors import BadRequest
-from kernelexec.hub.caller import Caller
-from kernelexec.hub.hub import Hub
 from kernelexec.mcp_server import render, waiting
-from kernelexec.mcp_server.person import Nobody, Person
+from kernelexec.mcp_server.call import Call
 from kernelexec.model.execution import Execution
 from kernelexec.model.naming import parse_execution_id
 from kernelexec.model.text import plain
 from kernelexec.session.session import Session
 
 T = TypeVar("T")
-Report = Callable[[str], Awaitable[None]]
 
 
 class Arguments(BaseModel):
@@ -53,17 +50,6 @@ SessionName = Annotated[
         description="Another session, with its own variables. Leave out for your project's.",
     ),
 ]
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of a tool."""
-
-    hub: Hub
-    caller: Caller
-    report: Report  # sends a progress notification, where the client asked for them
-    person: Person = field(default_factory=Nobody)  # who can answer what running code asks
-    began: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import mcp_types as types
 from pydantic import AfterValidator, Field
 
 from kernelexec.errors import BadRequest
+from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.tools.base import (
     Arguments,
-    Call,
     MaxSeconds,
     SessionName,
     Tool,

@@ -10,7 +10,8 @@ from kernelexec import __version__, paths
 from kernelexec.errors import ConfigError
 from kernelexec.hub import examination
 from kernelexec.hub.examination import Finding, Level
-from kernelexec.mcp_server.tools.base import Arguments, Call, Tool
+from kernelexec.mcp_server.call import Call
+from kernelexec.mcp_server.tools.base import Arguments, Tool
 from kernelexec.model.text import plain
 
 

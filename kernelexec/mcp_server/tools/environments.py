@@ -12,8 +12,14 @@ from kernelexec.config import EnvironmentChoice, environment_choice
 from kernelexec.environments.inventory import Listed, inventory, near
 from kernelexec.errors import BadRequest, EnvironmentUnusable, KernelFailed
 from kernelexec.hub.chosen_environments import CHOSEN
+from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.render import config_text
-from kernelexec.mcp_server.tools.base import Arguments, Call, Tool, prepared, session_for
+from kernelexec.mcp_server.tools.base import (
+    Arguments,
+    Tool,
+    prepared,
+    session_for,
+)
 from kernelexec.model.text import plain
 
 # By type of environment: the argument that names one.

@@ -7,9 +7,9 @@ from typing import Annotated
 import mcp_types as types
 from pydantic import Field
 
+from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.tools.base import (
     Arguments,
-    Call,
     Tool,
     WaitSeconds,
     find_execution,

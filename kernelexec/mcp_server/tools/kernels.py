@@ -10,10 +10,10 @@ from pydantic import Field
 
 from kernelexec.errors import BadRequest, KernelexecError
 from kernelexec.mcp_server import render
+from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.person import Continuation
 from kernelexec.mcp_server.tools.base import (
     Arguments,
-    Call,
     SessionName,
     Tool,
     WaitSeconds,

@@ -10,11 +10,17 @@ import mcp_types as types
 from pydantic import Field
 
 from kernelexec.errors import BadRequest
+from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.reading import Matches, find, read_part
 from kernelexec.mcp_server.render.body import how_to_read
 from kernelexec.mcp_server.render.images import pictures_of
 from kernelexec.mcp_server.render.summary_text import describe_summaries
-from kernelexec.mcp_server.tools.base import Arguments, Call, SessionName, Tool, session_for
+from kernelexec.mcp_server.tools.base import (
+    Arguments,
+    SessionName,
+    Tool,
+    session_for,
+)
 from kernelexec.mcp_server.tools.recorded import ExecutionId, recorded_execution, sessions_in
 from kernelexec.model.execution import Execution
 from kernelexec.model.text import plain

@@ -11,9 +11,9 @@ from pydantic import Field
 from kernelexec.environments.packages import Package, Packages
 from kernelexec.environments.requirements import Requirement, read_requirement, read_requirements
 from kernelexec.errors import BadRequest
+from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.tools.base import (
     Arguments,
-    Call,
     SessionName,
     Tool,
     WaitSeconds,

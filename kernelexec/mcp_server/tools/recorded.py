@@ -10,8 +10,8 @@ from typing import Annotated
 from pydantic import Field
 
 from kernelexec.errors import BadRequest
+from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.render.transcripts import transcript, transcript_of_record
-from kernelexec.mcp_server.tools.base import Call
 from kernelexec.model.execution import Execution
 from kernelexec.model.naming import parse_execution_id
 from kernelexec.model.transcript import Transcript

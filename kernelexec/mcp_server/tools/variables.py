@@ -9,9 +9,15 @@ import mcp_types as types
 from pydantic import Field
 
 from kernelexec.errors import BadRequest
+from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.render.kernels_text import describe_kernels
 from kernelexec.mcp_server.render.variables_text import describe_variables
-from kernelexec.mcp_server.tools.base import Arguments, Call, SessionName, Tool, session_for
+from kernelexec.mcp_server.tools.base import (
+    Arguments,
+    SessionName,
+    Tool,
+    session_for,
+)
 from kernelexec.model.text import plain
 from kernelexec.session.session import Session
 
