@@ -1,4 +1,4 @@
-"""One call of a tool: who calls, how progress is told, who can be asked."""
+"""One call of a tool: who calls, how progress is told, who can be asked, and what is known if it fails."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 
 from kernelexec.hub.caller import Caller
 from kernelexec.hub.hub import Hub
+from kernelexec.kernels.kernel import Kernel
 from kernelexec.mcp_server.person import Nobody, Person
+from kernelexec.mcp_server.requests import Cancellation, Request
+from kernelexec.model.execution import Execution
+from kernelexec.session.session import Session
 
 Report = Callable[[str], Awaitable[None]]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Call:
     """One call of a tool."""
 
@@ -21,4 +25,23 @@ class Call:
     caller: Caller
     report: Report  # sends a progress notification, where the client asked for them
     person: Person = field(default_factory=Nobody)  # who can answer what running code asks
+    request: Request = field(default_factory=Request)
     began: float = field(default_factory=time.monotonic)
+    session: Session | None = None  # the last that it had to do with
+    kernel: Kernel | None = None  # which that had then
+    execution: Execution | None = None  # what it waits for the end of
+
+    def concerns(self, session: Session, execution: Execution | None = None) -> None:
+        """What it has to do with from now on, for a reply that has to say what is known."""
+        self.session, self.kernel, self.execution = session, session.kernel, execution
+
+    def cancellation(self) -> Cancellation | None:
+        """Who has ended this call, asked where it was cancelled. None: nobody has."""
+        if self.request.cancellation is None and self.hub.closing:
+            return Cancellation("closing")
+        return self.request.cancellation
+
+    def on_undelivered(self, callback: Callable[[], None]) -> None:
+        """Call this once it is certain that the result of this call does not reach the client: it was
+        cancelled, an error was sent instead, or the connection had ended. At most once, perhaps at once."""
+        self.request.on_undelivered(callback)

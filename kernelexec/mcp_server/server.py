@@ -17,6 +17,7 @@ from kernelexec.hub.caller import Caller
 from kernelexec.hub.hub import Hub
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.person import CallAgain, Continuation, person_at
+from kernelexec.mcp_server.requests import Request
 from kernelexec.mcp_server.resources import TEMPLATES, list_resources, read_resource
 from kernelexec.mcp_server.stream import message_streams
 from kernelexec.mcp_server.tools import TOOLS, call_tool
@@ -38,7 +39,8 @@ async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: 
 
     def call(context: ServerRequestContext[Any], continuation: Continuation | None = None) -> Call:
         caller.client = _name_of_client(context)
-        return Call(hub, caller, _Progress(context).report, person_at(context, continuation))
+        assert isinstance(context.request, Request)  # the stream gives each of them one
+        return Call(hub, caller, _Progress(context).report, person_at(context, continuation), context.request)
 
     async def list_tools(
         context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None

@@ -18,7 +18,9 @@ from typing import Any
 import anyio
 import mcp_types as types
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from mcp.shared.message import SessionMessage
+from mcp.shared.message import ServerMessageMetadata, SessionMessage
+
+from kernelexec.mcp_server.requests import Requests
 
 _log = logging.getLogger(__name__)
 
@@ -39,12 +41,13 @@ async def message_streams(
     """Messages from and to a client.
 
     `at_end` is called at its end of input. What it had asked by then is answered if that takes less
-    than a second; then the SDK hears of the end and cancels what is under way.
+    than a second; then the SDK hears of the end and cancels what is under way. What becomes of a request
+    is told to its `Request`, which is its handler's `context.request`.
     """
     incoming_send, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     outgoing, outgoing_receive = anyio.create_memory_object_stream[SessionMessage](0)
 
-    unanswered = _Unanswered()
+    requests = Requests()
 
     async def receive() -> None:
         async with incoming_send:
@@ -52,56 +55,42 @@ async def message_streams(
                 if not line.strip():
                     continue
                 message = _parse(line)
-                if isinstance(message, SessionMessage):
-                    unanswered.add(message)
-                    await incoming_send.send(message)
-                else:
+                if isinstance(message, dict):
                     writer.write(json.dumps(message).encode() + b"\n")
+                else:
+                    await incoming_send.send(_known(message, requests))
             at_end()
-            await unanswered.wait(_LAST_WORDS_SECONDS)
+            await requests.wait(_LAST_WORDS_SECONDS)
+            requests.end()
 
     async def send() -> None:
         async with outgoing_receive:
             async for message in outgoing_receive:
                 data = message.message.model_dump_json(by_alias=True, exclude_unset=True)
+                written = False
                 with contextlib.suppress(ConnectionError):  # the reader sees the end too
                     writer.write(data.encode() + b"\n")
                     await writer.drain()
-                unanswered.discard(message)
+                    written = True
+                requests.answered(message.message, written=written)
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(receive)
-        tasks.start_soon(send)
-        yield incoming, outgoing
-        tasks.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(receive)
+            tasks.start_soon(send)
+            yield incoming, outgoing
+            tasks.cancel_scope.cancel()
+    finally:
+        requests.end()
 
 
-class _Unanswered:
-    """The requests of a client that have not been answered yet."""
-
-    def __init__(self) -> None:
-        self._ids: set[int | str] = set()
-        self._changed = asyncio.Event()
-
-    def add(self, message: SessionMessage) -> None:
-        if isinstance(message.message, types.JSONRPCRequest):
-            self._ids.add(message.message.id)
-
-    def discard(self, message: SessionMessage) -> None:
-        if isinstance(message.message, types.JSONRPCResponse | types.JSONRPCError):
-            if message.message.id is not None:
-                self._ids.discard(message.message.id)
-            self._changed.set()
-
-    async def wait(self, seconds: float) -> None:
-        """Until there are none, or for so long."""
-        with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-            await asyncio.wait_for(self._until_none(), seconds)
-
-    async def _until_none(self) -> None:
-        while self._ids:
-            self._changed.clear()
-            await self._changed.wait()
+def _known(message: types.JSONRPCMessage, requests: Requests) -> SessionMessage:
+    """The message for the SDK; a request's handler finds its `Request` as its context's `request`."""
+    if isinstance(message, types.JSONRPCRequest):
+        return SessionMessage(message, ServerMessageMetadata(request_context=requests.add(message)))
+    if isinstance(message, types.JSONRPCNotification):
+        requests.heard(message)
+    return SessionMessage(message)
 
 
 class _TooLong(bytes):
@@ -137,7 +126,7 @@ async def _skip_line(reader: asyncio.StreamReader) -> _TooLong:
             return _TooLong(head + end.partial[-_END:])
 
 
-def _parse(line: bytes) -> SessionMessage | dict[str, Any]:
+def _parse(line: bytes) -> types.JSONRPCMessage | dict[str, Any]:
     """The message, or the JSON-RPC error that answers a line which is none."""
     if isinstance(line, _TooLong):
         return _error(_PARSE_ERROR, f"A line of more than {LINE_LIMIT:,} bytes, the limit", _guess_id(line))
@@ -148,7 +137,7 @@ def _parse(line: bytes) -> SessionMessage | dict[str, Any]:
         return _explain(line)
     if isinstance(message, types.JSONRPCNotification) and b'"id"' in line and "id" in json.loads(line):
         return _explain(line)  # an id of null, say: a request that would never be answered
-    return SessionMessage(message)
+    return message
 
 
 def _explain(line: bytes) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import mcp_types as types
 import pytest
-from mcp.shared.message import SessionMessage
+from mcp.shared.message import ServerMessageMetadata, SessionMessage
 
 from kernelexec.mcp_server import stream as module
 from kernelexec.mcp_server.stream import message_streams
@@ -173,3 +173,19 @@ def test_a_connection_that_breaks_is_an_end_like_any_other() -> None:
         return order
 
     assert run(test()) == ["at_end"]
+
+
+def test_what_is_open_when_the_server_lets_go_of_a_connection_is_not_delivered() -> None:
+    async def test() -> list[str]:
+        reader = asyncio.StreamReader()
+        reader.feed_data(ping() + b"\n")
+        order: list[str] = []
+        streams = message_streams(reader, cast(asyncio.StreamWriter, Writer()), lambda: None)
+        async with streams as (incoming, outgoing), incoming, outgoing:
+            message = await incoming.receive()
+            assert isinstance(message, SessionMessage)
+            assert isinstance(message.metadata, ServerMessageMetadata)
+            message.metadata.request_context.on_undelivered(lambda: order.append("undelivered"))
+        return order
+
+    assert run(test()) == ["undelivered"]

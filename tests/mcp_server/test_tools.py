@@ -16,6 +16,7 @@ import pytest
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.hub.hub import Hub
 from kernelexec.mcp_server.call import Call
+from kernelexec.mcp_server.requests import Cancellation
 from kernelexec.mcp_server.tools import TOOLS, call_tool
 from kernelexec.mcp_server.tools.code import CODE_LIMIT
 from kernelexec.model.execution import State
@@ -289,9 +290,18 @@ def test_a_run_that_takes_longer_goes_on_and_its_end_can_be_waited_for(
     run(test())
 
 
-@pytest.mark.parametrize("gone", [False, True])
-def test_a_cancel_interrupts_the_run_and_a_client_that_disappears_does_not(
-    tmp_path: Path, gone: bool
+@pytest.mark.parametrize(
+    ("cancellation", "told"),
+    [
+        (Cancellation("cancelled"), "Cancelled by the client."),
+        (Cancellation("cancelled", "Esc"), 'Cancelled by the client. It said: "Esc"'),
+        (Cancellation("timed_out", "too slow"), 'The client\'s call timed out. It said: "too slow"'),
+        (Cancellation("disconnected"), None),
+        (Cancellation("closing"), None),
+    ],
+)
+def test_a_cancel_interrupts_the_run_and_a_client_or_a_hub_that_disappears_does_not(
+    tmp_path: Path, cancellation: Cancellation, told: str | None
 ) -> None:
     async def test() -> None:
         go_on = asyncio.Event()
@@ -301,14 +311,15 @@ def test_a_cancel_interrupts_the_run_and_a_client_that_disappears_does_not(
             await settled(
                 lambda: session.state == "busy" and session.executions.get(1).state is State.RUNNING
             )
-            call.caller.gone = gone
+            call.request.cancellation = cancellation
             calling.cancel()
             await asyncio.wait({calling}, timeout=2)
             assert calling.cancelled()
             go_on.set()
             execution = session.executions.get(1)
             await session.executions.wait(execution, 2)
-            assert execution.state is (State.OK if gone else State.INTERRUPTED)
+            assert execution.state is (State.OK if told is None else State.INTERRUPTED)
+            assert execution.interrupt == told
 
     run(test())
 
@@ -320,8 +331,10 @@ def test_a_cancelled_call_in_the_queue_is_not_run(tmp_path: Path) -> None:
         async with session_in(tmp_path, starter) as session:
             call = call_on(session)
             first = asyncio.create_task(call_tool(call, "execute_code", {"code": "a"}))
-            second = asyncio.create_task(call_tool(call, "execute_code", {"code": "b"}))
+            cancelled = call_on(session)
+            second = asyncio.create_task(call_tool(cancelled, "execute_code", {"code": "b"}))
             await settled(lambda: session.queued == 1)
+            cancelled.request.cancellation = Cancellation("cancelled")
             second.cancel()
             await asyncio.wait({second}, timeout=2)
             go_on.set()

@@ -15,12 +15,14 @@ from kernelexec.environments.source import Progress
 from kernelexec.errors import BadRequest
 from kernelexec.mcp_server import render, waiting
 from kernelexec.mcp_server.call import Call
+from kernelexec.mcp_server.requests import Cancellation
 from kernelexec.model.execution import Execution
 from kernelexec.model.naming import parse_execution_id
 from kernelexec.model.text import plain
 from kernelexec.session.session import Session
 
 T = TypeVar("T")
+_MEANT_FOR_THE_RUN = {"cancelled": "Cancelled by the client.", "timed_out": "The client's call timed out."}
 
 
 class Arguments(BaseModel):
@@ -100,7 +102,9 @@ async def session_for(call: Call, name: str | None) -> Session:
     Raises:
         KernelexecError: there is none, and why.
     """
-    return await prepared(call, lambda progress: call.hub.session_of(call.caller, name, progress))
+    session = await prepared(call, lambda progress: call.hub.session_of(call.caller, name, progress))
+    call.concerns(session)
+    return session
 
 
 async def prepared(call: Call, work: Callable[[Progress], Coroutine[Any, Any, T]]) -> T:
@@ -164,6 +168,7 @@ async def wait_for_end(
     offset: int | None = None,
 ) -> types.CallToolResult:
     """The reply once the execution has ended, or after `wait_seconds` while it goes on."""
+    call.concerns(session, execution)
     config = call.caller.config()
     seconds = config.wait_seconds if wait_seconds is None else wait_seconds
     # The environment's preparation is part of the call, whose client waits for so long and no longer.
@@ -171,9 +176,18 @@ async def wait_for_end(
     try:
         await waiting.wait(call, session, execution, seconds)
     except asyncio.CancelledError:
-        # The SDK cancels for a client's cancel, which is meant for the run, and for the end of the
-        # connection or of the hub, which is not: who disappears does not stop what was started.
-        if not call.caller.gone and not call.hub.closing:
-            await asyncio.shield(session.cancel(execution, "Cancelled by the client."))
+        # A client's cancel is meant for the run; the end of the connection or of the hub is not: who
+        # disappears does not stop what was started.
+        why = _why_it_was_cancelled(call.cancellation())
+        if why:
+            await asyncio.shield(session.cancel(execution, why))
         raise
     return await render.execution_result(execution, session, call.caller, offset)
+
+
+def _why_it_was_cancelled(cancellation: Cancellation | None) -> str:
+    """Why a run is to end with its call; empty if it is not."""
+    if cancellation is None or cancellation.kind not in _MEANT_FOR_THE_RUN:
+        return ""
+    said = f' It said: "{cancellation.reason}"' if cancellation.reason else ""
+    return f"{_MEANT_FOR_THE_RUN[cancellation.kind]}{said}"

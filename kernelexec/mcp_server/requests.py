@@ -1,0 +1,139 @@
+"""The requests of one connection: which are not answered yet, what ended them, whose answers went nowhere.
+
+The SDK cancels a handler without a word why; and it does not say whether what a handler returned was written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import mcp_types as types
+from mcp.shared.dispatcher import coerce_request_id
+from mcp.shared.jsonrpc_dispatcher import cancelled_request_id_from_params
+
+from kernelexec.model.text import one_line
+
+_log = logging.getLogger(__name__)
+
+_REASON = 200  # characters of a client's own words
+# "MCP error -32001: Request timed out" (TypeScript SDK), "timed out after 60s" (Python), "Timeout"
+_TIMED_OUT = re.compile(r"-32001|time[ -]?out|timed[ -]?out", re.IGNORECASE)
+_ANSWERED = 32  # answered requests that are remembered, should the client still cancel them
+
+
+@dataclass(frozen=True)
+class Cancellation:
+    """Who ended a call before it was answered."""
+
+    kind: Literal["cancelled", "timed_out", "disconnected", "closing"]
+    reason: str = ""  # a client's own words: plain, one line
+
+    @classmethod
+    def by_client(cls, reason: object) -> Cancellation:
+        """What a client's `notifications/cancelled` says with this `reason`, which may be anything."""
+        words = one_line(reason[: 10 * _REASON]) if isinstance(reason, str) else ""
+        return cls("timed_out" if _TIMED_OUT.search(words) else "cancelled", words[:_REASON])
+
+
+class Request:
+    """One request of a client."""
+
+    def __init__(self) -> None:
+        self.cancellation: Cancellation | None = None  # known before the handler is cancelled
+        self._undelivered = False
+        self._callbacks: list[Callable[[], None]] = []
+
+    @property
+    def is_watched(self) -> bool:
+        return bool(self._callbacks)
+
+    def on_undelivered(self, callback: Callable[[], None]) -> None:
+        """Call this once it is certain that no result of this request reaches the client; at most once."""
+        if self._undelivered:
+            _call(callback)
+        else:
+            self._callbacks.append(callback)
+
+    def undelivered(self) -> None:
+        """No result of it reaches the client."""
+        self._undelivered = True
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            _call(callback)
+
+
+def _call(callback: Callable[[], None]) -> None:
+    try:
+        callback()
+    except Exception:  # noqa: BLE001 - it is called by the connection, whose other requests go on
+        _log.exception("what an undelivered reply was to bring about failed")
+
+
+class Requests:
+    """Those of one connection. Ids are told apart as the SDK does, for which "7" is 7."""
+
+    def __init__(self) -> None:
+        self._open: dict[types.RequestId, Request] = {}
+        self._answered: dict[types.RequestId, Request] = {}
+        self._changed = asyncio.Event()
+
+    def add(self, message: types.JSONRPCRequest) -> Request:
+        """A request that has come."""
+        request = self._open[coerce_request_id(message.id)] = Request()
+        return request
+
+    def heard(self, message: types.JSONRPCNotification) -> None:
+        """A notification that has come, which may cancel one of them. To be told before the SDK is."""
+        if message.method != "notifications/cancelled":
+            return
+        wire_id = cancelled_request_id_from_params(message.params)
+        if wire_id is None:
+            return
+        request_id = coerce_request_id(wire_id)
+        request = self._open.pop(request_id, None)
+        if request is not None:
+            request.cancellation = Cancellation.by_client((message.params or {}).get("reason"))
+            self._changed.set()  # the SDK does not answer it
+        else:  # its answer was on its way, and the client had given up before it came
+            request = self._answered.pop(request_id, None)
+        if request is not None:
+            request.undelivered()
+
+    def answered(self, message: types.JSONRPCMessage, *, written: bool) -> None:
+        """A message was sent; `written`: the connection took it. An error is no result."""
+        if not isinstance(message, types.JSONRPCResponse | types.JSONRPCError) or message.id is None:
+            return
+        request_id = coerce_request_id(message.id)
+        request = self._open.pop(request_id, None)
+        self._changed.set()
+        if request is None:
+            return
+        if not written or isinstance(message, types.JSONRPCError):
+            request.undelivered()
+        elif request.is_watched:
+            self._answered[request_id] = request
+            if len(self._answered) > _ANSWERED:
+                del self._answered[next(iter(self._answered))]
+
+    async def wait(self, seconds: float) -> None:
+        """Until all are answered, or for so long."""
+        with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+            await asyncio.wait_for(self._until_none(), seconds)
+
+    async def _until_none(self) -> None:
+        while self._open:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def end(self) -> None:
+        """The connection is over: what is open now is not answered any more."""
+        requests, self._open = list(self._open.values()), {}
+        for request in requests:
+            request.cancellation = Cancellation("disconnected")
+            request.undelivered()
