@@ -9,19 +9,17 @@ from typing import Any
 
 import mcp_types as types
 from mcp.server import Server, ServerRequestContext
-from mcp.shared.exceptions import MCPError
 
 from kernelexec import __version__
-from kernelexec.errors import KernelexecError
 from kernelexec.hub.caller import Caller
 from kernelexec.hub.hub import Hub
 from kernelexec.mcp_server.call import Call
+from kernelexec.mcp_server.faults import protocol_error
 from kernelexec.mcp_server.person import CallAgain, Continuation, person_at
 from kernelexec.mcp_server.requests import Request
 from kernelexec.mcp_server.resources import TEMPLATES, list_resources, read_resource
 from kernelexec.mcp_server.stream import message_streams
 from kernelexec.mcp_server.tools import TOOLS, call_tool
-from kernelexec.model.text import plain
 
 INSTRUCTIONS = (
     "kernelexec runs code in Jupyter kernels that stay: variables are kept between calls, between restarts "
@@ -61,8 +59,9 @@ async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: 
     async def on_list_resources(
         context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
     ) -> types.ListResourcesResult:
-        with _as_protocol_errors():
-            return types.ListResourcesResult(resources=await list_resources(call(context)))
+        asked = call(context)
+        with _as_protocol_errors(asked, "resources/list"):
+            return types.ListResourcesResult(resources=await list_resources(asked))
 
     async def on_list_templates(
         context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
@@ -72,8 +71,9 @@ async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: 
     async def on_read_resource(
         context: ServerRequestContext[Any], params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
-        with _as_protocol_errors():
-            return types.ReadResourceResult(contents=[await read_resource(call(context), params.uri)])
+        asked = call(context)
+        with _as_protocol_errors(asked, "resources/read"):
+            return types.ReadResourceResult(contents=[await read_resource(asked, params.uri)])
 
     def at_end() -> None:
         caller.gone = True
@@ -95,12 +95,15 @@ async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: 
 
 
 @contextmanager
-def _as_protocol_errors() -> Iterator[None]:
-    """What is wrong with a request that has no reply to say it in."""
+def _as_protocol_errors(call: Call, what: str) -> Iterator[None]:
+    """What goes wrong with a request that has no reply to say it in."""
     try:
         yield
-    except KernelexecError as error:
-        raise MCPError(types.INVALID_PARAMS, plain(str(error))) from error
+    except (Exception, asyncio.CancelledError) as error:
+        told = protocol_error(error, call, what)
+        if told is None:
+            raise
+        raise told from error
 
 
 def _name_of_client(context: ServerRequestContext[Any]) -> str:

@@ -5,15 +5,16 @@ One module for each group of them; `call_tool` is the door.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import mcp_types as types
 from pydantic import ValidationError
 
-from kernelexec.errors import KernelexecError
 from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
-from kernelexec.mcp_server.person import Continuation
+from kernelexec.mcp_server.faults import reply_to
+from kernelexec.mcp_server.person import CallAgain, Continuation
 from kernelexec.mcp_server.tools.base import Tool
 from kernelexec.mcp_server.tools.code import EXECUTE_CODE
 from kernelexec.mcp_server.tools.doctor import DIAGNOSE_SETUP
@@ -70,25 +71,38 @@ TOOLS = {
 async def call_tool(
     call: Call, name: str, arguments: dict[str, Any], continuation: Continuation | None = None
 ) -> types.CallToolResult:
-    """Run a tool; whatever is wrong with the call becomes a reply that says so.
+    """Run a tool; whatever goes wrong becomes a reply that says so.
 
     With a `continuation` the client calls again with a person's answer: the tool has done its work before.
 
     Raises:
         CallAgain: the client is to ask the person, and to call again.
+        CancelledError: the call was ended by who may: the client, the connection's end, the hub.
     """
     tool = TOOLS.get(name)
     if tool is None:
         return render.failure(f"There is no tool {name!r}. The tools are: {', '.join(TOOLS)}.")
     try:
+        return await _run(call, tool, arguments, continuation)
+    except CallAgain:
+        raise
+    except (Exception, asyncio.CancelledError) as error:
+        reply = reply_to(error, call, name, read_only=tool.read_only)
+        if reply is None:
+            raise
+        return reply
+
+
+async def _run(
+    call: Call, tool: Tool, arguments: dict[str, Any], continuation: Continuation | None
+) -> types.CallToolResult:
+    try:
         checked = tool.arguments.model_validate(arguments)
-        if continuation is not None:
-            return await go_on(call, continuation, getattr(checked, "wait_seconds", None))
-        return await tool.run(call, checked)
     except ValidationError as error:
-        return render.failure(f"{name} was not run, its arguments are wrong.\n{_problems(error, tool)}")
-    except KernelexecError as error:
-        return render.failure(f"{name} was not run. {error}")
+        return render.failure(f"{tool.name} was not run, its arguments are wrong.\n{_problems(error, tool)}")
+    if continuation is not None:
+        return await go_on(call, continuation, getattr(checked, "wait_seconds", None))
+    return await tool.run(call, checked)
 
 
 def _problems(error: ValidationError, tool: Tool) -> str:

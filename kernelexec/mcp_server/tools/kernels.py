@@ -8,7 +8,7 @@ from typing import Annotated
 import mcp_types as types
 from pydantic import Field
 
-from kernelexec.errors import BadRequest, KernelexecError
+from kernelexec.errors import BadRequest, KernelexecError, StorageFailed
 from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.person import Continuation
@@ -65,17 +65,22 @@ async def _interrupt_kernel(call: Call, arguments: InterruptKernel) -> types.Cal
 async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToolResult:
     session = await _existing(call, arguments.session)
     why = "it was restarted on request (restart_kernel)"
+    had, lost = session.kernel is not None, lost_names(session.generations.names)
+    ended = f"Its kernel was ended, all variables are lost{lost}. " if had else "It had no kernel. "
     if arguments.replay:
-        execution = await session.replay(why, call.caller.environ, call.caller.identity)
+        try:
+            execution = await session.replay(why, call.caller.environ, call.caller.identity)
+        except StorageFailed as error:
+            if session.kernel is not None or not had:
+                raise
+            return render.failure(f"NOT RESTARTED: {session.id}. {ended}Nothing was run again.\n{error}")
         if execution is not None:
             return await wait_for_end(call, session, execution, arguments.wait_seconds)
-    had, lost = session.kernel is not None, lost_names(session.generations.names)
     restarting = asyncio.ensure_future(
         session.restart_kernel(why, call.caller.environ, by=call.caller.identity)
     )
     limit = call.caller.config().longest_wait_seconds
     await asyncio.wait({restarting}, timeout=limit)
-    ended = f"Its kernel was ended, all variables are lost{lost}. " if had else "It had no kernel. "
     if not restarting.done():
         restarting.add_done_callback(lambda task: task.cancelled() or task.exception())
         return _said(f"RESTARTING: {session.id}. {ended}The new one is still starting; submit code as usual.")
@@ -135,6 +140,7 @@ async def _existing(call: Call, name: str | None) -> Session:
         own = call.caller.environment
         found = [s for s in found if own is not None and s.environment.identity == own.identity] or found
     if len(found) == 1:
+        call.concerns(found[0])
         return found[0]
     ids = ", ".join(s.id for s in found) or call.hub.listed(call.caller.config())
     what = "is ambiguous" if found else "is not an open session"
