@@ -101,6 +101,30 @@ def test_a_kernel_that_does_not_answer_is_an_error_that_says_the_variables_are_k
     assert "Its variables are not lost" in text_of(result)
 
 
+@pytest.mark.parametrize("found", [None, Variables(1, (), {}, (), 0, SEEN, is_old=True)])
+def test_variables_of_a_kernel_that_ended_while_it_was_asked_are_lost(
+    tmp_path: Path, found: Variables | None
+) -> None:
+    async def test() -> types.CallToolResult:
+        starter = FakeStarter()
+        async with session_in(tmp_path, starter) as session:
+            await ran(session, "x")
+            [kernel] = starter.kernels
+
+            async def dying(*arguments: object, **more: object) -> Variables | None:
+                kernel.die()
+                return found
+
+            kernel.variables = dying  # type: ignore[method-assign]
+            return await call_on(session, "list_variables")
+
+    text = text_of(run(test()))
+    assert text.startswith(
+        "NO VARIABLES: the kernel of sales@analysis ended while it was asked (it was killed"
+    )
+    assert "its variables are lost" in text
+
+
 def test_a_hundred_long_variables_fit_into_a_reply(tmp_path: Path) -> None:
     row = {"name": "n" * 80, "type": "t" * 80, "shape": "1", "bytes": 1, "preview": "p" * 80}
     many = Variables(100_000, (row,) * 100, {"m" * 80: "m" * 80}, ("f" * 200,) * 100, 0, SEEN)

@@ -44,12 +44,19 @@ async def _list_variables(call: Call, arguments: ListVariables) -> types.CallToo
             f"list_variables knows Python only, and {session.id} runs {session.environment.runs}.",
             "Ask with code of that language instead, through execute_code.",
         )
-    if session.kernel is None:
+    kernel = session.kernel
+    if kernel is None:
         why = "" if session.state == "no kernel" else f" ({session.state})"
         now = f"{session.id} has no kernel now{why}"
         return _text(f"NO VARIABLES: {now}; the next execute_code starts one.")
     busy = session.current is not None
-    found = await session.kernel.variables(arguments.pattern or "", _MOST, busy=busy)
+    found = await kernel.variables(arguments.pattern or "", _MOST, busy=busy)
+    if kernel.died.done() and (found is None or found.is_old):
+        cause = kernel.died.result().cause
+        return _text(
+            f"NO VARIABLES: the kernel of {session.id} ended while it was asked ({cause}), and its variables "
+            "are lost; the next execute_code starts a new one."
+        )
     if found is None:
         raise BadRequest(_no_answer(session), "wait_for_execution tells when the run is over.")
     return _text(describe_variables(session, found, arguments.pattern))
