@@ -1,6 +1,7 @@
 """The MCP server: what assistants call and read. The only home of the MCP SDK (but for commands/mcp_client).
 
 - `server`: one client's connection; `stream`: JSON-RPC lines, where each gets an answer.
+- `requests`: who ended a request, and whether its result was written; `faults`: what goes wrong, as a reply.
 - `call`: one call of a tool and what it can ask; `waiting` (for a run's end), `person` (who can be asked).
 - `tools/`: one module a group, arguments to reply; `render/`: every text that a model reads; `resources`.
 
