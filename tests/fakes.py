@@ -417,9 +417,9 @@ def submit(session: Session, code: str, **more: Any) -> Execution:
     return session.submit(Submission(code, **{"caller": ANN, **more}))
 
 
-def told(session: Session, said: str | None = None, caller: CallerId = ANN) -> list[str]:
-    """What a reply tells a caller beside its own matter."""
-    return session.telling(caller, said).notices
+def told(session: Session, about: Execution | None = None, caller: CallerId = ANN) -> list[str]:
+    """What a reply, about an execution or none, tells a caller beside its own matter."""
+    return session.telling(caller, about).notices
 
 
 async def finish(session: Session, *executions: Execution) -> None:

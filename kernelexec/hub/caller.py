@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +15,10 @@ from kernelexec import paths
 from kernelexec.config import Config, EnvironmentChoice, read_config
 from kernelexec.errors import BadRequest, ConfigError
 from kernelexec.model.environment import Environment
+from kernelexec.model.execution import Execution
 from kernelexec.model.naming import clean_name, session_name
 from kernelexec.session.events import CallerId
+from kernelexec.session.session import Session
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Caller:
     notices: list[str] = field(default_factory=list)  # what the next reply has to say, once
     gone: bool = False  # its connection has ended
     seen: dict[str, int] = field(default_factory=dict)
+    open: dict[object, tuple[float, Session, Execution]] = field(default_factory=dict)  # calls that wait
     id: str = field(default_factory=lambda: secrets.token_hex(8))  # of its bridge
     _config: Config | None = None
     _default: SessionChoice | None = None
@@ -61,6 +66,21 @@ class Caller:
         if self._config is None:
             self._config = read_config(self.environ, self.cwd)
         return self._config
+
+    @contextmanager
+    def opened(self, session: Session, execution: Execution) -> Iterator[None]:
+        """While a call of this caller waits for the end of an execution."""
+        call = object()
+        self.open[call] = time.monotonic(), session, execution
+        try:
+            yield
+        finally:
+            del self.open[call]
+
+    def open_for(self, seconds: float) -> list[tuple[Session, Execution]]:
+        """What its calls have been waiting for that long."""
+        until = time.monotonic() - seconds
+        return [(session, execution) for since, session, execution in self.open.values() if since <= until]
 
     def take_notices(self) -> list[str]:
         """What this caller must be told with the reply at hand."""

@@ -120,16 +120,16 @@ class Acquaintances:
         self._with_lost_replies.add(known.who.id)
         return True
 
-    def tell(self, caller: str, generation: int | None, tells: int | None) -> e.Tell:
+    def tell(self, caller: str, generation: int | None, tells: int | None, *, introduces: bool) -> e.Tell:
         """All that a reply has to tell a caller beside its own matter, the execution `tells`.
 
-        `generation`: of the kernel, if there is one.
+        `generation`: of the kernel, if there is one; `introduces`: the reply can say which one it is.
         """
         known = self._known[caller] = self._known.pop(caller)
         ran = self._new_runs(known)
         all_of_them = self._ran - max(known.heard, self._ran_before) - known.own
         told = e.Tell(
-            is_first=generation is not None and known.introduced != generation,
+            is_first=introduces and generation is not None and known.introduced != generation,
             losses=tuple(self.take_losses(caller)),
             ran=ran,
             ran_number=all_of_them if known.has_reply else min(all_of_them, self._foreign),
@@ -137,7 +137,8 @@ class Acquaintances:
         )
         known.heard, known.own, known.has_reply = self._ran, 0, True
         if generation is not None:
-            known.knows = known.introduced = generation
+            known.knows = generation
+            known.introduced = generation if introduces else known.introduced
         return told
 
     def _new_runs(self, known: _Acquaintance) -> tuple[e.TellRun, ...]:

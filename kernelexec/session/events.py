@@ -168,10 +168,14 @@ class ReplyLost:
 
 @dataclass(frozen=True)
 class Replying:
-    """A reply about this session goes to a caller. `tells`: the execution that it is about."""
+    """A reply about this session goes to a caller.
+
+    `tells`: the execution that it is about; `introduces`: whether it says which kernel this is.
+    """
 
     caller: CallerId
     tells: int | None = None
+    introduces: bool = True
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,7 @@ class WasTold:
     """An earlier hub has told a caller all that there was to tell by then."""
 
     caller: str
+    introduced: bool = False
 
 
 LostBecause: TypeAlias = str  # "cancelled", "timed out", "disconnected", "hub", "overtaken"

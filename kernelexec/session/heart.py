@@ -289,14 +289,17 @@ class Heart:
 
     def _replying(self, event: e.Replying) -> Iterator[e.Instruction]:
         yield from self._met(e.Met(event.caller))
-        tell = self.callers.tell(event.caller.id, self._live_generation, event.tells)
+        tell = self.callers.tell(
+            event.caller.id, self._live_generation, event.tells, introduces=event.introduces
+        )
         if tell != e.Tell():
-            yield e.Note("told", {"caller": event.caller.id, "generation": self.generation})
+            about = {"introduced": True} if tell.is_first else {}
+            yield e.Note("told", {"caller": event.caller.id, "generation": self.generation, **about})
         yield tell
 
     def _was_told(self, event: e.WasTold) -> Iterator[e.Instruction]:
         if self.callers.knows(event.caller):
-            self.callers.tell(event.caller, self._live_generation, None)
+            self.callers.tell(event.caller, self._live_generation, None, introduces=event.introduced)
         yield from ()
 
     @property

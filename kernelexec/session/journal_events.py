@@ -103,5 +103,5 @@ _MEANS: dict[str, Callable[[Mapping[str, Any]], e.Event]] = {
     "adopted": lambda r: e.Adopted(r["generation"]),
     "other": lambda r: e.ForeignRun(foreign_cell(r.get("count"), str(r.get("code", "")))),
     "reply_lost": lambda r: e.ReplyLost(r["caller"], r["n"], r["why"]),
-    "told": lambda r: e.WasTold(r["caller"]),
+    "told": lambda r: e.WasTold(r["caller"], bool(r.get("introduced"))),
 }

@@ -275,13 +275,17 @@ class Session:
             if self.kernel is not None:
                 self._idleness.watch()
 
-    def telling(self, caller: e.CallerId, said: str | None = None, about: int | None = None) -> Telling:
+    def telling(
+        self, caller: e.CallerId, about: Execution | None = None, *, introduces: bool = True
+    ) -> Telling:
         """What a reply to this caller says beside its own matter; it counts as told.
 
-        `said`: what the reply says of its execution `about` anyway, which is not said again.
+        `about`: the execution that it tells of, so that this is not said again; `introduces`: it can say
+        which kernel this is.
         """
         tell = e.Tell()
-        for instruction in self._heart.handle(e.Replying(caller, about)):
+        number, said = (about.number, about.problem) if about is not None else (None, None)
+        for instruction in self._heart.handle(e.Replying(caller, number, introduces)):
             if isinstance(instruction, e.Tell):
                 tell = instruction
             else:

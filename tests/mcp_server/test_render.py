@@ -580,7 +580,7 @@ def test_an_old_reply_does_not_swallow_the_news_of_a_later_death(tmp_path: Path,
         starter = FakeStarter([first])
         async with session_in(tmp_path, starter) as session:
             last = await ran(session, "a")
-            told(session, last.problem)
+            told(session, last)
             await ran(session, "b")
             starter.kernels[-1].die(Death(signal=9))
             await settled(lambda: session.kernel is None)

@@ -219,7 +219,7 @@ def test_exit_takes_nothing_of_the_queue_with_it(tmp_path: Path) -> None:
                 assert "exited with code 0" in execution.problem
                 assert "are lost (df, x)" in execution.problem
             assert starter.executed == ["exit()"]
-            told(session, first.problem)
+            told(session, first)
             assert (await ran(session, "c")).state is State.OK
 
     run(test())

@@ -56,7 +56,7 @@ def test_a_run_whose_kernel_dies_is_told_so_and_why(
             assert execution.state is State.DIED
             assert said in execution.problem
             assert text_of(execution.outputs.to_notebook()) == (first or "")
-            assert told(session, execution.problem) == []  # the reply has said it
+            assert told(session, execution) == []  # the reply has said it
             assert (session.state, session.kernel) == ("no kernel", None)
 
     run(test())
@@ -81,7 +81,7 @@ def test_after_a_death_that_was_told_the_next_submission_gets_a_new_kernel(tmp_p
         starter = FakeStarter([dying(Death(signal=9), "half")])
         async with session_in(tmp_path, starter) as session:
             last = await ran(session, "a")
-            told(session, last.problem)
+            told(session, last)
             second = await ran(session, "b")
             assert (second.state, second.generation, session.generation) == (State.OK, 2, 2)
             assert second.script.parent.name == "sales@analysis-2"
@@ -95,7 +95,7 @@ def test_each_generation_has_its_own_notebook(tmp_path: Path) -> None:
         async with session_in(tmp_path, starter) as session:
             await ran(session, "a")
             last = await ran(session, "b")
-            told(session, last.problem)
+            told(session, last)
             await ran(session, "c")
         assert [cell["id"] for cell in cells(tmp_path, 1)] == ["kernelexec-1", "kernelexec-2"]
         assert [cell["id"] for cell in cells(tmp_path, 2)] == ["previous-kernel", "kernelexec-3"]
@@ -218,7 +218,7 @@ def test_a_death_that_was_told_is_not_told_again_by_the_next_hub(tmp_path: Path)
     async def test() -> None:
         async with session_in(tmp_path, FakeStarter([dying(Death(signal=9), "half")])) as session:
             last = await ran(session, "a")
-            told(session, last.problem)
+            told(session, last)
         async with session_in(tmp_path, FakeStarter()) as session:
             assert told(session) == []
             assert (await ran(session, "b")).state is State.OK
@@ -412,7 +412,7 @@ def test_late_output_of_an_earlier_kernel_disturbs_nothing(tmp_path: Path) -> No
         starter = FakeStarter([dying(Death(signal=9), "half")])
         async with session_in(tmp_path, starter) as session:
             last = await ran(session, "a")
-            told(session, last.problem)
+            told(session, last)
             second = await ran(session, "b")
             starter.kernels[0].publish("stream", {"name": "stdout", "text": "ghost"}, "1")
             assert second.outputs.to_notebook() == []

@@ -64,6 +64,11 @@ def _remember(caller: Caller, execution: Execution, text: Transcript) -> None:
         caller.seen[execution.id] = text.settled_end
 
 
+def said(text: str) -> types.CallToolResult:
+    """A reply in words."""
+    return types.CallToolResult(content=[types.TextContent(text=plain(text))])
+
+
 def failure(what: str) -> types.CallToolResult:
     """The reply to a call that could not be served; nothing was run."""
     return types.CallToolResult(content=[types.TextContent(text=plain(what))], is_error=True)

@@ -23,7 +23,7 @@ def opening(execution: Execution, session: Session, caller: Caller) -> list[str]
     ]
     is_first = False
     if not caller.gone:  # else nobody would hear it
-        telling = session.telling(caller.identity, execution.problem, execution.number)
+        telling = session.telling(caller.identity, execution)
         is_first = telling.is_first
         lines += [f"News: {news}" for news in telling.notices]
         lines += [

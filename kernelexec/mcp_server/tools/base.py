@@ -22,6 +22,15 @@ from kernelexec.model.text import plain
 from kernelexec.session.session import Session
 
 T = TypeVar("T")
+# Some clients give up without a cancel (the Python SDK 1.x, Gemini CLI) and call again: what was open for so
+# long when another call came may have been given up. What a client asks in parallel comes at once.
+OVERTAKEN_SECONDS = 4.0
+_LOST_BECAUSE = {
+    "cancelled": "cancelled",
+    "timed_out": "timed out",
+    "disconnected": "disconnected",
+    "closing": "hub",
+}
 _MEANT_FOR_THE_RUN = {"cancelled": "Cancelled by the client.", "timed_out": "The client's call timed out."}
 
 
@@ -136,6 +145,17 @@ async def _report(call: Call, text: str) -> None:
     await call.report(plain(text))
 
 
+def said_of_session(
+    call: Call, session: Session, text: str, *, introduces: bool = False
+) -> types.CallToolResult:
+    """A reply about a session that is not about one of its executions, with what else its caller is to know.
+
+    `introduces`: it says which kernel this is.
+    """
+    telling = session.telling(call.caller.identity, introduces=introduces)
+    return render.said("\n".join([text, *(f"News: {news}" for news in telling.notices)]))
+
+
 async def find_execution(call: Call, execution_id: str) -> tuple[Session, Execution]:
     """The execution with this id in the caller's storage directory, also one of long ago.
 
@@ -169,6 +189,19 @@ async def wait_for_end(
 ) -> types.CallToolResult:
     """The reply once the execution has ended, or after `wait_seconds` while it goes on."""
     call.concerns(session, execution)
+    call.on_undelivered(lambda: session.reply_lost(execution, call.caller.identity, _lost_because(call)))
+    overtaken = call.caller.open_for(OVERTAKEN_SECONDS)
+    with call.caller.opened(session, execution):
+        await _wait_for_end(call, session, execution, wait_seconds)
+    for other, earlier in overtaken:
+        if other is session and earlier is not execution:
+            session.reply_lost(earlier, call.caller.identity, "overtaken")
+    return await render.execution_result(execution, session, call.caller, offset)
+
+
+async def _wait_for_end(
+    call: Call, session: Session, execution: Execution, wait_seconds: float | None
+) -> None:
     config = call.caller.config()
     seconds = config.wait_seconds if wait_seconds is None else wait_seconds
     # The environment's preparation is part of the call, whose client waits for so long and no longer.
@@ -182,7 +215,12 @@ async def wait_for_end(
         if why:
             await asyncio.shield(session.cancel(execution, why))
         raise
-    return await render.execution_result(execution, session, call.caller, offset)
+
+
+def _lost_because(call: Call) -> str:
+    """Why the result of a call did not reach its client, in the word that a session knows."""
+    cancellation = call.cancellation()
+    return "disconnected" if cancellation is None else _LOST_BECAUSE[cancellation.kind]
 
 
 def _why_it_was_cancelled(cancellation: Cancellation | None) -> str:

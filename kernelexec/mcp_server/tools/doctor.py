@@ -10,9 +10,9 @@ from kernelexec import __version__, paths
 from kernelexec.errors import ConfigError
 from kernelexec.hub import examination
 from kernelexec.hub.examination import Finding, Level
+from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.tools.base import Arguments, Tool
-from kernelexec.model.text import plain
 
 
 class DiagnoseSetup(Arguments):
@@ -30,7 +30,7 @@ async def _diagnose_setup(call: Call, arguments: DiagnoseSetup) -> types.CallToo
     except ConfigError:  # which the doctor finds, too
         chosen = None
     findings = await examination.examine(call.caller.environ, call.caller.cwd, hub, chosen)
-    return types.CallToolResult(content=[types.TextContent(text=plain(examination.summary(findings)))])
+    return render.said(examination.summary(findings))
 
 
 DIAGNOSE_SETUP = Tool(

@@ -12,6 +12,7 @@ from kernelexec.config import EnvironmentChoice, environment_choice
 from kernelexec.environments.inventory import Listed, inventory, near
 from kernelexec.errors import BadRequest, EnvironmentUnusable, KernelFailed
 from kernelexec.hub.chosen_environments import CHOSEN
+from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.render import config_text
 from kernelexec.mcp_server.tools.base import (
@@ -62,7 +63,7 @@ async def _get_environment_config(call: Call, arguments: GetEnvironmentConfig) -
     except EnvironmentUnusable as error:
         text = config_text.describe_unusable(call.caller, choice, error)
         return types.CallToolResult(content=[types.TextContent(text=plain(text))], is_error=True)
-    return _said(config_text.describe(call.caller, choice, session))
+    return render.said(config_text.describe(call.caller, choice, session))
 
 
 async def _configure_environment(call: Call, arguments: ConfigureEnvironment) -> types.CallToolResult:
@@ -79,13 +80,13 @@ async def _configure_environment(call: Call, arguments: ConfigureEnvironment) ->
         ) from error
     call.caller.take_notices()  # they were about the environment before
     session = await session_for(call, None)
-    return _said(config_text.describe_change(before, choice, environment, session, running))
+    return render.said(config_text.describe_change(before, choice, environment, session, running))
 
 
 async def _list_environments(call: Call, arguments: ListEnvironments) -> types.CallToolResult:
     found = await _inventory(call)
     choice = call.hub.choice_of(call.caller)
-    return _said(config_text.describe_inventory(found, choice, call.caller.environment))
+    return render.said(config_text.describe_inventory(found, choice, call.caller.environment))
 
 
 async def _inventory(call: Call) -> list[Listed]:
@@ -110,10 +111,6 @@ def _choice(call: Call, arguments: ConfigureEnvironment) -> EnvironmentChoice:
         )
     config = call.caller.config()
     return environment_choice(arguments.type, given[wanted], CHOSEN, call.caller.environ, config.client_dir)
-
-
-def _said(text: str) -> types.CallToolResult:
-    return types.CallToolResult(content=[types.TextContent(text=plain(text))])
 
 
 GET_ENVIRONMENT_CONFIG = Tool(

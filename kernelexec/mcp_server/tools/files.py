@@ -11,6 +11,7 @@ import mcp_types as types
 from pydantic import AfterValidator, Field
 
 from kernelexec.errors import BadRequest
+from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.tools.base import (
     Arguments,
@@ -22,7 +23,6 @@ from kernelexec.mcp_server.tools.base import (
     wait_for_end,
 )
 from kernelexec.mcp_server.tools.code import CODE_LIMIT, fits
-from kernelexec.model.text import plain
 from kernelexec.recording.code_files import CodeFiles
 from kernelexec.session.session import Submission
 
@@ -76,7 +76,7 @@ def _files(call: Call) -> CodeFiles:
 
 async def _initialize_code_file(call: Call, arguments: InitializeCodeFile) -> types.CallToolResult:
     path = await asyncio.to_thread(_files(call).create, arguments.filename, arguments.content)
-    return _text(f"FILE MADE: {path} ({_size(arguments.content)}); {_not_run(path)}")
+    return render.said(f"FILE MADE: {path} ({_size(arguments.content)}); {_not_run(path)}")
 
 
 async def _append_to_code_file(call: Call, arguments: AppendToCodeFile) -> types.CallToolResult:
@@ -87,7 +87,7 @@ async def _append_to_code_file(call: Call, arguments: AppendToCodeFile) -> types
             "Make a new file with initialize_code_file.",
         )
     path, size = await asyncio.to_thread(files.append, arguments.file_path, arguments.content)
-    return _text(f"ADDED {_size(arguments.content)} to {path}, now {size:,} bytes; {_not_run(path)}")
+    return render.said(f"ADDED {_size(arguments.content)} to {path}, now {size:,} bytes; {_not_run(path)}")
 
 
 async def _read_code_file(call: Call, arguments: ReadCodeFile) -> types.CallToolResult:
@@ -102,7 +102,7 @@ async def _read_code_file(call: Call, arguments: ReadCodeFile) -> types.CallTool
         head += f", characters {start:,} to {end:,}, from line {text.count(chr(10), 0, start) + 1:,}"
     if end < len(text):
         head += f"\nNext: read_code_file(file_path={str(path)!r}, offset={end})"
-    return _text(f"{head}\n\n{part}")
+    return render.said(f"{head}\n\n{part}")
 
 
 async def _execute_code_file(call: Call, arguments: ExecuteCodeFile) -> types.CallToolResult:
@@ -133,10 +133,6 @@ def _not_run(path: Path) -> str:
         f"nothing was run.\nAdd more with append_to_code_file(file_path={str(path)!r}, content=...), run it "
         f"with execute_code_file(file_path={str(path)!r})."
     )
-
-
-def _text(text: str) -> types.CallToolResult:
-    return types.CallToolResult(content=[types.TextContent(text=plain(text))])
 
 
 INITIALIZE_CODE_FILE = Tool(

@@ -18,10 +18,10 @@ from kernelexec.mcp_server.tools.base import (
     Tool,
     WaitSeconds,
     find_execution,
+    said_of_session,
     session_for,
     wait_for_end,
 )
-from kernelexec.model.text import plain
 from kernelexec.session.notices import lost_names
 from kernelexec.session.session import Session
 
@@ -58,7 +58,8 @@ async def _interrupt_kernel(call: Call, arguments: InterruptKernel) -> types.Cal
     execution = await session.interrupt("Interrupted on request (interrupt_kernel).")
     if execution is None:
         waiting = f", {session.queued} submissions wait" if session.queued else ""
-        return _said(f"NOTHING TO INTERRUPT: {session.id} runs nothing now; {session.state}{waiting}.")
+        nothing = f"NOTHING TO INTERRUPT: {session.id} runs nothing now; {session.state}{waiting}."
+        return said_of_session(call, session, nothing)
     return await render.execution_result(execution, session, call.caller)
 
 
@@ -83,16 +84,20 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
     await asyncio.wait({restarting}, timeout=limit)
     if not restarting.done():
         restarting.add_done_callback(lambda task: task.cancelled() or task.exception())
-        return _said(f"RESTARTING: {session.id}. {ended}The new one is still starting; submit code as usual.")
+        return render.said(
+            f"RESTARTING: {session.id}. {ended}The new one is still starting; submit code as usual."
+        )
     try:
         restarting.result()
     except (KernelexecError, OSError) as error:
         return render.failure(f"NOT RESTARTED: {session.id}. {ended}The new one did not start.\n{error}")
-    news = "".join(f"\nNews: {each}" for each in session.telling(call.caller.identity).notices)
     again = "Nothing had succeeded that could be run again" if arguments.replay else "Nothing was run again"
-    return _said(
+    return said_of_session(
+        call,
+        session,
         f"RESTARTED: {session.id} has a new kernel, generation {session.generation}, without variables. "
-        f"{ended}{again}.\nIts notebook: {session.notebook}, which links to the one before.{news}"
+        f"{ended}{again}.\nIts notebook: {session.notebook}, which links to the one before.",
+        introduces=True,
     )
 
 
@@ -100,10 +105,13 @@ async def _stop_kernel(call: Call, arguments: StopKernel) -> types.CallToolResul
     session = await _existing(call, arguments.session)
     lost, notebook = lost_names(session.generations.names), session.notebook
     if not await session.stop_kernel("it was stopped on request (stop_kernel)", by=call.caller.identity):
-        return _said(f"NO KERNEL: {session.id} has no running kernel; nothing was stopped.")
-    return _said(
+        nothing = f"NO KERNEL: {session.id} has no running kernel; nothing was stopped."
+        return said_of_session(call, session, nothing)
+    return said_of_session(
+        call,
+        session,
         f"STOPPED: the kernel of {session.id}. All its variables are lost{lost}. What is submitted next "
-        f"starts a new one.\nIts notebook stays: {notebook}"
+        f"starts a new one.\nIts notebook stays: {notebook}",
     )
 
 
@@ -145,10 +153,6 @@ async def _existing(call: Call, name: str | None) -> Session:
     ids = ", ".join(s.id for s in found) or call.hub.listed(call.caller.config())
     what = "is ambiguous" if found else "is not an open session"
     raise BadRequest(f"{name!r} {what} in {call.caller.config().storage_dir}.", f"Sessions: {ids}.")
-
-
-def _said(text: str) -> types.CallToolResult:
-    return types.CallToolResult(content=[types.TextContent(text=plain(text))])
 
 
 INTERRUPT_KERNEL = Tool(

@@ -10,6 +10,7 @@ import mcp_types as types
 from pydantic import Field
 
 from kernelexec.errors import BadRequest
+from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.reading import Matches, find, read_part
 from kernelexec.mcp_server.render.body import how_to_read
@@ -19,6 +20,7 @@ from kernelexec.mcp_server.tools.base import (
     Arguments,
     SessionName,
     Tool,
+    said_of_session,
     session_for,
 )
 from kernelexec.mcp_server.tools.recorded import ExecutionId, recorded_execution, sessions_in
@@ -64,7 +66,7 @@ async def _read_output(call: Call, arguments: ReadOutput) -> types.CallToolResul
     start = _start(transcript, arguments.offset, execution)
     if arguments.pattern is not None:
         matches = await find(transcript, storage_dir, arguments.pattern, start, arguments.limit)
-        return _text(_found(execution, arguments.pattern, matches, storage_dir))
+        return render.said(_found(execution, arguments.pattern, matches, storage_dir))
     part = await asyncio.to_thread(read_part, transcript, storage_dir, start, arguments.limit)
     pieces = [p for p in transcript.pieces if p.end >= part.start and p.position < part.end]
     pictures = await pictures_of(pieces, execution.id, storage_dir)
@@ -126,7 +128,8 @@ async def _list_executions(call: Call, arguments: ListExecutions) -> types.CallT
     others = [each for each in sessions_in(config.storage_dir) if each != session_id]
     if others:
         text += f"\nOther sessions in {config.storage_dir}: {', '.join(others)}."
-    return _text(text)
+    session = call.hub.find(call.caller, session_id)
+    return render.said(text) if session is None else said_of_session(call, session, text)
 
 
 async def _journal_of(call: Call, name: str | None) -> tuple[str, Path]:
@@ -139,10 +142,6 @@ async def _journal_of(call: Call, name: str | None) -> tuple[str, Path]:
         return name, call.hub.journal_path(call.caller, name)
     session = await session_for(call, name)
     return session.id, session.recorder.journal.path
-
-
-def _text(text: str) -> types.CallToolResult:
-    return types.CallToolResult(content=[types.TextContent(text=text)])
 
 
 READ_OUTPUT = Tool(

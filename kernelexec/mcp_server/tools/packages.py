@@ -11,6 +11,7 @@ from pydantic import Field
 from kernelexec.environments.packages import Package, Packages
 from kernelexec.environments.requirements import Requirement, read_requirement, read_requirements
 from kernelexec.errors import BadRequest
+from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.tools.base import (
     Arguments,
@@ -21,7 +22,6 @@ from kernelexec.mcp_server.tools.base import (
     wait_for_end,
 )
 from kernelexec.model.environment import Environment
-from kernelexec.model.text import plain
 from kernelexec.session.installation import Installation
 
 _MOST_PACKAGES = 200  # in one call
@@ -68,7 +68,7 @@ async def _check_installed_packages(call: Call, arguments: CheckInstalledPackage
     lines = [_described(requirement, found[requirement.name]) for requirement in asked]
     missing = [requirement.name for requirement in asked if not found[requirement.name]]
     text = "\n".join([_verdict(environment, len(asked) - len(missing), missing), *lines])
-    return types.CallToolResult(content=[types.TextContent(text=plain(text))])
+    return render.said(text)
 
 
 def _name_and_versions(text: str) -> Requirement:

@@ -9,6 +9,7 @@ import mcp_types as types
 from pydantic import Field
 
 from kernelexec.errors import BadRequest
+from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.render.kernels_text import describe_kernels
 from kernelexec.mcp_server.render.variables_text import describe_variables
@@ -16,9 +17,9 @@ from kernelexec.mcp_server.tools.base import (
     Arguments,
     SessionName,
     Tool,
+    said_of_session,
     session_for,
 )
-from kernelexec.model.text import plain
 from kernelexec.session.session import Session
 
 _MOST = 100  # variables in a reply
@@ -48,18 +49,20 @@ async def _list_variables(call: Call, arguments: ListVariables) -> types.CallToo
     if kernel is None:
         why = "" if session.state == "no kernel" else f" ({session.state})"
         now = f"{session.id} has no kernel now{why}"
-        return _text(f"NO VARIABLES: {now}; the next execute_code starts one.")
+        return said_of_session(call, session, f"NO VARIABLES: {now}; the next execute_code starts one.")
     busy = session.current is not None
     found = await kernel.variables(arguments.pattern or "", _MOST, busy=busy)
     if kernel.died.done() and (found is None or found.is_old):
         cause = kernel.died.result().cause
-        return _text(
+        return said_of_session(
+            call,
+            session,
             f"NO VARIABLES: the kernel of {session.id} ended while it was asked ({cause}), and its variables "
-            "are lost; the next execute_code starts a new one."
+            "are lost; the next execute_code starts a new one.",
         )
     if found is None:
         raise BadRequest(_no_answer(session), "wait_for_execution tells when the run is over.")
-    return _text(describe_variables(session, found, arguments.pattern))
+    return said_of_session(call, session, describe_variables(session, found, arguments.pattern))
 
 
 def _no_answer(session: Session) -> str:
@@ -81,15 +84,11 @@ async def _list_kernels(call: Call, arguments: ListKernels) -> types.CallToolRes
     for session, seconds in before.items():
         after = _cpu_seconds(session)
         load[session] = None if seconds is None or after is None else (after - seconds) / _SAMPLE_SECONDS
-    return _text(describe_kernels(load, config))
+    return render.said(describe_kernels(load, config))
 
 
 def _cpu_seconds(session: Session) -> float | None:
     return session.kernel.cpu_seconds() if session.kernel else None
-
-
-def _text(text: str) -> types.CallToolResult:
-    return types.CallToolResult(content=[types.TextContent(text=plain(text))])
 
 
 LIST_VARIABLES = Tool(
