@@ -30,7 +30,8 @@ from kernelexec.recording.recorder import Recorder
 from kernelexec.session.events import CallerId
 from kernelexec.session.generations import Started
 from kernelexec.session.journal_events import read_past
-from kernelexec.session.session import Progress, Session, Submission
+from kernelexec.session.session import Progress, Session
+from kernelexec.session.submission import Submission
 
 DATE = "2026-11-23T10:00:00.000000Z"
 KERNEL_INFO = {

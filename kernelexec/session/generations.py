@@ -75,6 +75,11 @@ class Generations:
         """Whether a kernel is being started."""
         return self._lock.locked()
 
+    @property
+    def next_generation(self) -> int:
+        """Of the kernel that is here, else of the one that will be."""
+        return self.generation if self.kernel is not None else self.generation + 1
+
     async def ready_kernel(self, environ: Mapping[str, str] | None = None) -> Kernel:
         """The kernel, started if need be: with these environment variables, else with those of the last.
 

@@ -1,59 +1,32 @@
-"""A session: its heart, and the parts that bring it what happens and carry out what follows."""
+"""A session, as the hub and its callers use it."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from kernelexec.errors import BadRequest, StorageFailed
+from kernelexec.errors import BadRequest
 from kernelexec.kernels.kernel import Kernel, OnMessage
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import Execution, Kind, State
-from kernelexec.recording.history import History, Success, successes
-from kernelexec.recording.journal import now
+from kernelexec.recording.history import Success, successes
 from kernelexec.recording.recorder import Recorder
 from kernelexec.session import events as e
-from kernelexec.session.executions import Executions
-from kernelexec.session.foreign_runs import ForeignRuns
-from kernelexec.session.generations import Generations, Started
-from kernelexec.session.heart import Heart
+from kernelexec.session.engine import Engine
+from kernelexec.session.generations import Started
 from kernelexec.session.idleness import Idleness, duration
-from kernelexec.session.installation import Outlived
-from kernelexec.session.interrupts import Interrupts
-from kernelexec.session.jobs import Job, Jobs
+from kernelexec.session.jobs import Job
 from kernelexec.session.journal_events import Past
-from kernelexec.session.listener import Listener
-from kernelexec.session.notices import first_line, notices
-from kernelexec.session.queue import Queue
-from kernelexec.session.rejoin import Rejoin
+from kernelexec.session.notices import notices
 from kernelexec.session.replay import Replay, listing
-from kernelexec.session.runs import Runs
-from kernelexec.session.troubles import Troubles
-
-_log = logging.getLogger(__name__)
+from kernelexec.session.submission import Submission
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Submission:
-    """What a caller wants to be run."""
-
-    code: str
-    label: str | None = None
-    source: str | None = None  # the code file that it is, relative to the storage directory
-    note: str | None = None
-    max_seconds: float | None = None
-    environ: Mapping[str, str] | None = None  # the caller's, for a kernel that has to be started
-    kind: Kind = Kind.CODE
-    caller: e.CallerId | None = None  # None: nobody who could be told of a loss
-    within: int | None = None  # the replay that it is a part of
 
 
 @dataclass(frozen=True)
@@ -100,22 +73,15 @@ class Session:
         self.listeners: set[Progress] = set()
         self.status = ""  # what takes time before the first run, for progress
         self._start_kernel = start_kernel
-        self._heart = Heart(self.id)
-        self._troubles = Troubles()
-        self.executions = Executions(self.id, recorder, self._troubles)
-        self._queue = Queue(self.id, self)
+        self._engine = Engine(self.id, recorder, self)
+        self.executions = self._engine.executions
+        self.generations = self._engine.generations
+        self.foreign_runs = self._engine.foreign_runs
+        self.on_message: OnMessage = self._engine.on_message
+        self.happened = self._engine.happened
+        self._idleness = Idleness(self)
         self._replaying: Execution | None = None  # and what it was asked for with
         self._replayed_for = Submission("")
-        self._jobs = Jobs(self.executions, recorder, self)
-        self.generations = Generations(recorder, self.executions, self, self)
-        self._runs = Runs(self.executions, recorder, self.generations, self)
-        self._interrupts = Interrupts(self.executions, self.generations, self)
-        self.foreign_runs = ForeignRuns(self.executions, recorder, self._troubles, self)
-        self._listener = Listener(self.executions, recorder, self._troubles, self.foreign_runs, self)
-        self.on_message: OnMessage = self._listener.take
-        self._rejoin = Rejoin(self.executions, self.generations, self._runs, self._listener, self)
-        self._idleness = Idleness(self)
-        self._history = History()  # what an earlier hub left to this one
 
     @property
     def id(self) -> str:
@@ -142,7 +108,7 @@ class Session:
     @property
     def current(self) -> Execution | None:
         """What the kernel was sent and has not answered yet."""
-        return self._runs.current
+        return self._engine.runs.current
 
     @property
     def state(self) -> str:
@@ -154,7 +120,11 @@ class Session:
         if ours is not None:
             return "busy"
         if self.kernel is None:
-            return "starting" if self._heart.is_working or self.generations.is_being_taken else "no kernel"
+            return (
+                "starting"
+                if self._engine.heart.is_working or self.generations.is_being_taken
+                else "no kernel"
+            )
         return "idle"
 
     @property
@@ -171,20 +141,15 @@ class Session:
     @property
     def is_working(self) -> bool:
         """Whether it does something beside its kernel, such as an installation."""
-        return len(self._jobs) > 0
+        return len(self._engine.jobs) > 0
 
     @property
     def queued(self) -> int:
-        return self._heart.queued
+        return self._engine.heart.queued
 
     @property
     def last_used(self) -> datetime:
         return self.executions.last_used
-
-    @property
-    def _next_generation(self) -> int:
-        """Of the kernel that runs, else of the one that will."""
-        return self.generation if self.kernel is not None else self.generation + 1
 
     # --- what callers do -------------------------------------------------------
 
@@ -194,7 +159,7 @@ class Session:
         Raises:
             StorageFailed: it could not be kept, and will not be run.
         """
-        return self._accept(submission, partial(self._runs.run, environ=submission.environ))
+        return self._engine.accept(submission, partial(self._engine.runs.run, environ=submission.environ))
 
     def perform(self, job: Job, caller: e.CallerId | None = None) -> Execution:
         """Begin what is no request to the kernel; it waits for no run in the kernel.
@@ -202,49 +167,24 @@ class Session:
         Raises:
             StorageFailed: it could not be recorded, and was not begun.
         """
-        execution = self._accept(Submission(job.what, kind=job.kind, caller=caller))
-        self._jobs.begin(execution, job)
-        return execution
-
-    def _accept(self, submission: Submission, work: Callable[[Execution], Any] | None = None) -> Execution:
-        """Keep a submission on disk. `work`: what is to be done in its turn."""
-        execution = Execution(
-            session=self.id,
-            number=self.executions.last_number + 1,
-            generation=self._next_generation,
-            code=submission.code,
-            submitted=now(),
-            kind=submission.kind,
-            label=submission.label,
-            source=submission.source,
-            note=submission.note,
-            max_seconds=submission.max_seconds,
-        )
-        if submission.caller is not None:
-            self.happened(e.Met(submission.caller))
-        caller = submission.caller.id if submission.caller else None
-        self.recorder.accept(execution, caller, submission.within)
-        self.executions.add(execution)
-        if work is not None:
-            self._queue.add(execution.number, partial(work, execution))
-        words = first_line(execution.code)
-        self.happened(e.Submitted(execution.number, execution.kind, caller, submission.within, words))
+        execution = self._engine.accept(Submission(job.what, kind=job.kind, caller=caller))
+        self._engine.jobs.begin(execution, job)
         return execution
 
     async def cancel(self, execution: Execution, why: str) -> None:
         """Interrupt a run; take a queued submission back; end an installation."""
-        if await self._jobs.cancel(execution, why):
+        if await self._engine.jobs.cancel(execution, why):
             return
         if execution is self._replaying:
             execution.interrupt = why
             if self.current is None:
                 return
             execution = self.current
-        await self._interrupts.cancel(execution, why)
+        await self._engine.interrupts.cancel(execution, why)
 
     async def stop_work(self, why: str) -> None:
         """End what is done beside the kernel."""
-        await self._jobs.stop(why)
+        await self._engine.jobs.stop(why)
 
     async def interrupt(self, why: str) -> Execution | None:
         """Interrupt what runs, and look what came of it; None if nothing does."""
@@ -252,7 +192,7 @@ class Session:
             self._replaying.interrupt = why
         execution = self.current
         if execution is not None:
-            await self._interrupts.interrupt(execution, why)
+            await self._engine.interrupts.interrupt(execution, why)
         return execution
 
     def answer(self, execution: Execution, text: str) -> None:
@@ -283,15 +223,11 @@ class Session:
         `about`: the execution that it tells of, so that this is not said again; `introduces`: it can say
         which kernel this is.
         """
-        tell = e.Tell()
         number, said = (about.number, about.problem) if about is not None else (None, None)
-        for instruction in self._heart.handle(e.Replying(caller, number, introduces)):
-            if isinstance(instruction, e.Tell):
-                tell = instruction
-            else:
-                self._carry_out(instruction)
+        tell = self._engine.tell(e.Replying(caller, number, introduces))
         found = {lost.number: self.executions.recall(lost.number) for lost in tell.lost_replies}
-        return Telling(tell.is_first, [*notices(tell, self.id, found, said), *self._troubles.take()])
+        texts = [*notices(tell, self.id, found, said), *self._engine.troubles.take()]
+        return Telling(tell.is_first, texts)
 
     def reply_lost(self, execution: Execution, caller: e.CallerId, why: e.LostBecause) -> None:
         """The reply about an execution did not reach its caller, who is told with the next one."""
@@ -332,7 +268,7 @@ class Session:
         await self.stop_kernel(why, by=by)
         code = listing(self.id, earlier)
         submission = Submission(code, label="replay", kind=Kind.REPLAY, environ=environ, caller=by)
-        return self._accept(submission, partial(self._replay, earlier=earlier, submission=submission))
+        return self._engine.accept(submission, partial(self._replay, earlier=earlier, submission=submission))
 
     async def _replay(self, execution: Execution, earlier: list[Success], submission: Submission) -> None:
         self._replaying, self._replayed_for = execution, submission
@@ -360,18 +296,7 @@ class Session:
 
     def restore(self, past: Past) -> None:
         """Go on from what an earlier hub has left, whose kernel was not (yet) found alive."""
-        history = past.history
-        self.executions.last_number = history.last_number
-        self.generations.left_a_kernel = not history.kernel_ended
-        self.generations.generation = history.generation
-        self.generations.kernel_id = history.kernel_id
-        self.executions.remember(history.sent)
-        self.recorder.restore(history)
-        self._history = history
-        self._heart = past.heart
-        for execution in history.unfinished:
-            self.executions.add(execution)
-        self.happened(e.HubReplaced(self.generations.left_a_kernel))
+        self._engine.restore(past)
 
     @property
     def left_a_kernel(self) -> bool:
@@ -380,8 +305,7 @@ class Session:
 
     def adopt(self, kernel: Kernel, started: datetime, environ: Mapping[str, str] | None = None) -> None:
         """Take over the kernel that an earlier hub started for this session, and what it may be running."""
-        self.generations.adopt(kernel, started, environ or {})
-        self.happened(e.Adopted(self.generation))
+        self._engine.adopt(kernel, started, environ or {})
 
     def report_lost_kernel(self, cause: str, begun: str | None = None) -> None:
         """The last kernel ended while no hub watched. `begun`: msg_id of the last run in it, if known."""
@@ -390,60 +314,9 @@ class Session:
     async def close(self) -> None:
         """Let go of kernel and files; the kernel runs on."""
         self._idleness.end()
-        self._queue.stop()
-        self._jobs.let_go()
-        if self.kernel is not None:
-            self.kernel.detach()
+        self._engine.let_go()
         await self.recorder.flush()
         self.recorder.close()
-
-    # --- the heart's ---------------------------------------------------------------
-
-    def happened(self, event: e.Event) -> None:
-        """See happenings.Happenings."""
-        if isinstance(event, e.Died):
-            self.foreign_runs.kernel_ended()
-        for instruction in self._heart.handle(event):
-            self._carry_out(instruction)
-
-    def _carry_out(self, instruction: e.Instruction) -> None:
-        match instruction:
-            case e.Note(event, fields):
-                self._note(event, fields)
-            case e.Become(number, state):
-                execution = self.executions.get(number)
-                self.executions.become(execution, state)
-                if state is State.RUNNING and execution.kind is Kind.CODE:
-                    self._interrupts.on_begin(execution)
-            case e.Finish(number, state, problem):
-                self._queue.forget(number)
-                self.executions.finish(self.executions.get(number), state, problem)
-            case e.Begin(number):
-                self._queue.begin(number)
-            case e.Rejoin(number):
-                self._go_on_with(self.executions.get(number))
-            case e.LookAfter(number):
-                execution = self.executions.get(number)
-                begun = self._history.begun[number]
-                self.executions.become(execution, State.RUNNING)
-                self._jobs.look_after(execution, Outlived(self.environment, execution.code, begun))
-            case e.Tell():
-                pass  # see telling
-
-    def _go_on_with(self, execution: Execution) -> None:
-        """What an earlier hub had sent to the kernel that was adopted."""
-        assert self.kernel is not None
-        self._listener.hold(execution)
-        heard = self._history.heard.get(execution.number) or None
-        self._queue.add(execution.number, partial(self._rejoin.go_on, execution, self.kernel, heard))
-        self._queue.begin(execution.number)
-
-    def _note(self, event: str, fields: Mapping[str, Any]) -> None:
-        """A journal line that nothing waits for."""
-        try:
-            self.recorder.journal.write(event, **fields)
-        except StorageFailed:
-            _log.exception("session %s: %s is not in the journal", self.id, event)
 
     # --- what its parts ask for ------------------------------------------------------
 
@@ -463,7 +336,7 @@ class Session:
     @property
     def is_used(self) -> bool:
         """See idleness.Usage."""
-        return self._heart.is_working or self.is_working or self.foreign_runs.running is not None
+        return self._engine.heart.is_working or self.is_working or self.foreign_runs.running is not None
 
     async def stop_idle(self, seconds: float) -> None:
         """See idleness.Usage."""

@@ -24,7 +24,8 @@ from kernelexec.kernels.kernel import OnMessage
 from kernelexec.kernels.registry import Registry
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import State
-from kernelexec.session.session import Session, Submission
+from kernelexec.session.session import Session
+from kernelexec.session.submission import Submission
 from tests.fakes import FakeKernel, environment, journal_lines, ran, run, settled, submit, told
 
 

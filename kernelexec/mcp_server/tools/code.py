@@ -18,7 +18,7 @@ from kernelexec.mcp_server.tools.base import (
     session_for,
     wait_for_end,
 )
-from kernelexec.session.session import Submission
+from kernelexec.session.submission import Submission
 
 CODE_LIMIT = 5_000_000  # characters; more is data, which belongs in a file
 

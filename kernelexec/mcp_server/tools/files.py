@@ -24,7 +24,7 @@ from kernelexec.mcp_server.tools.base import (
 )
 from kernelexec.mcp_server.tools.code import CODE_LIMIT, fits
 from kernelexec.recording.code_files import CodeFiles
-from kernelexec.session.session import Submission
+from kernelexec.session.submission import Submission
 
 _LIMIT = 8_000  # characters in a reply
 _LONGEST = 40_000

@@ -1,0 +1,184 @@
+"""The engine of a session: its heart and the parts around it, put together.
+
+The parts bring what happens; what follows from it is carried out here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any, Protocol
+
+from kernelexec.errors import StorageFailed
+from kernelexec.kernels.kernel import Kernel, OnMessage
+from kernelexec.model.environment import Environment
+from kernelexec.model.execution import Execution, Kind, State
+from kernelexec.recording.journal import now
+from kernelexec.recording.recorder import Recorder
+from kernelexec.session import events as e
+from kernelexec.session.executions import Executions
+from kernelexec.session.foreign_runs import ForeignRuns
+from kernelexec.session.generations import Generations, KernelSource
+from kernelexec.session.heart import Heart
+from kernelexec.session.installation import Outlived
+from kernelexec.session.interrupts import Interrupts
+from kernelexec.session.jobs import Jobs
+from kernelexec.session.journal_events import Past
+from kernelexec.session.listener import Listener
+from kernelexec.session.notices import first_line
+from kernelexec.session.queue import Queue
+from kernelexec.session.rejoin import Rejoin
+from kernelexec.session.runs import Runs
+from kernelexec.session.submission import Submission
+from kernelexec.session.troubles import Troubles
+
+_log = logging.getLogger(__name__)
+
+
+class Around(KernelSource, Protocol):
+    """What the engine needs of its session."""
+
+    environment: Environment
+
+
+class Engine:
+    """Takes what happens (see happenings.Happenings), asks the heart, and carries out what follows."""
+
+    def __init__(self, session: str, recorder: Recorder, around: Around) -> None:
+        self.heart = Heart(session)
+        self.troubles = Troubles()
+        self.executions = Executions(session, recorder, self.troubles)
+        self.queue = Queue(session, self)
+        self.jobs = Jobs(self.executions, recorder, self)
+        self.generations = Generations(recorder, self.executions, around, self)
+        self.runs = Runs(self.executions, recorder, self.generations, self)
+        self.interrupts = Interrupts(self.executions, self.generations, self)
+        self.foreign_runs = ForeignRuns(self.executions, recorder, self.troubles, self)
+        self._listener = Listener(self.executions, recorder, self.troubles, self.foreign_runs, self)
+        self.on_message: OnMessage = self._listener.take
+        self._rejoin = Rejoin(self.executions, self.generations, self.runs, self._listener, self)
+        self._session = session
+        self._recorder = recorder
+        self._around = around
+        self._begun: Mapping[int, Mapping[str, Any]] = {}  # by an earlier hub: what each job recorded
+        self._heard: Mapping[int, int] = {}  # the serials of the last messages that it heard, by execution
+
+    def accept(
+        self, submission: Submission, work: Callable[[Execution], Awaitable[None]] | None = None
+    ) -> Execution:
+        """Keep a submission on disk, and let the heart decide. `work`: what is to be done in its turn.
+
+        Raises:
+            StorageFailed: it could not be kept, and will not be run.
+        """
+        execution = Execution(
+            session=self._session,
+            number=self.executions.last_number + 1,
+            generation=self.generations.next_generation,
+            code=submission.code,
+            submitted=now(),
+            kind=submission.kind,
+            label=submission.label,
+            source=submission.source,
+            note=submission.note,
+            max_seconds=submission.max_seconds,
+        )
+        if submission.caller is not None:
+            self.happened(e.Met(submission.caller))
+        caller = submission.caller.id if submission.caller else None
+        self._recorder.accept(execution, caller, submission.within)
+        self.executions.add(execution)
+        if work is not None:
+            self.queue.add(execution.number, partial(work, execution))
+        words = first_line(execution.code)
+        self.happened(e.Submitted(execution.number, execution.kind, caller, submission.within, words))
+        return execution
+
+    def restore(self, past: Past) -> None:
+        """Go on from what an earlier hub has left, whose kernel was not (yet) found alive."""
+        history = past.history
+        self.executions.last_number = history.last_number
+        self.generations.left_a_kernel = not history.kernel_ended
+        self.generations.generation = history.generation
+        self.generations.kernel_id = history.kernel_id
+        self.executions.remember(history.sent)
+        self._recorder.restore(history)
+        self._begun, self._heard = history.begun, history.heard
+        self.heart = past.heart
+        for execution in history.unfinished:
+            self.executions.add(execution)
+        self.happened(e.HubReplaced(self.generations.left_a_kernel))
+
+    def adopt(self, kernel: Kernel, started: datetime, environ: Mapping[str, str]) -> None:
+        """Take over the kernel that an earlier hub started, and what it may be running."""
+        self.generations.adopt(kernel, started, environ)
+        self.happened(e.Adopted(self.generations.generation))
+
+    def let_go(self) -> None:
+        """Begin nothing more; kernel and installers run on."""
+        self.queue.stop()
+        self.jobs.let_go()
+        if self.generations.kernel is not None:
+            self.generations.kernel.detach()
+
+    def happened(self, event: e.Event) -> None:
+        """See happenings.Happenings."""
+        if isinstance(event, e.Died):
+            self.foreign_runs.kernel_ended()
+        for instruction in self.heart.handle(event):
+            self._carry_out(instruction)
+
+    def tell(self, replying: e.Replying) -> e.Tell:
+        """What a reply has to tell; it counts as told."""
+        tell = e.Tell()
+        for instruction in self.heart.handle(replying):
+            if isinstance(instruction, e.Tell):
+                tell = instruction
+            else:
+                self._carry_out(instruction)
+        return tell
+
+    def _carry_out(self, instruction: e.Instruction) -> None:
+        match instruction:
+            case e.Note(event, fields):
+                self._note(event, fields)
+            case e.Become(number, state):
+                execution = self.executions.get(number)
+                self.executions.become(execution, state)
+                if state is State.RUNNING and execution.kind is Kind.CODE:
+                    self.interrupts.on_begin(execution)
+            case e.Finish(number, state, problem):
+                self.queue.forget(number)
+                self.executions.finish(self.executions.get(number), state, problem)
+            case e.Begin(number):
+                self.queue.begin(number)
+            case e.Rejoin(number):
+                self._go_on_with(self.executions.get(number))
+            case e.LookAfter(number):
+                self._look_after(self.executions.get(number))
+            case e.Tell():
+                pass  # see tell
+
+    def _go_on_with(self, execution: Execution) -> None:
+        """What an earlier hub had sent to the kernel that was adopted."""
+        kernel = self.generations.kernel
+        assert kernel is not None
+        self._listener.hold(execution)
+        heard = self._heard.get(execution.number) or None
+        self.queue.add(execution.number, partial(self._rejoin.go_on, execution, kernel, heard))
+        self.queue.begin(execution.number)
+
+    def _look_after(self, execution: Execution) -> None:
+        """An installation that an earlier hub had begun."""
+        self.executions.become(execution, State.RUNNING)
+        begun = self._begun[execution.number]
+        self.jobs.look_after(execution, Outlived(self._around.environment, execution.code, begun))
+
+    def _note(self, event: str, fields: Mapping[str, Any]) -> None:
+        """A journal line that nothing waits for."""
+        try:
+            self._recorder.journal.write(event, **fields)
+        except StorageFailed:
+            _log.exception("session %s: %s is not in the journal", self._session, event)
