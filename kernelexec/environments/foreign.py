@@ -7,14 +7,12 @@ the run that is meant. Every other kernel is started as it is, under our keeper.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kernelexec.environments import kernelspec
 from kernelexec.environments.languages import script_extension
@@ -82,21 +80,25 @@ def read_spec(folder: Path) -> Spec:
     Raises:
         EnvironmentUnusable: it is missing, or Jupyter could not start it either.
     """
+    # Here: see jupyter_paths.manager.
+    from jupyter_client.kernelspec import KernelSpec
+    from traitlets import TraitError
+
     file = folder / "kernel.json"
     try:
-        said: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        said = KernelSpec.from_resource_dir(str(folder))
         spec = Spec(
-            argv=tuple(map(str, said["argv"])),
-            display_name=str(said.get("display_name") or folder.name),
-            language=str(said.get("language") or ""),
-            variables=tuple((str(name), str(value)) for name, value in said.get("env", {}).items()),
-            interrupt_mode="message" if said.get("interrupt_mode") == "message" else "signal",
+            argv=tuple(map(str, said.argv)),
+            display_name=said.display_name or folder.name,
+            language=said.language,
+            variables=tuple((str(name), str(value)) for name, value in said.env.items()),
+            interrupt_mode=said.interrupt_mode,
         )
     except FileNotFoundError:
         raise EnvironmentUnusable(
             f"The kernelspec {file} is gone.", "Install the kernel again, or choose another environment."
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, TraitError) as error:
         raise EnvironmentUnusable(
             f"The kernelspec {file} cannot be read: {error}.", "Mend it, or install the kernel again."
         ) from error

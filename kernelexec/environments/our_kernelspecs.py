@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from kernelexec.environments.foreign import read_spec
+from kernelexec.environments.jupyter_paths import manager
 from kernelexec.environments.kernelspec import environment_in
 from kernelexec.errors import BadRequest, EnvironmentUnusable
 from kernelexec.model.environment import Environment
@@ -42,8 +43,11 @@ class OurKernelspec:
 
 def our_kernelspecs(kernels_dir: Path) -> list[OurKernelspec]:
     """All of them in a Jupyter data directory's `kernels`, by name."""
-    found = sorted(kernels_dir.glob("kernelexec-*/kernel.json"))
-    return [OurKernelspec(spec.parent, environment_in(spec.parent)) for spec in found]
+    return [
+        OurKernelspec(Path(folder), _environment_in(Path(folder)))
+        for name, folder in sorted(manager([kernels_dir]).find_kernel_specs().items())
+        if name.startswith("kernelexec-")
+    ]
 
 
 def remove(name: str, kernels_dir: Path) -> None:
@@ -60,6 +64,15 @@ def remove(name: str, kernels_dir: Path) -> None:
             f"There are: {', '.join(known) or 'none'}. Others: jupyter kernelspec remove NAME",
         )
     try:
-        shutil.rmtree(known[name].folder)
+        manager([kernels_dir]).remove_kernel_spec(name)
     except OSError as error:
         raise EnvironmentUnusable(f"{known[name].folder} cannot be removed: {error.strerror}.") from error
+
+
+def _environment_in(folder: Path) -> Environment | None:
+    """What stands in our metadata counts only where Jupyter can read the rest."""
+    try:
+        read_spec(folder)
+    except EnvironmentUnusable:
+        return None
+    return environment_in(folder)
