@@ -1,7 +1,8 @@
 """Where kernelexec keeps things outside CODE_STORAGE_DIR.
 
 Every function takes the environment variables that decide, because the hub serves clients whose
-environments differ from its own. Imported by the bridge: strings and os.path only.
+environments differ from its own. Imported by the bridge: strings and os.path only. Not platformdirs,
+which reads its own process's variables, and has Jupyter's and a socket's places otherwise.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kernelexec.config import ENVIRONMENT_KINDS, Config, EnvironmentChoice
+from kernelexec.environments.replaced import replace_file
 
 _log = logging.getLogger(__name__)
 
@@ -63,10 +64,8 @@ class Choices:
         """
         path = self._path(client, config)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
         said = {"format": FORMAT, "client": client, "directory": str(config.client_dir), **asdict(choice)}
-        temporary.write_text(json.dumps(said, indent=1), encoding="utf-8", errors="surrogateescape")
-        os.replace(temporary, path)
+        replace_file(path, json.dumps(said, indent=1).encode("utf-8", "surrogateescape"))
 
     def forget(self, client: str, config: Config) -> None:
         self._path(client, config).unlink(missing_ok=True)

@@ -3,7 +3,8 @@
 So it holds as well where JupyterLab starts the kernel, which activates nothing. The static part is
 computed as conda does it; the scripts in etc/conda/activate.d may do anything, so a shell runs them
 and what they changed is read off. No shell ever sees a string to parse: the program is a constant,
-paths are its arguments.
+paths are its arguments. By hand, because `conda shell.posix+json activate` needs a conda that is found
+and starts its Python; mamba and micromamba print shell code only.
 
 https://docs.conda.io/projects/conda/en/stable/dev-guide/deep-dives/activation.html
 """

@@ -149,7 +149,7 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _settings(file: Path) -> dict[str, str]:
-    """The lines `name = value` of a pyvenv.cfg."""
+    """The lines `name = value` of a pyvenv.cfg, as `site` reads them: configparser wants a section."""
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

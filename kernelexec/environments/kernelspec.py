@@ -3,6 +3,10 @@
 Written into the user's Jupyter data directory from the templates in kernelspecs/. Its metadata
 holds all that was found out about the environment and a signature of the files that this depends
 on, so a kernelspec is also the memory that spares the next start the questions.
+
+Read and written here without jupyter_client, by which all others are found, read and removed (see
+jupyter_paths): a session's first call needs one and would wait for the import, and install_kernel_spec
+removes the old folder before it copies the new one, between which no kernel could start.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from string import Template
 from typing import Any
 
 from kernelexec import paths
+from kernelexec.environments.replaced import replace_file
 from kernelexec.environments.source import Found
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Environment
@@ -39,7 +44,7 @@ def install_launcher(data_dir: Path) -> Path:
     for name, source in _launcher_sources().items():
         if not (folder / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            _replace(folder / name, source)
+            replace_file(folder / name, source)
     return folder / _LAUNCHER
 
 
@@ -122,7 +127,7 @@ def install(found: Found, kernels_dir: Path, launcher: Path, borrowed: Path | No
         folder.mkdir(parents=True, exist_ok=True)
         for logo in template_dir.parent.glob("logo-*"):
             shutil.copyfile(logo, folder / logo.name)
-        _replace(folder / "kernel.json", json.dumps(spec, indent=1, ensure_ascii=False).encode())
+        replace_file(folder / "kernel.json", json.dumps(spec, indent=1, ensure_ascii=False).encode())
     except OSError as error:
         raise EnvironmentUnusable(
             f"The kernelspec cannot be written to {kernels_dir}: {error.strerror}.",
@@ -226,9 +231,3 @@ def _fill(template: Any, values: Mapping[str, str]) -> Any:
     if isinstance(template, Sequence):
         return [_fill(value, values) for value in template]
     return template
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

@@ -1,7 +1,8 @@
 """The extension of a script in each language that Jupyter has a kernel for.
 
 A kernelspec names its language only; the kernel itself says its extension once it runs, which is too
-late for the first script.
+late for the first script. A table of our own, because the first of the file names that Pygments has for a
+language need not be its usual one: *.S for R, *.ecl for Prolog, *.kt for a Kotlin script.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ Say = Callable[[str], None]
 class Lock:
     """The right to change an environment: one holder, in whichever hub. Programs inherit it.
 
-    It is on the directory itself, so nothing is written there and nothing is left behind.
+    It is on the directory itself, so nothing is written there and nothing is left behind; a library's lock
+    (filelock) is on a file of its own, and programs do not inherit it.
     """
 
     def __init__(self, prefix: Path) -> None:
