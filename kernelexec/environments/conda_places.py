@@ -151,30 +151,19 @@ def _condarcs(environ: Mapping[str, str], known_roots: list[Path]) -> list[Path]
 
 
 def _envs_dirs_in(condarc: Path) -> list[str]:
-    """The `envs_dirs` of a .condarc: as much YAML as such a list needs."""
+    """The `envs_dirs` of a .condarc."""
     try:
-        lines = condarc.read_text(encoding="utf-8").splitlines()
+        text = condarc.read_text(encoding="utf-8")
     except (OSError, ValueError):
         return []
-    found: list[str] = []
-    inside = False
-    for line in lines:
-        text = line.split(" #")[0].strip()
-        if not text or text.startswith("#"):
-            continue
-        key, colon, value = text.partition(":")
-        if colon and not line[:1].isspace() and not text.startswith("-"):
-            inside = key in ("envs_dirs", "envs_path")
-            if inside and value.strip().startswith("["):
-                found += [_unquoted(part) for part in value.strip(" []").split(",")]
-        elif inside and text.startswith("-"):
-            found.append(_unquoted(text[1:]))
-    return [entry for entry in found if entry]
+    import yaml  # here, because it takes 30 ms and few have such a file
 
-
-def _unquoted(text: str) -> str:
-    text = text.strip()
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
+    try:
+        said = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):  # also of a date that is none
+        return []
+    listed = (said.get("envs_dirs") or said.get("envs_path")) if isinstance(said, dict) else None
+    return [str(entry) for entry in listed if entry] if isinstance(listed, list) else []
 
 
 def _expanded(path: str, environ: Mapping[str, str]) -> str:

@@ -9,12 +9,14 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
+from packaging.version import InvalidVersion, Version
+
 from kernelexec.environments.asking import ask
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Interpreter
 
 OLDEST_PYTHON = (3, 8)
-OLDEST_IPYKERNEL = (6, 29)
+OLDEST_IPYKERNEL = Version("6.29")
 _MACHINES = {3: "x86", 40: "ARM", 62: "x86-64", 183: "AArch64", 243: "RISC-V", 21: "PowerPC64", 22: "S/390"}
 _SECONDS = 20.0  # a cold network file system; usually 0.02
 
@@ -63,10 +65,9 @@ def works_with_launcher(ipykernel: str | None) -> bool:
     """Whether an environment's own ipykernel of this version can be used."""
     if ipykernel is None:
         return False
-    numbers = ipykernel.split(".")
     try:
-        return (int(numbers[0]), int(numbers[1])) >= OLDEST_IPYKERNEL
-    except (ValueError, IndexError):
+        return Version(ipykernel) >= OLDEST_IPYKERNEL
+    except InvalidVersion:
         return False
 
 

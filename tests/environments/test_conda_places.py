@@ -54,6 +54,8 @@ def test_an_installation_in_a_usual_place_is_found_with_its_environments(home: d
         '# mine\nenvs_dirs:   # there\n- "{folder}" # yes\nother:\n- /not/this\n',
         "envs_path:\n    - ~/../elsewhere\n",
         "envs_dirs:\n  - $HOME/../elsewhere\n",
+        "envs_dirs: [\n  /other,  # a list over lines\n  {folder}]\n",
+        "'envs_dirs':\n- &mine '{folder}'\npkgs_dirs: [*mine, 'a # b']\n",
     ],
 )
 def test_condarc_says_where_environments_are(home: dict[str, str], tmp_path: Path, written: str) -> None:
@@ -63,7 +65,8 @@ def test_condarc_says_where_environments_are(home: dict[str, str], tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "content", ["envs_dirs: 5\n", "envs_dirs:\n", "\xff\x00", ": :\n- -\n", "envs_dirs: [\n"]
+    "content",
+    ["envs_dirs: 5\n", "envs_dirs:\n", "\xff\x00", ": :\n- -\n", "envs_dirs: [\n", "x: 2026-99-99\n"],
 )
 def test_a_condarc_that_says_nothing_useful_is_passed_over(home: dict[str, str], content: str) -> None:
     at(home, ".condarc").write_bytes(content.encode("latin-1"))
