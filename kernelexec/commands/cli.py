@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from kernelexec import __version__
 from kernelexec.commands import doctor, export, gc, kernelspecs, lab, rebuild, run, sessions
 from kernelexec.commands import input as input_command
+from kernelexec.commands.output import complain
 from kernelexec.errors import KernelexecError
 
 
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return int(options.run(options))
     except KernelexecError as error:
-        print(f"kernelexec: {error}", file=sys.stderr)
+        complain(error)
         return 1
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from kernelexec import __version__, paths
 from kernelexec.commands.hub_client import ask_running
+from kernelexec.commands.output import add_json_option, print_json
 from kernelexec.errors import HubUnavailable
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def add(commands: Commands) -> None:
     """Add `doctor` to the parser."""
     doctor = commands.add_parser("doctor", help="look for what is wrong, and say how to mend it")
-    doctor.add_argument("--json", action="store_true", help="print JSON")
+    add_json_option(doctor)
     doctor.set_defaults(run=_doctor)
 
 
@@ -35,7 +35,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
     findings = asyncio.run(examine(os.environ, os.getcwd(), _hub()))
     if options.json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+        print_json([asdict(finding) for finding in findings])
     else:
         print(summary(findings))
     return 0 if is_well(findings) else 1

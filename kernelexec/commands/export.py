@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kernelexec.commands.places import absolute, sentence, storage_dir
+from kernelexec.commands.output import sentence
+from kernelexec.commands.places import absolute, storage_dir
 from kernelexec.errors import BadRequest
 from kernelexec.recording.export import CleanCopy, clean_copy
 from kernelexec.recording.history import unwritten_numbers

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernelexec import paths
+from kernelexec.commands.output import table
 from kernelexec.commands.places import absolute, storage_dir
 from kernelexec.errors import BadRequest
 from kernelexec.kernels.registry import Registry
+from kernelexec.model.quantities import readable_size
 from kernelexec.recording.housekeeping import Item, Kind, Left, Retention, remove, survey
 
 if TYPE_CHECKING:
@@ -110,26 +112,25 @@ def _nothing(found: Sequence[Left], options: argparse.Namespace) -> str:
 
 
 def _table(found: Sequence[Left]) -> str:
-    rows: list[tuple[str, ...]] = [("SESSION", "LAST USED", *(kind.value.upper() for kind in Kind))]
-    for left in found:
-        used = datetime.fromtimestamp(left.last_used).strftime("%Y-%m-%d")
-        sizes = (_bytes(left.size(kind)) for kind in Kind)
-        rows.append((left.session, "in use" if left.in_use else used, *sizes))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    head = ("SESSION", "LAST USED", *(kind.value.upper() for kind in Kind))
+    return table(head, map(_row, found))
+
+
+def _row(left: Left) -> Sequence[str]:
+    used = datetime.fromtimestamp(left.last_used).strftime("%Y-%m-%d")
+    sizes = (readable_size(left.size(kind)) for kind in Kind)
+    return (left.session, "in use" if left.in_use else used, *sizes)
 
 
 def _show(storage: Path, chosen: Sequence[Item], leftovers: Sequence[Leftover]) -> int:
     print("would be removed:")
     for item in chosen:
         files = "" if len(item.names) == 1 else f", {len(item.names)} files"
-        print(f"  {item.kind.value:<9}  {storage / item.path} ({_bytes(item.size)}{files})")
+        print(f"  {item.kind.value:<9}  {storage / item.path} ({readable_size(item.size)}{files})")
     for leftover in leftovers:
-        print(f"  {leftover.what}  {leftover.path} ({_bytes(leftover.size)})")
+        print(f"  {leftover.what}  {leftover.path} ({readable_size(leftover.size)})")
     size = sum(item.size for item in chosen) + sum(leftover.size for leftover in leftovers)
-    print(f"{_bytes(size)} in all. Nothing was removed; --yes removes it.")
+    print(f"{readable_size(size)} in all. Nothing was removed; --yes removes it.")
     return 0
 
 
@@ -145,7 +146,7 @@ def _remove_all(storage: Path, chosen: Sequence[Item], leftovers: Sequence[Lefto
             size += leftover.size
         except OSError as error:
             problems.append(f"{leftover.path}: {error.strerror or error}")
-    print(f"{_bytes(size)} removed")
+    print(f"{readable_size(size)} removed")
     for problem in problems:
         print(f"not removed: {problem}")
     return 1 if problems else 0
@@ -156,11 +157,3 @@ def _by_session(items: Sequence[Item]) -> Mapping[str, list[Item]]:
     for item in items:
         found[item.session].append(item)
     return found
-
-
-def _bytes(size: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}" if unit != "B" else f"{size:.0f} B"
-        size /= 1000
-    return f"{size:.3g} GB"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kernelexec.commands import USAGE
 from kernelexec.commands.hub_client import ask
+from kernelexec.commands.output import complain
 
 if TYPE_CHECKING:
     from kernelexec.commands import Commands
@@ -43,5 +44,5 @@ def _line(prompt: str) -> str:
 
 
 def _refused(why: str) -> int:
-    print(f"kernelexec: {why}", file=sys.stderr)
+    complain(why)
     return USAGE

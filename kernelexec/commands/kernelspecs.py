@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from kernelexec import paths
 from kernelexec.commands import USAGE
+from kernelexec.commands.output import add_json_option, complain, print_json, table
 from kernelexec.config import ENVIRONMENT_KINDS, ENVIRONMENT_VARIABLES, read_config
 from kernelexec.errors import KernelexecError
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from kernelexec.commands import Commands
     from kernelexec.environments.our_kernelspecs import OurKernelspec
     from kernelexec.model.environment import Environment
+
+_COLUMNS = ("name", "runs", "ipykernel", "environment", "problem")
 
 
 def add(commands: Commands) -> None:
@@ -42,7 +44,7 @@ def add(commands: Commands) -> None:
     install.set_defaults(run=_install)
 
     listing = actions.add_parser("list", help="show kernelexec's kernelspecs")
-    listing.add_argument("--json", action="store_true", help="print JSON")
+    add_json_option(listing)
     listing.set_defaults(run=_list)
 
     remove = actions.add_parser("remove", help="take kernelspecs away; their environments stay")
@@ -71,6 +73,7 @@ def _environ_of(options: argparse.Namespace) -> dict[str, str]:
 
 async def _install_one(environ: Mapping[str, str], with_ipykernel: bool) -> int:
     from kernelexec.environments import catalog
+    from kernelexec.environments.jupyter_paths import find_kernelspec
 
     def say(text: str) -> None:
         print(text, file=sys.stderr)
@@ -81,8 +84,12 @@ async def _install_one(environ: Mapping[str, str], with_ipykernel: bool) -> int:
         if not await _with_ipykernel(environment, environ):
             return 1
         environment = await catalog.prepare(source, environ, say)
-    folder = Path(paths.jupyter_data_dir(environ), "kernels", environment.kernelspec)
+    folder = find_kernelspec(environment.kernelspec, environ)
     print(f"{environment.kernelspec}: {environment.display_name!r}, {environment.runs}; {folder}")
+    own = Path(paths.jupyter_data_dir(environ), "kernels", environment.kernelspec)
+    if environment.is_ours and not folder.samefile(own):
+        complain(f"Jupyter takes that one, which it finds first, instead of {own}")
+        return 1
     return 0
 
 
@@ -108,20 +115,15 @@ def _kernelspecs() -> list[OurKernelspec]:
 
 
 def _list(options: argparse.Namespace) -> int:
-    specs = _kernelspecs()
+    described = [_described(spec) for spec in _kernelspecs()]
     if options.json:
-        print(json.dumps([_described(spec) for spec in specs], indent=1))
+        print_json(described)
         return 0
-    if not specs:
+    if not described:
         print("none yet; each environment gets one when it is first used")
         return 0
-    rows = [("NAME", "RUNS", "IPYKERNEL", "ENVIRONMENT", "")]
-    for spec in specs:
-        said = _described(spec)
-        rows.append((said["name"], said["runs"], said["ipykernel"], said["environment"], said["problem"]))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    rows = [[said[column] for column in _COLUMNS] for said in described]
+    print(table([column.upper() for column in _COLUMNS[:-1]] + [""], rows))
     return 0
 
 
@@ -147,7 +149,7 @@ def _remove(options: argparse.Namespace) -> int:
     if options.stale:
         names += [spec.name for spec in _kernelspecs() if spec.is_stale]
     elif not names:
-        print("kernelexec: name a kernelspec, or use --stale", file=sys.stderr)
+        complain("name a kernelspec, or use --stale")
         return USAGE
     failed = False
     for name in dict.fromkeys(names):
@@ -155,7 +157,7 @@ def _remove(options: argparse.Namespace) -> int:
             remove(name, Path(paths.jupyter_data_dir(os.environ), "kernels"))
             print(f"removed: {name}")
         except KernelexecError as error:
-            print(f"kernelexec: {error}", file=sys.stderr)
+            complain(error)
             failed = True
     if not names:
         print("none is stale")

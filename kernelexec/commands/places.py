@@ -1,9 +1,8 @@
-"""Where a person's commands find the records, and how they say so."""
+"""Where a person's commands find the records."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from kernelexec.config import read_config
@@ -19,9 +18,3 @@ def storage_dir() -> tuple[Path, str]:
 def absolute(path: Path) -> Path:
     """The path from the working directory, in the person's own spelling."""
     return Path(os.path.abspath(path))
-
-
-def sentence(parts: Iterable[tuple[int, str, str]]) -> str:
-    """`3 runs failed, 1 was not run`: (number, text for one, text for more), without what is none of."""
-    said = [f"{number:,} {one if number == 1 else more}" for number, one, more in parts if number]
-    return ", ".join(said)

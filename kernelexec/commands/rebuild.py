@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kernelexec.commands.places import absolute, sentence, storage_dir
+from kernelexec.commands.output import sentence
+from kernelexec.commands.places import absolute, storage_dir
 from kernelexec.errors import BadRequest
 from kernelexec.recording.journal import storage_failed
 from kernelexec.recording.rebuild import Rebuilt, rebuild

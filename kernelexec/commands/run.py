@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelexec.commands.hub_client import ask
-from kernelexec.commands.places import absolute, sentence, storage_dir
+from kernelexec.commands.output import sentence
+from kernelexec.commands.places import absolute, storage_dir
 from kernelexec.config import ENVIRONMENT_VARIABLES
 from kernelexec.errors import BadRequest
 from kernelexec.model.execution import State

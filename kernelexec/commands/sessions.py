@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -12,15 +11,19 @@ from typing import TYPE_CHECKING, Any
 from kernelexec import paths
 from kernelexec.commands import USAGE
 from kernelexec.commands.hub_client import ask
+from kernelexec.commands.output import add_json_option, complain, print_json, table
+from kernelexec.model.quantities import readable_age, readable_size
 
 if TYPE_CHECKING:
     from kernelexec.commands import Commands
+
+_HEAD = ("SESSION", "STATE", "GENERATION", "MEMORY", "IDLE", "NOTEBOOK")
 
 
 def add(commands: Commands) -> None:
     """Add `ps` and `stop` to the parser."""
     ps = commands.add_parser("ps", help="show the hub and all sessions with their kernels")
-    ps.add_argument("--json", action="store_true", help="print JSON")
+    add_json_option(ps)
     ps.set_defaults(run=_ps)
 
     stop = commands.add_parser("stop", help="stop the kernel of a session; its variables are lost")
@@ -33,7 +36,7 @@ def add(commands: Commands) -> None:
 def _ps(options: argparse.Namespace) -> int:
     status = ask({"command": "ps"})
     if options.json:
-        print(json.dumps(status, indent=1))
+        print_json(status)
         return 0
     if not status:
         print(f"No hub is running and no kernels are left. Log: {paths.log_file(os.environ)}")
@@ -44,11 +47,7 @@ def _ps(options: argparse.Namespace) -> int:
     if not sessions:
         print("no sessions")
         return 0
-    rows: list[tuple[str, ...]] = [("SESSION", "STATE", "GENERATION", "MEMORY", "IDLE", "NOTEBOOK")]
-    rows += [_row(session) for session in sessions]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(table(_HEAD, map(_row, sessions)))
     return 0
 
 
@@ -58,23 +57,16 @@ def _row(session: Mapping[str, Any]) -> tuple[str, ...]:
         state += f" ({session['running'].rpartition('/')[2]})"
     if session["queued"]:
         state += f", {session['queued']} queued"
-    memory = f"{session['memory_mb']} MB" if session["memory_mb"] else "-"
+    memory = readable_size(session["memory_mb"] * 1e6) if session["memory_mb"] else "-"
     notebook = session["notebook"] or session["storage_dir"]
     return (
         session["session"],
         state,
         str(session["generation"]),
         memory,
-        _age(session["idle_seconds"]),
+        readable_age(session["idle_seconds"]),
         notebook,
     )
-
-
-def _age(seconds: int) -> str:
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
 
 
 def _stop(options: argparse.Namespace) -> int:
@@ -83,7 +75,7 @@ def _stop(options: argparse.Namespace) -> int:
     if not answer and not options.all:
         answer = {"error": f"{options.session} has no running kernel", "sessions": []}
     if "error" in answer:
-        print(f"kernelexec: {answer['error']}", file=sys.stderr)
+        complain(answer["error"])
         for name in answer["sessions"]:
             print(f"  kernelexec stop {name}", file=sys.stderr)
         return USAGE

@@ -74,7 +74,7 @@ def test_without_a_choice_everything_is_kept_and_shown(
     assert "Nothing would be removed" in said
     assert "sales@analysis" in said
     assert "other@analysis" in said
-    assert "2 kB" in said
+    assert "2.0 kB" in said
 
 
 def test_without_yes_it_says_what_would_go_and_removes_nothing(
@@ -85,7 +85,7 @@ def test_without_yes_it_says_what_would_go_and_removes_nothing(
     said = capsys.readouterr().out
     assert files(storage) == left
     assert f"{storage}/.kernelexec/sales@analysis.jsonl (3 B)" in said
-    assert f"{storage}/sales@analysis-1/outputs (2 kB, 2 files)" in said
+    assert f"{storage}/sales@analysis-1/outputs (2.0 kB, 2 files)" in said
     assert "Nothing was removed" in said
 
 
@@ -95,7 +95,7 @@ def test_journals_and_outputs_of_what_is_old_go_and_nothing_else(
     old, young = leave("old@e", 91), leave("young@e", 89)
     assert gc(storage, "--older-than", "90d", "--yes") == 0
     assert files(storage) == young | of_kind(old, "scripts", "notebooks")
-    assert "2 kB removed" in capsys.readouterr().out
+    assert "2.0 kB removed" in capsys.readouterr().out
     assert not (storage / "old@e-1" / "outputs").exists()
     assert (storage / "young@e-1" / "outputs").is_dir()
 
