@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import os
 import stat
 import time
@@ -21,6 +20,7 @@ from kernelexec.recording.history import unwritten_numbers
 from kernelexec.recording.journal import is_taken, storage_failed
 from kernelexec.recording.notebook_format import Document, parse
 from kernelexec.recording.records import Records, find_records
+from kernelexec.recording.validity import problem_in
 from kernelexec.recording.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -147,16 +147,13 @@ class _Files:
 
 def _check(data: bytes, notebook: Path) -> None:
     """Whether everybody's Jupyter can open the copy."""
-    import nbformat  # here, because it takes a tenth of a second to import
-
-    try:
-        nbformat.validate(json.loads(data))
-    except nbformat.ValidationError as error:
-        where = "/".join(str(step) for step in error.absolute_path)
+    problem = problem_in(data)
+    if problem is not None:
         raise BadRequest(
-            f"{notebook} has something that is not valid in a notebook, at {where}: {error.message[:200]}",
-            "Nothing was written. Mend that cell in JupyterLab, or leave it out, and save.",
-        ) from error
+            f"{notebook} has something that is not valid in a notebook, {problem}",
+            "Nothing was written. Mend that cell in JupyterLab, or leave it out, and save; or export the "
+            f"notebook as it was recorded, which this makes: kernelexec rebuild {notebook}",
+        )
 
 
 def _report(output: Path, copy: CleanCopy, missing: int) -> str:

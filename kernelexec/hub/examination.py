@@ -8,11 +8,13 @@ import os
 import shlex
 import shutil
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
+import kernelexec
 from kernelexec import paths
 from kernelexec.bridge.rendezvous import socket_path
 from kernelexec.config import Config, EnvironmentChoice, read_config
@@ -25,6 +27,7 @@ from kernelexec.environments.packages import Packages
 from kernelexec.environments.source import Places
 from kernelexec.errors import ConfigError, EnvironmentUnusable, HubUnavailable, KernelexecError
 from kernelexec.model.environment import Environment
+from kernelexec.recording import validity
 
 _LEAST_FREE = 100_000_000  # bytes; a plot takes 0.1 MB, a kernelspec's lent ipykernel 60 MB
 _LITTLE_FREE = 1_000_000_000
@@ -78,6 +81,7 @@ async def examine(
         findings.append(_problem("settings", error))
     else:
         findings += [*_storage(config), await _configured(chosen or config.environment, environ)]
+        findings += await _notebooks(config.storage_dir)
     findings += await _kernelspecs(places)
     findings += _side_directories(places.data_dir)
     return [*findings, await _jupyter(environ)]
@@ -207,6 +211,36 @@ def _storage(config: Config) -> Iterator[Finding]:
         yield Finding(
             Level.NOTE, "storage", f"the kernels' directory {config.kernel_dir} does not exist", mend
         )
+
+
+async def _notebooks(storage_dir: Path) -> list[Finding]:
+    """Whether Jupyter can open what was written last."""
+    if not os.path.lexists(storage_dir):
+        return []
+    package = str(Path(kernelexec.__file__).parents[1])
+    program = f"import sys; sys.path[0] = {package!r}; from kernelexec.recording.validity import main; main()"
+    try:
+        notebooks, others = await asyncio.to_thread(validity.newest, storage_dir)
+        if not notebooks:
+            return []
+        said = await ask((sys.executable, "-c", program, storage_dir, *notebooks), os.environ, _SECONDS)
+        damaged = [validity.Damaged(**fields) for fields in json.loads(said.out)]
+    except (OSError, ValueError):  # also TimeoutError
+        return [Finding(Level.NOTE, "notebooks", f"those in {storage_dir} could not be looked at")]
+    if damaged:
+        return [_notebook(one) for one in damaged]
+    more = f"; {others:,} that are older or too large were not looked at" if others else ""
+    return [Finding(Level.OK, "notebooks", f"{len(notebooks)} looked at, all valid{more}")]
+
+
+def _notebook(damaged: validity.Damaged) -> Finding:
+    what = f"{damaged.path} is not valid: {damaged.what}"
+    if damaged.is_young:
+        return Finding(Level.NOTE, "notebooks", f"{what}. It may be being saved: look again in a moment")
+    if damaged.has_journal:
+        mend = f"kernelexec rebuild {shlex.quote(damaged.path)} (it makes a new one beside it)"
+        return Finding(Level.PROBLEM, "notebooks", what, mend)
+    return Finding(Level.NOTE, "notebooks", f"{what}. It has no journal here to be made again from")
 
 
 def _writable(subject: str, folder: Path, otherwise: str) -> Finding:

@@ -150,3 +150,17 @@ def test_what_would_not_be_valid_is_not_written(storage: Path, capsys: pytest.Ca
     assert export(storage / NAME) == 1
     assert "cells/0" in capsys.readouterr().err
     assert not (storage / CLEAN).exists()
+
+
+def test_a_copy_that_nobodys_jupyter_could_open_is_not_written(
+    recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notebook = json.loads(recorded.read_text())
+    notebook["cells"][0]["outputs"] = [{"output_type": "stream", "text": "a stream without its name"}]
+    recorded.write_text(json.dumps(notebook))
+    assert export(recorded) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "not valid in a notebook, at cells/0/outputs/0: 'name' is a required property" in said.err
+    assert f"kernelexec rebuild {recorded}" in said.err
+    assert not recorded.with_name(CLEAN).exists()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +19,9 @@ from kernelexec.environments import catalog
 from kernelexec.environments.venv import Venv
 from kernelexec.hub import examination
 from kernelexec.hub.examination import Finding, Level, examine, is_well, summary
+from kernelexec.recording import validity
+from kernelexec.recording.notebook_format import new_document
+from kernelexec.recording.records import journal_path
 from tests.fakes import run
 
 HUB = Finding(Level.OK, "hub", "it runs")
@@ -157,6 +162,66 @@ def test_a_half_made_side_directory_is_noted(environ: dict[str, str], tmp_path: 
     half.mkdir(parents=True)
     [finding] = found(own, tmp_path, "ipykernel")
     assert finding.mend == f"rm -r {half}"
+
+
+def notebook(storage_dir: Path, name: str, data: bytes, age: float = 60) -> Path:
+    storage_dir.mkdir(exist_ok=True)
+    path = storage_dir / name
+    path.write_bytes(data)
+    os.utime(path, (1, time.time() - age))
+    return path
+
+
+def journal_of(storage_dir: Path, session: str) -> None:
+    journal = journal_path(storage_dir, session)
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    journal.touch()
+
+
+VALID = new_document({}).to_bytes()
+
+
+def test_notebooks_that_jupyter_can_open_are_well(environ: dict[str, str], tmp_path: Path) -> None:
+    storage = tmp_path / "kernelexec"
+    notebook(storage, "sales@analysis-1.ipynb", VALID)
+    notebook(storage, "sales@analysis-1.unreadable.ipynb", b"{")  # which was told, and set aside
+    (storage / "elsewhere.ipynb").symlink_to("/etc/passwd")
+    [finding] = found(environ, tmp_path, "notebooks")
+    assert (finding.level, finding.what) == (Level.OK, "1 looked at, all valid")
+
+
+def test_a_notebook_that_jupyter_cannot_open_is_a_problem_with_the_command_that_makes_it_anew(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    storage = tmp_path / "kernelexec"
+    journal_of(storage, "sales@analysis")
+    cut = notebook(storage, "sales@analysis-1.ipynb", VALID[:-20])
+    wrong = notebook(storage, "sales@analysis-2.ipynb", VALID.replace(b"[]", b'[{"cell_type": "code"}]'))
+    own = notebook(storage, "mine.ipynb", b"")
+    young = notebook(storage, "sales@analysis-3.ipynb", b"", age=1)
+    by_path = {
+        finding.what.split(" is not valid: ")[0]: finding for finding in found(environ, tmp_path, "notebooks")
+    }
+    assert by_path.keys() == {str(cut), str(wrong), str(own), str(young)}
+    assert by_path[str(cut)].level is by_path[str(wrong)].level is Level.PROBLEM
+    assert by_path[str(cut)].mend.startswith(f"kernelexec rebuild {cut} ")
+    assert "no JSON" in by_path[str(cut)].what
+    assert "at cells/0: " in by_path[str(wrong)].what
+    assert by_path[str(own)].level is by_path[str(young)].level is Level.NOTE
+    assert "no journal" in by_path[str(own)].what
+    assert "being saved" in by_path[str(young)].what
+
+
+def test_only_the_newest_notebooks_and_no_huge_one_are_looked_at(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    storage = tmp_path / "kernelexec"
+    for number in range(1, 26):
+        notebook(storage, f"s@e-{number}.ipynb", b"{" if number <= 5 else VALID, age=1000 - number)
+    os.truncate(notebook(storage, "huge@e-1.ipynb", b""), validity.LARGEST + 1)
+    [finding] = found(environ, tmp_path, "notebooks")
+    assert finding.level is Level.OK, finding
+    assert finding.what.endswith("6 that are older or too large were not looked at")
 
 
 def test_the_number_of_problems_comes_first() -> None:
