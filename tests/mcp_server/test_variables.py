@@ -12,7 +12,6 @@ import pytest
 from kernelexec.hub.hub import Hub
 from kernelexec.kernels.inspection import Variables
 from kernelexec.mcp_server.call import Call
-from kernelexec.mcp_server.render.variables_text import readable_size
 from kernelexec.mcp_server.tools import call_tool
 from kernelexec.model.execution import State
 from kernelexec.session.session import Session
@@ -162,18 +161,3 @@ def test_kernels_are_told_with_their_state(tmp_path: Path) -> None:
             assert "sales@analysis: stopped" in text_of(await call_on(session, "list_kernels"))
 
     run(test())
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1_500, "1.5 kB"),
-        (123_456_789, "123 MB"),
-        (10_000_000_000, "10.0 GB"),
-        (5e12, "5.0 TB"),
-    ],
-)
-def test_sizes_are_told_for_people(size: float, text: str) -> None:
-    assert readable_size(size) == text

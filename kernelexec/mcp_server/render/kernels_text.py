@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from kernelexec.config import Config
-from kernelexec.mcp_server.render.variables_text import readable_size
+from kernelexec.model.quantities import readable_age, readable_size
 from kernelexec.recording.journal import now
 from kernelexec.session.session import BUSY_ELSEWHERE, Session
 
@@ -69,7 +69,4 @@ def _state(session: Session) -> str:
 
 
 def _ago(moment: datetime) -> str:
-    seconds = max(0.0, (now() - moment).total_seconds())
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return readable_age((now() - moment).total_seconds())

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kernelexec.kernels.inspection import Variables
+from kernelexec.model.quantities import readable_size
 from kernelexec.model.text import plain
 from kernelexec.session.session import Session
 
@@ -27,15 +28,6 @@ def describe_variables(session: Session, found: Variables, pattern: str | None) 
         if listed:
             lines += ["", f"{title}: {listed}"]
     return "\n".join(lines)
-
-
-def readable_size(size: float) -> str:
-    """A number of bytes for people: 1.5 MB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def _headline(session: Session, found: Variables, pattern: str | None, shown: int) -> str:
