@@ -3,6 +3,7 @@
 - `catalog` and `source`: which kind a setting means; `inventory`: which there are.
 - `conda`, `conda_places`, `conda_activation`, `venv`, `uv_venv`, `default`, `foreign` (any kernelspec).
 - `probe`, `python`, `kernelspec`, `our_kernelspecs`, `jupyter_paths`: from an interpreter to a kernelspec.
+- `asking`, `replaced`: a question to a program, a small file written anew.
 - `borrowed`, `fetched`: an ipykernel that is lent where there is none.
 - `packages`, `installers`, `requirements`, `report`, `program`, `redaction`: installing, and what came of
   it.

@@ -6,6 +6,7 @@
   cell.
 - `history`, `summaries`, `records`: reading it again. `rebuild`, `export`, `housekeeping`: the person's
   commands.
+- `validity`: what nbformat says of a notebook.
 - `code_files`, `inside`, `whole_file`: files that stay in their folder.
 
 In come executions, outputs and notes; they are on disk, or an error says that they are not, before the next
