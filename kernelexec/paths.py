@@ -65,9 +65,13 @@ def jupyter_data_dir(environ: Mapping[str, str]) -> str:
 def kernelspec_templates() -> str:
     """The folder of the kernel.json templates, logos and the launcher: in a wheel inside the
     package, in a checkout beside it."""
-    package = os.path.dirname(os.path.abspath(__file__))
-    inside = os.path.join(package, "kernelspecs")
-    return inside if os.path.isdir(inside) else os.path.join(os.path.dirname(package), "kernelspecs")
+    inside = os.path.join(import_root(), "kernelexec", "kernelspecs")
+    return inside if os.path.isdir(inside) else os.path.join(import_root(), "kernelspecs")
+
+
+def import_root() -> str:
+    """The folder that a program of ours needs on sys.path to import kernelexec."""
+    return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def log_file(environ: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from jupyter_core.paths import jupyter_data_dir
 
+import kernelexec
 from kernelexec import paths
 from kernelexec.errors import HubUnavailable
 
@@ -55,6 +56,10 @@ def test_jupyters_data_directory_is_where_jupyter_looks(
 
 def test_the_log_is_in_the_state_directory() -> None:
     assert paths.log_file(HOME) == os.path.join(paths.state_dir(HOME), "hub.log")
+
+
+def test_the_import_root_has_the_package() -> None:
+    assert Path(paths.import_root(), "kernelexec", "__init__.py").samefile(kernelexec.__file__)
 
 
 def test_the_templates_and_the_launcher_are_where_they_are_said_to_be() -> None:

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 
 from kernelexec import __version__
 from kernelexec.errors import HubUnavailable, NoHub
-from kernelexec.paths import log_file, make_private_dir, runtime_dir
+from kernelexec.paths import import_root, log_file, make_private_dir, runtime_dir
 
 try:
     from _json import encode_basestring_ascii as _quote  # what `json` uses
@@ -180,12 +180,11 @@ def _start_hub_if_alone(environ: Mapping[str, str]) -> int | None:
 
 def _spawn_hub(environ: Mapping[str, str], lock: int) -> int:
     kept = {k: v for k, v in environ.items() if k in _KEPT or k.startswith(_KEPT_PREFIXES)}
-    package_root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     # Not `-m`: that needs the package on the path of a cleaned environment and puts the client's
     # working directory, with any json.py in it, before the standard library.
     # Without garbage collection, which finds nothing in imports and takes a tenth of their time.
     program = (
-        f"import gc, sys; gc.disable(); sys.path[0] = {package_root!r}; "
+        f"import gc, sys; gc.disable(); sys.path[0] = {import_root()!r}; "
         "from kernelexec.daemon.process import main; sys.exit(main())"
     )
     log_descriptor = _open_log(log_file(environ))

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-import kernelexec
 from kernelexec import paths
 from kernelexec.bridge.rendezvous import socket_path
 from kernelexec.config import Config, EnvironmentChoice, read_config
@@ -217,8 +216,8 @@ async def _notebooks(storage_dir: Path) -> list[Finding]:
     """Whether Jupyter can open what was written last."""
     if not os.path.lexists(storage_dir):
         return []
-    package = str(Path(kernelexec.__file__).parents[1])
-    program = f"import sys; sys.path[0] = {package!r}; from kernelexec.recording.validity import main; main()"
+    root = paths.import_root()
+    program = f"import sys; sys.path[0] = {root!r}; from kernelexec.recording.validity import main; main()"
     try:
         notebooks, others = await asyncio.to_thread(validity.newest, storage_dir)
         if not notebooks:

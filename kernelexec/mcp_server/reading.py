@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import kernelexec
+from kernelexec import paths
 from kernelexec.errors import BadRequest
 from kernelexec.model.text import not_a_heading, plain
 from kernelexec.model.transcript import FilePart, Transcript
@@ -20,8 +20,10 @@ from kernelexec.recording.output_file import read_text
 
 SEARCH_SECONDS = 8.0  # for a gigabyte, unless the pattern is a bad one
 _HARD_LIMIT_SECONDS = 12.0  # after which the search is ended wherever it is
-_ROOT = str(Path(kernelexec.__file__).parent.parent)
-_SEARCH = f"import sys; sys.path.insert(0, {_ROOT!r}); from kernelexec.recording.search import main; main()"
+_SEARCH = (
+    f"import sys; sys.path.insert(0, {paths.import_root()!r}); "
+    "from kernelexec.recording.search import main; main()"
+)
 
 
 @dataclass(frozen=True)

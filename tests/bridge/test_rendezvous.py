@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from kernelexec import __version__
+from kernelexec import __version__, paths
 from kernelexec.bridge import rendezvous
 from kernelexec.bridge.rendezvous import answer, hello, join_hub, read_line, socket_path, take_lock
 from kernelexec.errors import HubUnavailable
@@ -93,7 +93,7 @@ def test_a_client_whose_directory_was_deleted_says_where_it_was(tmp_path: Path) 
         "sys.stdout.buffer.write(hello('mcp', {'PWD': '/was/here'}))"
     )
     (tmp_path / "gone").mkdir()
-    root = Path(rendezvous.__file__).parents[1]
+    root = paths.import_root()
     line = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path / "gone",

@@ -17,6 +17,7 @@ from typing import Any
 import nbformat
 import pytest
 
+from kernelexec import paths
 from tests.real.clients import RawClient
 from tests.real.conftest import Connect, ConnectRaw
 from tests.real.home import COMMAND, Home, eventually
@@ -254,6 +255,11 @@ def test_ps_finds_the_kernels_that_a_dead_hub_left(home: Home, connect_raw: Conn
     (session,) = home.status()["sessions"]
     assert session["session"] == "main@plain"
     assert session["state"] == "idle"
+
+
+def test_a_hub_imports_the_package_that_its_bridge_came_from(home: Home, connect_raw: ConnectRaw) -> None:
+    connect_raw(home)
+    assert f"sys.path[0] = {paths.import_root()!r}" in home.processes()[home.hub()]
 
 
 def test_a_kernel_that_ended_while_there_was_no_hub_is_told(
