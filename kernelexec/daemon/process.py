@@ -24,6 +24,7 @@ from kernelexec.bridge import rendezvous
 from kernelexec.daemon.admin import serve_admin
 from kernelexec.hub.caller import Caller
 from kernelexec.hub.hub import Hub
+from kernelexec.kernels import hosts
 from kernelexec.mcp_server.server import serve
 from kernelexec.mcp_server.stream import LINE_LIMIT
 
@@ -66,7 +67,7 @@ class _Daemon:
     def __init__(self) -> None:
         self._runtime_dir = Path(paths.runtime_dir(os.environ))
         self._socket_path = rendezvous.socket_path(os.environ)
-        self._hub = Hub(self._runtime_dir, Path(paths.state_dir(os.environ)))
+        self._hub = Hub(self._runtime_dir, Path(paths.state_dir(os.environ)), hosts.here(self._runtime_dir))
         self._connections: set[asyncio.Task[None]] = set()
         self._ending = asyncio.Event()
         self._idle_handle: asyncio.TimerHandle | None = None

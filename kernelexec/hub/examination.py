@@ -17,21 +17,23 @@ from pathlib import Path
 from kernelexec import paths
 from kernelexec.bridge.rendezvous import socket_path
 from kernelexec.config import Config, EnvironmentChoice, read_config
-from kernelexec.environments import catalog, kernelspec
+from kernelexec.environments import catalog
 from kernelexec.environments.asking import ask
 from kernelexec.environments.default import Default
 from kernelexec.environments.installers import installer_of
 from kernelexec.environments.our_kernelspecs import OurKernelspec, our_kernelspecs
 from kernelexec.environments.packages import Packages
 from kernelexec.environments.source import Places
-from kernelexec.errors import ConfigError, EnvironmentUnusable, HubUnavailable, KernelexecError
+from kernelexec.errors import ConfigError, EnvironmentUnusable, HubUnavailable, KernelexecError, KernelFailed
+from kernelexec.hub.kernels import try_out
+from kernelexec.kernels import hosts
 from kernelexec.model.environment import Environment
 from kernelexec.recording import validity
 
 _LEAST_FREE = 100_000_000  # bytes; a plot takes 0.1 MB, a kernelspec's lent ipykernel 60 MB
 _LITTLE_FREE = 1_000_000_000
 _SECONDS = 30.0
-_AT_ONCE = 4  # kernels' imports tried at a time
+_AT_ONCE = 4  # kernels tried at a time
 
 
 class Level(str, Enum):
@@ -143,31 +145,29 @@ async def _kernelspec(spec: OurKernelspec, places: Places) -> Finding:
 
 
 async def _try(environment: Environment, environ: Mapping[str, str]) -> None:
-    """Whether the kernel's own imports work, which is what mostly keeps one from starting.
+    """Whether a kernel of ours starts in it.
 
     Raises:
-        KernelexecError: they do not.
+        KernelexecError, OSError: it does not.
     """
     if not environment.is_ours or environment.interpreter is None:
         return
-    lent = str(environment.borrowed_ipykernel or "")
-    program = "import sys; sys.path[:1] = [sys.argv[1]] if sys.argv[1] else []; import ipykernel.kernelapp"
+    host = hosts.here(Path(socket_path(environ)).parent)
     try:
-        said = await ask(
-            (environment.program, "-B", "-c", program, lent),
-            kernelspec.kernel_variables(environment, environ),
-            _SECONDS,
-        )
-    except TimeoutError:
+        await asyncio.wait_for(try_out(host, environment, environ), _SECONDS)
+    except (asyncio.TimeoutError, TimeoutError):
         raise EnvironmentUnusable(
-            f"{environment.program} did not import ipykernel within {_SECONDS:.0f} s."
+            f"A kernel of {environment.program} did not start within {_SECONDS:.0f} s."
         ) from None
-    if said.exit_code != 0:
-        lines = said.err.decode("utf-8", "replace").strip().splitlines() or [f"exit code {said.exit_code}"]
+    except KernelFailed as error:
+        lent = environment.borrowed_ipykernel
         where = "the lent ipykernel" if lent else "its ipykernel"
         anew = f"{shlex.quote(str(environment.program))} -m pip install --force-reinstall ipykernel pyzmq"
-        mend = f"rm -r {shlex.quote(lent)} (it is made anew)" if lent else anew
-        raise EnvironmentUnusable(f"{where} cannot be imported by {environment.program}: {lines[-1]}", mend)
+        mend = f"rm -r {shlex.quote(str(lent))} (it is made anew)" if lent else anew
+        last = error.what.splitlines()[-1]
+        raise EnvironmentUnusable(
+            f"No kernel starts in {environment.program} with {where}: {last}", mend
+        ) from error
 
 
 # --- folders -------------------------------------------------------------------------

@@ -5,31 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from kernelexec import paths
-from kernelexec.config import KERNEL_IDLE_SECONDS, Config, EnvironmentChoice
-from kernelexec.environments import catalog, kernelspec
+from kernelexec.config import Config, EnvironmentChoice
 from kernelexec.environments.source import Progress
-from kernelexec.errors import BadRequest, KernelexecError
+from kernelexec.errors import BadRequest
 from kernelexec.hub.caller import Caller, SessionChoice
 from kernelexec.hub.chosen_environments import ChosenEnvironments
-from kernelexec.kernels.kernel import Death, Kernel, OnMessage
-from kernelexec.kernels.local import OPTIONS, Launch, LocalKernel, read_death
-from kernelexec.kernels.process import boot_id
+from kernelexec.hub.kernels import Kernels, try_out
+from kernelexec.kernels.host import KernelHost
+from kernelexec.kernels.kernel import Death, Kernel
 from kernelexec.kernels.registry import KernelEntry, Registry
 from kernelexec.model.environment import Environment
 from kernelexec.model.naming import apart, clean_name
-from kernelexec.recording.journal import Journal, first_record, last_opened, now, storage_failed
+from kernelexec.recording.journal import Journal, first_record, last_opened, storage_failed
 from kernelexec.recording.recorder import Recorder
 from kernelexec.recording.records import journal_path, last_generation, spelled_there
-from kernelexec.session.generations import Started
 from kernelexec.session.installation import Place, installed_into
 from kernelexec.session.journal_events import read_past
 from kernelexec.session.session import Session
@@ -43,15 +38,16 @@ _Key = tuple[str, str]  # real path of the storage directory, session id
 class Hub:
     """Finds, makes, adopts and stops sessions and their kernels."""
 
-    def __init__(self, runtime_dir: Path, state_dir: Path) -> None:
+    def __init__(self, runtime_dir: Path, state_dir: Path, host: KernelHost) -> None:
         self.closing = False  # connections end because the hub does, not because clients wish it
         self._runtime_dir = runtime_dir
-        self._registry = Registry(state_dir / "kernels")
         self._sessions: dict[_Key, Session] = {}
         # What each caller's `session` arguments came to: a session stays the same object.
         self._chosen: WeakKeyDictionary[Caller, dict[str | None, Session]] = WeakKeyDictionary()
         self._opening: dict[_Key, asyncio.Lock] = {}
         self._environments = ChosenEnvironments(state_dir, self._running_at)
+        self._host = host
+        self._kernels = Kernels(host, Registry(state_dir / "kernels"), self._environments)
 
     @property
     def sessions(self) -> list[Session]:
@@ -83,7 +79,7 @@ class Hub:
         environment = await self._environments.look_at(choice, caller, progress)
         if self._running_at(environment.prefix) is None:
             progress("Trying whether its kernel starts.")
-            await self._try(environment, caller.environ)
+            await try_out(self._host, environment, caller.environ)
         self._environments.choose(choice, environment, caller)
         self._chosen.pop(caller, None)
         return environment
@@ -233,7 +229,7 @@ class Hub:
             raise
         recorder = Recorder(storage_dir, session_id, journal)
         recorder.extension = environment.extension
-        session = Session(name, environment, project, kernel_dir, recorder, self._start_kernel)
+        session = Session(name, environment, project, kernel_dir, recorder, self._kernels.start)
         session.restore(past)
         return session
 
@@ -261,82 +257,15 @@ class Hub:
             if session.kernel is not None and os.path.realpath(installed_into(session.environment)) == prefix
         ]
 
-    # --- kernels -----------------------------------------------------------------
-
-    async def _start_kernel(
-        self, session: Session, environ: Mapping[str, str], on_message: OnMessage, progress: Progress
-    ) -> Started:
-        # Looked at again for each kernel: what was true when the session was opened may have changed.
-        source = catalog.source_at(session.environment)
-        environment = await self._environments.prepare(source, environ, progress)
-        environment = replace(environment, label=session.environment.label)
-        launch = _launch(environment, session.kernel_dir, environ)
-        session.kernel_dir.mkdir(parents=True, exist_ok=True)
-        kernel = await LocalKernel.start(self._runtime_dir, launch, on_message)
-        kernel.died.add_done_callback(lambda died: self._forget(kernel, died))
-        session.generations.starting = kernel
-        try:
-            self._register(session, environment, kernel)
-            info = await kernel.ready()
-            self._register(session, environment, kernel)
-        except (KernelexecError, OSError):
-            await kernel.stop("its start was given up", grace=0)
-            raise
-        finally:
-            session.generations.starting = None
-        _log.info("%s: kernel %s is ready, pids %s", session.id, kernel.directory.name, kernel.pids)
-        return Started(kernel, info, environment, kernel.directory.name)
-
-    async def _try(self, environment: Environment, environ: Mapping[str, str]) -> None:
-        """Start a kernel and end it again; it ends with us if we do.
-
-        Raises:
-            KernelFailed: it does not start.
-        """
-        launch = _launch(environment, Path("/"), environ)
-        launch = replace(launch, environ={**launch.environ, "JPY_PARENT_PID": str(os.getpid())})
-        kernel = await LocalKernel.start(self._runtime_dir, launch, lambda message: None)
-        try:
-            await kernel.ready()
-        finally:
-            await kernel.stop("its trial is over", grace=_TRIAL_GRACE_SECONDS)
-
-    def _register(self, session: Session, environment: Environment, kernel: LocalKernel) -> None:
-        keeper, process = kernel.keeper, kernel.process
-        assert keeper is not None  # it is our own child
-        self._registry.write(
-            KernelEntry(
-                kernel_id=kernel.directory.name,
-                directory=str(kernel.directory),
-                boot=boot_id(),
-                keeper_pid=keeper.pid,
-                keeper_identity=keeper.identity,
-                kernel_pid=process.pid if process else None,
-                kernel_identity=process.identity if process else None,
-                started=now().isoformat(),
-                generation=session.generation + 1,
-                session_name=session.name,
-                storage_dir=str(session.recorder.storage_dir),
-                kernel_dir=str(session.kernel_dir),
-                project=session.project,
-                environment=environment.to_json(),
-            )
-        )
-
-    def _forget(self, kernel: LocalKernel, died: asyncio.Future[Death]) -> None:
-        if not died.cancelled():
-            _log.info("kernel %s: %s", kernel.directory.name, died.result().cause)
-            self._registry.remove(kernel.directory.name)
-
     async def adopt_all(self) -> None:
         """Find again the kernels that an earlier hub left running."""
-        for entry in self._registry.entries():
+        for entry in self._kernels.left():
             try:
-                await self._adopt(entry)
+                await self._kernels.adopt(entry, await self._session_of_entry(entry))
             except Exception:  # noqa: BLE001 - one entry must never keep the hub from starting
                 _log.exception("kernel %s was not adopted", entry.kernel_id)
 
-    async def _adopt(self, entry: KernelEntry) -> None:
+    async def _session_of_entry(self, entry: KernelEntry) -> Session:
         environment = Environment.from_json(entry.environment)
         storage_dir = Path(entry.storage_dir)
         key = (os.path.realpath(storage_dir), f"{entry.session_name}@{environment.label}")
@@ -344,50 +273,7 @@ class Hub:
             self._sessions[key] = await self._restored(
                 storage_dir, Path(entry.kernel_dir), environment, entry.session_name, entry.project
             )
-        session = self._sessions[key]
-        try:
-            kernel = self._found(entry, session)
-        except ProcessLookupError as error:  # anything else may pass: its entry stays for the next hub
-            _log.info("kernel %s of %s is gone: %s", entry.kernel_id, session.id, error)
-            if session.left_a_kernel and session.generations.kernel_id in (None, entry.kernel_id):
-                death = self._death(entry)
-                session.report_lost_kernel(death.cause, death.begun)
-            self._registry.remove(entry.kernel_id)
-            shutil.rmtree(entry.directory, ignore_errors=True)
-            return
-        stranger = None
-        if entry.generation != session.generation:  # the hub died while this kernel started
-            stranger = "its start was given up"
-        elif session.generations.kernel_id not in (None, entry.kernel_id):
-            stranger = "the records of its session are not where they were"
-        if stranger is not None:
-            await kernel.stop(stranger, grace=0)
-            self._registry.remove(entry.kernel_id)
-            return
-        kernel.died.add_done_callback(lambda died: self._forget(kernel, died))
-        session.adopt(kernel, datetime.fromisoformat(entry.started), kernel.environ())
-        # What its clients wish they say when they come again; until then it lives as by default.
-        session.stop_when_idle_for(KERNEL_IDLE_SECONDS)
-        _log.info("%s: kernel %s adopted, pids %s", session.id, entry.kernel_id, kernel.pids)
-
-    def _found(self, entry: KernelEntry, session: Session) -> LocalKernel:
-        if entry.boot != boot_id():
-            raise ProcessLookupError("the system was restarted")
-        kernel = None
-        if entry.kernel_pid is not None and entry.kernel_identity is not None:
-            kernel = (entry.kernel_pid, entry.kernel_identity)
-        keeper = (entry.keeper_pid, entry.keeper_identity)
-        return LocalKernel.adopt(
-            Path(entry.directory), keeper, kernel, session.on_message, session.environment.interrupts
-        )
-
-    @staticmethod
-    def _death(entry: KernelEntry) -> Death:
-        if entry.boot != boot_id():
-            return Death(asked="the system was restarted")
-        return read_death(Path(entry.directory))
-
-    # --- the end -----------------------------------------------------------------
+        return self._sessions[key]
 
     async def close(self) -> None:
         """Leave every kernel running for the next hub; everything recorded is on disk."""
@@ -396,14 +282,3 @@ class Hub:
                 await session.close()
             except OSError:
                 _log.exception("session %s was not closed cleanly", session.id)
-
-
-def _launch(environment: Environment, cwd: Path, environ: Mapping[str, str]) -> Launch:
-    launcher = kernelspec.install_launcher(Path(paths.data_dir(environ)))
-    return Launch(
-        kernelspec.command(environment, launcher, OPTIONS),
-        cwd,
-        kernelspec.kernel_variables(environment, environ),
-        environment.interrupts,
-        kernelspec.transport(environment),
-    )

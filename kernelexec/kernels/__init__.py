@@ -3,8 +3,9 @@
 - `kernel`: the Protocol, and what a kernel says: Reply, Death, Findings.
 - `link` (the channels: send, messages in) and `life` (how it was started, is watched, ends), of which a
   kernel is made; `linked_kernel` is that kernel: execute, interrupt, look, rejoin, variables.
-- `zmq_link` and `wire` (Jupyter's messages); `local` and `local_life` (a process of this machine, under its
-  keeper).
+- `host`: the Protocol of where kernels run: started there, and found again by the next hub; `hosts` chooses.
+- `zmq_link` and `wire` (Jupyter's messages), `replies` (what a link owes); `local` and `local_life` (a
+  process of this machine, under its keeper).
 - `inspection` and `findings` (questions beside a run), `loss` (what a foreign kernel dropped), `registry`
   (the running kernels, on disk), `process` (pids that cannot be mistaken).
 

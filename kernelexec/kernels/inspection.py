@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelexec import paths
-from kernelexec.kernels.client import KernelClient
+from kernelexec.kernels.link import Link, LinkClosed
 from kernelexec.kernels.wire import Message
 
 _SECONDS = 4.0  # the report itself takes at most 1.5
@@ -40,8 +40,8 @@ class Variables:
 class Inspection:
     """Asks one kernel for its variables, and keeps its last answer."""
 
-    def __init__(self, client: KernelClient) -> None:
-        self._client = client
+    def __init__(self, link: Link) -> None:
+        self._link = link
         self._last: dict[str, Variables] = {}  # by pattern
         self._info: Mapping[str, Any] | None = None
 
@@ -53,7 +53,7 @@ class Inspection:
         asking = self._of_ours(pattern, limit) if ours else self._of_another(pattern, limit, busy)
         try:
             found = await asyncio.wait_for(asking, _SECONDS)
-        except (asyncio.TimeoutError, TimeoutError):
+        except (asyncio.TimeoutError, TimeoutError, LinkClosed):
             found = None
         if found is None:
             last = self._last.get(pattern)
@@ -63,9 +63,9 @@ class Inspection:
         return told
 
     async def _of_ours(self, pattern: str, limit: int) -> Mapping[str, Any] | None:
-        asked = self._client.request("control", "variables_request", {"pattern": pattern, "limit": limit})
+        asked = self._link.request("control", "variables_request", {"pattern": pattern, "limit": limit})
         # In this order: a kernel that leaves the first unanswered does not know it.
-        after = self._client.request("control", "kernel_info_request", {})
+        after = self._link.request("control", "kernel_info_request", {})
         try:
             await asyncio.wait({asked, after}, return_when=asyncio.FIRST_COMPLETED)
             content = asked.result().content if asked.done() else {}
@@ -76,18 +76,18 @@ class Inspection:
 
     async def _of_another(self, pattern: str, limit: int, busy: bool) -> Mapping[str, Any] | None:
         if self._info is None:
-            self._info = (await self._client.request("control", "kernel_info_request", {})).content
+            self._info = (await self._link.request("control", "kernel_info_request", {})).content
         has_subshells = _SUBSHELLS in (self._info.get("supported_features") or ())
         if not busy:
             return await self._ask_silently(pattern, limit, None)
         if not has_subshells:
             return None
-        made = await self._client.request("control", "create_subshell_request", {})
+        made = await self._link.request("control", "create_subshell_request", {})
         subshell = made.content.get("subshell_id")
         try:
             return await self._ask_silently(pattern, limit, subshell)
         finally:
-            self._client.request("control", "delete_subshell_request", {"subshell_id": subshell})
+            self._link.request("control", "delete_subshell_request", {"subshell_id": subshell})
 
     async def _ask_silently(self, pattern: str, limit: int, subshell: str | None) -> Mapping[str, Any] | None:
         content = {
@@ -98,8 +98,8 @@ class Inspection:
             "allow_stdin": False,
             "stop_on_error": False,
         }
-        msg_id, frames = self._client.pack("execute_request", content, subshell)
-        reply = await self._client.send("shell", msg_id, frames)
+        msg_id, frames = self._link.pack("execute_request", content, subshell)
+        reply = await self._link.send("shell", msg_id, frames)
         return _report(reply)
 
 

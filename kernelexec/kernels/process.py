@@ -76,8 +76,8 @@ class Process:
         except ProcessLookupError:
             pass
 
-    async def wait(self, seconds: float) -> bool:
-        """Whether it ended within this time."""
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Whether it ended within this time; None: wait for as long as it takes."""
         done, _ = await asyncio.wait({self.ended}, timeout=seconds)
         return bool(done)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,10 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class KernelEntry:
-    """One kernel and the session it belongs to."""
+    """One kernel, where it is, and the session it belongs to."""
 
     kernel_id: str
-    directory: str  # connection file, sockets, exit file
-    boot: str
-    keeper_pid: int
-    keeper_identity: str
-    kernel_pid: int | None
-    kernel_identity: str | None
+    place: Mapping[str, Any]  # the kernel host's business, see host.KernelHost
     started: str  # ISO 8601
     generation: int
     session_name: str
@@ -36,6 +32,9 @@ class KernelEntry:
     kernel_dir: str
     project: str | None  # the client directory that the session is the default of
     environment: dict[str, Any]  # see environments/kernelspec.py
+
+
+_OWN = [field.name for field in fields(KernelEntry) if field.name != "place"]
 
 
 class Registry:
@@ -50,7 +49,9 @@ class Registry:
         temporary = path.with_suffix(".tmp")
         descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
         with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-            json.dump({"format": FORMAT, **asdict(entry)}, file)
+            # Flat: kernelspecs/relay/live_kernel.py reads it too, and so does an older hub.
+            own = {name: getattr(entry, name) for name in _OWN}
+            json.dump({"format": FORMAT, **entry.place, **own}, file)
         os.replace(temporary, path)
 
     def remove(self, kernel_id: str) -> None:
@@ -60,10 +61,11 @@ class Registry:
         found = []
         for path in sorted(self._directory.glob("*.json")):
             try:
-                fields = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
-                if fields.pop("format") != FORMAT:
+                said = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+                if said.pop("format") != FORMAT:
                     raise ValueError("another format")
-                found.append(KernelEntry(**fields))
+                own = {name: said.pop(name) for name in _OWN}
+                found.append(KernelEntry(**own, place=said))
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 # Left where it is: a newer hub may have written it.
                 _log.warning("registry entry %s cannot be read: %s", path, error)

@@ -160,7 +160,7 @@ def test_a_session_whose_kernel_outlived_its_hub_is_left_alone(
 ) -> None:
     left = leave()
     entry = KernelEntry(
-        *("k", "/d", "b", 1, "1", 2, "2", "2026-01-01", 1, "sales", str(storage), "/", None),
+        *("k", {}, "2026-01-01", 1, "sales", str(storage), "/", None),
         environment=environment().to_json(),
     )
     Registry(Path(paths.state_dir(os.environ), "kernels")).write(entry)

@@ -10,17 +10,16 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from kernelexec.environments import catalog
 from kernelexec.errors import BadRequest, KernelFailed, SessionTaken, StorageFailed
-from kernelexec.hub import hub as module
 from kernelexec.hub.caller import Caller
 from kernelexec.hub.hub import Hub
-from kernelexec.kernels.kernel import OnMessage
+from kernelexec.kernels.host import KernelGone, Launch
+from kernelexec.kernels.kernel import Death, OnMessage
 from kernelexec.kernels.registry import Registry
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import State
@@ -29,49 +28,62 @@ from kernelexec.session.submission import Submission
 from tests.fakes import FakeKernel, environment, journal_lines, ran, run, settled, submit, told
 
 
-class FakeLocalKernel(FakeKernel):
-    """As much more of a LocalKernel as the hub uses."""
+class FakeHosted(FakeKernel):
+    """A host.HostedKernel."""
 
-    started: list[FakeLocalKernel]
-    left: dict[Path, FakeLocalKernel]  # by directory: what a hub can adopt
-    ready_raises: Exception | None
-
-    def __init__(self, directory: Path, on_message: OnMessage) -> None:
+    def __init__(self, kernel_id: str, on_message: OnMessage, not_ready: Exception | None) -> None:
         super().__init__(on_message)
-        self.directory = directory
-        self.keeper = SimpleNamespace(pid=10, identity="100")
-        self.process = SimpleNamespace(pid=11, identity="101")
-        self.pids = (10, 11)
-        self.not_ready = self.ready_raises
+        self.kernel_id = kernel_id
+        self.not_ready = not_ready
+        self.is_known = False  # whether it has answered
 
-    def environ(self) -> dict[str, str]:
+    async def ready(self) -> Mapping[str, Any]:
+        info = await super().ready()
+        self.is_known = True
+        return info
+
+    def place(self) -> Mapping[str, Any]:
+        return {"at": self.kernel_id, "pid": 11 if self.is_known else None}
+
+    def environ(self) -> Mapping[str, str]:
         return {}
 
-    @classmethod
-    async def start(cls, runtime_dir: Path, launch: Any, on_message: OnMessage) -> FakeLocalKernel:
-        kernel = cls(runtime_dir / "k" / f"{len(cls.started):08x}", on_message)
-        cls.started.append(kernel)
-        cls.left[kernel.directory] = kernel
+
+class FakeHost:
+    """A host.KernelHost whose kernels outlive the hubs of a test."""
+
+    def __init__(self) -> None:
+        self.started: list[FakeHosted] = []
+        self.left: dict[str, FakeHosted] = {}  # what a hub can adopt, by id
+        self.launches: list[Launch] = []
+        self.cleared: list[str] = []
+        self.not_ready: Exception | None = None  # of what is started from now on
+        self.last_death = Death()
+
+    async def start(self, launch: Launch, on_message: OnMessage) -> FakeHosted:
+        kernel = FakeHosted(f"{len(self.started):08x}", on_message, self.not_ready)
+        self.launches.append(launch)
+        self.started.append(kernel)
+        self.left[kernel.kernel_id] = kernel
         return kernel
 
-    @classmethod
-    def adopt(
-        cls, directory: Path, keeper: Any, kernel: Any, on_message: OnMessage, interrupts: str
-    ) -> FakeLocalKernel:
-        if directory not in cls.left or cls.left[directory].died.done():
-            raise ProcessLookupError(keeper)
-        found = cls(directory, on_message)
-        cls.left[directory] = found
-        return found
+    def adopt(self, place: Mapping[str, Any], on_message: OnMessage, interrupts: str) -> FakeHosted:
+        kernel = self.left.get(place["at"])
+        if kernel is None or kernel.died.done():
+            raise KernelGone("it has ended")
+        self.left[kernel.kernel_id] = FakeHosted(kernel.kernel_id, on_message, None)
+        return self.left[kernel.kernel_id]
+
+    def death(self, place: Mapping[str, Any]) -> Death:
+        return self.last_death
+
+    def clear_up(self, place: Mapping[str, Any]) -> None:
+        self.cleared.append(place["at"])
 
 
-@pytest.fixture(autouse=True)
-def kernels(monkeypatch: pytest.MonkeyPatch) -> list[FakeLocalKernel]:
-    monkeypatch.setattr(FakeLocalKernel, "started", [], raising=False)
-    monkeypatch.setattr(FakeLocalKernel, "left", {}, raising=False)
-    monkeypatch.setattr(FakeLocalKernel, "ready_raises", None, raising=False)
-    monkeypatch.setattr(module, "LocalKernel", FakeLocalKernel)
-    return FakeLocalKernel.started
+@pytest.fixture
+def host() -> FakeHost:
+    return FakeHost()
 
 
 @pytest.fixture(autouse=True)
@@ -89,8 +101,8 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 @asynccontextmanager
-async def hub_in(folder: Path) -> AsyncIterator[Hub]:
-    hub = Hub(folder / "run", folder / "state")
+async def hub_in(folder: Path, host: FakeHost | None = None) -> AsyncIterator[Hub]:
+    hub = Hub(folder / "run", folder / "state", host or FakeHost())
     await hub.adopt_all()
     try:
         yield hub
@@ -224,61 +236,63 @@ def entries(folder: Path) -> list[Any]:
     return Registry(folder / "state" / "kernels").entries()
 
 
-def test_a_kernel_is_in_the_registry_as_long_as_it_lives(
-    tmp_path: Path, kernels: list[FakeLocalKernel]
-) -> None:
+def test_a_kernel_is_in_the_registry_as_long_as_it_lives(tmp_path: Path, host: FakeHost) -> None:
     async def test() -> None:
-        async with hub_in(tmp_path) as hub:
+        async with hub_in(tmp_path, host) as hub:
             session = await session_of(hub, caller(tmp_path))
             assert not hub.has_kernels
             await ran(session, "x = 1")
             assert hub.has_kernels
             [entry] = entries(tmp_path)
-            assert (entry.generation, entry.session_name, entry.kernel_pid) == (1, "sales", 11)
-            kernels[0].die()
+            assert (entry.generation, entry.session_name, entry.place) == (
+                1,
+                "sales",
+                {"at": "00000000", "pid": 11},
+            )
+            host.started[0].die()
             await settled(lambda: not entries(tmp_path))
             assert not hub.has_kernels
 
     run(test())
 
 
-def test_a_kernel_that_does_not_get_ready_is_ended(tmp_path: Path, kernels: list[FakeLocalKernel]) -> None:
+def test_a_kernel_that_does_not_get_ready_is_ended(tmp_path: Path, host: FakeHost) -> None:
     async def test() -> None:
-        async with hub_in(tmp_path) as hub:
+        async with hub_in(tmp_path, host) as hub:
             session = await session_of(hub, caller(tmp_path))
-            FakeLocalKernel.ready_raises = KernelFailed("The kernel did not answer within 120 s.")
+            host.not_ready = KernelFailed("The kernel did not answer within 120 s.")
             execution = await ran(session, "x = 1")
             assert execution.state is State.NOT_RUN
-            await settled(kernels[0].died.done)
+            await settled(host.started[0].died.done)
             await settled(lambda: not entries(tmp_path))
 
     run(test())
 
 
-def test_the_next_hub_goes_on_with_the_kernel(tmp_path: Path, kernels: list[FakeLocalKernel]) -> None:
+def test_the_next_hub_goes_on_with_the_kernel(tmp_path: Path, host: FakeHost) -> None:
     async def test() -> None:
-        async with hub_in(tmp_path) as hub:
+        async with hub_in(tmp_path, host) as hub:
             await ran(await session_of(hub, caller(tmp_path)), "x = 1")
-        async with hub_in(tmp_path) as hub:
+        async with hub_in(tmp_path, host) as hub:
             [session] = hub.sessions
             assert await session_of(hub, caller(tmp_path)) is session
             assert (session.state, session.generation) == ("idle", 1)
             execution = await ran(session, "x")
             assert (execution.number, execution.generation) == (2, 1)
-            assert len(kernels) == 1
+            assert len(host.started) == 1
             assert told(session) == []
 
     run(test())
 
 
 def test_a_kernel_that_ended_while_no_hub_watched_is_told_before_anything_runs(
-    tmp_path: Path, kernels: list[FakeLocalKernel]
+    tmp_path: Path, host: FakeHost
 ) -> None:
     async def test() -> None:
-        async with hub_in(tmp_path) as hub:
+        async with hub_in(tmp_path, host) as hub:
             await ran(await session_of(hub, caller(tmp_path)), "x = 1")
-        FakeLocalKernel.left.clear()
-        async with hub_in(tmp_path) as hub:
+        host.left.clear()
+        async with hub_in(tmp_path, host) as hub:
             assert entries(tmp_path) == []
             session = await session_of(hub, caller(tmp_path))
             execution = submit(session, "x")
@@ -289,51 +303,66 @@ def test_a_kernel_that_ended_while_no_hub_watched_is_told_before_anything_runs(
     run(test())
 
 
-def test_a_kernel_of_before_the_systems_restart_is_not_taken_for_another(
-    tmp_path: Path, kernels: list[FakeLocalKernel], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_its_host_knows_of_the_end_of_a_kernel_is_told(tmp_path: Path, host: FakeHost) -> None:
     async def test() -> None:
-        async with hub_in(tmp_path) as hub:
+        async with hub_in(tmp_path, host) as hub:
             await ran(await session_of(hub, caller(tmp_path)), "x = 1")
-        monkeypatch.setattr(module, "boot_id", lambda: "another boot")
-        async with hub_in(tmp_path) as hub:
+        host.left.clear()
+        host.last_death = Death(asked="the system was restarted")
+        async with hub_in(tmp_path, host) as hub:
             session = await session_of(hub, caller(tmp_path))
             assert session.kernel is None
             execution = submit(session, "x")
             assert execution.state is State.NOT_RUN
             assert execution.problem is not None
             assert "the system was restarted" in execution.problem
-        assert not kernels[0].died.done()
+        assert host.cleared == ["00000000"]
 
     run(test())
 
 
-def test_a_kernel_whose_start_no_hub_saw_to_its_end_is_stopped(
-    tmp_path: Path, kernels: list[FakeLocalKernel]
-) -> None:
+def test_an_environment_is_tried_with_a_kernel_that_ends_with_the_hub(tmp_path: Path, host: FakeHost) -> None:
     async def test() -> None:
-        async with hub_in(tmp_path) as hub:
+        async with hub_in(tmp_path, host) as hub:
+            choice = caller(tmp_path).config().environment
+            await hub.configure(caller(tmp_path), choice, lambda text: None)
+            assert host.launches[0].ends_with_us
+            assert host.started[0].died.result().asked == "its trial is over"
+            assert entries(tmp_path) == []
+            host.not_ready = KernelFailed("The kernel did not start.")
+            with pytest.raises(KernelFailed):
+                await hub.configure(caller(tmp_path), choice, lambda text: None)
+            assert host.started[1].died.done()
+
+    run(test())
+
+
+def test_a_kernel_whose_start_no_hub_saw_to_its_end_is_stopped(tmp_path: Path, host: FakeHost) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path, host) as hub:
             await ran(await session_of(hub, caller(tmp_path)), "x = 1")
         [entry] = entries(tmp_path)
         Registry(tmp_path / "state" / "kernels").write(replace(entry, generation=2))
-        async with hub_in(tmp_path) as hub:
-            assert FakeLocalKernel.left[kernels[0].directory].died.done()
+        async with hub_in(tmp_path, host) as hub:
+            assert host.left["00000000"].died.done()
             assert entries(tmp_path) == []
             assert (await session_of(hub, caller(tmp_path))).kernel is None
 
     run(test())
 
 
-def test_a_storage_directory_that_is_gone_stops_no_other_kernel_from_being_found(tmp_path: Path) -> None:
+def test_a_storage_directory_that_is_gone_stops_no_other_kernel_from_being_found(
+    tmp_path: Path, host: FakeHost
+) -> None:
     async def test() -> None:
-        async with hub_in(tmp_path) as hub:
+        async with hub_in(tmp_path, host) as hub:
             await ran(await session_of(hub, caller(tmp_path)), "x = 1")
             elsewhere = caller(tmp_path, CODE_STORAGE_DIR=str(tmp_path / "other"))
             await ran(await session_of(hub, elsewhere), "x = 1")
         (tmp_path / "storage" / ".kernelexec" / "sales@analysis.jsonl").unlink()
         (tmp_path / "storage" / ".kernelexec").rmdir()
         (tmp_path / "storage" / ".kernelexec").touch()
-        async with hub_in(tmp_path) as hub:
+        async with hub_in(tmp_path, host) as hub:
             assert [session.state for session in hub.sessions] == ["idle"]
             assert len(entries(tmp_path)) == 2, "it can still be listed and stopped"
 
@@ -422,12 +451,12 @@ def test_a_session_whose_journal_was_removed_leaves_its_old_notebooks_alone(
 
 
 def test_a_session_behind_a_link_and_its_kernel_are_never_taken_for_those_that_were_there(
-    tmp_path: Path, kernels: list[FakeLocalKernel]
+    tmp_path: Path, host: FakeHost
 ) -> None:
     storage = tmp_path / "storage"
 
     async def test() -> None:
-        async with hub_in(tmp_path) as hub:
+        async with hub_in(tmp_path, host) as hub:
             someone, later = caller(tmp_path), caller(tmp_path)
             await ran(await session_of(hub, someone), "1")
             storage.rename(tmp_path / "moved")
@@ -441,27 +470,28 @@ def test_a_session_behind_a_link_and_its_kernel_are_never_taken_for_those_that_w
                 (await session_of(hub, someone)).submit(Submission("2"))
             await ran(await session_of(hub, later), "1")
             assert [session.recorder.storage_dir for session in hub.sessions_of(later)] == [storage]
-        entries = hub._registry.entries()
-        assert len(entries) == 2
-        async with hub_in(tmp_path) as hub:
+        assert len(entries(tmp_path)) == 2
+        async with hub_in(tmp_path, host) as hub:
             again = await session_of(hub, caller(tmp_path))
             assert again.kernel is not None
-            assert again.kernel.directory == kernels[1].directory  # type: ignore[attr-defined]
-            assert len(hub._registry.entries()) == 1
+            assert again.kernel is host.left["00000001"]
+            assert len(entries(tmp_path)) == 1
 
     run(test())
 
 
 def test_an_entry_that_cannot_be_adopted_does_not_keep_the_hub_from_starting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(self: Hub, entry: object) -> None:
+    def broken(*arguments: object) -> FakeHosted:
         raise AttributeError("a fault of ours")
 
     async def test() -> None:
-        async with hub_in(tmp_path) as hub:
-            monkeypatch.setattr(hub._registry, "entries", lambda: [SimpleNamespace(kernel_id="1a2b3c4d")])
-            monkeypatch.setattr(Hub, "_adopt", broken)
-            await hub.adopt_all()
+        async with hub_in(tmp_path, host) as hub:
+            await ran(await session_of(hub, caller(tmp_path)), "x = 1")
+        host.adopt = broken  # type: ignore[method-assign]
+        async with hub_in(tmp_path, host) as hub:
+            assert [session.kernel for session in hub.sessions] == [None]
+            assert len(entries(tmp_path)) == 1
 
     run(test())

@@ -1,35 +1,54 @@
-"""A local kernel: a real process to watch, and a kernel of real sockets that speaks for it."""
+"""Kernels on this machine: real processes to start, watch and find again; real sockets speak for them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kernelexec.errors import KernelFailed
-from kernelexec.kernels import local as module
+from kernelexec.kernels.host import OPTIONS, KernelGone, Launch
 from kernelexec.kernels.kernel import Death, KernelDied
-from kernelexec.kernels.local import OPTIONS, Launch, LocalKernel, read_death
-from kernelexec.kernels.process import identity
+from kernelexec.kernels.linked_kernel import LinkedKernel
+from kernelexec.kernels.local import LocalKernels
+from kernelexec.kernels.local_life import LocalPlace, read_death
+from kernelexec.kernels.process import boot_id, identity
+from kernelexec.kernels.registry import Registry
 from kernelexec.kernels.wire import Message
 from tests.fakes import run, settled
 from tests.kernels.zmq_kernel import ZmqKernel, connection_in
 
 
+def ignore(message: Message) -> None:
+    pass
+
+
 def sleeping() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["sleep", "60"])
+    return subprocess.Popen(["sleep", "60"], start_new_session=True)
+
+
+def place_of(directory: Path, pid: int, **changes: Any) -> Mapping[str, Any]:
+    """Of a kernel whose keeper is this process, and whose own is not known yet."""
+    known = identity(pid)
+    assert known is not None
+    place = LocalPlace(str(directory), boot_id(), pid, known, None, None)
+    return asdict(replace(place, **changes))
 
 
 @asynccontextmanager
-async def adopted(folder: Path) -> AsyncIterator[tuple[LocalKernel, ZmqKernel, subprocess.Popen[bytes]]]:
+async def adopted(
+    folder: Path, interrupts: str = "named"
+) -> AsyncIterator[tuple[LinkedKernel, ZmqKernel, subprocess.Popen[bytes]]]:
     """An adopted kernel that is ready. Its process is a `sleep`, and the test's to kill."""
     directory = folder / "k"
     directory.mkdir()
@@ -37,9 +56,7 @@ async def adopted(folder: Path) -> AsyncIterator[tuple[LocalKernel, ZmqKernel, s
     (directory / "connection.json").write_text(json.dumps(connection))
     speaker = ZmqKernel(connection, welcome=True)
     with sleeping() as process:
-        known = identity(process.pid)
-        assert known is not None
-        kernel = LocalKernel.adopt(directory, (process.pid, known), None, lambda message: None)
+        kernel = LocalKernels(folder).adopt(place_of(directory, process.pid), ignore, interrupts)
         try:
             await asyncio.wait_for(kernel.ready(), 5)
             yield kernel, speaker, process
@@ -47,53 +64,6 @@ async def adopted(folder: Path) -> AsyncIterator[tuple[LocalKernel, ZmqKernel, s
             kernel.detach()
             speaker.close()
             process.kill()
-
-
-async def execute(kernel: LocalKernel, code: str = "x") -> Any:
-    return await asyncio.wait_for(kernel.execute(*kernel.pack(code)), 5)
-
-
-def test_an_execution_ends_with_its_reply_and_its_idle(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with adopted(tmp_path) as (kernel, speaker, _):
-            codes: list[str] = []
-            speaker.on_execute = lambda request: codes.append(request["content"]["code"])
-            reply = await execute(kernel, "x = 'ä'")
-            assert (reply.status, codes) == ("ok", ["x = 'ä'"])
-
-    run(test())
-
-
-def test_a_request_never_makes_a_kernel_abort_others_and_may_ask_for_input(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with adopted(tmp_path) as (kernel, speaker, _):
-            contents: list[Any] = []
-            speaker.on_execute = lambda request: contents.append(request["content"])
-            await execute(kernel)
-            assert (contents[0]["stop_on_error"], contents[0]["allow_stdin"]) == (False, True)
-            assert contents[0]["store_history"] is True
-
-    run(test())
-
-
-def test_a_reply_alone_is_no_end(tmp_path: Path) -> None:
-    """Output that was sent before idle may still be on its way."""
-
-    async def test() -> None:
-        async with adopted(tmp_path) as (kernel, speaker, _):
-            publish = speaker.publish
-            speaker.publish = lambda kind, content, parent: (  # type: ignore[method-assign]
-                None if content.get("execution_state") == "idle" else publish(kind, content, parent)
-            )
-            msg_id, frames = kernel.pack("x")
-            running = asyncio.ensure_future(kernel.execute(msg_id, frames))
-            await settled(lambda: ("shell", "execute_request") in speaker.requests)
-            done, _ = await asyncio.wait({running}, timeout=0.05)
-            assert not done
-            publish("status", {"execution_state": "idle"}, {"msg_id": msg_id})
-            assert (await asyncio.wait_for(running, 5)).status == "ok"
-
-    run(test())
 
 
 def test_a_death_while_it_runs_code_is_told(tmp_path: Path) -> None:
@@ -110,53 +80,6 @@ def test_a_death_while_it_runs_code_is_told(tmp_path: Path) -> None:
     run(test())
 
 
-def test_a_kernel_that_has_died_runs_nothing_and_says_so(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with adopted(tmp_path) as (kernel, _, process):
-            process.kill()
-            await asyncio.wait_for(kernel.died, 5)
-            with pytest.raises(KernelDied):
-                await execute(kernel)
-            assert await kernel.stop("on request") == kernel.died.result()
-
-    run(test())
-
-
-def test_an_interrupt_of_a_kernel_that_has_died_reaches_nobody(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with adopted(tmp_path) as (kernel, _, process):
-            process.kill()
-            await asyncio.wait_for(kernel.died, 5)
-            assert await kernel.interrupt("m") is False
-
-    run(test())
-
-
-def test_an_interrupt_during_which_the_kernel_dies_reaches_nobody(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with adopted(tmp_path) as (kernel, speaker, process):
-            speaker.silent.add("interrupt_request")
-            interrupting = asyncio.ensure_future(kernel.interrupt("m"))
-            await settled(lambda: ("control", "interrupt_request") in speaker.requests)
-            process.kill()
-            assert await asyncio.wait_for(interrupting, 5) is False
-
-    run(test())
-
-
-def test_an_interrupt_that_is_not_answered_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_INTERRUPT_REPLY_SECONDS", 0.02)
-
-    async def test() -> None:
-        async with adopted(tmp_path) as (kernel, speaker, _):
-            speaker.silent.add("interrupt_request")
-            assert await kernel.interrupt("m") is False
-
-    run(test())
-
-
 def test_a_kernel_that_does_not_shut_down_by_itself_is_killed(tmp_path: Path) -> None:
     async def test() -> None:
         async with adopted(tmp_path) as (kernel, speaker, process):
@@ -164,7 +87,7 @@ def test_a_kernel_that_does_not_shut_down_by_itself_is_killed(tmp_path: Path) ->
             assert death.asked
             assert process.wait() == -signal.SIGKILL
             assert ("control", "shutdown_request") in speaker.requests
-            assert not kernel.directory.exists()
+            assert not (tmp_path / "k").exists()
 
     run(test())
 
@@ -175,22 +98,119 @@ def test_a_kernel_that_is_let_go_of_lives_on(tmp_path: Path) -> None:
             kernel.detach()
             await asyncio.sleep(0)
             assert process.poll() is None
-            assert kernel.directory.exists()
+            assert (tmp_path / "k").exists()
 
     run(test())
 
 
-@pytest.mark.parametrize("missing", ["process", "directory"])
-def test_what_is_gone_cannot_be_adopted(tmp_path: Path, missing: str) -> None:
+def test_a_foreign_kernel_is_interrupted_with_all_of_its_group(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with adopted(tmp_path, "signal") as (kernel, _, process):
+            assert await kernel.interrupt("m") is True
+            await asyncio.wait_for(kernel.died, 5)
+            assert process.wait() == -signal.SIGINT
+
+    run(test())
+
+
+# --- finding again --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changes", [{"keeper_identity": "a stranger"}, {"boot": "an earlier one"}])
+def test_a_kernel_is_gone_whose_process_is_another_now(tmp_path: Path, changes: dict[str, str]) -> None:
     async def test() -> None:
         with sleeping() as process:
-            known = "a stranger" if missing == "process" else identity(process.pid)
-            assert known is not None
-            if missing == "process":
-                (tmp_path / "connection.json").write_text(json.dumps(connection_in(tmp_path)))
-            with pytest.raises((ProcessLookupError, OSError)):
-                LocalKernel.adopt(tmp_path, (process.pid, known), None, lambda message: None)
+            with pytest.raises(KernelGone):
+                LocalKernels(tmp_path).adopt(place_of(tmp_path, process.pid, **changes), ignore, "named")
+            assert process.poll() is None
             process.kill()
+
+    run(test())
+
+
+def test_a_kernel_is_gone_whose_keeper_lives_on_without_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        with sleeping() as process:
+            place = place_of(tmp_path, process.pid, kernel_pid=process.pid, kernel_identity="a stranger")
+            with pytest.raises(KernelGone):
+                LocalKernels(tmp_path).adopt(place, ignore, "named")
+            process.kill()
+
+    run(test())
+
+
+def test_a_kernel_that_lives_without_its_keeper_is_found(tmp_path: Path) -> None:
+    async def test() -> None:
+        (tmp_path / "connection.json").write_text(json.dumps(connection_in(tmp_path)))
+        with sleeping() as process:
+            known = {"kernel_pid": process.pid, "kernel_identity": identity(process.pid)}
+            place = place_of(tmp_path, process.pid, **known, keeper_identity="a stranger")
+            kernel = LocalKernels(tmp_path).adopt(place, ignore, "named")
+            assert kernel.memory()
+            process.kill()
+            await asyncio.wait_for(kernel.died, 5)
+
+    run(test())
+
+
+def test_a_kernel_that_the_version_before_entered_into_the_registry_is_found(tmp_path: Path) -> None:
+    async def test() -> None:
+        directory = tmp_path / "k" / "1a2b3c4d"
+        directory.mkdir(parents=True)
+        connection = connection_in(directory)
+        (directory / "connection.json").write_text(json.dumps(connection))
+        speaker = ZmqKernel(connection, welcome=True)
+        with sleeping() as process:
+            written = {
+                "format": 1,
+                "kernel_id": "1a2b3c4d",
+                "directory": str(directory),
+                "boot": boot_id(),
+                "keeper_pid": process.pid,
+                "keeper_identity": identity(process.pid),
+                "kernel_pid": process.pid,
+                "kernel_identity": identity(process.pid),
+                "started": "2026-11-23T10:00:00+00:00",
+                "generation": 3,
+                "session_name": "sales",
+                "storage_dir": "/data",
+                "kernel_dir": "/data",
+                "project": None,
+                "environment": {"label": "analysis"},
+            }
+            registry = Registry(tmp_path / "kernels")
+            (tmp_path / "kernels" / "1a2b3c4d.json").write_text(json.dumps(written))
+            [entry] = registry.entries()
+            assert (entry.kernel_id, entry.generation, entry.session_name) == ("1a2b3c4d", 3, "sales")
+            kernel = LocalKernels(tmp_path).adopt(entry.place, ignore, "named")
+            assert (kernel.kernel_id, kernel.place()) == (entry.kernel_id, entry.place)
+            await asyncio.wait_for(kernel.ready(), 5)
+            assert (await asyncio.wait_for(kernel.execute(*kernel.pack("x")), 5)).status == "ok"
+            registry.write(entry)
+            assert json.loads((tmp_path / "kernels" / "1a2b3c4d.json").read_text()) == written
+            kernel.detach()
+            process.kill()
+        speaker.close()
+
+    run(test())
+
+
+def test_a_kernel_whose_connection_file_is_gone_is_not_taken_for_dead(tmp_path: Path) -> None:
+    async def test() -> None:
+        with sleeping() as process:
+            before = len(os.listdir("/dev/fd"))
+            with pytest.raises(FileNotFoundError):
+                LocalKernels(tmp_path).adopt(place_of(tmp_path, process.pid), ignore, "named")
+            assert len(os.listdir("/dev/fd")) == before
+            process.kill()
+
+    run(test())
+
+
+def test_a_place_that_is_none_of_this_machines_is_refused(tmp_path: Path) -> None:
+    async def test() -> None:
+        with pytest.raises(ValueError, match="not the place"):
+            LocalKernels(tmp_path).adopt({"url": "https://example.org"}, ignore, "named")
 
     run(test())
 
@@ -205,11 +225,12 @@ def launch(folder: Path, program: str) -> Launch:
     return Launch([sys.executable, str(script), OPTIONS, "-f", "{connection_file}"], folder, {})
 
 
-async def start(folder: Path, planned: Launch) -> LocalKernel:
-    def ignore(message: Message) -> None:
-        pass
+async def start(folder: Path, planned: Launch) -> LinkedKernel:
+    return await LocalKernels(folder).start(planned, ignore)
 
-    return await LocalKernel.start(folder, planned, ignore)
+
+def directory_of(kernel: LinkedKernel) -> Path:
+    return Path(kernel.place()["directory"])
 
 
 def test_an_interpreter_that_cannot_be_started_is_told_and_leaves_nothing(tmp_path: Path) -> None:
@@ -239,24 +260,12 @@ def test_a_kernel_that_ends_at_its_start_is_told_at_once_with_its_stderr(tmp_pat
     run(test())
 
 
-def test_a_kernel_that_never_answers_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "START_SECONDS", 0.05)
-
-    async def test() -> None:
-        kernel = await start(tmp_path, launch(tmp_path, "import time; time.sleep(60)"))
-        with pytest.raises(KernelFailed, match="did not answer within"):
-            await kernel.ready()
-        await asyncio.wait_for(kernel.stop("on request", grace=0), 5)
-
-    run(test())
-
-
 def test_a_kernel_is_told_its_files_and_nothing_of_them_is_open_to_others(tmp_path: Path) -> None:
     program = "import json, sys; print(json.dumps(sys.argv[1:]), file=sys.stderr)"
 
     async def test() -> None:
         kernel = await start(tmp_path, launch(tmp_path, program))
-        directory = kernel.directory
+        directory = directory_of(kernel)
         assert directory.stat().st_mode & 0o777 == 0o700
         assert (directory / "connection.json").stat().st_mode & 0o777 == 0o600
         connection = json.loads((directory / "connection.json").read_text())
@@ -302,10 +311,33 @@ def test_only_the_end_of_a_long_stderr_is_told(tmp_path: Path) -> None:
 def test_a_kernel_that_is_stopped_right_after_its_adoption_is_ended(tmp_path: Path) -> None:
     async def test() -> None:
         started = await start(tmp_path, launch(tmp_path, "import time; time.sleep(60)"))
-        assert started.keeper is not None
-        keeper = (started.keeper.pid, started.keeper.identity)
-        adopted_again = LocalKernel.adopt(started.directory, keeper, None, lambda message: None)
+        adopted_again = LocalKernels(tmp_path).adopt(started.place(), ignore, "named")
         assert (await asyncio.wait_for(adopted_again.stop("on request", grace=0), 5)).asked
         await asyncio.wait_for(started.died, 5)
+
+    run(test())
+
+
+def test_the_death_of_a_kernel_that_is_gone_is_the_systems_restart_or_what_was_left_of_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "exit.json").write_text('{"exit_code": 3, "signal": null, "oom_kills": 0}')
+    here = place_of(tmp_path, os.getpid())
+    kernels = LocalKernels(tmp_path)
+    assert kernels.death(here).cause == "it exited with code 3"
+    assert kernels.death({**here, "boot": "an earlier one"}).cause == "the system was restarted"
+    kernels.clear_up(here)
+    assert not tmp_path.exists()
+
+
+def test_a_kernel_started_for_a_trial_knows_whom_to_end_with(tmp_path: Path) -> None:
+    program = "import os, sys; print(os.environ.get('JPY_PARENT_PID'), file=sys.stderr)"
+
+    async def test() -> None:
+        for ends_with_us, told in ((True, str(os.getpid())), (False, "None")):
+            planned = replace(launch(tmp_path, program), ends_with_us=ends_with_us)
+            kernel = await start(tmp_path / "run", planned)
+            assert (await asyncio.wait_for(kernel.died, 5)).stderr == told
+        assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
 
     run(test())

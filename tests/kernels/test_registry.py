@@ -15,12 +15,7 @@ from tests.fakes import environment
 
 ENTRY = KernelEntry(
     kernel_id="1a2b3c4d",
-    directory="/tmp/kernelexec-7/k/1a2b3c4d",
-    boot="boot",
-    keeper_pid=10,
-    keeper_identity="100",
-    kernel_pid=None,
-    kernel_identity=None,
+    place={"directory": "/tmp/kernelexec-7/k/1a2b3c4d", "boot": "boot", "keeper_pid": 10, "kernel_pid": None},
     started="2026-11-23T10:00:00+00:00",
     generation=1,
     session_name="sales",
@@ -39,10 +34,19 @@ def test_an_entry_is_found_by_the_next_hub(tmp_path: Path) -> None:
 def test_an_entry_is_written_again_when_more_is_known(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
     registry.write(ENTRY)
-    known = replace(ENTRY, kernel_pid=11, kernel_identity="101", project="/home/ann/ä")
+    known = replace(ENTRY, place={**ENTRY.place, "kernel_pid": 11}, project="/home/ann/ä")
     registry.write(known)
     assert registry.entries() == [known]
     assert [path.name for path in tmp_path.iterdir()] == ["1a2b3c4d.json"]
+
+
+def test_an_entry_is_flat_as_other_programs_and_earlier_hubs_read_it(tmp_path: Path) -> None:
+    Registry(tmp_path).write(ENTRY)
+    written = json.loads((tmp_path / "1a2b3c4d.json").read_text())
+    assert written["format"] == 1
+    assert (written["directory"], written["keeper_pid"]) == (ENTRY.place["directory"], 10)
+    assert (written["kernel_id"], written["session_name"]) == ("1a2b3c4d", "sales")
+    assert "place" not in written
 
 
 def test_a_removed_entry_is_gone_and_removing_it_again_is_no_error(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +10,19 @@ import zmq
 import zmq.asyncio
 from jupyter_client.session import Session
 
-from tests.fakes import KERNEL_INFO
+from tests.kernels.scripted_kernel import ScriptedKernel
 
 KEY = "1f0c4a"
 
 
-class ZmqKernel:
+class ZmqKernel(ScriptedKernel):
     """Shell, control, iopub and stdin of a kernel. `welcome`: as ipykernel 7 it greets a new subscriber."""
 
     def __init__(self, connection: dict[str, Any], welcome: bool) -> None:
+        super().__init__()
         self.context = zmq.asyncio.Context()
         self.session = Session(key=KEY.encode())
         self.welcome = welcome
-        self.requests: list[tuple[str, str]] = []  # channel, type
-        self.on_execute: Callable[[dict[str, Any]], None] = lambda request: None
-        self.silent: set[str] = set()  # types of requests that get no answer
         self._sockets: dict[str, Any] = {}
         self._tasks: list[asyncio.Task[None]] = []
         for name, kind in (
@@ -58,7 +55,7 @@ class ZmqKernel:
 
     def reply(self, channel: str, identities: list[bytes], request: dict[str, Any], **content: Any) -> Any:
         kind = request["msg_type"].replace("_request", "_reply")
-        message = self.session.msg(kind, content={"status": "ok", **content}, parent=request["header"])
+        message = self.session.msg(kind, content=content, parent=request["header"])
         return self._sockets[channel].send_multipart(self.session.serialize(message, identities))
 
     async def _greet(self) -> None:
@@ -71,15 +68,9 @@ class ZmqKernel:
         while True:
             identities, frames = self.session.feed_identities(await self._sockets[channel].recv_multipart())
             request = self.session.deserialize(frames)
-            self.requests.append((channel, request["msg_type"]))
-            if request["msg_type"] in self.silent:
-                continue
-            self.publish("status", {"execution_state": "busy"}, request["header"])
-            content = dict(KERNEL_INFO) if request["msg_type"] == "kernel_info_request" else {}
-            if request["msg_type"] == "execute_request":
-                self.on_execute(request)
-            self.publish("status", {"execution_state": "idle"}, request["header"])
-            await self.reply(channel, identities, request, **content)
+            content = self.answered(channel, request)
+            if content is not None:
+                await self.reply(channel, identities, request, **content)
 
 
 def connection_in(folder: Path) -> dict[str, Any]:

@@ -58,12 +58,14 @@ def entry(storage: Path, tmp_path: Path) -> KernelEntry:
     assert me is not None
     return KernelEntry(
         kernel_id="1234",
-        directory=str(directory),
-        boot=process.boot_id(),
-        keeper_pid=os.getppid(),
-        keeper_identity=process.identity(os.getppid()) or "",
-        kernel_pid=os.getpid(),
-        kernel_identity=me,
+        place={
+            "directory": str(directory),
+            "boot": process.boot_id(),
+            "keeper_pid": os.getppid(),
+            "keeper_identity": process.identity(os.getppid()) or "",
+            "kernel_pid": os.getpid(),
+            "kernel_identity": me,
+        },
         started="2026-11-25T00:00:00+00:00",
         generation=2,
         session_name="sales",
@@ -72,6 +74,12 @@ def entry(storage: Path, tmp_path: Path) -> KernelEntry:
         project=None,
         environment={"label": "analysis", "prefix": sys.prefix},
     )
+
+
+def changed(entry: KernelEntry, **changes: object) -> KernelEntry:
+    """The entry with other fields, of its own or of its place."""
+    place = {**entry.place, **{name: value for name, value in changes.items() if name in entry.place}}
+    return replace(entry, place=place, **{name: v for name, v in changes.items() if name not in place})
 
 
 @pytest.fixture
@@ -86,7 +94,7 @@ def find(storage: Path, environ: dict[str, str], name: str = f"{SESSION}-2.ipynb
 def test_a_sessions_notebook_finds_the_sessions_kernel(storage, environ, entry, registry) -> None:
     registry.write(entry)
     found = find(storage, environ)
-    assert (found.pid, found.directory, found.session) == (os.getpid(), entry.directory, SESSION)
+    assert (found.pid, found.directory, found.session) == (os.getpid(), entry.place["directory"], SESSION)
 
 
 def test_a_notebook_of_any_generation_finds_it(storage, environ, entry, registry) -> None:
@@ -146,12 +154,12 @@ def test_dead_foreign_and_broken_entries_are_passed_over(storage, environ, entry
             {"boot": "another"},
             {"kernel_identity": "1"},
             {"kernel_pid": ended.pid},
-            {"directory": entry.directory + "-gone"},
+            {"directory": entry.place["directory"] + "-gone"},
             {"environment": {}},
             {"storage_dir": None},
         )
     ):
-        registry.write(replace(entry, kernel_id=f"0{number}", **wrong))
+        registry.write(changed(replace(entry, kernel_id=f"0{number}"), **wrong))
     (Path(paths.state_dir(environ)) / "kernels" / "00.json").write_text("{")
     assert find(storage, environ) is None
     registry.write(entry)
@@ -169,7 +177,7 @@ def test_without_a_registry_nothing_is_found(storage, environ) -> None:
 
 
 def test_it_waits_for_a_kernel_that_is_being_started(storage, environ, entry, registry) -> None:
-    registry.write(replace(entry, kernel_pid=None, kernel_identity=None))
+    registry.write(changed(entry, kernel_pid=None, kernel_identity=None))
     timer = threading.Timer(0.1, registry.write, [entry])
     timer.start()
     assert find(storage, environ).pid == os.getpid()
@@ -181,7 +189,7 @@ def hub(entry: KernelEntry, registry: Registry, tmp_path: Path) -> Iterator[list
     """A hub that replaces the kernel before it answers; what it was asked."""
     asked: list[dict] = []
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(Path(entry.directory).parents[1] / "hub.sock"))
+    listener.bind(str(Path(entry.place["directory"]).parents[1] / "hub.sock"))
     listener.listen()
 
     def serve() -> None:
@@ -189,7 +197,7 @@ def hub(entry: KernelEntry, registry: Registry, tmp_path: Path) -> Iterator[list
         with connection, connection.makefile() as lines:
             asked.extend(json.loads(lines.readline()) for _ in range(2))
             (tmp_path / "new").mkdir()
-            registry.write(replace(entry, directory=str(tmp_path / "new")))
+            registry.write(changed(entry, directory=str(tmp_path / "new")))
             connection.sendall(b'kernelexec 1 ok 1.0\n{"generation": 3}\n')
 
     server = threading.Thread(target=serve)

@@ -35,12 +35,14 @@ class Live:
         keeper, kernel = self.kernel.pids["keeper"], self.kernel.pids["kernel"]
         self.entry = KernelEntry(
             kernel_id="k1",
-            directory=str(self.kernel.directory),
-            boot=boot_id(),
-            keeper_pid=keeper,
-            keeper_identity=identity(keeper) or "",
-            kernel_pid=kernel,
-            kernel_identity=identity(kernel),
+            place={
+                "directory": str(self.kernel.directory),
+                "boot": boot_id(),
+                "keeper_pid": keeper,
+                "keeper_identity": identity(keeper) or "",
+                "kernel_pid": kernel,
+                "kernel_identity": identity(kernel),
+            },
             started="2026-11-25T00:00:00+00:00",
             generation=1,
             session_name="sales",

@@ -1,4 +1,4 @@
-"""The client of a kernel, against kernels of real zmq sockets that speak through Jupyter's own code."""
+"""The link over zmq, to kernels of real sockets that speak through Jupyter's own code."""
 
 from __future__ import annotations
 
@@ -13,58 +13,62 @@ import zmq
 import zmq.asyncio
 from jupyter_client.session import Session
 
-from kernelexec.kernels.client import KernelClient
+from kernelexec.kernels.link import LinkClosed
 from kernelexec.kernels.wire import Message
+from kernelexec.kernels.zmq_link import ZmqLink
 from tests.fakes import run, settled
 from tests.kernels.zmq_kernel import KEY, ZmqKernel, connection_in
 
 
 @asynccontextmanager
-async def kernel_and_client(
+async def kernel_and_link(
     folder: Path, welcome: bool = True
-) -> AsyncIterator[tuple[ZmqKernel, KernelClient, list[Message]]]:
-    """A kernel, a client of it that is ready, and what the client has heard since."""
+) -> AsyncIterator[tuple[ZmqKernel, ZmqLink, list[Message]]]:
+    """A kernel, a link to it that is ready, and what it has published since."""
     heard: list[Message] = []
+
+    def hear(message: Message) -> None:
+        if message.channel == "iopub":
+            heard.append(message)
+
     kernel = ZmqKernel(connection_in(folder), welcome)
-    client = KernelClient(connection_in(folder), heard.append)
+    link = ZmqLink(connection_in(folder), hear)
     try:
-        await asyncio.wait_for(client.ready(), 5)
+        await asyncio.wait_for(link.ready(), 5)
         kernel.publish("stream", {"text": "mark"}, None)
         await settled(lambda: any(message.type == "stream" for message in heard))
         heard.clear()
-        yield kernel, client, heard
+        yield kernel, link, heard
     finally:
-        client.close()
+        link.close()
         kernel.close()
 
 
 @pytest.mark.parametrize("welcome", [True, False])
-def test_a_client_is_ready_once_it_knows_the_kernel_and_hears_its_output(
-    tmp_path: Path, welcome: bool
-) -> None:
+def test_a_link_is_ready_once_it_knows_the_kernel_and_hears_its_output(tmp_path: Path, welcome: bool) -> None:
     async def test() -> None:
         heard: list[Message] = []
         kernel = ZmqKernel(connection_in(tmp_path), welcome)
-        client = KernelClient(connection_in(tmp_path), heard.append)
-        assert (await asyncio.wait_for(client.ready(), 5))["language_info"]["name"] == "python"
+        link = ZmqLink(connection_in(tmp_path), heard.append)
+        assert (await asyncio.wait_for(link.ready(), 5))["language_info"]["name"] == "python"
         heard.clear()
         kernel.publish("stream", {"text": "the first"}, None)
         await settled(lambda: any(message.content.get("text") == "the first" for message in heard))
-        client.close()
+        link.close()
         kernel.close()
 
     run(test())
 
 
-def test_a_client_that_is_there_before_the_kernel_waits_for_it(tmp_path: Path) -> None:
+def test_a_link_that_is_there_before_the_kernel_waits_for_it(tmp_path: Path) -> None:
     async def test() -> None:
-        client = KernelClient(connection_in(tmp_path), lambda message: None)
-        ready = asyncio.create_task(client.ready())
+        link = ZmqLink(connection_in(tmp_path), lambda message: None)
+        ready = asyncio.create_task(link.ready())
         done, _ = await asyncio.wait({ready}, timeout=0.05)
         assert not done
         kernel = ZmqKernel(connection_in(tmp_path), welcome=True)
         await asyncio.wait_for(ready, 5)
-        client.close()
+        link.close()
         kernel.close()
 
     run(test())
@@ -72,7 +76,7 @@ def test_a_client_that_is_there_before_the_kernel_waits_for_it(tmp_path: Path) -
 
 def test_the_kernel_is_asked_on_the_channel_that_it_serves_while_it_runs_code(tmp_path: Path) -> None:
     async def test() -> None:
-        async with kernel_and_client(tmp_path) as (kernel, _, _):
+        async with kernel_and_link(tmp_path) as (kernel, _, _):
             assert ("control", "kernel_info_request") in kernel.requests
             assert "shell" not in [channel for channel, _ in kernel.requests]
 
@@ -81,12 +85,12 @@ def test_the_kernel_is_asked_on_the_channel_that_it_serves_while_it_runs_code(tm
 
 def test_an_execution_is_answered_and_its_output_heard_in_order(tmp_path: Path) -> None:
     async def test() -> None:
-        async with kernel_and_client(tmp_path) as (kernel, client, heard):
+        async with kernel_and_link(tmp_path) as (kernel, link, heard):
             kernel.on_execute = lambda request: [
                 kernel.publish("stream", {"text": str(n)}, request["header"]) for n in range(3)
             ]
-            msg_id, frames = client.pack("execute_request", {"code": "x"})
-            reply = await asyncio.wait_for(client.send("shell", msg_id, frames), 5)
+            msg_id, frames = link.pack("execute_request", {"code": "x"})
+            reply = await asyncio.wait_for(link.send("shell", msg_id, frames), 5)
             assert (reply.type, reply.parent_id, reply.content["status"]) == ("execute_reply", msg_id, "ok")
             assert reply.channel == "shell"
             await settled(lambda: len(heard) == 5)
@@ -94,18 +98,34 @@ def test_an_execution_is_answered_and_its_output_heard_in_order(tmp_path: Path) 
                 *("busy", "0", "1", "2", "idle")
             ]
             assert {m.parent_id for m in heard} == {msg_id}
-            assert {m.parent_session for m in heard} == {client.session}
+            assert {m.parent_session for m in heard} == {link.session}
+
+    run(test())
+
+
+def test_a_reply_is_heard_where_it_comes_and_given_to_who_asked(tmp_path: Path) -> None:
+    async def test() -> None:
+        kernel = ZmqKernel(connection_in(tmp_path), welcome=True)
+        heard: list[Message] = []
+        link = ZmqLink(connection_in(tmp_path), heard.append)
+        try:
+            await asyncio.wait_for(link.ready(), 5)
+            reply = await asyncio.wait_for(link.request("shell", "execute_request", {"code": "x"}), 5)
+            assert [message for message in heard if message.type == "execute_reply"] == [reply]
+        finally:
+            link.close()
+            kernel.close()
 
     run(test())
 
 
 def test_nothing_of_a_flood_is_lost(tmp_path: Path) -> None:
     async def test() -> None:
-        async with kernel_and_client(tmp_path) as (kernel, client, heard):
+        async with kernel_and_link(tmp_path) as (kernel, link, heard):
             kernel.on_execute = lambda request: [
                 kernel.publish("stream", {"text": str(n)}, request["header"]) for n in range(5_000)
             ]
-            client.request("shell", "execute_request", {"code": "x"})
+            link.request("shell", "execute_request", {"code": "x"})
             await settled(lambda: len(heard) == 5_002)
             assert [m.content["text"] for m in heard[1:-1]] == [str(n) for n in range(5_000)]
 
@@ -114,20 +134,20 @@ def test_nothing_of_a_flood_is_lost(tmp_path: Path) -> None:
 
 def test_other_clients_messages_are_heard_and_answer_nobody(tmp_path: Path) -> None:
     async def test() -> None:
-        async with kernel_and_client(tmp_path) as (kernel, client, heard):
+        async with kernel_and_link(tmp_path) as (kernel, link, heard):
             theirs = Session(key=KEY.encode()).msg("execute_request")["header"]
             kernel.publish("stream", {"text": "theirs"}, theirs)
             await settled(lambda: len(heard) == 1)
-            assert heard[0].parent_session not in (None, client.session)
+            assert heard[0].parent_session not in (None, link.session)
 
     run(test())
 
 
 def test_two_requests_get_their_own_answers_whichever_comes_first(tmp_path: Path) -> None:
     async def test() -> None:
-        async with kernel_and_client(tmp_path) as (_, client, _):
-            first = client.request("shell", "execute_request", {"code": "1"})
-            second = client.request("control", "interrupt_request", {})
+        async with kernel_and_link(tmp_path) as (_, link, _):
+            first = link.request("shell", "execute_request", {"code": "1"})
+            second = link.request("control", "interrupt_request", {})
             assert (await asyncio.wait_for(second, 5)).type == "interrupt_reply"
             assert (await asyncio.wait_for(first, 5)).type == "execute_reply"
 
@@ -138,7 +158,7 @@ def test_a_forged_message_is_dropped_and_logged_and_the_next_one_heard(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def test() -> None:
-        async with kernel_and_client(tmp_path) as (kernel, _, heard):
+        async with kernel_and_link(tmp_path) as (kernel, _, heard):
             true, kernel.session = kernel.session, Session(key=b"another")
             kernel.publish("stream", {"text": "forged"}, None)
             kernel.session = true
@@ -151,7 +171,7 @@ def test_a_forged_message_is_dropped_and_logged_and_the_next_one_heard(
     assert "wrong signature" in caplog.text
 
 
-def test_a_listener_that_fails_does_not_make_the_client_deaf(
+def test_a_listener_that_fails_does_not_make_the_link_deaf(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def test() -> None:
@@ -164,40 +184,44 @@ def test_a_listener_that_fails_does_not_make_the_client_deaf(
                     raise KeyError("text")
 
         kernel = ZmqKernel(connection_in(tmp_path), welcome=True)
-        client = KernelClient(connection_in(tmp_path), fails_once)
+        link = ZmqLink(connection_in(tmp_path), fails_once)
         try:
-            await asyncio.wait_for(client.ready(), 5)
+            await asyncio.wait_for(link.ready(), 5)
             for n in range(3):
                 kernel.publish("stream", {"text": str(n)}, None)
             await settled(lambda: len(heard) == 3)
         finally:
-            client.close()
+            link.close()
             kernel.close()
 
     run(test())
 
 
-def test_closing_ends_who_waits_and_frees_the_sockets(tmp_path: Path) -> None:
+def test_closing_fails_what_waits_and_what_is_asked_later(tmp_path: Path) -> None:
     async def test() -> None:
-        async with kernel_and_client(tmp_path) as (kernel, client, _):
+        async with kernel_and_link(tmp_path) as (kernel, link, _):
             kernel.silent.add("execute_request")
-            reply = client.request("shell", "execute_request", {"code": "x"})
+            reply = link.request("shell", "execute_request", {"code": "x"})
             await settled(lambda: ("shell", "execute_request") in kernel.requests)
-            client.close()
-            await asyncio.wait({reply}, timeout=5)
-            assert reply.done()
+            ready = asyncio.ensure_future(link.ready())
+            link.close()
+            for waiting in (reply, ready, link.request("control", "interrupt_request", {}), link.expect("m")):
+                with pytest.raises(LinkClosed):
+                    await asyncio.wait_for(waiting, 5)
+            link.say("stdin", "input_reply", {"value": "to nobody"})
+            assert link.closed.done()
 
     run(test())
 
 
 def test_a_question_that_nobody_awaits_any_more_is_forgotten(tmp_path: Path) -> None:
     async def test() -> None:
-        async with kernel_and_client(tmp_path) as (kernel, client, _):
+        async with kernel_and_link(tmp_path) as (kernel, link, _):
             kernel.silent.add("execute_request")
-            client.request("shell", "execute_request", {"code": "x"}).cancel()
-            reply = await asyncio.wait_for(client.request("control", "interrupt_request", {}), 5)
+            link.request("shell", "execute_request", {"code": "x"}).cancel()
+            reply = await asyncio.wait_for(link.request("control", "interrupt_request", {}), 5)
             assert reply.type == "interrupt_reply"
-            assert client._replies == {}
+            assert link._replies._coming == {}
 
     run(test())
 
@@ -208,10 +232,10 @@ def test_tcp_kernels_can_be_reached_too() -> None:
         router = context.socket(zmq.ROUTER)
         port = router.bind_to_random_port("tcp://127.0.0.1")
         ports = {"shell_port": port, "iopub_port": port, "stdin_port": port, "control_port": port}
-        client = KernelClient({"transport": "tcp", "ip": "127.0.0.1", "key": KEY, **ports}, lambda m: None)
-        client.request("shell", "execute_request", {})
+        link = ZmqLink({"transport": "tcp", "ip": "127.0.0.1", "key": KEY, **ports}, lambda m: None)
+        link.request("shell", "execute_request", {})
         assert await asyncio.wait_for(router.poll(5_000), 6)
-        client.close()
+        link.close()
         router.close(linger=0)
         context.term()
 

@@ -1,4 +1,4 @@
-"""A client of one kernel: requests out, messages in, on the hub's event loop.
+"""The link to a kernel whose sockets can be reached, on the hub's event loop.
 
 Plain zmq sockets whose file descriptors the loop watches. The descriptor of a zmq socket is
 edge-triggered: it reports a change, not a state, so every read drains the socket and every send is
@@ -16,7 +16,8 @@ from typing import Any
 
 import zmq
 
-from kernelexec.kernels.loss import Loss
+from kernelexec.kernels.link import LinkClosed
+from kernelexec.kernels.replies import Replies
 from kernelexec.kernels.wire import BadMessage, Message, Wire
 
 _log = logging.getLogger(__name__)
@@ -34,19 +35,14 @@ _LONGEST_PAUSE_SECONDS = 8.0
 _CHANNELS = {"shell": zmq.DEALER, "control": zmq.DEALER, "iopub": zmq.SUB, "stdin": zmq.DEALER}
 
 
-class KernelClient:
-    """The channels of one kernel.
-
-    `on_message` gets every message of iopub, in order, also those that belong to other clients'
-    requests, and the kernel's questions on stdin. Replies on shell and control go to who asked.
-    """
+class ZmqLink:
+    """The channels of one kernel over zmq (see link.Link), as its connection file names them."""
 
     def __init__(self, connection: Mapping[str, Any], on_message: Callable[[Message], None]) -> None:
         self._wire = Wire(connection["key"])
         self._on_message = on_message
-        self.taken = 0  # messages
-        self.loss = Loss()
-        self._replies: dict[str, asyncio.Future[Message]] = {}
+        self._taken = 0  # messages
+        self._replies = Replies()
         self._subscribed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._context = zmq.Context()
@@ -60,13 +56,11 @@ class KernelClient:
         """The id that this client's requests carry, and messages that belong to them."""
         return self._wire.session
 
-    async def ready(self, *, ask_shell: bool = False) -> Mapping[str, Any]:
-        """The kernel's kernel_info, once it answers and its output reaches us.
+    @property
+    def closed(self) -> asyncio.Future[None]:
+        return self._replies.closed
 
-        Waits for as long as that takes: who calls knows whether the kernel's process is alive.
-        Asks on the control channel, which a kernel serves while it runs code; `ask_shell` on the
-        shell channel too, for kernels that answer this question only there.
-        """
+    async def ready(self, *, ask_shell: bool = False) -> Mapping[str, Any]:
         channels = ("control", "shell") if ask_shell else ("control",)
         asked: set[asyncio.Future[Message]] = set()
         pause = _ASK_AGAIN_SECONDS
@@ -78,6 +72,8 @@ class KernelClient:
                     asked, timeout=pause, return_when=asyncio.FIRST_COMPLETED
                 )
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                if self.closed.done():
+                    raise LinkClosed
                 if not answered:
                     continue
                 # iopub_welcome (ipykernel 7), or the busy and idle of our own question. Without
@@ -89,55 +85,43 @@ class KernelClient:
             for reply in asked:
                 reply.cancel()
 
-    def request(self, channel: str, message_type: str, content: Mapping[str, Any]) -> asyncio.Future[Message]:
-        """Send a request now; the future is its reply."""
-        msg_id, frames = self._wire.pack(message_type, content)
-        return self.send(channel, msg_id, frames)
-
     def pack(
         self, message_type: str, content: Mapping[str, Any], subshell: str | None = None
     ) -> tuple[str, list[bytes]]:
-        """A request that is sent later, whose msg_id is needed before."""
         return self._wire.pack(message_type, content, subshell)
-
-    def expect(self, msg_id: str) -> asyncio.Future[Message]:
-        """The reply to a request that an earlier client of this kernel sent, should it still come."""
-        reply: asyncio.Future[Message] = self._loop.create_future()
-        self._replies[msg_id] = reply
-        reply.add_done_callback(lambda _: self._replies.pop(msg_id, None))
-        return reply
-
-    def say(self, channel: str, message_type: str, content: Mapping[str, Any]) -> None:
-        """Send what is not replied to."""
-        _, frames = self._wire.pack(message_type, content)
-        self._sockets[channel].send_multipart(frames, zmq.NOBLOCK)
-        self._drain_all()
 
     def send(self, channel: str, msg_id: str, frames: list[bytes]) -> asyncio.Future[Message]:
         reply = self.expect(msg_id)
-        self._sockets[channel].send_multipart(frames, zmq.NOBLOCK)
-        self._drain_all()
+        self._send(channel, frames)
         return reply
 
+    def request(self, channel: str, message_type: str, content: Mapping[str, Any]) -> asyncio.Future[Message]:
+        msg_id, frames = self._wire.pack(message_type, content)
+        return self.send(channel, msg_id, frames)
+
+    def expect(self, msg_id: str) -> asyncio.Future[Message]:
+        return self._replies.expect(msg_id)
+
+    def say(self, channel: str, message_type: str, content: Mapping[str, Any]) -> None:
+        _, frames = self._wire.pack(message_type, content)
+        self._send(channel, frames)
+
     async def take_last_words(self) -> None:
-        """Take what a kernel that has ended had sent, which is still on its way through zmq."""
         before = -1
         for _ in range(_LAST_WORDS_ROUNDS):
-            if before == self.taken:
+            if before == self._taken:
                 return
-            before = self.taken
+            before = self._taken
             await asyncio.sleep(_LAST_WORDS_SECONDS)
             self._drain_all()
 
     def close(self) -> None:
-        """Disconnect. The kernel goes on."""
         for socket in self._sockets.values():
             self._loop.remove_reader(socket.fileno())
             socket.close(linger=0)
         self._sockets.clear()
         self._context.term()
-        for reply in list(self._replies.values()):
-            reply.cancel()
+        self._replies.close()
 
     def _open(self, name: str, kind: int, address: str) -> None:
         socket = self._context.socket(kind)
@@ -151,6 +135,12 @@ class KernelClient:
         socket.connect(address)
         self._sockets[name] = socket
         self._loop.add_reader(socket.fileno(), self._drain, name)
+
+    def _send(self, channel: str, frames: list[bytes]) -> None:
+        if not self._sockets:  # closed
+            return
+        self._sockets[channel].send_multipart(frames, zmq.NOBLOCK)
+        self._drain_all()
 
     def _drain_all(self) -> None:
         for name in self._sockets:
@@ -174,19 +164,16 @@ class KernelClient:
         self._loop.call_soon(self._drain, name)
 
     def _take(self, message: Message) -> None:
-        self.taken += 1
-        self.loss.take(message)
-        if message.channel in ("iopub", "stdin"):
-            if message.type == "iopub_welcome" or message.parent_session == self.session:
-                self._subscribed.set()
-            try:
-                self._on_message(message)
-            except Exception:  # noqa: BLE001 - what comes after this message must still be heard
-                _log.exception("a %s message could not be handled", message.type)
-            return
-        reply = self._replies.get(message.parent_id or "")
-        if reply is not None and not reply.done():
-            reply.set_result(message)
+        self._taken += 1
+        is_reply = message.channel not in ("iopub", "stdin")
+        if not is_reply and (message.type == "iopub_welcome" or message.parent_session == self.session):
+            self._subscribed.set()
+        try:
+            self._on_message(message)
+        except Exception:  # noqa: BLE001 - what comes after this message must still be heard
+            _log.exception("a %s message could not be handled", message.type)
+        if is_reply:
+            self._replies.take(message)
 
 
 def _identity(connection: Mapping[str, Any]) -> bytes:

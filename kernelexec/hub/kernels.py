@@ -1,0 +1,154 @@
+"""The kernels of a hub: started, tried, entered into the registry as long as they live, and found again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from kernelexec import paths
+from kernelexec.config import KERNEL_IDLE_SECONDS
+from kernelexec.environments import catalog, kernelspec
+from kernelexec.environments.source import Progress
+from kernelexec.errors import KernelexecError
+from kernelexec.hub.chosen_environments import ChosenEnvironments
+from kernelexec.kernels.host import OPTIONS, HostedKernel, KernelGone, KernelHost, Launch
+from kernelexec.kernels.kernel import Death, OnMessage
+from kernelexec.kernels.registry import KernelEntry, Registry
+from kernelexec.model.environment import Environment
+from kernelexec.recording.journal import now
+from kernelexec.session.generations import Started
+from kernelexec.session.session import Session
+
+_log = logging.getLogger(__name__)
+
+_TRIAL_GRACE_SECONDS = 1.0  # for a kernel that has run nothing
+
+
+class Kernels:
+    """Starts kernels for sessions, and gives them those that an earlier hub left."""
+
+    def __init__(self, host: KernelHost, registry: Registry, environments: ChosenEnvironments) -> None:
+        self._host = host
+        self._registry = registry
+        self._environments = environments
+
+    async def start(
+        self, session: Session, environ: Mapping[str, str], on_message: OnMessage, progress: Progress
+    ) -> Started:
+        """A new kernel of a session, ready and in the registry (see session.KernelStarter).
+
+        Raises:
+            KernelexecError, OSError: there is none, and nothing is left of it.
+        """
+        # Looked at again for each kernel: what was true when the session was opened may have changed.
+        source = catalog.source_at(session.environment)
+        environment = await self._environments.prepare(source, environ, progress)
+        environment = replace(environment, label=session.environment.label)
+        launch = _launch(environment, session.kernel_dir, environ)
+        session.kernel_dir.mkdir(parents=True, exist_ok=True)
+        kernel = await self._host.start(launch, on_message)
+        self._forget_at_its_end(kernel)
+        session.generations.starting = kernel
+        try:
+            self._register(session, environment, kernel)
+            info = await kernel.ready()
+            self._register(session, environment, kernel)
+        except (KernelexecError, OSError):
+            await kernel.stop("its start was given up", grace=0)
+            raise
+        finally:
+            session.generations.starting = None
+        _log.info("%s: kernel %s is ready", session.id, kernel)
+        return Started(kernel, info, environment, kernel.kernel_id)
+
+    def left(self) -> list[KernelEntry]:
+        """The kernels that an earlier hub has left, as far as the registry can be read."""
+        return self._registry.entries()
+
+    async def adopt(self, entry: KernelEntry, session: Session) -> None:
+        """Give a session the kernel that an earlier hub started for it, or the news of its death.
+
+        Raises:
+            OSError, ValueError: whether it lives cannot be told; its entry stays for the next hub.
+        """
+        try:
+            kernel = self._host.adopt(entry.place, session.on_message, session.environment.interrupts)
+        except KernelGone as gone:
+            _log.info("kernel %s of %s is gone: %s", entry.kernel_id, session.id, gone)
+            if session.left_a_kernel and session.generations.kernel_id in (None, entry.kernel_id):
+                death = self._host.death(entry.place)
+                session.report_lost_kernel(death.cause, death.begun)
+            self._registry.remove(entry.kernel_id)
+            self._host.clear_up(entry.place)
+            return
+        stranger = _stranger(entry, session)
+        if stranger is not None:
+            await kernel.stop(stranger, grace=0)
+            self._registry.remove(entry.kernel_id)
+            return
+        self._forget_at_its_end(kernel)
+        session.adopt(kernel, datetime.fromisoformat(entry.started), kernel.environ())
+        # What its clients wish they say when they come again; until then it lives as by default.
+        session.stop_when_idle_for(KERNEL_IDLE_SECONDS)
+        _log.info("%s: kernel %s adopted", session.id, kernel)
+
+    def _register(self, session: Session, environment: Environment, kernel: HostedKernel) -> None:
+        self._registry.write(
+            KernelEntry(
+                kernel_id=kernel.kernel_id,
+                place=kernel.place(),
+                started=now().isoformat(),
+                generation=session.generation + 1,
+                session_name=session.name,
+                storage_dir=str(session.recorder.storage_dir),
+                kernel_dir=str(session.kernel_dir),
+                project=session.project,
+                environment=environment.to_json(),
+            )
+        )
+
+    def _forget_at_its_end(self, kernel: HostedKernel) -> None:
+        def forget(died: asyncio.Future[Death]) -> None:
+            if not died.cancelled():
+                _log.info("kernel %s: %s", kernel.kernel_id, died.result().cause)
+                self._registry.remove(kernel.kernel_id)
+
+        kernel.died.add_done_callback(forget)
+
+
+async def try_out(host: KernelHost, environment: Environment, environ: Mapping[str, str]) -> None:
+    """Start a kernel and end it again; it ends with us if we do.
+
+    Raises:
+        KernelFailed, OSError: it does not start.
+    """
+    launch = replace(_launch(environment, Path("/"), environ), ends_with_us=True)
+    kernel = await host.start(launch, lambda message: None)
+    try:
+        await kernel.ready()
+    finally:
+        await kernel.stop("its trial is over", grace=_TRIAL_GRACE_SECONDS)
+
+
+def _stranger(entry: KernelEntry, session: Session) -> str | None:
+    """Why a kernel that lives is not the session's after all, if it is not."""
+    if entry.generation != session.generation:  # the hub died while this kernel started
+        return "its start was given up"
+    if session.generations.kernel_id not in (None, entry.kernel_id):
+        return "the records of its session are not where they were"
+    return None
+
+
+def _launch(environment: Environment, cwd: Path, environ: Mapping[str, str]) -> Launch:
+    launcher = kernelspec.install_launcher(Path(paths.data_dir(environ)))
+    return Launch(
+        kernelspec.command(environment, launcher, OPTIONS),
+        cwd,
+        kernelspec.kernel_variables(environment, environ),
+        environment.interrupts,
+        kernelspec.transport(environment),
+    )

@@ -1,0 +1,67 @@
+"""Where kernels run: how they are started there, and found again by the next hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from kernelexec.kernels.kernel import Death, Kernel, OnMessage
+
+OPTIONS = "{launcher_options}"  # where in a command line the launcher's own options go
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start a kernel."""
+
+    argv: Sequence[str]  # with OPTIONS after the launcher, and what holds "{connection_file}"
+    cwd: Path
+    environ: Mapping[str, str]
+    interrupts: str = "named"  # how the kernel is interrupted, see model.environment.Environment
+    transport: str = "ipc"
+    ends_with_us: bool = False  # else it outlives who starts it
+
+
+class KernelGone(Exception):
+    """The kernel that was looked for has ended; the text says how that is known."""
+
+
+class HostedKernel(Kernel, Protocol):
+    """A kernel as its host gives it out: one that can be found again."""
+
+    @property
+    def kernel_id(self) -> str:
+        """Its name among all kernels of this user."""
+
+    def place(self) -> Mapping[str, Any]:
+        """Where it is, in JSON, as far as that is known now: more once it is ready."""
+
+    def environ(self) -> Mapping[str, str]:
+        """The environment variables that it was started with; empty where they cannot be told."""
+
+
+class KernelHost(Protocol):
+    """One way in which kernels run. A `place` is what a kernel of this host has said of itself."""
+
+    async def start(self, launch: Launch, on_message: OnMessage) -> HostedKernel:
+        """Start a kernel; does not wait until it answers.
+
+        Raises:
+            KernelexecError, OSError: it cannot be started at all; nothing is left of it.
+        """
+
+    def adopt(self, place: Mapping[str, Any], on_message: OnMessage, interrupts: str) -> HostedKernel:
+        """Take over a kernel that was started by another hub, also by one of an earlier version.
+
+        Raises:
+            KernelGone: it has ended.
+            OSError, ValueError: whether it lives cannot be told, or it cannot be reached.
+        """
+
+    def death(self, place: Mapping[str, Any]) -> Death:
+        """How a kernel ended that is gone, as far as it or its surroundings left word."""
+
+    def clear_up(self, place: Mapping[str, Any]) -> None:
+        """Remove what a kernel that is gone has left."""

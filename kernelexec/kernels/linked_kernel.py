@@ -1,0 +1,278 @@
+"""The one implementation of kernel.Kernel: a link to the kernel and its life.
+
+Here is what is true of any kernel, wherever it runs. Whatever waits for the kernel waits for its death and
+for the end of the link as well, so that it always comes to an end of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from kernelexec.errors import KernelFailed
+from kernelexec.kernels.findings import read_findings
+from kernelexec.kernels.inspection import Inspection, Variables
+from kernelexec.kernels.kernel import SHUTDOWN_SECONDS, Death, Findings, KernelDied, OnMessage, Reply
+from kernelexec.kernels.life import Life
+from kernelexec.kernels.link import Connect, LinkClosed
+from kernelexec.kernels.loss import Loss
+from kernelexec.kernels.wire import Message
+
+START_SECONDS = 120.0  # a cold network file system; a kernel that ended is told at once
+_INTERRUPT_REPLY_SECONDS = 2.0
+_IMPORTS_SECONDS = 3.0  # a kernel in native code that holds the GIL answers when that returns
+_LOOK_SECONDS = 2.0  # in which a kernel answers that is not in native code
+_LATE_REPLY_SECONDS = 1.0  # after the kernel has answered what was sent later
+_SILENCE_SECONDS = 2.0  # what a kernel has sent is read in far less
+
+
+_T = TypeVar("_T")
+
+
+class LinkedKernel:
+    """One kernel and our connection to it (see kernel.Kernel and host.HostedKernel)."""
+
+    def __init__(self, connect: Connect, life: Life, on_message: OnMessage, interrupts: str) -> None:
+        self.died: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
+        self._life = life
+        self._on_message = on_message
+        self._is_ours = interrupts == "named"  # has our launcher, which answers more and drops nothing
+        self._by_signal = interrupts == "signal"
+        self._taken = 0  # messages of a kernel that is not ours
+        self._loss = Loss()
+        self._idle: dict[str, asyncio.Future[None]] = {}  # by the msg_id of a request that is awaited
+        self._asked: str | None = None  # why it is to end
+        self._link = connect(self._take)
+        self._inspection = Inspection(self._link)
+        self._watcher = asyncio.create_task(self._watch())
+
+    @property
+    def kernel_id(self) -> str:
+        return self._life.kernel_id
+
+    def place(self) -> Mapping[str, Any]:
+        return self._life.place()
+
+    def environ(self) -> Mapping[str, str]:
+        return self._life.environ()
+
+    def __str__(self) -> str:
+        return str(self._life)
+
+    async def ready(self) -> Mapping[str, Any]:
+        answered = asyncio.ensure_future(self._link.ready(ask_shell=not self._is_ours))
+        try:
+            await self._first_of(answered, seconds=START_SECONDS)
+        finally:
+            info = _told(answered)
+        if self.died.done():
+            death = self.died.result()
+            raise KernelFailed(f"The kernel did not start: {death.cause}.\n{death.stderr}".strip())
+        if self._link.closed.done():
+            raise KernelFailed("The kernel did not answer before it was let go of.")
+        if info is None:
+            raise KernelFailed(f"The kernel did not answer within {START_SECONDS:.0f} s.")
+        self._life.answers()
+        return info
+
+    # --- runs ----------------------------------------------------------------------
+
+    def pack(self, code: str) -> tuple[str, list[bytes]]:
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": True,  # who asked is told of a question, and answers it or has it answered
+            # Only one request of ours is in flight: there is nothing that an error should abort.
+            "stop_on_error": False,
+        }
+        return self._link.pack("execute_request", content)
+
+    async def execute(self, msg_id: str, frames: list[bytes]) -> Reply:
+        if self._is_over:
+            raise KernelDied
+        self._loss.begin(msg_id)
+        reply = await self._until_end(msg_id, lambda: self._link.send("shell", msg_id, frames))
+        assert reply is not None  # nothing was to end the waiting instead
+        return reply if self._is_ours else replace(reply, lost=self._loss.count())
+
+    async def rejoin(self, msg_id: str) -> Reply | None:
+        if self._is_over:
+            raise KernelDied
+        # The shell serves one request after the other: once this one is answered, the run has ended.
+        later = asyncio.ensure_future(self._later_request())
+        try:
+            return await self._until_end(msg_id, lambda: self._link.expect(msg_id), later)
+        finally:
+            later.cancel()
+
+    async def _later_request(self) -> None:
+        try:
+            await self._link.request("shell", "kernel_info_request", {})
+        except LinkClosed:
+            return
+        await asyncio.sleep(_LATE_REPLY_SECONDS)
+
+    async def _until_end(
+        self, msg_id: str, ask: Callable[[], asyncio.Future[Message]], *instead: asyncio.Future[None]
+    ) -> Reply | None:
+        """The reply, once idle has come too; None if `instead` is done before."""
+        # Before it is asked: a link may hear of the end while it is still sending.
+        idle = self._idle[msg_id] = asyncio.get_running_loop().create_future()
+        reply = ask()
+        try:
+            await self._first_of(reply, *instead)
+            message = _told(reply)
+            if message is not None:
+                await self._idle_comes(idle, *instead)
+        finally:
+            reply.cancel()
+            self._idle.pop(msg_id, None)
+        if message is not None and idle.done():
+            return Reply(message.content["status"], message.content, message.date, message.metadata)
+        if self._is_over:
+            raise KernelDied
+        return None
+
+    async def _idle_comes(self, idle: asyncio.Future[None], *instead: asyncio.Future[None]) -> None:
+        """A foreign kernel may drop even the status that ends a run: silence after the reply ends it, too."""
+        if idle.done():
+            return
+        if self._is_ours:
+            await self._first_of(idle, *instead)
+            return
+        heard = -1
+        while heard != self._taken:
+            heard = self._taken
+            if await self._first_of(idle, *instead, seconds=_SILENCE_SECONDS):
+                return
+        idle.set_result(None)
+
+    async def interrupt(self, msg_id: str) -> bool:
+        if self._is_over:
+            return False
+        if self._by_signal:
+            return await self._life.interrupt()
+        content = {"kernelexec": {"msg_id": msg_id}} if self._is_ours else {}
+        reply = self._link.request("control", "interrupt_request", content)
+        await self._first_of(reply, seconds=_INTERRUPT_REPLY_SECONDS)
+        message = _told(reply)
+        return message is not None and bool(message.content.get("kernelexec", {}).get("interrupted", True))
+
+    def answer(self, text: str) -> None:
+        self._link.say("stdin", "input_reply", {"status": "ok", "value": text})
+
+    # --- beside the runs -------------------------------------------------------------
+
+    async def look(self, msg_id: str, *, messages: bool = False) -> Findings:
+        if self._is_over or self.is_stopped:
+            return Findings(answered=False, stopped=not self._is_over)
+        about = {"about": msg_id, "messages": messages}
+        answered, content = await self._ask_beside("kernelexec_request", about, _LOOK_SECONDS)
+        return Findings(answered) if content is None else read_findings(msg_id, content)
+
+    async def refresh_imports(self, modules: Sequence[str]) -> Mapping[str, str | None] | None:
+        if self._is_over:
+            return None
+        about = {"modules": list(modules)}
+        _, content = await self._ask_beside("imports_request", about, _IMPORTS_SECONDS)
+        return None if content is None else content.get("modules")
+
+    async def _ask_beside(
+        self, message_type: str, content: Mapping[str, Any], seconds: float
+    ) -> tuple[bool, Mapping[str, Any] | None]:
+        """Whether the kernel answers on control, and what it says to a question that only ours knows."""
+        asked = self._link.request("control", message_type, content) if self._is_ours else None
+        # In this order: a kernel that leaves the first unanswered does not know it.
+        info = self._link.request("control", "kernel_info_request", {})
+        try:
+            await self._first_of(info, seconds=seconds)
+        finally:
+            said = _told(asked) if asked is not None else None
+            answered = _told(info) is not None
+        return answered, None if said is None else said.content
+
+    async def variables(self, pattern: str, limit: int, *, busy: bool) -> Variables | None:
+        if self._is_over or self.is_stopped:
+            return None
+        found = await self._inspection.variables(pattern, limit, ours=self._is_ours, busy=busy)
+        return None if self.died.done() else found  # what a kernel had that has died is no answer
+
+    # --- its life ----------------------------------------------------------------------
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._life.is_stopped
+
+    def memory(self) -> int | None:
+        return self._life.memory()
+
+    def cpu_seconds(self) -> float | None:
+        return self._life.cpu_seconds()
+
+    async def stop(self, why: str, grace: float = SHUTDOWN_SECONDS) -> Death:
+        self._asked = why
+        if grace and not self._is_over:
+            self._link.request("control", "shutdown_request", {"restart": False})
+            await self._first_of(seconds=grace)
+        if not self._is_over:
+            await self._life.kill()
+            await self._first_of()
+        return self.died.result() if self.died.done() else Death(asked=why)
+
+    def detach(self) -> None:
+        self._watcher.cancel()
+        self._link.close()
+        self._life.detach()
+
+    async def _watch(self) -> None:
+        """Tell the kernel's death, then clear up after it."""
+        death = await self._life.ended()
+        await self._link.take_last_words()
+        self.died.set_result(replace(death, asked=self._asked))
+        await asyncio.sleep(0)  # who waits for it writes it down before the directory goes
+        self._link.close()
+        self._life.clear_up()
+
+    # --- waiting and hearing -------------------------------------------------------------
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether nothing comes from it any more: it has died, or was let go of."""
+        return self.died.done() or self._link.closed.done()
+
+    async def _first_of(self, *futures: asyncio.Future[Any], seconds: float | None = None) -> bool:
+        """Wait for one of these, or until it is over; False: the time is up.
+
+        Not by awaiting a future: who is cancelled while awaiting one cancels it, for all that wait for it.
+        """
+        done, _ = await asyncio.wait(
+            {*futures, self.died, self._link.closed}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        return bool(done)
+
+    def _take(self, message: Message) -> None:
+        if not self._is_ours:
+            self._taken += 1
+            self._loss.take(message)
+        if message.channel not in ("iopub", "stdin"):
+            return
+        if message.type == "status" and message.content.get("execution_state") == "idle":
+            idle = self._idle.get(message.parent_id or "")
+            if idle is not None and not idle.done():
+                idle.set_result(None)
+        self._on_message(message)
+
+
+def _told(future: asyncio.Future[_T]) -> _T | None:
+    """What came; None if nothing did in time or the link was closed. From now on nobody waits for it."""
+    if not future.done():
+        future.cancel()
+        return None
+    try:
+        return future.result()
+    except LinkClosed:
+        return None

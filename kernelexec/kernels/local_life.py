@@ -1,0 +1,163 @@
+"""The life of a kernel on this machine: two processes and a directory.
+
+The keeper (kernelspecs/launcher/launcher.py) forks the kernel, waits for it, and writes how it ended. Both
+outlive the hub.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kernelexec.kernels.kernel import Death
+from kernelexec.kernels.process import Process
+
+PROCESS_FILE, EXIT_FILE, STDERR_FILE = "process.json", "exit.json", "stderr.log"
+_BEGUN_FILE = "begun"  # kept by the kernel (kernelspecs/kernel/recollection.py)
+_KEEPER_SECONDS = 2.0  # to write the exit file and end what the kernel left behind
+_STDERR_TAIL = 4_000  # bytes
+
+
+@dataclass(frozen=True)
+class LocalPlace:
+    """Where a kernel on this machine is; an identity is process.identity's."""
+
+    directory: str  # connection file, sockets, exit file
+    boot: str
+    keeper_pid: int
+    keeper_identity: str
+    kernel_pid: int | None
+    kernel_identity: str | None
+
+
+class LocalLife:
+    """Keeper and kernel, watched by their process descriptors (see life.Life)."""
+
+    def __init__(
+        self,
+        place: LocalPlace,
+        keeper: Process | None,
+        process: Process | None,
+        popen: subprocess.Popen[bytes] | None = None,
+    ) -> None:
+        self._place = place
+        self._directory = Path(place.directory)
+        self._keeper = keeper  # None: somebody killed it, and its kernel lives on
+        self._process = process  # None: not known yet
+        self._popen = popen  # the keeper's, where it is our child
+        self._process_known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def kernel_id(self) -> str:
+        return self._directory.name
+
+    async def ended(self) -> Death:
+        if self._process is None:
+            either = {self._either.ended, self._process_known}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        # The keeper may be killed and the kernel live on; the kernel's own end is what counts.
+        await self._either.wait()
+        if self._keeper is not None:
+            await self._keeper.wait(_KEEPER_SECONDS)
+            self._keeper.signal(signal.SIGKILL)
+        if self._popen is not None:
+            self._popen.wait()
+        return read_death(self._directory)
+
+    def answers(self) -> None:
+        """Learn the kernel's pid from its keeper, which wrote it before the kernel could answer."""
+        if self._process is None:
+            with contextlib.suppress(OSError, ValueError, KeyError, ProcessLookupError):
+                told = json.loads((self._directory / PROCESS_FILE).read_text())
+                self._process = Process(told["kernel"])
+                self._process_known.set_result(None)
+
+    async def interrupt(self) -> bool:
+        """SIGINT for a foreign kernel and its subprocesses, as Jupyter sends it; its keeper ignores it."""
+        try:
+            if self._keeper is not None and self._keeper.is_running:
+                os.killpg(self._keeper.pid, signal.SIGINT)
+            else:
+                self._either.signal(signal.SIGINT)
+        except ProcessLookupError:  # it has just ended
+            return False
+        return True
+
+    async def kill(self) -> None:
+        self.answers()  # to kill its keeper alone would leave it running
+        self._either.signal(signal.SIGKILL)
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._process is not None and self._process.is_stopped
+
+    def memory(self) -> int | None:
+        return self._process.memory() if self._process else None
+
+    def cpu_seconds(self) -> float | None:
+        return self._process.cpu_seconds() if self._process else None
+
+    def environ(self) -> Mapping[str, str]:
+        return self._process.environ() if self._process else {}
+
+    def place(self) -> Mapping[str, Any]:
+        process = self._process
+        if process is None:
+            return asdict(self._place)
+        return asdict(replace(self._place, kernel_pid=process.pid, kernel_identity=process.identity))
+
+    def detach(self) -> None:
+        for process in (self._keeper, self._process):
+            if process is not None:
+                process.close()
+
+    def clear_up(self) -> None:
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def __str__(self) -> str:
+        place = self.place()
+        return f"{self.kernel_id}, pid {place['kernel_pid']}, its keeper {place['keeper_pid']}"
+
+    @property
+    def _either(self) -> Process:
+        """The kernel's process, or the keeper's while the kernel's is not known."""
+        process = self._process or self._keeper
+        assert process is not None
+        return process
+
+
+def read_death(directory: Path) -> Death:
+    """How the kernel of this directory ended, from what its keeper and it left."""
+    stderr, begun = stderr_tail(directory), _last_begun(directory)
+    try:
+        fields = json.loads((directory / EXIT_FILE).read_text())
+        return Death(fields["exit_code"], fields["signal"], fields["oom_kills"], stderr=stderr, begun=begun)
+    except (OSError, ValueError, KeyError, TypeError):
+        return Death(stderr=stderr, begun=begun)
+
+
+def stderr_tail(directory: Path) -> str:
+    """The end of what keeper and kernel wrote there themselves."""
+    try:
+        with open(directory / STDERR_FILE, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _STDERR_TAIL))
+            return file.read().decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+
+
+def _last_begun(directory: Path) -> str | None:
+    try:
+        return (directory / _BEGUN_FILE).read_bytes().rstrip(b"\0").decode()
+    except (OSError, ValueError):
+        return None
