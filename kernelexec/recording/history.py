@@ -30,6 +30,7 @@ class History:
     generation: int = 0
     kernel_id: str | None = None  # of the last kernel, in the registry
     kernel_ended: bool = True  # false: the last kernel that was started is not known to have ended
+    last_end: str | None = None  # why the last kernel that ended did so
     notebooks: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # metadata by generation
     unfinished: list[Execution] = field(default_factory=list)
     unwritten: list[Execution] = field(default_factory=list)  # not in its notebook yet
@@ -233,7 +234,7 @@ def _take(
         history.kernel_ended, history.sent, history.displays = False, {}, {}
         history.notebooks[history.generation] = record["notebook_metadata"]
     elif event == "died":
-        history.kernel_ended = True
+        history.kernel_ended, history.last_end = True, record["cause"]
     elif event == "set_aside":
         history.set_aside.append(record["file"])
     elif event == "told_set_aside":

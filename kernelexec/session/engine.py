@@ -103,6 +103,7 @@ class Engine:
         self.generations.left_a_kernel = not history.kernel_ended
         self.generations.generation = history.generation
         self.generations.kernel_id = history.kernel_id
+        self.generations.last_end = history.last_end
         self.executions.remember(history.sent)
         self._recorder.restore(history)
         self._begun, self._heard = history.begun, history.heard

@@ -106,7 +106,7 @@ class Generations:
 
     async def end_of(self, kernel: Kernel) -> None:
         """Returns when the session has taken note of the kernel's end, which is near."""
-        await kernel.died
+        await asyncio.wait({kernel.died})  # to await it would hand on a cancel to all who wait for it
         await asyncio.sleep(0)  # lets _on_death run, which waits on the same future
 
     def adopt(self, kernel: Kernel, started: datetime, environ: Mapping[str, str]) -> None:
