@@ -120,6 +120,10 @@ class Acquaintances:
         self._with_lost_replies.add(known.who.id)
         return True
 
+    def owes_replies(self, caller: str) -> bool:
+        """Whether this caller is to be told of a reply that it did not get."""
+        return bool(self._known[caller].lost_replies)
+
     def tell(self, caller: str, generation: int | None, tells: int | None, *, introduces: bool) -> e.Tell:
         """All that a reply has to tell a caller beside its own matter, the execution `tells`.
 

@@ -289,10 +289,11 @@ class Heart:
 
     def _replying(self, event: e.Replying) -> Iterator[e.Instruction]:
         yield from self._met(e.Met(event.caller))
+        owed = self.callers.owes_replies(event.caller.id)
         tell = self.callers.tell(
             event.caller.id, self._live_generation, event.tells, introduces=event.introduces
         )
-        if tell != e.Tell():
+        if owed or tell != e.Tell():
             about = {"introduced": True} if tell.is_first else {}
             yield e.Note("told", {"caller": event.caller.id, "generation": self.generation, **about})
         yield tell

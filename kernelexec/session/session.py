@@ -231,6 +231,7 @@ class Session:
 
     def reply_lost(self, execution: Execution, caller: e.CallerId, why: e.LostBecause) -> None:
         """The reply about an execution did not reach its caller, who is told with the next one."""
+        self.happened(e.Met(caller))
         self.happened(e.ReplyLost(caller.id, execution.number, why))
 
     async def stop_kernel(

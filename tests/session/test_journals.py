@@ -101,6 +101,21 @@ def test_a_reply_that_was_lost_is_told_by_the_next_hub(tmp_path: Path) -> None:
     run(second())
 
 
+def test_a_reply_that_came_after_all_is_not_told_of_by_the_next_hub(tmp_path: Path) -> None:
+    async def first() -> None:
+        async with session_in(tmp_path, FakeStarter()) as session:
+            execution = await ran(session, "a")
+            session.reply_lost(execution, ANN, "timed out")
+            assert not [each for each in told(session, execution) if "did not get" in each]
+
+    async def second() -> None:
+        async with session_in(tmp_path, FakeStarter()) as session:
+            assert not [each for each in told(session) if "did not get" in each]
+
+    run(first())
+    run(second())
+
+
 @pytest.mark.parametrize("path", sorted(EARLIER.glob("*.jsonl")), ids=lambda path: path.stem)
 def test_a_journal_of_an_earlier_version_is_understood(tmp_path: Path, path: Path) -> None:
     copy = tmp_path / ".kernelexec" / path.name
