@@ -200,6 +200,7 @@ class NotebookPage:
 
     def write(self, number: int, code: str) -> None:
         """Replace what a cell holds; -1 is the last one."""
+        assert self.dialog.count() == 0, self.dialog.first.inner_text()
         self.cells.nth(number).locator(".cm-content").click()
         self.page.keyboard.press("ControlOrMeta+A")
         self.page.keyboard.insert_text(code)
@@ -222,6 +223,7 @@ class NotebookPage:
 
     def append(self, code: str) -> None:
         """Add a cell at the end."""
+        assert self.dialog.count() == 0, self.dialog.first.inner_text()  # a click would wait for its end
         self.cells.last.locator(".jp-InputPrompt").click()
         self.page.keyboard.press("Escape")
         before = self.cells.count()
