@@ -98,11 +98,11 @@ class Requests:
         request_id = coerce_request_id(wire_id)
         request = self._open.pop(request_id, None)
         if request is not None:
-            request.cancellation = Cancellation.by_client((message.params or {}).get("reason"))
             self._changed.set()  # the SDK does not answer it
         else:  # its answer was on its way, and the client had given up before it came
             request = self._answered.pop(request_id, None)
         if request is not None:
+            request.cancellation = Cancellation.by_client((message.params or {}).get("reason"))
             request.undelivered()
 
     def answered(self, message: types.JSONRPCMessage, *, written: bool) -> None:

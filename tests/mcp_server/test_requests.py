@@ -116,9 +116,9 @@ def test_a_result_that_the_client_cancelled_before_it_arrived_is_told_too() -> N
     request, told = asked(requests)
     answer(requests)
     cancel(requests, reason="timed out")
-    cancel(requests, reason="timed out")
+    cancel(requests, reason="a second time")
     assert told == ["undelivered"]
-    assert request.cancellation is None  # its handler had ended
+    assert request.cancellation == Cancellation("timed_out", "timed out"), "it is told with the next reply"
 
 
 def test_of_answered_requests_only_the_newest_are_remembered() -> None:
