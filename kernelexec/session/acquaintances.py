@@ -109,7 +109,11 @@ class Acquaintances:
         if new[0].generation != known.knows:  # nothing was run in the one that it knew
             return []
         shown = new if len(new) == 1 else [new[0], new[-1]]
-        return [e.TellLoss(loss, self._ended_by(loss, known)) for loss in shown]
+        return [e.TellLoss(loss, self.ended_by(loss, caller)) for loss in shown]
+
+    def ended_by(self, loss: e.Loss, told: str | None) -> str | None:
+        """The name of the caller who had the kernel ended, for another caller; None: nobody else did."""
+        return None if loss.by is None or loss.by == told else self._name(loss.by)
 
     def reply_lost(self, caller: str | None, number: int, why: e.LostBecause) -> bool:
         """A reply did not reach this caller. False: that was known, or it is a stranger."""
@@ -167,10 +171,6 @@ class Acquaintances:
             if not other.lost_replies:
                 self._with_lost_replies.discard(other.who.id)
         return found
-
-    def _ended_by(self, loss: e.Loss, told: _Acquaintance) -> str | None:
-        """The name of the caller who had the kernel ended, for another caller."""
-        return None if loss.by is None or loss.by == told.who.id else self._name(loss.by)
 
     def _name(self, caller: str) -> str:
         known = self._known.get(caller)

@@ -193,7 +193,7 @@ class Heart:
             return
         loss = self._loss
         assert loss is not None  # its kernel has died
-        problem = loss_text(self._session, loss)
+        problem = self._lost_with(loss, run.caller)
         if loss.stderr:
             problem += f"\nThe end of its stderr:\n{loss.stderr}"
         never_begun = loss.begun is not None and loss.begun != run.msg_id
@@ -210,7 +210,7 @@ class Heart:
 
     def _no_kernel(self, event: e.NoKernel) -> Iterator[e.Instruction]:
         # What waits would meet the same, each after another start.
-        yield from self._refuse_waiting(event.why)
+        yield from self._refuse_waiting(lambda caller: event.why)
 
     def _started(self, event: e.Started) -> Iterator[e.Instruction]:
         if event.generation <= self.generation:
@@ -244,19 +244,24 @@ class Heart:
                 "begun": loss.begun,
             },
         )
-        yield from self._refuse_waiting(loss_text(self._session, loss))
+        yield from self._refuse_waiting(lambda caller: self._lost_with(loss, caller))
         for number in self.in_flight:
             if not self._has_turn(number):  # an earlier hub's
                 known = loss.begun is not None
                 end: e.Event = e.NoReply(number) if known else e.Ended(number, State.UNKNOWN, _UNSEEN)
                 yield from self.handle(end)
 
-    def _refuse_waiting(self, why: str) -> Iterator[e.Instruction]:
+    def _refuse_waiting(self, why: Callable[[str | None], str]) -> Iterator[e.Instruction]:
+        """What waits is not run. `why`: in words for the caller whose it is."""
         for number, run in list(self._runs.items()):
             if run.state is State.QUEUED and run.kind in _IN_KERNEL and number != self.turn:
-                yield from self._finish(number, State.NOT_RUN, why)
+                yield from self._finish(number, State.NOT_RUN, why(run.caller))
         if self.turn is not None and self._runs[self.turn].state is State.QUEUED:
-            yield from self._finish(self.turn, State.NOT_RUN, why)
+            yield from self._finish(self.turn, State.NOT_RUN, why(self._runs[self.turn].caller))
+
+    def _lost_with(self, loss: e.Loss, caller: str | None) -> str:
+        """How a kernel ended, for a caller whose run it took along."""
+        return loss_text(self._session, loss, self.callers.ended_by(loss, caller))
 
     def _hub_replaced(self, event: e.HubReplaced) -> Iterator[e.Instruction]:
         self.turn = None

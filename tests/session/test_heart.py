@@ -169,6 +169,15 @@ def test_who_knew_a_kernel_that_another_ended_gets_the_next_submission_back_once
     (book >> submit(3) << begin(3)).ends()
 
 
+def test_who_had_a_run_or_something_waiting_in_it_is_told_who_ended_the_kernel() -> None:
+    book = Playbook() >> kernel() >> submit(1) << begin(1) >> sent(1) << becomes(1, SENT)
+    book = book >> submit(2) >> submit(3, BEN) >> died("it was restarted", "x", by=BEN, begun="m1")
+    book = book << not_run(2, "it was restarted by another client (codex).")
+    book = book << not_run(3, "it was restarted. All") >> e.NoReply(1)
+    book = book << ends(1, State.DIED, "it was restarted by another client (codex).")
+    (book >> submit(4, BEN) << begin(4)).ends()
+
+
 def test_a_crash_that_another_was_told_of_is_told_to_each_who_knew_the_kernel() -> None:
     book = ran(ran(Playbook() >> kernel(), 1, ANN), 2, BEN)
     book = book >> submit(3, BEN) << begin(3) >> sent(3) << becomes(3, SENT) >> died("SIGSEGV", "x")
