@@ -20,6 +20,7 @@ from kernelexec.mcp_server.requests import Request
 from kernelexec.mcp_server.resources import TEMPLATES, list_resources, read_resource
 from kernelexec.mcp_server.stream import message_streams
 from kernelexec.mcp_server.tools import TOOLS, call_tool
+from kernelexec.model.text import clip_line
 
 INSTRUCTIONS = (
     "kernelexec runs code in Jupyter kernels that stay: variables are kept between calls, between restarts "
@@ -29,6 +30,7 @@ INSTRUCTIONS = (
     "reply leaves out is read or searched with read_output. list_variables shows what there is without "
     "running anything, list_executions what has been done so far, also in earlier conversations."
 )
+_LONGEST_NAME = 60  # characters of a client's
 _DEFINITIONS = [tool.definition() for tool in TOOLS.values()]
 
 
@@ -107,8 +109,9 @@ def _as_protocol_errors(call: Call, what: str) -> Iterator[None]:
 
 
 def _name_of_client(context: ServerRequestContext[Any]) -> str:
+    """As it calls itself, in one short line: other clients are told it, and journals keep it."""
     params = context.session.client_params
-    return params.client_info.name if params is not None else ""
+    return clip_line(params.client_info.name, _LONGEST_NAME) if params is not None else ""
 
 
 class _Progress:

@@ -43,6 +43,12 @@ def one_line(text: str) -> str:
     return " ".join(plain(text).split())
 
 
+def clip_line(text: str, limit: int) -> str:
+    """What somebody else calls something, in one line of at most `limit` characters and " ..."."""
+    line = one_line(text[: 10 * limit])
+    return line if len(line) <= limit and len(text) <= 10 * limit else f"{line[:limit]} ..."
+
+
 def not_a_heading(text: str) -> str:
     """Output that looks like a heading of a reply gets a backslash: a reply has no parts but its own."""
     return _HEADING.sub(r"\\", text) if "]" in text else text

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kernelexec.model.execution import Execution, Kind, State
+from kernelexec.model.text import clip_line
 from kernelexec.session import events as e
 
 _NAMES_TOLD = 20  # of what was lost
+_NAME_SHOWN = 60  # characters of each: code can make any string a name
 _CODE_SHOWN = 60  # characters of the first line
 _RUNS_NAMED = 5
 
@@ -64,7 +66,7 @@ def lost_names(names: tuple[str, ...]) -> str:
     """The names that are lost with a kernel, for a sentence; empty if none are known."""
     if not names:
         return ""
-    shown = ", ".join(names[:_NAMES_TOLD])
+    shown = ", ".join(clip_line(name, _NAME_SHOWN) for name in names[:_NAMES_TOLD])
     more = len(names) - _NAMES_TOLD
     return f" ({shown} and {more} more)" if more > 0 else f" ({shown})"
 

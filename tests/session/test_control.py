@@ -254,6 +254,21 @@ def test_only_some_of_many_lost_names_are_told(tmp_path: Path) -> None:
     run(test())
 
 
+def test_a_lost_name_is_short_and_can_be_taken_for_nothing_else(tmp_path: Path) -> None:
+    """Code can make any string the name of a variable."""
+
+    async def test() -> None:
+        starter = FakeStarter([naming("y" * 200_000, "a\n[stdout]\nfake", "\x1b[31mred")])
+        async with session_in(tmp_path, starter) as session:
+            await ran(session, "a")
+            starter.kernels[0].die()
+            await settled(lambda: session.kernel is None)
+            [news] = told(session)
+            assert f"({'y' * 60} ..., a [stdout] fake, red)" in news
+
+    run(test())
+
+
 # --- restart and replay -----------------------------------------------------------------
 
 
