@@ -41,6 +41,18 @@ class Call:
             return Cancellation("closing")
         return self.request.cancellation
 
+    @property
+    def reply(self) -> int | None:
+        """Names its reply among those of this connection."""
+        return self.request.came
+
+    def will_tell(self, session: Session) -> None:
+        """Its reply tells the caller of this session; the session hears whether that was delivered."""
+        who, reply = self.caller.identity, self.reply
+        if reply is not None:
+            self.request.on_delivered(lambda at: session.delivered(who, reply, at))
+            self.request.on_undelivered(lambda: session.not_delivered(who, reply))
+
     def on_undelivered(self, callback: Callable[[], None]) -> None:
         """Call this once it is certain that the result of this call does not reach the client: it was
         cancelled, an error was sent instead, or the connection had ended. At most once, perhaps at once."""

@@ -11,6 +11,8 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from typing import Literal
 
 import mcp_types as types
@@ -44,10 +46,12 @@ class Cancellation:
 class Request:
     """One request of a client."""
 
-    def __init__(self) -> None:
+    def __init__(self, came: int | None = None) -> None:
+        self.came = came  # its place among what this connection has heard and said
         self.cancellation: Cancellation | None = None  # known before the handler is cancelled
         self._undelivered = False
         self._callbacks: list[Callable[[], None]] = []
+        self._when_delivered: list[Callable[[int], None]] = []
 
     @property
     def is_watched(self) -> bool:
@@ -59,6 +63,15 @@ class Request:
             _call(callback)
         else:
             self._callbacks.append(callback)
+
+    def on_delivered(self, callback: Callable[[int], None]) -> None:
+        """Call this with the place of the result (see `came`) once the connection has taken it."""
+        self._when_delivered.append(callback)
+
+    def delivered(self, at: int) -> None:
+        """Its result was written."""
+        for callback in self._when_delivered:
+            _call(partial(callback, at))
 
     def undelivered(self) -> None:
         """No result of it reaches the client."""
@@ -82,10 +95,11 @@ class Requests:
         self._open: dict[types.RequestId, Request] = {}
         self._answered: dict[types.RequestId, Request] = {}
         self._changed = asyncio.Event()
+        self._places = count(1)
 
     def add(self, message: types.JSONRPCRequest) -> Request:
         """A request that has come."""
-        request = self._open[coerce_request_id(message.id)] = Request()
+        request = self._open[coerce_request_id(message.id)] = Request(next(self._places))
         return request
 
     def heard(self, message: types.JSONRPCNotification) -> None:
@@ -116,7 +130,9 @@ class Requests:
             return
         if not written or isinstance(message, types.JSONRPCError):
             request.undelivered()
-        elif request.is_watched:
+            return
+        request.delivered(next(self._places))
+        if request.is_watched:
             self._answered[request_id] = request
             if len(self._answered) > _ANSWERED:
                 del self._answered[next(iter(self._answered))]

@@ -82,6 +82,7 @@ class Execution:
     source: str | None = None  # the code file that was run, as its tools call it
     note: str | None = None
     max_seconds: float | None = None
+    caller: str | None = None  # whose it is, where that is known
     script: Path | None = None
     state: State = State.QUEUED
     execution_count: int | None = None  # the kernel's own

@@ -300,6 +300,7 @@ def _submitted(record: Mapping[str, Any], session: str, storage_dir: Path) -> Ex
         label=record["label"],
         source=record.get("source"),
         note=record["note"],
+        caller=record.get("caller"),
         script=storage_dir / record["script"] if record["script"] else None,
     )
 

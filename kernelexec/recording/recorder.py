@@ -92,10 +92,10 @@ class Recorder:
             if outdated is not None:
                 self.notebooks.change(outdated)
 
-    def accept(self, execution: Execution, caller: str | None = None, within: int | None = None) -> None:
+    def accept(self, execution: Execution, within: int | None = None) -> None:
         """The submission and its script are on disk when this returns.
 
-        `caller`: whose it is; `within`: the replay that it is a part of.
+        `within`: the replay that it is a part of.
 
         Raises:
             StorageFailed: they are not, and the code must not be run.
@@ -118,7 +118,7 @@ class Recorder:
                 source=execution.source,
                 note=execution.note,
                 code=execution.code,
-                **({} if caller is None else {"caller": caller}),
+                **({} if execution.caller is None else {"caller": execution.caller}),
                 **({} if within is None else {"within": within}),
             )
         except StorageFailed:

@@ -84,16 +84,25 @@ class Engine:
             source=submission.source,
             note=submission.note,
             max_seconds=submission.max_seconds,
+            caller=submission.caller.id if submission.caller else None,
         )
         if submission.caller is not None:
             self.happened(e.Met(submission.caller))
-        caller = submission.caller.id if submission.caller else None
-        self._recorder.accept(execution, caller, submission.within)
+        self._recorder.accept(execution, submission.within)
         self.executions.add(execution)
         if work is not None:
             self.queue.add(execution.number, partial(work, execution))
         words = first_line(execution.code)
-        self.happened(e.Submitted(execution.number, execution.kind, caller, submission.within, words))
+        self.happened(
+            e.Submitted(
+                execution.number,
+                execution.kind,
+                execution.caller,
+                submission.within,
+                words,
+                submission.asked,
+            )
+        )
         return execution
 
     def restore(self, past: Past) -> None:

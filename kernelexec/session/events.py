@@ -52,13 +52,18 @@ class Met:
 
 @dataclass(frozen=True)
 class Submitted:
-    """A submission is on disk. `within`: the replay that it is a part of."""
+    """A submission is on disk.
+
+    `within`: the replay that it is a part of; `asked`: the place of its call among all that the caller's
+    connection has heard and said, None where that is not known.
+    """
 
     number: int
     kind: Kind = Kind.CODE
     caller: str | None = None
     within: int | None = None
     first_line: str = ""
+    asked: int | None = None
 
 
 @dataclass(frozen=True)
@@ -176,6 +181,24 @@ class Replying:
     caller: CallerId
     tells: int | None = None
     introduces: bool = True
+    reply: int | None = None  # what Delivered and NotDelivered call it; None: it is as good as delivered
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A reply was written to its caller's connection, at this place."""
+
+    caller: str
+    reply: int
+    at: int
+
+
+@dataclass(frozen=True)
+class NotDelivered:
+    """A reply did not reach its caller: it knows nothing of what that told."""
+
+    caller: str
+    reply: int
 
 
 @dataclass(frozen=True)
@@ -206,6 +229,8 @@ Event: TypeAlias = (
     | ForeignRun
     | ReplyLost
     | Replying
+    | Delivered
+    | NotDelivered
     | WasTold
 )
 
@@ -292,6 +317,9 @@ class Tell:
     losses: tuple[TellLoss, ...] = ()
     ran: tuple[TellRun, ...] = ()
     ran_number: int = 0  # how many there were, of which `ran` has the last ones
+    knew_another: bool = False  # it was told of an earlier kernel, if this is the first reply about this one
+    now: int | None = None  # the generation that runs
+    replayed: bool = False  # and in it something was run again
     lost_replies: tuple[TellLostReply, ...] = ()
 
 

@@ -92,6 +92,7 @@ class Generations:
             if self._adopted:  # its first output would be lost before our subscription is in place
                 await self.kernel.ready()
                 self._adopted = False
+                self.names = (await self.kernel.look("")).names or self.names
             return self.kernel
 
     async def end_kernel(self, why: str, *, by: str | None) -> bool:

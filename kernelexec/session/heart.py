@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from kernelexec.model.execution import Kind, State
@@ -74,6 +74,7 @@ class Heart:
         self._waiting: deque[int] = deque()
         self._ends: dict[int, State] = {}  # the last ones: what is said twice is no contradiction
         self._loss: e.Loss | None = None  # the last
+        self._replayed = 0  # the last generation in which something was run again
         self._has_run = False  # whether anything was run in this generation
 
     def handle(self, event: e.Event) -> Instructions:
@@ -136,11 +137,12 @@ class Heart:
             raise IllegalEvent(f"{event.within} has not its turn, so {event.number} cannot be a part of it")
         run = _Run(event.kind, event.caller, event.within, event.first_line)
         self._runs[event.number] = run
+        if event.kind is Kind.REPLAY:
+            self._replayed = self.generation + (0 if self.has_kernel else 1)
         is_asked_for = event.kind is Kind.CODE and event.within is None
-        untold = self.callers.take_losses(event.caller) if is_asked_for else []
-        if untold:
-            yield e.Note("told", {"caller": event.caller, "about": "loss"})
-            texts = [loss_text(self._session, each.loss, each.by, self._live_generation) for each in untold]
+        losses = self.callers.refuse(event.caller, event.number, event.asked) if is_asked_for else ()
+        if losses:
+            texts = [self._loss_text(each.loss, each.by) for each in losses]
             yield from self._finish(event.number, State.NOT_RUN, "\n".join(texts))
         elif event.within is not None:
             yield e.Begin(event.number)
@@ -295,18 +297,35 @@ class Heart:
     def _replying(self, event: e.Replying) -> Iterator[e.Instruction]:
         yield from self._met(e.Met(event.caller))
         owed = self.callers.owes_replies(event.caller.id)
-        tell = self.callers.tell(
-            event.caller.id, self._live_generation, event.tells, introduces=event.introduces
-        )
+        tell = self.callers.tell(event, self._live_generation, self._runs.keys())
         if owed or tell != e.Tell():
             about = {"introduced": True} if tell.is_first else {}
             yield e.Note("told", {"caller": event.caller.id, "generation": self.generation, **about})
+        if tell != e.Tell():
+            tell = replace(tell, now=self._live_generation, replayed=self._was_replayed)
         yield tell
+
+    def _delivered(self, event: e.Delivered) -> Iterator[e.Instruction]:
+        self.callers.delivered(event.caller, event.reply, event.at)
+        yield from ()
+
+    def _not_delivered(self, event: e.NotDelivered) -> Iterator[e.Instruction]:
+        self.callers.not_delivered(event.caller, event.reply)
+        yield from ()
 
     def _was_told(self, event: e.WasTold) -> Iterator[e.Instruction]:
         if self.callers.knows(event.caller):
-            self.callers.tell(event.caller, self._live_generation, None, introduces=event.introduced)
+            replying = e.Replying(e.CallerId(event.caller), introduces=event.introduced)
+            self.callers.tell(replying, self._live_generation, self._runs.keys())
         yield from ()
+
+    def _loss_text(self, loss: e.Loss, by: str | None) -> str:
+        return loss_text(self._session, loss, by, self._live_generation, replayed=self._was_replayed)
+
+    @property
+    def _was_replayed(self) -> bool:
+        """Whether something was run again in the kernel that runs."""
+        return self.has_kernel and self._replayed == self.generation
 
     @property
     def _live_generation(self) -> int | None:
@@ -370,5 +389,7 @@ _ON: dict[type, Callable[[Heart, Any], Iterator[e.Instruction]]] = {
     e.ForeignRun: Heart._foreign_run,
     e.ReplyLost: Heart._reply_lost,
     e.Replying: Heart._replying,
+    e.Delivered: Heart._delivered,
+    e.NotDelivered: Heart._not_delivered,
     e.WasTold: Heart._was_told,
 }

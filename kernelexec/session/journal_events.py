@@ -69,8 +69,8 @@ def _events(heart: Heart, record: Mapping[str, Any]) -> list[e.Event]:
             return [e.Sent(number), e.Began(number)]
         case "died":
             return [_died(record, heart.generation)]
-        case "told" if "caller" not in record or record.get("about") == "loss":
-            return []  # an earlier version's; or it follows from a submission
+        case "told" if "caller" not in record:
+            return []  # an earlier version's, which told whoever came
         case kind:
             means = _MEANS.get(kind)
             return [means(record)] if means is not None else []

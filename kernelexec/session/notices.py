@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kernelexec.model.execution import Execution, Kind, State
+from kernelexec.model.execution import Execution, State
 from kernelexec.model.text import clip_line
 from kernelexec.session import events as e
 
@@ -46,20 +46,34 @@ def foreign_cell(count: int | None, code: str) -> str:
     return f"In [{' ' if count is None else count}]: {first_line(code)}"
 
 
-def loss_text(session: str, loss: e.Loss, by: str | None = None, now: int | None = None) -> str:
+def loss_text(
+    session: str,
+    loss: e.Loss,
+    by: str | None = None,
+    now: int | None = None,
+    *,
+    replayed: bool = False,
+) -> str:
     """How a kernel ended and what is gone.
 
-    `by`: the other client who wanted it so, for who did not; `now`: the generation that runs meanwhile.
+    `by`: the other client who wanted it so, for who did not; `now`: the generation that runs meanwhile;
+    `replayed`: a replay has run something again in that.
     """
-    where = (
-        "a new kernel" if now is None else f"the one that runs now (generation {now}), which has none of them"
-    )
     who = "" if by is None else f" by another client{named(by)}"
-    return (
-        f"The kernel of {session} (generation {loss.generation}) ended: {loss.cause}{who}. "
-        f"All its variables are lost{lost_names(loss.names)}; nothing was run again. "
-        f"What is submitted next runs in {where}."
-    )
+    gone = f"{_ended(session, loss)}{loss.cause}{who}. All its variables are lost{lost_names(loss.names)}"
+    if now is None:
+        return f"{gone}; nothing was run again. What is submitted next runs in a new kernel."
+    runs = f"What is submitted next runs in the one that runs now (generation {now})"
+    if replayed:
+        return (
+            f"{gone}. {runs}, in which a replay ran again what had succeeded: list_executions shows what, "
+            "list_variables what is there."
+        )
+    return f"{gone}; nothing was run again. {runs}, which has none of them."
+
+
+def _ended(session: str, loss: e.Loss) -> str:
+    return f"The kernel of {session} (generation {loss.generation}) ended: "
 
 
 def lost_names(names: tuple[str, ...]) -> str:
@@ -86,9 +100,8 @@ def notices(
     """
     told = []
     for each in tell.losses:
-        text = loss_text(session, each.loss, each.by)
-        if loss_text(session, each.loss) not in (said or "") and text not in (said or ""):
-            told.append(text)
+        if _ended(session, each.loss) not in (said or ""):
+            told.append(loss_text(session, each.loss, each.by, tell.now, replayed=tell.replayed))
     told += [_lost_reply(lost, session, executions.get(lost.number)) for lost in tell.lost_replies]
     if tell.ran:
         told.append(_ran(tell.ran, tell.ran_number))
@@ -112,7 +125,7 @@ def _outcome(execution: Execution) -> str:
 
 
 def _after(execution: Execution) -> str:
-    if execution.started is None or execution.finished is None or execution.kind is not Kind.CODE:
+    if execution.started is None or execution.finished is None:
         return ""
     seconds = (execution.finished - execution.started).total_seconds()
     return f" after {seconds:.3f} s" if seconds < 1 else f" after {seconds:.1f} s"

@@ -34,6 +34,7 @@ class Telling:
     """What a reply says beside its own matter."""
 
     is_first: bool  # it is the first one to this caller about this kernel
+    knew_another: bool  # and it was told of an earlier one
     notices: list[str]
 
 
@@ -216,18 +217,37 @@ class Session:
                 self._idleness.watch()
 
     def telling(
-        self, caller: e.CallerId, about: Execution | None = None, *, introduces: bool = True
+        self,
+        caller: e.CallerId,
+        about: Execution | None = None,
+        *,
+        introduces: bool = True,
+        reply: int | None = None,
     ) -> Telling:
         """What a reply to this caller says beside its own matter; it counts as told.
 
         `about`: the execution that it tells of, so that this is not said again; `introduces`: it can say
-        which kernel this is.
+        which kernel this is; `reply`: what `delivered` calls it.
         """
         number, said = (about.number, about.problem) if about is not None else (None, None)
-        tell = self._engine.tell(e.Replying(caller, number, introduces))
+        tell = self._engine.tell(e.Replying(caller, number, introduces, reply))
         found = {lost.number: self.executions.recall(lost.number) for lost in tell.lost_replies}
         texts = [*notices(tell, self.id, found, said), *self._engine.troubles.take()]
-        return Telling(tell.is_first, texts)
+        return Telling(tell.is_first, tell.knew_another, texts)
+
+    def is_of(self, execution: Execution, caller: e.CallerId) -> bool:
+        """Whether an execution is a caller's own, or of another connection of its client in its directory."""
+        if execution.caller in (None, caller.id):
+            return True
+        return self._engine.heart.callers.place_of(execution.caller or "") == caller.place
+
+    def delivered(self, caller: e.CallerId, reply: int, at: int) -> None:
+        """A reply that told a caller was written, at this place of what its connection heard and said."""
+        self.happened(e.Delivered(caller.id, reply, at))
+
+    def not_delivered(self, caller: e.CallerId, reply: int) -> None:
+        """A reply that told a caller did not reach it: what it told is told again."""
+        self.happened(e.NotDelivered(caller.id, reply))
 
     def reply_lost(self, execution: Execution, caller: e.CallerId, why: e.LostBecause) -> None:
         """The reply about an execution did not reach its caller, who is told with the next one."""

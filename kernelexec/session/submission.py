@@ -21,4 +21,5 @@ class Submission:
     environ: Mapping[str, str] | None = None  # the caller's, for a kernel that has to be started
     kind: Kind = Kind.CODE
     caller: CallerId | None = None  # None: nobody who could be told of a loss
+    asked: int | None = None  # the place of its call among what the caller's connection heard and said
     within: int | None = None  # the replay that it is a part of

@@ -551,8 +551,9 @@ def test_a_caller_is_told_of_its_kernel_once(tmp_path: Path) -> None:
     async def test() -> None:
         async with session_in(tmp_path, FakeStarter()) as session:
             someone = caller(tmp_path)
-            first, second = await ran(session, "a"), await ran(session, "b")
+            first = await ran(session, "a")
             assert "Kernel: new" in text_of(await execution_result(first, session, someone))
+            second = await ran(session, "b")
             assert "Kernel:" not in text_of(await execution_result(second, session, someone))
             another = replace(someone, id=BEN.id)
             assert "still there" in text_of(await execution_result(second, session, another))

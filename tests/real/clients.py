@@ -197,6 +197,18 @@ class RawClient:
     def begin_execute(self, code: str, **arguments: Any) -> int:
         return self.begin("tools/call", {"name": "execute_code", "arguments": {"code": code, **arguments}})
 
+    def begin_together(self, *codes: str) -> list[int]:
+        """Several execute_code in one write, as a client sends what its model asks in parallel."""
+        ids = [self._last_id + 1 + place for place in range(len(codes))]
+        self._last_id += len(codes)
+        calls = [{"name": "execute_code", "arguments": {"code": code}} for code in codes]
+        lines = [
+            json.dumps({"jsonrpc": "2.0", "id": each, "method": "tools/call", "params": call})
+            for each, call in zip(ids, calls, strict=True)
+        ]
+        self.send_line("\n".join(lines).encode())
+        return ids
+
     def execute(self, code: str, **arguments: Any) -> Reply:
         return self.reply(self.begin_execute(code, **arguments))
 

@@ -76,6 +76,39 @@ def test_who_looked_at_the_variables_knows_the_kernel(connect: Connect, shared_h
     assert ann.execute("shared").state == "NOT RUN"
 
 
+def test_what_was_asked_together_is_refused_together(
+    connect: Connect, connect_raw: ConnectRaw, shared_home: Home
+) -> None:
+    project = shared_home.project("together")
+    ann, ben = connect_raw(shared_home, project), connect(shared_home, project)
+    ann.execute("shared = 1")
+    ben.call("restart_kernel", {})
+    for _ in range(10):
+        replies = [ann.reply(each) for each in ann.begin_together(*["shared"] * 3)]
+        assert [reply.state for reply in replies] == ["NOT RUN"] * 3, [reply.verdict for reply in replies]
+        assert ann.execute("shared = 2").state == "OK"
+        ben.call("restart_kernel", {})
+
+
+def test_a_wait_for_anothers_run_that_is_cancelled_does_not_interrupt_it(
+    connect: Connect, connect_raw: ConnectRaw, shared_home: Home, tmp_path: Path
+) -> None:
+    project = shared_home.project("waits-for-anothers")
+    ann, ben = connect_raw(shared_home, project), connect(shared_home, project)
+    gate = tmp_path / "gate"
+    code = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(.01)\n'whole'"
+    running = ann.begin_execute(code)
+    begun = eventually(
+        lambda: next((s["running"] for s in shared_home.status()["sessions"] if s["running"]), None)
+    )
+    wait = ben.begin("wait_for_execution", {"execution_id": begun})
+    wait.cancel()
+    assert ben.call("list_variables", {}).text, "the cancel has been taken"
+    gate.touch()
+    assert ann.reply(running).block("result") == "'whole'"
+    assert "your run" not in ben.execute("1").text
+
+
 def test_what_another_client_ran_is_told_once(connect: Connect, shared_home: Home) -> None:
     ann, ben = pair(connect, shared_home, "news-of-runs")
     ann.execute("shared = 1")

@@ -8,7 +8,7 @@ left out, and `says` stands for a part of an end's words.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kernelexec.model.execution import Kind, State
 from kernelexec.session import events as e
@@ -93,16 +93,20 @@ def _compare(found: e.Instruction, expected: Expected) -> None:
         for text, part in zip(words, expected.parts, strict=True):
             assert part in text, text
     else:
+        if isinstance(found, e.Tell):
+            found = replace(found, now=None, replayed=False)
         assert found == expected
 
 
 # --- what happens ---------------------------------------------------------------------------------
 
 
-def submit(number: int, by: e.CallerId | None = ANN, within: int | None = None) -> tuple[e.Event, ...]:
+def submit(
+    number: int, by: e.CallerId | None = ANN, within: int | None = None, asked: int | None = None
+) -> tuple[e.Event, ...]:
     met = (e.Met(by),) if by is not None else ()
     who = by.id if by is not None else None
-    return (*met, e.Submitted(number, Kind.CODE, who, within, f"code {number}"))
+    return (*met, e.Submitted(number, Kind.CODE, who, within, f"code {number}", asked))
 
 
 def submit_replay(number: int, by: e.CallerId = ANN) -> tuple[e.Event, ...]:
@@ -127,8 +131,8 @@ def died(
     return e.Died(e.Loss(generation, cause, names, by.id if by else None, begun))
 
 
-def reply(to: e.CallerId = ANN, about: int | None = None) -> e.Event:
-    return e.Replying(to, about)
+def reply(to: e.CallerId = ANN, about: int | None = None, as_reply: int | None = None) -> e.Event:
+    return e.Replying(to, about, reply=as_reply)
 
 
 def ended(number: int, state: State = State.OK) -> e.Event:

@@ -290,6 +290,65 @@ def test_strangers_are_forgotten_before_they_fill_the_memory() -> None:
     assert heart.callers.knows("caller 1999")
 
 
+# --- what a reply tells is known once it was delivered ----------------------------------------------------
+
+
+def test_what_was_asked_before_a_loss_was_told_is_not_run_either() -> None:
+    book = ran(Playbook() >> kernel(), 1) >> died("SIGKILL", "x") >> kernel(2)
+    book = book >> submit(2, asked=5) << not_run(2, "SIGKILL") >> submit(3, asked=6) << not_run(3, "SIGKILL")
+    book = book >> reply(ANN, 2, as_reply=5) << e.Tell(is_first=True, knew_another=True)
+    book = book >> submit(4, asked=7) << not_run(4, "SIGKILL")
+    book = book >> e.Delivered("ann", 5, at=8) >> submit(5, asked=7) << not_run(5, "SIGKILL")
+    (book >> submit(6, asked=9) << begin(6)).ends()
+
+
+def test_a_loss_whose_reply_was_not_delivered_is_not_known() -> None:
+    book = ran(Playbook() >> kernel(), 1) >> died("SIGKILL", "x") >> kernel(2)
+    book = book >> submit(2, asked=5) << not_run(2, "SIGKILL") >> reply(ANN, 2, as_reply=5)
+    book = book << e.Tell(is_first=True, knew_another=True) >> e.NotDelivered("ann", 5)
+    book = book >> submit(3, asked=6) << not_run(3, "SIGKILL") >> reply(ANN, 3, as_reply=6)
+    book = book << e.Tell(is_first=True, knew_another=True) >> e.Delivered("ann", 6, at=7)
+    (book >> submit(4, asked=8) << begin(4)).ends()
+
+
+def test_what_a_reply_told_that_was_not_delivered_is_told_again() -> None:
+    book = ran(ran(Playbook() >> kernel(), 1, ANN), 2, BEN) >> e.ReplyLost("ann", 1, "cancelled")
+    book = book >> reply(ANN, as_reply=7) << tells("your run", "code 2") >> e.NotDelivered("ann", 7)
+    book = book >> reply(ANN, as_reply=9) << tells("your run", "code 2") >> e.Delivered("ann", 9, at=10)
+    (book >> reply(ANN, as_reply=11)).ends()
+
+
+def test_a_late_cancel_of_a_reply_that_was_written_undoes_it() -> None:
+    book = ran(ran(Playbook() >> kernel(), 1, ANN), 2, BEN) >> reply(ANN, as_reply=7) << tells("code 2")
+    book = book >> e.Delivered("ann", 7, at=8) >> e.NotDelivered("ann", 7)
+    (book >> reply(ANN) << tells("code 2")).ends()
+
+
+def test_two_connections_of_a_client_that_live_do_not_hear_of_each_others_runs() -> None:
+    book = ran(ran(Playbook() >> kernel(), 1, ANN), 2, ANN_AGAIN) >> reply(ANN) << tells("code 2")
+    book = book >> e.ReplyLost("ann", 1, "disconnected") >> reply(ANN_AGAIN)
+    third = e.CallerId("ann-3", ANN.client, ANN.directory)
+    (book >> reply(third) << tells("a run of your client's connection before this one")).ends()
+
+
+def test_the_end_of_a_run_that_went_on_when_it_was_told_of_is_told_too() -> None:
+    book = Playbook() >> kernel() >> submit(1) << begin(1) >> sent(1) << becomes(1, SENT)
+    book = book >> e.ReplyLost("ann", 1, "timed out") >> reply() << tells("your run") >> reply()
+    (book >> ended(1) << ends(1) >> reply() << tells("your run") >> reply()).ends()
+
+
+def test_who_ends_a_kernel_without_knowing_of_an_earlier_end_is_told_of_that() -> None:
+    book = ran(ran(Playbook() >> kernel(), 1, ANN), 2, BEN) >> died("the first end", "x", by=ANN) >> kernel(2)
+    book = ran(book, 3, ANN) >> died("the second end", by=BEN, generation=2) >> kernel(3)
+    (book >> reply(BEN) << tells("the first end")).ends()
+
+
+def test_a_loss_does_not_say_that_nothing_ran_again_where_a_replay_did() -> None:
+    book = ran(Playbook() >> kernel(), 1) >> e.Met(BEN) >> died("restarted", "x", by=BEN)
+    book = book >> submit_replay(2, BEN) << begin(2) >> kernel(2)
+    (book >> submit(3) << not_run(3, "a replay ran again what had succeeded")).ends()
+
+
 # --- one hub after the other (H2, H3) ----------------------------------------------------------------------
 
 

@@ -19,12 +19,16 @@ _FAILED = (State.ERROR, State.DIED, State.NOT_RUN)
 
 
 async def execution_result(
-    execution: Execution, session: Session, caller: Caller, offset: int | None = None
+    execution: Execution,
+    session: Session,
+    caller: Caller,
+    offset: int | None = None,
+    reply: int | None = None,
 ) -> types.CallToolResult:
     """The reply to execute_code and wait_for_execution.
 
     Its output begins at `offset` of the transcript; without one where the caller's last reply about a run
-    that went on ended, else at the beginning.
+    that went on ended, else at the beginning. `reply` names it among those of the caller's connection.
     """
     text = await transcript(session, execution)
     since = caller.seen.get(execution.id, 0) if offset is None else offset
@@ -32,7 +36,7 @@ async def execution_result(
     storage_dir = session.recorder.storage_dir
     new = [piece for piece in text.pieces if piece.end > since]
     pictures = await pictures_of(new, execution.id, storage_dir)
-    lines = [*opening(execution, session, caller), *_seen_already(text, since, execution)]
+    lines = [*opening(execution, session, caller, reply), *_seen_already(text, since, execution)]
     lines += [f"Pictures: {note}." for note in pictures.notes]
     head = "\n".join(lines)
     shown = plain(head) + body(text, TEXT_LIMIT - len(head), since, execution.id, storage_dir)

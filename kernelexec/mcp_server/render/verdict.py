@@ -14,17 +14,18 @@ _LONGEST_PROMPT = 500  # characters of what running code asks
 _LONGEST_NAME = 100  # characters of an exception's name
 
 
-def opening(execution: Execution, session: Session, caller: Caller) -> list[str]:
+def opening(execution: Execution, session: Session, caller: Caller, reply: int | None = None) -> list[str]:
     """The lines before the output. What the caller is told here once is not told again."""
     lines = [
         _verdict(execution, session),
         *_explanation(execution, session),
         *_hint(execution, session, caller),
     ]
-    is_first = False
+    kernel: list[str] = []
     if not caller.gone:  # else nobody would hear it
-        telling = session.telling(caller.identity, execution)
-        is_first = telling.is_first
+        telling = session.telling(caller.identity, execution, reply=reply)
+        if telling.is_first:
+            kernel = _kernel_lines(execution, session, telling.knew_another)
         lines += [f"News: {news}" for news in telling.notices]
         lines += [
             f"News: the notebook could not be read (changed by hand?) and is now called {name}; "
@@ -32,8 +33,7 @@ def opening(execution: Execution, session: Session, caller: Caller) -> list[str]
             for name in session.recorder.notebooks.take_set_aside()
         ]
         lines += caller.take_notices()
-    if is_first:
-        lines += _kernel_lines(execution, session)
+    lines += kernel
     if session.recorder.notebook_problem:
         lines.append(
             f"News: the notebook cannot be written ({session.recorder.notebook_problem}); "
@@ -161,27 +161,37 @@ def _error_name(execution: Execution) -> str:
     return "an error"
 
 
-def _kernel_lines(execution: Execution, session: Session) -> list[str]:
+def _kernel_lines(execution: Execution, session: Session, knew_another: bool) -> list[str]:
     """Which kernel this is, when it is not the one the caller last spoke to."""
     assert session.kernel_started is not None  # a kernel is introduced once it is there
     environment = session.environment
     kernel = f"generation {session.generation} of {session.id}, {environment.runs}"
-    is_its_own = execution.generation == session.generation
-    if is_its_own and session.kernel_started >= execution.submitted:
+    if _is_the_first_in_it(execution, session):
         which = f"Kernel: new, {kernel} in {environment.prefix}. {_why_new(session, execution)}"
     else:
         since = session.kernel_started.strftime("%Y-%m-%d %H:%M:%S UTC")
-        which = f"Kernel: {kernel}, running since {since}. {_what_is_there(execution, is_its_own)}"
+        there = _what_is_there(execution, session, knew_another)
+        which = f"Kernel: {kernel}, running since {since}. {there}"
     return [
         which,
         f"Working directory: {session.kernel_dir}. Notebook with every call: {session.notebook}",
     ]
 
 
-def _what_is_there(execution: Execution, is_its_own: bool) -> str:
-    if is_its_own:
-        return "Variables of earlier calls are still there."
-    return f"It is not the kernel of {execution.id}, and has no variables of that."
+def _is_the_first_in_it(execution: Execution, session: Session) -> bool:
+    """Whether the kernel was started for this execution, and has run no other."""
+    is_its_own = execution.generation == session.generation
+    was_there = session.kernel_started is None or session.kernel_started < execution.submitted
+    is_last = execution.number == session.executions.last_number or execution.kind is Kind.REPLAY
+    return is_its_own and not was_there and is_last
+
+
+def _what_is_there(execution: Execution, session: Session, knew_another: bool) -> str:
+    if execution.generation != session.generation:
+        return f"It is not the kernel of {execution.id}, and has no variables of that."
+    if knew_another:
+        return "It has the variables of what was run in it since then, and none of the kernel before."
+    return "Variables of earlier calls are still there."
 
 
 def _why_new(session: Session, execution: Execution) -> str:

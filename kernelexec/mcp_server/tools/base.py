@@ -152,7 +152,8 @@ def said_of_session(
 
     `introduces`: it says which kernel this is.
     """
-    telling = session.telling(call.caller.identity, introduces=introduces)
+    call.will_tell(session)
+    telling = session.telling(call.caller.identity, introduces=introduces, reply=call.reply)
     return render.said("\n".join([text, *(f"News: {news}" for news in telling.notices)]))
 
 
@@ -189,14 +190,16 @@ async def wait_for_end(
 ) -> types.CallToolResult:
     """The reply once the execution has ended, or after `wait_seconds` while it goes on."""
     call.concerns(session, execution)
-    call.on_undelivered(lambda: session.reply_lost(execution, call.caller.identity, _lost_because(call)))
+    call.will_tell(session)
+    if session.is_of(execution, call.caller.identity):
+        call.on_undelivered(lambda: session.reply_lost(execution, call.caller.identity, _lost_because(call)))
     overtaken = call.caller.open_for(OVERTAKEN_SECONDS)
     with call.caller.opened(session, execution):
         await _wait_for_end(call, session, execution, wait_seconds)
     for other, earlier in overtaken:
         if other is session and earlier is not execution:
             session.reply_lost(earlier, call.caller.identity, "overtaken")
-    return await render.execution_result(execution, session, call.caller, offset)
+    return await render.execution_result(execution, session, call.caller, offset, call.reply)
 
 
 async def _wait_for_end(
@@ -210,9 +213,9 @@ async def _wait_for_end(
         await waiting.wait(call, session, execution, seconds)
     except asyncio.CancelledError:
         # A client's cancel is meant for the run; the end of the connection or of the hub is not: who
-        # disappears does not stop what was started.
+        # disappears does not stop what was started, nor does who only waits for another's run.
         why = _why_it_was_cancelled(call.cancellation())
-        if why:
+        if why and session.is_of(execution, call.caller.identity):
             await asyncio.shield(session.cancel(execution, why))
         raise
 

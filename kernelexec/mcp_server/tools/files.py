@@ -117,6 +117,7 @@ async def _execute_code_file(call: Call, arguments: ExecuteCodeFile) -> types.Ca
         max_seconds=arguments.max_seconds,
         environ=call.caller.environ,
         caller=call.caller.identity,
+        asked=call.reply,
     )
     return await wait_for_end(call, session, session.submit(submission), arguments.wait_seconds)
 
