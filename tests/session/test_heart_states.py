@@ -175,6 +175,15 @@ class Hearts(RuleBasedStateMachine):
         [again] = [each for each in self.tell(e.Replying(caller)) if isinstance(each, e.Tell)]
         assert again == e.Tell(), "each thing is told once"
 
+    @rule(caller=CALLERS.filter(lambda caller: caller is not None), reply=st.integers(1, 100))
+    def reply_in_vain(self, caller: e.CallerId, reply: int) -> None:
+        ignorant = self.is_ignorant(caller)
+        self.tell(e.Met(caller))
+        [tell] = [each for each in self.tell(e.Replying(caller, reply=reply)) if isinstance(each, e.Tell)]
+        assert bool(tell.losses) == ignorant
+        self.tell(e.NotDelivered(caller.id, reply))
+        assert self.is_ignorant(caller) == ignorant
+
     @rule(number=NUMBERS, caller=CALLERS.filter(lambda caller: caller is not None))
     def lose_reply(self, number: int, caller: e.CallerId) -> None:
         if number in self.submitted:
