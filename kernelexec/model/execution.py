@@ -24,10 +24,8 @@ class State(str, Enum):
     UNKNOWN = "unknown"  # nobody saw its end
     NOT_RUN = "not_run"
 
-    @property
-    def is_final(self) -> bool:
-        """Whether no other state follows."""
-        return self not in (State.QUEUED, State.SENT, State.RUNNING)
+
+_OPEN = (State.QUEUED, State.SENT, State.RUNNING)  # what other states follow
 
 
 class Kind(str, Enum):
@@ -103,7 +101,7 @@ class Execution:
 
     @property
     def is_final(self) -> bool:
-        return self.state.is_final
+        return self.state not in _OPEN
 
     @property
     def cell_id(self) -> str:

@@ -197,13 +197,14 @@ class Acquaintances:
         before = known.knowledge
         is_first = replying.introduces and generation is not None and before.introduced != generation
         losses = known.losses if self._tell_losses(known) else ()
-        ran = self._new_runs(known)
+        number_of_new = self._number_of_new_runs(known)
+        ran = self._new_runs(known) if number_of_new else ()
         lost, taken = self._take_lost_replies(known, replying.tells, going_on)
         told = e.Tell(
             is_first=is_first,
             losses=losses,
             ran=ran,
-            ran_number=self._number_of_new_runs(known, len(ran)),
+            ran_number=number_of_new if before.has_reply or len(ran) == _RUNS_KEPT else len(ran),
             lost_replies=lost,
             knew_another=is_first and 0 < known.knows < (generation or 0),
         )
@@ -260,8 +261,6 @@ class Acquaintances:
 
     def _new_runs(self, known: _Acquaintance) -> tuple[e.TellRun, ...]:
         heard, has_reply = known.knowledge.heard, known.knowledge.has_reply
-        if heard == self._ran:
-            return ()
         # Who comes new takes the variables as they are; only what the person ran nobody else was told.
         return tuple(
             e.TellRun(run.words, None if run.by is None else self._name(run.by))
@@ -269,10 +268,8 @@ class Acquaintances:
             if run.at > heard and run.by != known.who.id and (has_reply or run.by is None)
         )
 
-    def _number_of_new_runs(self, known: _Acquaintance, shown: int) -> int:
-        """How many there are, also of those that are forgotten."""
-        if shown < _RUNS_KEPT and not known.knowledge.has_reply:
-            return shown  # all there were for it
+    def _number_of_new_runs(self, known: _Acquaintance) -> int:
+        """How many others ran that this caller was not told of, also of those that are forgotten."""
         own = known.own - max(known.knowledge.own, known.own_before)
         return self._ran - max(known.knowledge.heard, self._ran_before) - own
 

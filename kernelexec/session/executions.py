@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from kernelexec.errors import BadRequest, StorageFailed
 from kernelexec.model.execution import Execution, Question, State
@@ -14,7 +15,8 @@ from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
 from kernelexec.session.troubles import Troubles
 
-_RECENT = 8  # finished executions that stay in memory
+_RECENT = 8  # executions that stay in memory
+_LOOKED_AT = 16  # at each end of one; many more may not be in their notebook yet
 
 
 class Executions:
@@ -163,10 +165,10 @@ class Executions:
         self._files.update(_own_file(execution))
 
     def _forget_old(self) -> None:
-        """Keep little in memory."""
-        finished = [e for e in self._in_memory.values() if e.is_final]
-        for old in finished[:-_RECENT]:
-            if self._recorder.is_written(old):
+        """Keep little in memory: of what is more than that, the oldest are looked at, a few each time."""
+        spare = min(len(self._in_memory) - _RECENT, _LOOKED_AT)
+        for old in list(islice(self._in_memory.values(), max(spare, 0))):
+            if old.is_final and self._recorder.is_written(old):
                 del self._in_memory[old.number]
                 self._changes.pop(old.number, None)
 

@@ -154,11 +154,12 @@ class Hearts(RuleBasedStateMachine):
             return
         if by is not None:
             self.tell(e.Met(by))
+        knew_all = by is not None and not self.is_ignorant(by)
         in_flight = self.heart.in_flight
         self.tell(e.Died(e.Loss(self.generation, "it died", ("x",), by.id if by else None, begun)))
         if self.has_run:
             self.lost.append(self.generation)
-            if by is not None:
+            if by is not None and knew_all:
                 self.told_of[by.id] = self.generation
         assert self.heart.queued == 0, "what waited is not run"
         for number in in_flight:
