@@ -242,7 +242,8 @@ def test_finished_executions_do_not_stay_in_memory(tmp_path: Path) -> None:
         async with session_in(tmp_path, FakeStarter()) as session:
             executions = [weakref.ref(await ran(session, f"x = {n}")) for n in range(40)]
             await session.recorder.flush()
-            await ran(session, "last")
+            for n in range(3):
+                await ran(session, f"last {n}")
             gc.collect()
             assert sum(ref() is not None for ref in executions) <= 20
             assert session.executions.get(1).code == "x = 0"
