@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,12 @@ STEP = st.one_of(
     ),
     st.builds(lambda within: ("load", *within, "save"), VISIT),
 )
+
+
+def copied(source: str, target: str) -> None:
+    """Copy a file; a temporary one may have got its name meanwhile, and is copied under that."""
+    with suppress(FileNotFoundError):
+        shutil.copy2(source, target)
 
 
 @dataclass
@@ -150,7 +156,7 @@ class World:
     async def crash(self) -> None:
         """The hub is killed: the next one finds what is on disk at this moment."""
         storage = self.folder / str(int(self.storage.name) + 1)
-        shutil.copytree(self.storage, storage)
+        shutil.copytree(self.storage, storage, copy_function=copied)
         await self.session.close()
         self.storage, self.page = storage, None
         self.session = self.open()
