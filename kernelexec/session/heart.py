@@ -105,11 +105,6 @@ class Heart:
             self._ends.pop(number, None)
 
     @property
-    def open(self) -> list[int]:
-        """The executions that have not ended."""
-        return list(self._runs)
-
-    @property
     def queued(self) -> int:
         """How many executions wait for their turn."""
         return len(self._waiting)

@@ -190,7 +190,6 @@ async def wait_for_end(
 ) -> types.CallToolResult:
     """The reply once the execution has ended, or after `wait_seconds` while it goes on."""
     call.concerns(session, execution)
-    call.will_tell(session)
     if session.is_of(execution, call.caller.identity):
         call.on_undelivered(lambda: session.reply_lost(execution, call.caller.identity, _lost_because(call)))
     overtaken = call.caller.open_for(OVERTAKEN_SECONDS)
@@ -199,6 +198,14 @@ async def wait_for_end(
     for other, earlier in overtaken:
         if other is session and earlier is not execution:
             session.reply_lost(earlier, call.caller.identity, "overtaken")
+    return await reply_about(call, session, execution, offset)
+
+
+async def reply_about(
+    call: Call, session: Session, execution: Execution, offset: int | None = None
+) -> types.CallToolResult:
+    """The reply about an execution as it is now; what it tells its caller is known once it was delivered."""
+    call.will_tell(session)
     return await render.execution_result(execution, session, call.caller, offset, call.reply)
 
 

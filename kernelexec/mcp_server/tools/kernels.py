@@ -18,6 +18,7 @@ from kernelexec.mcp_server.tools.base import (
     Tool,
     WaitSeconds,
     find_execution,
+    reply_about,
     said_of_session,
     session_for,
     wait_for_end,
@@ -60,7 +61,7 @@ async def _interrupt_kernel(call: Call, arguments: InterruptKernel) -> types.Cal
         waiting = f", {session.queued} submissions wait" if session.queued else ""
         nothing = f"NOTHING TO INTERRUPT: {session.id} runs nothing now; {session.state}{waiting}."
         return said_of_session(call, session, nothing)
-    return await render.execution_result(execution, session, call.caller)
+    return await reply_about(call, session, execution)
 
 
 async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToolResult:
