@@ -143,9 +143,13 @@ def client_without_stdin(frontend: Launched) -> BlockingKernelClient:
 
 
 def ask(client: BlockingKernelClient) -> str:
-    """Run a cell that asks a question, and return when the question has been on its way for long."""
+    """Run a cell that asks a question, and return when the question has been on its way for long.
+
+    After a cell that fails, a kernel aborts what comes at once, unless that cell asked it not to.
+    """
     said = "threading.Timer(0.3, print, ['asked'], {'flush': True}).start()"
-    msg_id = client.execute(f"import threading\n{said}\nname = input('Who? ')", allow_stdin=True)
+    code = f"import threading\n{said}\nname = input('Who? ')"
+    msg_id = client.execute(code, allow_stdin=True, stop_on_error=False)
     while True:
         message = client.get_iopub_msg(timeout=TIMEOUT)
         if message["msg_type"] == "stream":
