@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,10 @@ from tests.real.home import Home
 from tests.real.jupyter import JupyterServer, chromium, jupyter_server
 
 _own = count(1)  # project directories of single tests
+
+# What a shell starts in the background ignores Control-C, and so would each program that is started here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Connect(Protocol):

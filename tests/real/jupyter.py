@@ -19,6 +19,7 @@ import psutil
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from tests.real.home import Home, eventually
 
@@ -141,6 +142,7 @@ class JupyterServer:
         client = BlockingKernelClient(connection_file=str(self.runtime / f"kernel-{id}.json"))
         client.load_connection_file()
         client.start_channels()
+        client.hb_channel.time_to_dead = 60  # on a busy machine a second without a beat is no death
         try:
             client.wait_for_ready(timeout=60)
             yield client
@@ -198,10 +200,17 @@ class NotebookPage:
         indicator = self.page.locator(f".jp-Notebook-ExecutionIndicator[data-status={status}]").first
         expect(indicator).to_be_visible(timeout=PATIENCE_MS)
 
+    def _click(self, place: Locator) -> None:
+        """Click, and where a dialog is in the way, fail with what it says."""
+        try:
+            place.click()
+        except PlaywrightTimeoutError:
+            assert self.dialog.count() == 0, self.dialog.first.inner_text()
+            raise
+
     def write(self, number: int, code: str) -> None:
         """Replace what a cell holds; -1 is the last one."""
-        assert self.dialog.count() == 0, self.dialog.first.inner_text()
-        self.cells.nth(number).locator(".cm-content").click()
+        self._click(self.cells.nth(number).locator(".cm-content"))
         self.page.keyboard.press("ControlOrMeta+A")
         self.page.keyboard.insert_text(code)
 
@@ -211,7 +220,7 @@ class NotebookPage:
         prompt = self.cells.nth(number).locator(".jp-InputPrompt").first
         for _ in range(5):
             is_new = never_ran.search(prompt.inner_text()) is not None
-            self.cells.nth(number).locator(".cm-content").click()
+            self._click(self.cells.nth(number).locator(".cm-content"))
             self.page.keyboard.press("ControlOrMeta+Enter")
             if not is_new:
                 return
@@ -223,8 +232,7 @@ class NotebookPage:
 
     def append(self, code: str) -> None:
         """Add a cell at the end."""
-        assert self.dialog.count() == 0, self.dialog.first.inner_text()  # a click would wait for its end
-        self.cells.last.locator(".jp-InputPrompt").click()
+        self._click(self.cells.last.locator(".jp-InputPrompt"))
         self.page.keyboard.press("Escape")
         before = self.cells.count()
         self.page.keyboard.press("b")

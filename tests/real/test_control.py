@@ -120,7 +120,7 @@ def test_a_password_goes_past_the_assistant_and_is_recorded_nowhere(
 def test_the_debugger_is_answered_like_any_question(own_client: Client) -> None:
     asks = own_client.execute("a = 3\nbreakpoint()\nprint(a)")
     assert asks.state == "WAITING FOR INPUT"
-    said = call(own_client, "send_input", execution_id=asks.id, text="a = 5")
+    said = call(own_client, "send_input", execution_id=asks.id, text="a = 5", wait_seconds=30)
     assert said.state == "WAITING FOR INPUT"
     assert call(own_client, "send_input", execution_id=asks.id, text="c").state == "OK"
 

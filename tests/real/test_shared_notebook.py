@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Response, expect
 
 from tests.real.clients import Client
 from tests.real.home import Home, eventually
@@ -53,6 +53,22 @@ class Desk:
             expect(self.page.dialog).to_contain_text("has changed on disk", timeout=PATIENCE_MS)
             self.page.page.locator(".jp-Dialog-button", has_text=answer).click()
         expect(self.page.page.locator(".jp-Dialog")).to_have_count(0, timeout=PATIENCE_MS)
+
+    def save_over(self) -> None:
+        """Save in JupyterLab, and overwrite where it asks."""
+        saved: list[str] = []
+
+        def note(response: Response) -> None:
+            if response.request.method == "PUT" and "/api/contents/" in response.url:
+                saved.append(response.url)
+
+        self.page.page.on("response", note)
+        self.page.save()
+        eventually(lambda: self.page.dialog.count() or saved)
+        if not saved:
+            self.page.page.locator(".jp-Dialog-button", has_text="Overwrite").click()
+            eventually(lambda: self.page.dialog.count() == 0 and saved)
+        self.page.page.remove_listener("response", note)
 
     def write_markdown(self, text: str) -> None:
         """The person adds a cell with words of their own at the end."""
@@ -155,12 +171,7 @@ def test_many_saves_while_cells_are_added_lose_nothing(desk: Desk) -> None:
         assert desk.client.execute(code).state == "OK"
         if number % 5 == 0:
             desk.write_markdown(f"words {number}")
-        desk.page.save()
-        if desk.page.page.locator(".jp-Dialog").count():
-            desk.page.page.locator(".jp-Dialog-button", has_text="Overwrite").click()
-    desk.page.page.wait_for_timeout(1_000)  # a dialog that is still to come
-    if desk.page.page.locator(".jp-Dialog").count():
-        desk.page.page.locator(".jp-Dialog-button", has_text="Overwrite").click()
+        desk.save_over()
     words = [f"words {number}" for number in range(0, 16, 5)]
     found = desk.expect_file(lambda found: set(codes) <= set(found) and set(words) <= set(found))
     assert len(found) == len(set(found)) == 2 + len(codes) + len(words)

@@ -162,6 +162,13 @@ def test_a_session_without_a_kernel_has_no_variables(connect: Connect, shared_ho
     assert variables(client).startswith("NO VARIABLES: no-kernel@plain has no kernel now")
 
 
+def processor_share(client: Client, session: str) -> int:
+    """What list_kernels says that a busy kernel uses, in percent; 0 where it says nothing of it."""
+    text = client.call("list_kernels", {}).text
+    busy = re.search(rf"^{session}: busy.*?processor (\d+)%", text, re.MULTILINE | re.DOTALL)
+    return int(busy[1]) if busy else 0
+
+
 def test_kernels_are_listed_with_what_they_do(own_client: Client, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     mine = own_client.execute("import os\nos.getpid()")
@@ -173,11 +180,8 @@ def test_kernels_are_listed_with_what_they_do(own_client: Client, tmp_path: Path
         f"import time\nwhile not os.path.exists({str(gate)!r}): pass", wait_seconds=0
     )
     eventually(lambda: f"busy with {running.id}" in own_client.call("list_kernels", {}).text)
-    busy = re.search(
-        rf"^{mine.session}: busy.*?processor (\d+)%", own_client.call("list_kernels", {}).text, re.M | re.S
-    )
-    assert busy
-    assert int(busy[1]) > 20
+    # On a machine with much else to do it gets less, and the share is of the time since the last look.
+    eventually(lambda: processor_share(own_client, mine.session) > 20)
     pid = int(mine.block("result"))
     os.kill(pid, signal.SIGSTOP)
     try:
