@@ -31,7 +31,6 @@ from kernelexec.session.session import Session
 
 _log = logging.getLogger(__name__)
 
-_TRIAL_GRACE_SECONDS = 1.0  # for a kernel that has run nothing
 _Key = tuple[str, str]  # real path of the storage directory, session id
 
 

@@ -34,8 +34,7 @@ class History:
     notebooks: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # metadata by generation
     unfinished: list[Execution] = field(default_factory=list)
     unwritten: list[Execution] = field(default_factory=list)  # not in its notebook yet
-    msg_ids: dict[int, str] = field(default_factory=dict)  # of the unfinished ones that were sent
-    begun: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # the same for what no kernel does
+    begun: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # what unfinished jobs recorded
     outdated: set[int] = field(default_factory=set)  # whose cells do not show the latest outputs
     ledgers: dict[int, Ledger] = field(default_factory=dict)  # what is in the notebooks, by generation
     displays: dict[str, set[int]] = field(default_factory=dict)  # display id -> executions of the last kernel
@@ -271,13 +270,11 @@ def _take_execution(
         history.last_number = max(history.last_number, number)
         executions[number] = _submitted(record, session, storage_dir)
     elif event == "sent":
-        history.msg_ids[number] = record["msg_id"]
         history.sent[record["msg_id"]] = number
     elif event == "begun" and number in executions:
         history.begun[number] = record
     elif event == "finished" and number in executions:
         _finish(executions[number], record)
-        history.msg_ids.pop(number, None)
         history.begun.pop(number, None)
     elif event == "output":
         identity = display_id(record["content"])

@@ -1,4 +1,4 @@
-"""Work that a session does beside its kernel: installing packages, making an environment.
+"""Work that a session does beside its kernel, such as installing packages.
 
 It is an execution like any other: with a number, a place in the journal, output, an end that can be
 waited for, and a cancel. It waits for no run in the kernel, and needs no kernel.

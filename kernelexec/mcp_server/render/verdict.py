@@ -116,7 +116,7 @@ def _hindrances(execution: Execution, session: Session) -> list[str]:
         ]
     if not execution.interrupt or execution.state is State.QUEUED:
         return []
-    if execution.kind in (Kind.INSTALL, Kind.CREATE):
+    if execution.kind is Kind.INSTALL:
         return [f"{execution.interrupt} It is being stopped, which may take some seconds."]
     return [f"{execution.interrupt} {execution.obstacle or 'It has not stopped yet.'}"]
 
@@ -135,7 +135,7 @@ def _hint(execution: Execution, session: Session, caller: Caller) -> list[str]:
 
 
 def _what_comes_first(execution: Execution, session: Session) -> str:
-    if execution.kind in (Kind.INSTALL, Kind.CREATE):
+    if execution.kind is Kind.INSTALL:
         return "another installation is running in this environment"
     if session.current is not None:
         does = "waits for input" if session.current.question else "is running"
