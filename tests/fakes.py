@@ -28,7 +28,7 @@ from kernelexec.recording import notebooks as notebooks_module
 from kernelexec.recording.journal import Journal, now
 from kernelexec.recording.recorder import Recorder
 from kernelexec.session.events import CallerId
-from kernelexec.session.generations import Started
+from kernelexec.session.generations import NewKernel
 from kernelexec.session.journal_events import read_past
 from kernelexec.session.session import Progress, Session
 from kernelexec.session.submission import Submission
@@ -313,7 +313,7 @@ class FakeStarter:
 
     async def __call__(
         self, session: Session, environ: Mapping[str, str], on_message: OnMessage, progress: Progress
-    ) -> Started:
+    ) -> NewKernel:
         self.starts += 1
         self.environs.append(environ)
         await self.go_on.wait()
@@ -323,7 +323,7 @@ class FakeStarter:
         kernel = FakeKernel(on_message, planned)
         kernel.before_execute = self.before_execute
         self.kernels.append(kernel)
-        return Started(kernel, KERNEL_INFO, session.environment)
+        return NewKernel(kernel, KERNEL_INFO, session.environment)
 
     @property
     def executed(self) -> list[str]:

@@ -55,7 +55,7 @@ class Hub:
     @property
     def has_kernels(self) -> bool:
         return any(
-            session.kernel is not None or session.state != "no kernel" or session.is_working
+            session.kernel is not None or session.state != "no kernel" or session.has_jobs
             for session in self.sessions
         )
 

@@ -126,7 +126,7 @@ def load_executions(
 
 
 @dataclass(frozen=True)
-class Past:
+class PastGeneration:
     """One generation of a session, as its journal has it."""
 
     metadata: Mapping[str, Any]  # the notebook's
@@ -142,7 +142,7 @@ class Past:
         return {**marks, "widgets": self.widgets} if self.widgets else marks
 
 
-def load_generation(path: Path, session: str, storage_dir: Path, generation: int) -> Past | None:
+def load_generation(path: Path, session: str, storage_dir: Path, generation: int) -> PastGeneration | None:
     """A generation from the journal at `path`, which a hub may be writing; None if there was none.
 
     Raises:
@@ -166,7 +166,7 @@ def load_generation(path: Path, session: str, storage_dir: Path, generation: int
     if not executions and generation not in history.notebooks:
         return None
     widgets = history.widgets.get(generation, WidgetStates()).to_metadata()
-    return Past(
+    return PastGeneration(
         metadata=history.notebooks.get(generation, {}),
         executions=list(executions.values()),
         written=ledger.numbers,

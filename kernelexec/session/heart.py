@@ -110,8 +110,8 @@ class Heart:
         return len(self._waiting)
 
     @property
-    def is_working(self) -> bool:
-        """Whether the turn is taken."""
+    def is_turn_taken(self) -> bool:
+        """Whether an execution has its turn, and with it the kernel, which may have to be started."""
         return self.turn is not None
 
     @property

@@ -43,7 +43,7 @@ class Place:
 
 
 class Installation:
-    """A work.Job that installs packages into an environment with its own installer.
+    """A jobs.Job that installs packages into an environment with its own installer.
 
     Raises:
         BadRequest: the environment is not Python's.
@@ -182,8 +182,8 @@ def installed_into(environment: Environment) -> Path:
     return environment.interpreter.prefix if environment.interpreter else environment.prefix
 
 
-class Outlived:
-    """A work.Outlived: an installation whose hub ended, and whose installer went on."""
+class OutlivedInstallation:
+    """A jobs.Outlived: an installation whose hub ended, and whose installer went on."""
 
     def __init__(self, environment: Environment, what: str, begun: Mapping[str, Any]) -> None:
         self._environment = environment

@@ -18,7 +18,7 @@ from kernelexec.recording.history import Success, successes
 from kernelexec.recording.recorder import Recorder
 from kernelexec.session import events as e
 from kernelexec.session.engine import Engine
-from kernelexec.session.generations import Started
+from kernelexec.session.generations import NewKernel
 from kernelexec.session.idleness import Idleness, duration
 from kernelexec.session.jobs import Job
 from kernelexec.session.journal_events import Past
@@ -43,7 +43,7 @@ class KernelStarter(Protocol):
 
     async def __call__(
         self, session: Session, environ: Mapping[str, str], on_message: OnMessage, progress: Progress
-    ) -> Started:
+    ) -> NewKernel:
         """A new kernel that is ready.
 
         Raises:
@@ -123,7 +123,7 @@ class Session:
         if self.kernel is None:
             return (
                 "starting"
-                if self._engine.heart.is_working or self.generations.is_being_taken
+                if self._engine.heart.is_turn_taken or self.generations.is_starting
                 else "no kernel"
             )
         return "idle"
@@ -136,11 +136,11 @@ class Session:
     @property
     def is_abandoned(self) -> bool:
         """Whether it has no kernel and its records were deleted: who asks for it gets a new one."""
-        is_idle = self.state == "no kernel" and not self.is_working
+        is_idle = self.state == "no kernel" and not self.has_jobs
         return is_idle and not self.recorder.journal.is_in_place
 
     @property
-    def is_working(self) -> bool:
+    def has_jobs(self) -> bool:
         """Whether it does something beside its kernel, such as an installation."""
         return len(self._engine.jobs) > 0
 
@@ -183,7 +183,7 @@ class Session:
             execution = self.current
         await self._engine.interrupts.cancel(execution, why)
 
-    async def stop_work(self, why: str) -> None:
+    async def stop_jobs(self, why: str) -> None:
         """End what is done beside the kernel."""
         await self._engine.jobs.stop(why)
 
@@ -341,7 +341,7 @@ class Session:
 
     # --- what its parts ask for ------------------------------------------------------
 
-    async def new_kernel(self, environ: Mapping[str, str]) -> Started:
+    async def new_kernel(self, environ: Mapping[str, str]) -> NewKernel:
         """See generations.KernelSource."""
         self._tell_progress("the kernel is starting")
         started = await self._start_kernel(self, environ, self.on_message, self._tell_progress)
@@ -357,7 +357,7 @@ class Session:
     @property
     def is_used(self) -> bool:
         """See idleness.Usage."""
-        return self._engine.heart.is_working or self.is_working or self.foreign_runs.running is not None
+        return self._engine.heart.is_turn_taken or self.has_jobs or self.foreign_runs.running is not None
 
     async def stop_idle(self, seconds: float) -> None:
         """See idleness.Usage."""

@@ -66,7 +66,7 @@ def test_work_is_an_execution_with_a_number_output_and_an_end(tmp_path: Path) ->
             assert execution.problem == "Installed words 2.0 with pip.\nIt can be imported."
             assert text_of(execution.outputs.to_notebook()) == "Collecting words\n"
             assert execution.script is None
-            assert not session.is_working
+            assert not session.has_jobs
             assert (await ran(session, "2")).number == 3
 
     run(test())
@@ -100,7 +100,7 @@ def test_a_cancel_ends_it_and_it_is_told_as_interrupted(tmp_path: Path) -> None:
             job = FakeJob()
             execution = session.perform(job)
             await settled(lambda: execution.state is State.RUNNING)
-            assert session.is_working
+            assert session.has_jobs
             await session.cancel(execution, "Cancelled by the client.")
             assert job.stopped
             assert execution.state is State.INTERRUPTED
