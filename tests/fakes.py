@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from unittest import mock
 
 from kernelexec.config import EnvironmentChoice
+from kernelexec.environments.source import Progress
 from kernelexec.hub.caller import Caller
 from kernelexec.kernels.inspection import Variables
 from kernelexec.kernels.kernel import SHUTDOWN_SECONDS, Death, Findings, KernelDied, OnMessage, Reply
@@ -30,7 +31,7 @@ from kernelexec.recording.recorder import Recorder
 from kernelexec.session.events import CallerId
 from kernelexec.session.generations import NewKernel
 from kernelexec.session.journal_events import read_past
-from kernelexec.session.session import Progress, Session
+from kernelexec.session.session import Session
 from kernelexec.session.submission import Submission
 
 DATE = "2026-11-23T10:00:00.000000Z"

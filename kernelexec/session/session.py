@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from kernelexec.environments.source import Progress
 from kernelexec.errors import BadRequest
 from kernelexec.kernels.kernel import Kernel, OnMessage
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import Execution, Kind, State
+from kernelexec.model.quantities import spelled_age
 from kernelexec.recording.history import Success, successes
 from kernelexec.recording.recorder import Recorder
 from kernelexec.session import events as e
 from kernelexec.session.engine import Engine
 from kernelexec.session.generations import NewKernel
-from kernelexec.session.idleness import Idleness, duration
+from kernelexec.session.idleness import Idleness
 from kernelexec.session.jobs import Job
 from kernelexec.session.journal_events import Past
 from kernelexec.session.notices import notices
 from kernelexec.session.replay import Replay, listing
 from kernelexec.session.submission import Submission
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,7 @@ class Session:
 
     @property
     def state(self) -> str:
+        """In a word or a few, as replies and `kernelexec ps` have it."""
         if self.kernel is not None and self.kernel.is_stopped:
             return "stopped by a signal"
         ours = self.current
@@ -121,11 +122,8 @@ class Session:
         if ours is not None:
             return "busy"
         if self.kernel is None:
-            return (
-                "starting"
-                if self._engine.heart.is_turn_taken or self.generations.is_starting
-                else "no kernel"
-            )
+            is_coming = self._engine.heart.is_turn_taken or self.generations.is_starting
+            return "starting" if is_coming else "no kernel"
         return "idle"
 
     @property
@@ -361,7 +359,7 @@ class Session:
 
     async def stop_idle(self, seconds: float) -> None:
         """See idleness.Usage."""
-        await self.stop_kernel(f"it was stopped because it had been idle for {duration(seconds)}")
+        await self.stop_kernel(f"it was stopped because it had been idle for {spelled_age(seconds)}")
 
     def _tell_progress(self, text: str) -> None:
         self.status = text

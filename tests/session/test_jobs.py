@@ -10,7 +10,7 @@ from typing import Any
 
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.execution import Kind, State
-from kernelexec.session.jobs import Outcome, Progress
+from kernelexec.session.jobs import Outcome, Reports
 from tests.fakes import (
     FakeStarter,
     cells,
@@ -39,11 +39,11 @@ class FakeJob:
     kind: Kind = Kind.INSTALL
     what: str = "words>=2"
 
-    async def run(self, progress: Progress) -> Outcome:
+    async def run(self, reports: Reports) -> Outcome:
         if self.failure is not None:
             raise self.failure
-        progress.begun(self.fields)
-        progress.output("Collecting words\n")
+        reports.begun(self.fields)
+        reports.output("Collecting words\n")
         await self.go_on.wait()
         return Outcome(False, "Stopped.") if self.stopped else self.outcome
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kernelexec.hub.caller import Caller
 from kernelexec.mcp_server.person import is_secret
 from kernelexec.model.execution import Execution, Kind, Question, State, seconds_of
+from kernelexec.model.quantities import readable_seconds
 from kernelexec.model.text import clip, not_a_heading, one_line, plain
 from kernelexec.recording.journal import now
 from kernelexec.session.session import Session
@@ -151,7 +152,7 @@ def _seconds(execution: Execution) -> str:
     by_kernel = seconds_of(execution.timing)
     if by_kernel is not None:
         seconds = by_kernel
-    return f"{seconds:.3f} s" if seconds < 1 else f"{seconds:.1f} s"
+    return readable_seconds(seconds)
 
 
 def _error_name(execution: Execution) -> str:
