@@ -24,7 +24,7 @@ from kernelexec.model.environment import Environment
 from kernelexec.model.naming import apart, clean_name
 from kernelexec.recording.journal import Journal, first_record, last_opened, storage_failed
 from kernelexec.recording.recorder import Recorder
-from kernelexec.recording.records import journal_path, last_generation, spelled_there
+from kernelexec.recording.records import journal_path, last_generation, sessions_in, spelled_there
 from kernelexec.session.installation import Place, installed_into
 from kernelexec.session.journal_events import read_past
 from kernelexec.session.session import Session
@@ -240,7 +240,7 @@ class Hub:
     def listed(self, config: Config) -> str:
         """The ids of the sessions of a storage directory, open or not."""
         here = {key[1] for key in self._sessions if key[0] == config.storage_identity}
-        here |= {journal.stem for journal in journal_path(config.storage_dir, "").parent.glob("?*@?*.jsonl")}
+        here |= set(sessions_in(config.storage_dir))
         return ", ".join(sorted(here)) or "none"
 
     def place_of(self, caller: Caller, environment: Environment) -> Place:
