@@ -15,11 +15,8 @@ from kernelexec.recording.journal import ClosedJournal, Journal, read
 from kernelexec.recording.ledger import Ledger
 
 _FIRST_LINE = 80  # characters
-_STATES = {
-    "sent": State.SENT,
-    "aborted": State.QUEUED,
-    "begun": State.SENT,
-}  # what an execution is after such a line
+# What an execution is after such a line.
+_STATES = {"sent": State.SENT, "aborted": State.QUEUED, "begun": State.SENT}
 
 
 @dataclass
