@@ -1,4 +1,4 @@
-"""What a client's environment variables and working directory mean. The one reader of both."""
+"""A client's settings: what its environment variables and working directory ask for. Their one reader."""
 
 from __future__ import annotations
 

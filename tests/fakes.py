@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from unittest import mock
 
 from kernelexec.config import EnvironmentChoice
+from kernelexec.environments.source import Progress
 from kernelexec.hub.caller import Caller
 from kernelexec.kernels.inspection import Variables
 from kernelexec.kernels.kernel import SHUTDOWN_SECONDS, Death, Findings, KernelDied, OnMessage, Reply
@@ -28,9 +29,9 @@ from kernelexec.recording import notebooks as notebooks_module
 from kernelexec.recording.journal import Journal, now
 from kernelexec.recording.recorder import Recorder
 from kernelexec.session.events import CallerId
-from kernelexec.session.generations import Started
+from kernelexec.session.generations import NewKernel
 from kernelexec.session.journal_events import read_past
-from kernelexec.session.session import Progress, Session
+from kernelexec.session.session import Session
 from kernelexec.session.submission import Submission
 
 DATE = "2026-11-23T10:00:00.000000Z"
@@ -313,7 +314,7 @@ class FakeStarter:
 
     async def __call__(
         self, session: Session, environ: Mapping[str, str], on_message: OnMessage, progress: Progress
-    ) -> Started:
+    ) -> NewKernel:
         self.starts += 1
         self.environs.append(environ)
         await self.go_on.wait()
@@ -323,7 +324,7 @@ class FakeStarter:
         kernel = FakeKernel(on_message, planned)
         kernel.before_execute = self.before_execute
         self.kernels.append(kernel)
-        return Started(kernel, KERNEL_INFO, session.environment)
+        return NewKernel(kernel, KERNEL_INFO, session.environment)
 
     @property
     def executed(self) -> list[str]:

@@ -248,6 +248,25 @@ def test_the_readme_names_every_tool() -> None:
     assert set(TOOLS) <= set(_CODE.findall(prose_of(README)))
 
 
+# --- packages --------------------------------------------------------------------
+
+
+def packages() -> list[Path]:
+    """But for tools/, whose modules are as many as there are groups of tools."""
+    return [
+        file.parent
+        for file in sorted((ROOT / "kernelexec").rglob("*/__init__.py"))
+        if file.parent.name != "tools"
+    ]
+
+
+@pytest.mark.parametrize("package", packages(), ids=lambda path: path.name)
+def test_a_package_says_what_lives_there(package: Path) -> None:
+    said = set(_CODE.findall(ast.get_docstring(ast.parse(text_of(package / "__init__.py"))) or ""))
+    living = {file.stem for file in package.glob("*.py")} - {"__init__"}
+    assert living - said == set()
+
+
 # --- formats and words -----------------------------------------------------------
 
 

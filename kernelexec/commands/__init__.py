@@ -1,6 +1,7 @@
 """What a person types: `kernelexec COMMAND`, one module a command; each adds its own to the parser.
 
-- `cli` reads the command line; `hub_client` asks the hub, `output` shows tables, `--json` and sentences.
+- `cli` reads the command line; `hub_client` asks the hub, `places` says where records are, `output` shows
+  tables, `--json` and sentences.
 - `sessions` (ps, stop), `input`, `doctor`, `kernelspecs`, `gc` with `leftovers`, `export`, `rebuild`.
 - `run` with `script_runner`, `tour` (try), both on `mcp_client`: an MCP client of our own server.
 - `lab` with `jupyterlab`: JupyterLab on a live kernel.

@@ -80,9 +80,8 @@ def _gc(options: argparse.Namespace) -> int:
     kinds = {kind for kind in Kind if getattr(options, kind.value)} or {Kind.JOURNALS, Kind.OUTPUTS}
     retention = Retention(frozenset(kinds), options.older_than, options.keep_generations)
     chosen = [item for left in found for item in retention.chosen(left, now)]
-    from kernelexec.commands.leftovers import (
-        find_leftovers,  # here: it takes a tenth of a second, in each command
-    )
+    # Here: it takes a tenth of a second, in each command.
+    from kernelexec.commands.leftovers import find_leftovers
 
     leftovers = find_leftovers(os.environ, now)
     print()

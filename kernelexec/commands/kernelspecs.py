@@ -97,12 +97,12 @@ async def _with_ipykernel(environment: Environment, environ: Mapping[str, str]) 
     """Install ipykernel with the environment's own installer, whose output the person sees."""
     from kernelexec.environments.requirements import read_requirement
     from kernelexec.session.installation import Installation, Place
-    from kernelexec.session.jobs import Progress
+    from kernelexec.session.jobs import Reports
 
     place = Place(environment, environ, Path(paths.state_dir(environ), "installations"), lambda _: ())
     installation = Installation(place, [read_requirement("ipykernel>=6.29")])
     outcome = await installation.run(
-        Progress(begun=lambda fields: None, output=lambda text: print(text, end="", file=sys.stderr))
+        Reports(begun=lambda fields: None, output=lambda text: print(text, end="", file=sys.stderr))
     )
     print(outcome.summary, file=sys.stderr)
     return outcome.succeeded

@@ -72,9 +72,8 @@ def _run(options: argparse.Namespace) -> int:
     }
     number = sentence([(len(scripts), "script", "scripts")])
     print(f"{number} of {folder}, in the fresh session {name} in {origin.storage_dir}\n")
-    from kernelexec.commands import (
-        script_runner,  # here, because the MCP client takes half a second to import
-    )
+    # Here, because the MCP client takes half a second to import.
+    from kernelexec.commands import script_runner
 
     outcome = script_runner.Outcome()
     try:

@@ -106,18 +106,18 @@ async def _stop(hub: Hub, wanted: str) -> dict[str, Any]:
         names = [f"{s.recorder.storage_dir}:{s.id}" for s in (found or live)]
         what = "is ambiguous" if found else "has no running kernel"
         return {"error": f"{wanted} {what}", "sessions": names}
-    await found[0].stop_work("Stopped with: kernelexec stop.")
+    await found[0].stop_jobs("Stopped with: kernelexec stop.")
     await found[0].stop_kernel()
     return {"stopped": [found[0].id]}
 
 
 def _live(hub: Hub) -> list[Session]:
     """The sessions with something to stop."""
-    return [s for s in hub.sessions if s.kernel or s.generations.starting or s.is_working]
+    return [s for s in hub.sessions if s.kernel or s.generations.starting or s.has_jobs]
 
 
 async def _stop_all(hub: Hub) -> dict[str, Any]:
     live = _live(hub)
-    await asyncio.gather(*(session.stop_work("Stopped with: kernelexec stop --all.") for session in live))
+    await asyncio.gather(*(session.stop_jobs("Stopped with: kernelexec stop --all.") for session in live))
     await asyncio.gather(*(session.stop_kernel() for session in live))
     return {"stopped": [session.id for session in live]}

@@ -1,7 +1,9 @@
 """The user's environments: found, activated, prepared for a kernel, installed into. One module a kind.
 
-- `catalog` and `source`: which kind a setting means; `inventory`: which there are.
-- `conda`, `conda_places`, `conda_activation`, `venv`, `uv_venv`, `default`, `foreign` (any kernelspec).
+- `catalog` and `source`: which kind a setting means; `choices`: what an assistant chose instead;
+  `inventory`: which there are.
+- `conda`, `conda_places`, `conda_activation`, `venv`, `uv_venv`, `default`, `foreign` (any kernelspec,
+  with `languages`).
 - `probe`, `python`, `kernelspec`, `our_kernelspecs`, `jupyter_paths`: from an interpreter to a kernelspec.
 - `asking`, `replaced`: a question to a program, a small file written anew.
 - `borrowed`, `fetched`: an ipykernel that is lent where there is none.

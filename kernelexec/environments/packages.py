@@ -75,9 +75,8 @@ class Packages:
                 f"{self._executable} does not run: {error.strerror or error}."
             ) from error
         try:
-            answer: dict[str, Any] = json.loads(
-                said.out.splitlines()[-1]
-            )  # a sitecustomize may have printed before
+            # A sitecustomize may have printed before.
+            answer: dict[str, Any] = json.loads(said.out.splitlines()[-1])
         except (ValueError, IndexError):
             tail = os.fsdecode(said.err).strip()[-2000:]
             raise EnvironmentUnusable(

@@ -34,8 +34,8 @@ class SessionChoice:
 class Caller:
     """One connected client.
 
-    `seen` holds, by the id of an execution that it
-    left running, how much of its output it has been shown (characters of the transcript).
+    `seen` holds, by the id of an execution that it left running, how much of its output it has been shown
+    (characters of the transcript).
     """
 
     pid: int

@@ -24,14 +24,13 @@ from kernelexec.model.environment import Environment
 from kernelexec.model.naming import apart, clean_name
 from kernelexec.recording.journal import Journal, first_record, last_opened, storage_failed
 from kernelexec.recording.recorder import Recorder
-from kernelexec.recording.records import journal_path, last_generation, spelled_there
+from kernelexec.recording.records import journal_path, last_generation, sessions_in, spelled_there
 from kernelexec.session.installation import Place, installed_into
 from kernelexec.session.journal_events import read_past
 from kernelexec.session.session import Session
 
 _log = logging.getLogger(__name__)
 
-_TRIAL_GRACE_SECONDS = 1.0  # for a kernel that has run nothing
 _Key = tuple[str, str]  # real path of the storage directory, session id
 
 
@@ -56,7 +55,7 @@ class Hub:
     @property
     def has_kernels(self) -> bool:
         return any(
-            session.kernel is not None or session.state != "no kernel" or session.is_working
+            session.kernel is not None or session.state != "no kernel" or session.has_jobs
             for session in self.sessions
         )
 
@@ -241,7 +240,7 @@ class Hub:
     def listed(self, config: Config) -> str:
         """The ids of the sessions of a storage directory, open or not."""
         here = {key[1] for key in self._sessions if key[0] == config.storage_identity}
-        here |= {journal.stem for journal in journal_path(config.storage_dir, "").parent.glob("?*@?*.jsonl")}
+        here |= set(sessions_in(config.storage_dir))
         return ", ".join(sorted(here)) or "none"
 
     def place_of(self, caller: Caller, environment: Environment) -> Place:

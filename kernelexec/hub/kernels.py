@@ -20,7 +20,7 @@ from kernelexec.kernels.kernel import Death, OnMessage
 from kernelexec.kernels.registry import KernelEntry, Registry
 from kernelexec.model.environment import Environment
 from kernelexec.recording.journal import now
-from kernelexec.session.generations import Started
+from kernelexec.session.generations import NewKernel
 from kernelexec.session.session import Session
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Kernels:
 
     async def start(
         self, session: Session, environ: Mapping[str, str], on_message: OnMessage, progress: Progress
-    ) -> Started:
+    ) -> NewKernel:
         """A new kernel of a session, ready and in the registry (see session.KernelStarter).
 
         Raises:
@@ -63,7 +63,7 @@ class Kernels:
         finally:
             session.generations.starting = None
         _log.info("%s: kernel %s is ready", session.id, kernel)
-        return Started(kernel, info, environment, kernel.kernel_id)
+        return NewKernel(kernel, info, environment, kernel.kernel_id)
 
     def left(self) -> list[KernelEntry]:
         """The kernels that an earlier hub has left, as far as the registry can be read."""

@@ -6,8 +6,8 @@
 - `host`: the Protocol of where kernels run: started there, and found again by the next hub; `hosts` chooses.
 - `zmq_link` and `wire` (Jupyter's messages), `replies` (what a link owes); `local` and `local_life` (a
   process of this machine, under its keeper).
-- `inspection` and `findings` (questions beside a run), `loss` (what a foreign kernel dropped), `registry`
-  (the running kernels, on disk), `process` (pids that cannot be mistaken).
+- `inspection` and `findings` (questions beside a run), `dropped` (messages that a foreign kernel has),
+  `registry` (the running kernels, on disk), `process` (pids that cannot be mistaken).
 
 In come code and questions; out come messages, replies and deaths. It never knows sessions, executions or
 notebooks, and never signals a process whose identity it has not checked.

@@ -12,12 +12,12 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from kernelexec.errors import KernelFailed
+from kernelexec.kernels.dropped import Dropped
 from kernelexec.kernels.findings import read_findings
 from kernelexec.kernels.inspection import Inspection, Variables
 from kernelexec.kernels.kernel import SHUTDOWN_SECONDS, Death, Findings, KernelDied, OnMessage, Reply
 from kernelexec.kernels.life import Life
 from kernelexec.kernels.link import Connect, LinkClosed
-from kernelexec.kernels.loss import Loss
 from kernelexec.kernels.wire import Message
 
 START_SECONDS = 120.0  # a cold network file system; a kernel that ended is told at once
@@ -41,7 +41,7 @@ class LinkedKernel:
         self._is_ours = interrupts == "named"  # has our launcher, which answers more and drops nothing
         self._by_signal = interrupts == "signal"
         self._taken = 0  # messages of a kernel that is not ours
-        self._loss = Loss()
+        self._dropped = Dropped()
         self._idle: dict[str, asyncio.Future[None]] = {}  # by the msg_id of a request that is awaited
         self._asked: str | None = None  # why it is to end
         self._link = connect(self._take)
@@ -94,10 +94,10 @@ class LinkedKernel:
     async def execute(self, msg_id: str, frames: list[bytes]) -> Reply:
         if self._is_over:
             raise KernelDied
-        self._loss.begin(msg_id)
+        self._dropped.begin(msg_id)
         reply = await self._until_end(msg_id, lambda: self._link.send("shell", msg_id, frames))
         assert reply is not None  # nothing was to end the waiting instead
-        return reply if self._is_ours else replace(reply, lost=self._loss.count())
+        return reply if self._is_ours else replace(reply, lost=self._dropped.count())
 
     async def rejoin(self, msg_id: str) -> Reply | None:
         if self._is_over:
@@ -257,7 +257,7 @@ class LinkedKernel:
     def _take(self, message: Message) -> None:
         if not self._is_ours:
             self._taken += 1
-            self._loss.take(message)
+            self._dropped.take(message)
         if message.channel not in ("iopub", "stdin"):
             return
         if message.type == "status" and message.content.get("execution_state") == "idle":

@@ -16,13 +16,14 @@ from typing import Any
 
 PROTOCOL_VERSION = "5.4"
 _DELIMITER = b"<IDS|MSG>"
+_LONGEST_SERIAL = 15  # digits: no kernel counts so far
 
 
 @dataclass(frozen=True)
 class Message:
     """One message from a kernel."""
 
-    channel: str  # "shell", "control" or "iopub"
+    channel: str  # "shell", "control", "iopub" or "stdin"
     type: str
     content: Mapping[str, Any]
     msg_id: str
@@ -34,9 +35,13 @@ class Message:
 
     @property
     def serial(self) -> int | None:
-        """Its number among the kernel's messages, in the order in which they were made; None: not told."""
-        number = self.msg_id.rpartition("_")[2]
-        return int(number) if number.isdecimal() else None
+        """Its number among the kernel's messages, in the order in which they were made; None: not told.
+
+        jupyter_client's ids end in `_` and this number, others may be anything.
+        """
+        before, _, number = self.msg_id.rpartition("_")
+        is_number = number.isascii() and number.isdigit() and len(number) <= _LONGEST_SERIAL
+        return int(number) if before and is_number else None
 
 
 def _loads(part: bytes) -> dict[str, Any]:

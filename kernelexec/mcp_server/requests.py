@@ -85,7 +85,7 @@ def _call(callback: Callable[[], None]) -> None:
     try:
         callback()
     except Exception:  # noqa: BLE001 - it is called by the connection, whose other requests go on
-        _log.exception("what an undelivered reply was to bring about failed")
+        _log.exception("what was to follow from a reply's delivery, or from its loss, failed")
 
 
 class Requests:

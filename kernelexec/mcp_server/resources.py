@@ -20,11 +20,12 @@ import mcp_types as types
 from kernelexec.errors import BadRequest
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.reading import read_part
+from kernelexec.mcp_server.recorded import Recorded, recorded_execution
 from kernelexec.mcp_server.render.body import how_to_read
 from kernelexec.mcp_server.render.summary_text import describe_summaries
-from kernelexec.mcp_server.tools.recorded import Recorded, recorded_execution, sessions_in
 from kernelexec.model.text import plain
 from kernelexec.recording.inside import open_inside
+from kernelexec.recording.records import Records, sessions_in
 from kernelexec.recording.summaries import read_summaries
 
 LARGEST = 700_000  # bytes: base64 adds a third, and JSON's escapes as much to some texts
@@ -186,7 +187,7 @@ async def _read_image(call: Call, uri: str, session_id: str, found: re.Match[str
 
 def _in_the_notebook(recorded: Recorded) -> str:
     execution = recorded.execution
-    notebook = recorded.storage_dir / f"{execution.session}-{execution.generation}.ipynb"
+    notebook = Records(recorded.storage_dir, execution.session, execution.generation).notebook
     return f"{how_to_read(execution.id, 0)} shows it smaller; the original is in {notebook}."
 
 

@@ -70,7 +70,7 @@ async def _tell(call: Call, session: Session, execution: Execution) -> None:
 
 
 def _line(session: Session, execution: Execution) -> str:
-    if execution.state is State.QUEUED and execution.kind in (Kind.INSTALL, Kind.CREATE):
+    if execution.state is State.QUEUED and execution.kind is Kind.INSTALL:
         return "waiting for another installation in this environment"
     if execution.state is State.QUEUED:
         first = session.current

@@ -34,7 +34,6 @@ class Kind(str, Enum):
     CODE = "code"  # one request to the kernel
     INSTALL = "install"  # packages into the environment
     REPLAY = "replay"  # earlier submissions run again in a new kernel
-    CREATE = "create"  # the making of an environment
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,8 @@ _ROWS_EACH_END = 30  # of a long table
 _LARGEST_SPAN = 50  # columns or rows; HTML itself allows 1,000 and 65,534
 
 _SKIPPED = frozenset({"script", "style", "head", "template", "noscript", "title", "select"})
-_EMBEDDED = frozenset(
-    {"video", "audio", "iframe", "canvas", "object"}
-)  # inside is what is shown without them
+# Inside of these is what is shown without them.
+_EMBEDDED = frozenset({"video", "audio", "iframe", "canvas", "object"})
 _BLOCKS = frozenset(
     {"address", "article", "aside", "blockquote", "dd", "details", "div", "dl", "dt", "fieldset"}
     | {"figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr"}

@@ -61,10 +61,6 @@ class CellOutputs:
             output.to_notebook() if isinstance(output, _Stream) else dict(output) for output in self._outputs
         ]
 
-    def display_ids(self) -> frozenset[str]:
-        """The display ids an update of which would change this cell."""
-        return frozenset(self._places)
-
     def widgets(self) -> Iterator[str]:
         """The model ids of the widgets that are shown."""
         for output in self._outputs:

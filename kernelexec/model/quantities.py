@@ -22,3 +22,16 @@ def readable_age(seconds: float) -> str:
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3_600:.1f} h" if seconds < 2 * 86_400 else f"{seconds / 86_400:.0f} d"
+
+
+def spelled_age(seconds: float) -> str:
+    """The same written out, to the nearest of a unit that has at least two: 24 hours."""
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}s"
+    return f"{seconds:.0f} seconds"
+
+
+def readable_seconds(seconds: float) -> str:
+    """How long a run took: 0.012 s, 75.3 s."""
+    return f"{seconds:.3f} s" if seconds < 1 else f"{seconds:.1f} s"

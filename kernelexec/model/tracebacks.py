@@ -13,8 +13,8 @@ _TITLE = re.compile(r"^(?P<name>\S+) {2,}(?P<rest>Traceback \(most recent call l
 # `Cell In[7], line 2, in f(x)`; before IPython 8.7 `Input In [7], in f(x)`.
 _CELL = re.compile(r"^(?P<place>\s*(?:Cell|Input) In ?\[(?P<count>\d+)\](?:, line \d+)?)")
 _FILE = re.compile(r"^(?:File )?(?P<path>(?:[~/<]|\w+/)[^\n]*?)(?::\d+)?(?:,? in [^\n]*)?(?:\n|\Z)")
-# What runs the user's code. Nobody looks for his mistake there.
-_MACHINERY = re.compile(r"/(?:IPython|ipykernel|kernelexec/launcher-[^/]*)/|/kernel_app\.py")
+# What runs the user's code. Nobody looks for his mistake there. Our launcher's folder is called by its hash.
+_MACHINERY = re.compile(r"/(?:IPython|ipykernel|kernelexec/launcher/[0-9a-f]{12})/")
 _LIBRARY = re.compile(r"/(?:site|dist)-packages/|/lib(?:64)?/python3\.\d+/|\.p(?:yx|xi)\Z")
 _NO_SOURCE = "Could not get source, probably due dynamically evaluated source code."
 _ARROW = re.compile(r"^\s*-+> ?\d+")

@@ -15,7 +15,7 @@ from kernelexec.recording.notebook import code_cell, markdown_cell
 def cells_of(execution: Execution, storage_dir: Path) -> list[dict[str, JSON]]:
     """The notebook cells of an execution: note and code, or for an installation one line of text."""
     about: dict[str, JSON] = {"execution": execution.id, "state": execution.state.value}
-    if execution.kind in (Kind.INSTALL, Kind.CREATE):
+    if execution.kind is Kind.INSTALL:
         summary = (execution.problem or execution.code).partition("\n")[0]
         return [markdown_cell(execution.cell_id, summary, {"kernelexec": about})]
     cells = []

@@ -15,11 +15,8 @@ from kernelexec.recording.journal import ClosedJournal, Journal, read
 from kernelexec.recording.ledger import Ledger
 
 _FIRST_LINE = 80  # characters
-_STATES = {
-    "sent": State.SENT,
-    "aborted": State.QUEUED,
-    "begun": State.SENT,
-}  # what an execution is after such a line
+# What an execution is after such a line.
+_STATES = {"sent": State.SENT, "aborted": State.QUEUED, "begun": State.SENT}
 
 
 @dataclass
@@ -34,8 +31,7 @@ class History:
     notebooks: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # metadata by generation
     unfinished: list[Execution] = field(default_factory=list)
     unwritten: list[Execution] = field(default_factory=list)  # not in its notebook yet
-    msg_ids: dict[int, str] = field(default_factory=dict)  # of the unfinished ones that were sent
-    begun: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # the same for what no kernel does
+    begun: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # what unfinished jobs recorded
     outdated: set[int] = field(default_factory=set)  # whose cells do not show the latest outputs
     ledgers: dict[int, Ledger] = field(default_factory=dict)  # what is in the notebooks, by generation
     displays: dict[str, set[int]] = field(default_factory=dict)  # display id -> executions of the last kernel
@@ -127,7 +123,7 @@ def load_executions(
 
 
 @dataclass(frozen=True)
-class Past:
+class PastGeneration:
     """One generation of a session, as its journal has it."""
 
     metadata: Mapping[str, Any]  # the notebook's
@@ -143,7 +139,7 @@ class Past:
         return {**marks, "widgets": self.widgets} if self.widgets else marks
 
 
-def load_generation(path: Path, session: str, storage_dir: Path, generation: int) -> Past | None:
+def load_generation(path: Path, session: str, storage_dir: Path, generation: int) -> PastGeneration | None:
     """A generation from the journal at `path`, which a hub may be writing; None if there was none.
 
     Raises:
@@ -167,7 +163,7 @@ def load_generation(path: Path, session: str, storage_dir: Path, generation: int
     if not executions and generation not in history.notebooks:
         return None
     widgets = history.widgets.get(generation, WidgetStates()).to_metadata()
-    return Past(
+    return PastGeneration(
         metadata=history.notebooks.get(generation, {}),
         executions=list(executions.values()),
         written=ledger.numbers,
@@ -271,13 +267,11 @@ def _take_execution(
         history.last_number = max(history.last_number, number)
         executions[number] = _submitted(record, session, storage_dir)
     elif event == "sent":
-        history.msg_ids[number] = record["msg_id"]
         history.sent[record["msg_id"]] = number
     elif event == "begun" and number in executions:
         history.begun[number] = record
     elif event == "finished" and number in executions:
         _finish(executions[number], record)
-        history.msg_ids.pop(number, None)
         history.begun.pop(number, None)
     elif event == "output":
         identity = display_id(record["content"])

@@ -17,14 +17,13 @@ from enum import Enum
 from pathlib import Path
 
 from kernelexec.recording.journal import is_taken
-from kernelexec.recording.records import JOURNALS, journal_path, split_name
+from kernelexec.recording.records import JOURNAL, JOURNALS, journal_path, split_name
 
 # Code only: a person may have put 2026-data.csv beside it.
 _SCRIPT = re.compile(
     r"[0-9]{4,9}(-.*)?\.(py|r|jl|sh|js|ts|sql|rb|go|rs|scala|kt|lua|pl|cpp|m|ml|hs)", re.IGNORECASE
 )
 _OUTPUT = re.compile(r"[0-9]{4,9}[-.].+")
-_JOURNAL = re.compile(r"(?P<session>.+@.+)\.jsonl")
 
 
 class Kind(str, Enum):
@@ -106,7 +105,7 @@ class Retention:
 def survey(storage_dir: Path, has_kernel: Callable[[str], bool]) -> list[Left]:
     """All sessions that have left something, by id. `has_kernel` knows those whose kernel lives."""
     items: dict[str, list[Item]] = defaultdict(list)
-    for name, found in _files(storage_dir, Path(JOURNALS), _JOURNAL):
+    for name, found in _files(storage_dir, Path(JOURNALS), JOURNAL):
         session = name.removesuffix(".jsonl")
         items[session].append(_item(Kind.JOURNALS, session, None, Path(JOURNALS), {name: found}))
     with suppress(OSError):

@@ -20,9 +20,9 @@ from kernelexec.recording.script import open_folder
 
 FORMAT = 1
 # How a line of the bulkiest kind begins; readers that do not want it need not parse it.
-_SPOIL = b"!\n"  # after a line that may lack nothing but its end: no reader takes it for an event
+OUTPUT_PREFIX = b'{"v":1,"event":"output",'
 _DISPLAY_ID = b'"display_id":'
-_OUTPUT_PREFIX = b'{"v":1,"event":"output",'
+_SPOIL = b"!\n"  # after a line that may lack nothing but its end: no reader takes it for an event
 # What readers rely on. A line that lacks it was changed by hand, and is no event.
 _FIELDS = {
     "submitted": ("n", "generation", "code", "time", "label", "note", "script"),
@@ -144,22 +144,36 @@ def read(
 
     Of outputs only those of these executions, or all for None; those with a display id too if asked for.
     """
-    wanted: bytes | tuple[bytes, ...] = _OUTPUT_PREFIX
+    wanted: bytes | tuple[bytes, ...] = OUTPUT_PREFIX
     if outputs_of is not None:
-        wanted = tuple(_OUTPUT_PREFIX + b'"n":%d,' % number for number in outputs_of)
+        wanted = tuple(OUTPUT_PREFIX + b'"n":%d,' % number for number in outputs_of)
+    for line in whole_lines(path):
+        unwanted = line.startswith(OUTPUT_PREFIX) and not line.startswith(wanted)
+        if unwanted and not (with_displays and _DISPLAY_ID in line):
+            continue
+        record = parsed(line)
+        if record is not None:
+            yield record
+
+
+def whole_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a journal, but for a torn one at its end: even if only its own end is missing, nobody was
+    told that it was written."""
     with open(path, "rb") as file:
         for line in file:
-            unwanted = line.startswith(_OUTPUT_PREFIX) and not line.startswith(wanted)
-            if unwanted and not (with_displays and _DISPLAY_ID in line):
-                continue
             if not line.endswith(b"\n"):
-                return  # torn: even if only its end is missing, nobody was told that it was written
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(record, dict) and record.get("v") == FORMAT and _is_whole(record):
-                yield record
+                return
+            yield line
+
+
+def parsed(line: bytes) -> Mapping[str, Any] | None:
+    """The event in a whole line; None if it is none, of another format, or without its fields."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    is_event = isinstance(record, dict) and record.get("v") == FORMAT and _is_whole(record)
+    return record if is_event else None
 
 
 def _is_whole(record: Mapping[str, Any]) -> bool:

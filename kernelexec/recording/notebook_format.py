@@ -88,9 +88,6 @@ class Document:
     cells: Sequence[Cell]
     rest: Mapping[str, JSON]
 
-    def with_cells(self, cells: Sequence[Cell]) -> Document:
-        return self.changed(Change(cells))
-
     def changed(self, change: Change) -> Document:
         cells = [
             _with_outputs(cell, change.outputs[str(cell.get("id"))])

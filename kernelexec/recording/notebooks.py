@@ -20,6 +20,7 @@ from kernelexec.recording.journal import Journal
 from kernelexec.recording.ledger import Ledger
 from kernelexec.recording.notebook import Notebook, NotebookBusy
 from kernelexec.recording.notebook_format import MISSING, Cell, Change, Found, NewOutputs
+from kernelexec.recording.records import Records
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Notebooks:
         self._look_handle: asyncio.TimerHandle | None = None
 
     def path(self, generation: int) -> Path:
-        return self._storage_dir / f"{self._session}-{generation}.ipynb"
+        return Records(self._storage_dir, self._session, generation).notebook
 
     # --- what is to be written -------------------------------------------------
 

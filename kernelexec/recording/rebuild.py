@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kernelexec.errors import BadRequest
 from kernelexec.model.execution import State
 from kernelexec.recording.cells import cells_of
-from kernelexec.recording.history import Past, load_generation
+from kernelexec.recording.history import PastGeneration, load_generation
 from kernelexec.recording.journal import is_taken, storage_failed
 from kernelexec.recording.notebook_format import Change, Document, new_document
 from kernelexec.recording.records import Records
@@ -58,7 +58,7 @@ def rebuild(records: Records, *, in_place: bool) -> Rebuilt:
     )
 
 
-def _end_unfinished(past: Past) -> None:
+def _end_unfinished(past: PastGeneration) -> None:
     """Without a hub nobody will see how these end; the next hub would say the same of them."""
     for execution in past.executions:
         if not execution.is_final:

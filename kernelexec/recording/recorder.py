@@ -23,6 +23,7 @@ from kernelexec.recording.history import History, load_execution
 from kernelexec.recording.journal import Journal, now, storage_failed
 from kernelexec.recording.notebooks import Notebooks
 from kernelexec.recording.output_folder import OutputFolder
+from kernelexec.recording.records import Records
 from kernelexec.recording.script import script_name, write_script
 from kernelexec.recording.spill import Spill
 
@@ -62,7 +63,7 @@ class Recorder:
         return self.notebooks.path(generation)
 
     def folder(self, generation: int) -> Path:
-        return self.storage_dir / f"{self.session}-{generation}"
+        return Records(self.storage_dir, self.session, generation).folder
 
     def begin_generation(self, generation: int, metadata: Mapping[str, Any]) -> None:
         """The cells of this generation go to a notebook of its own, which gets this metadata."""

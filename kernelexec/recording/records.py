@@ -13,7 +13,7 @@ from kernelexec.errors import BadRequest
 from kernelexec.model.naming import folded
 
 JOURNALS = ".kernelexec"
-_JOURNAL_SUFFIX = ".jsonl"
+JOURNAL = re.compile(r"(?P<session>.+@.+)\.jsonl")  # the name of one
 # A generation's notebook and folder, and what is made beside a notebook: NAME.rebuilt, NAME.unreadable-2.
 _NAME = re.compile(
     r"(?P<session>.+@.+)-(?P<generation>[1-9][0-9]{0,8})(\.(rebuilt|clean|unreadable)(-\d+)?)?"
@@ -21,7 +21,7 @@ _NAME = re.compile(
 
 
 def journal_path(storage_dir: Path, session: str) -> Path:
-    return storage_dir / JOURNALS / f"{session}{_JOURNAL_SUFFIX}"
+    return storage_dir / JOURNALS / f"{session}.jsonl"
 
 
 def sessions_in(storage_dir: Path) -> list[str]:
@@ -30,7 +30,7 @@ def sessions_in(storage_dir: Path) -> list[str]:
         names = os.listdir(storage_dir / JOURNALS)
     except OSError:
         return []
-    return sorted(name[: -len(_JOURNAL_SUFFIX)] for name in names if name.endswith(_JOURNAL_SUFFIX))
+    return sorted(found["session"] for found in map(JOURNAL.fullmatch, names) if found)
 
 
 def spelled_there(storage_dir: Path, session: str) -> str:

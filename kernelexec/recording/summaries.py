@@ -6,7 +6,6 @@ beginning, and of those only errors are parsed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from kernelexec.model.execution import Kind, State, seconds_of
-from kernelexec.recording.journal import FORMAT
+from kernelexec.recording.journal import OUTPUT_PREFIX, parsed, whole_lines
 
-_OUTPUT = b'{"v":1,"event":"output",'
 _ERROR = b'"type":"error"'
 _HEAD = 80  # bytes of an output's line in which its type stands
 # Events that are of no use here and can be long: the notebook's metadata, the lists of cells.
@@ -52,16 +50,12 @@ def read_summaries(path: Path) -> list[Summary]:
 
 
 def _records(path: Path) -> Iterator[Mapping[str, Any]]:
-    with open(path, "rb") as file:
-        for line in file:
-            if line.startswith(_OUTPUT) and _ERROR not in line[:_HEAD]:
-                continue
-            try:
-                record = json.loads(line)
-            except ValueError:  # torn
-                continue
-            if isinstance(record, dict) and record.get("v") == FORMAT and record.get("event") in _WANTED:
-                yield record
+    for line in whole_lines(path):
+        if line.startswith(OUTPUT_PREFIX) and _ERROR not in line[:_HEAD]:
+            continue
+        record = parsed(line)
+        if record is not None and record["event"] in _WANTED:
+            yield record
 
 
 def _take(record: Mapping[str, Any], found: list[Summary], by_number: dict[int, Summary]) -> None:

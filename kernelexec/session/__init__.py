@@ -6,7 +6,8 @@ The heart is pure; the rest brings it what happens and carries out what follows:
   states. `acquaintances`: which caller is told what. `notices`: the words for it. `journal_events`: a
   journal as events.
 - `session`: what hub/ and mcp_server/ use; `submission`: what a caller wants to be run.
-- `engine`: the heart and the parts around it, put together; it carries out what the heart says.
+- `engine`: the heart and the parts around it, put together; it carries out what the heart says. The parts
+  bring what they see as `happenings`.
 - `queue` (the tasks of what has its turn), `runs` (a submission in the kernel), `replay`, `rejoin` (a run
   that outlived its hub), `generations` (kernels, one after the other), `executions` (found, waited for,
   finished).

@@ -22,7 +22,7 @@ from kernelexec.session.executions import Executions
 from kernelexec.session.foreign_runs import ForeignRuns
 from kernelexec.session.generations import Generations, KernelSource
 from kernelexec.session.heart import Heart
-from kernelexec.session.installation import Outlived
+from kernelexec.session.installation import OutlivedInstallation
 from kernelexec.session.interrupts import Interrupts
 from kernelexec.session.jobs import Jobs
 from kernelexec.session.journal_events import Past
@@ -184,7 +184,7 @@ class Engine:
         """An installation that an earlier hub had begun."""
         self.executions.become(execution, State.RUNNING)
         begun = self._begun[execution.number]
-        self.jobs.look_after(execution, Outlived(self._around.environment, execution.code, begun))
+        self.jobs.look_after(execution, OutlivedInstallation(self._around.environment, execution.code, begun))
 
     def _note(self, event: str, fields: Mapping[str, Any]) -> None:
         """A journal line that nothing waits for."""

@@ -149,6 +149,13 @@ class Died:
 
 
 @dataclass(frozen=True)
+class JournalRead:
+    """All of a journal was told. These executions and no others have not ended, whatever it told before."""
+
+    unfinished: Mapping[int, tuple[Kind, State]]
+
+
+@dataclass(frozen=True)
 class HubReplaced:
     """The hub that did all this until now is gone, and another has read its journal."""
 
@@ -225,6 +232,7 @@ Event: TypeAlias = (
     | Started
     | Adopted
     | Died
+    | JournalRead
     | HubReplaced
     | ForeignRun
     | ReplyLost

@@ -13,16 +13,15 @@ from kernelexec.kernels.kernel import Death, Kernel
 from kernelexec.model.environment import Environment
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
-from kernelexec.session.events import Died, Loss
-from kernelexec.session.events import Started as NewKernel
+from kernelexec.session.events import Died, Loss, Started
 from kernelexec.session.executions import Executions
 from kernelexec.session.happenings import Happenings
 from kernelexec.session.notices import loss_text
 
 
 @dataclass(frozen=True)
-class Started:
-    """A kernel that answers."""
+class NewKernel:
+    """A kernel that answers, and what there is to say of it."""
 
     kernel: Kernel
     kernel_info: Mapping[str, Any]
@@ -33,7 +32,7 @@ class Started:
 class KernelSource(Protocol):
     """Where the next kernel comes from."""
 
-    async def new_kernel(self, environ: Mapping[str, str]) -> Started:
+    async def new_kernel(self, environ: Mapping[str, str]) -> NewKernel:
         """A kernel that is ready, started with these environment variables.
 
         Raises:
@@ -71,7 +70,7 @@ class Generations:
         self._lock = asyncio.Lock()
 
     @property
-    def is_being_taken(self) -> bool:
+    def is_starting(self) -> bool:
         """Whether a kernel is being started."""
         return self._lock.locked()
 
@@ -124,12 +123,12 @@ class Generations:
 
     async def _new_kernel(self, environ: Mapping[str, str] | None) -> Kernel:
         self._environ = self._environ if environ is None else environ
-        started = await self._source.new_kernel(self._environ)
+        new = await self._source.new_kernel(self._environ)
         before, ended = self.generation, self.last_end
         self.generation += 1
         self.names, self._ended_by = (), None
         self._executions.begin_kernel()
-        metadata = self._notebook_metadata(started)
+        metadata = self._notebook_metadata(new)
         if before:
             metadata["kernelexec"] |= {
                 "previous": self._recorder.notebook_path(before).name,
@@ -140,30 +139,30 @@ class Generations:
             self._recorder.journal.write(
                 "kernel",
                 generation=self.generation,
-                interpreter=str(started.environment.program),
-                kernel_id=started.kernel_id,
+                interpreter=str(new.environment.program),
+                kernel_id=new.kernel_id,
                 notebook_metadata=metadata,
             )
         except StorageFailed:
-            await started.kernel.stop("its start could not be written to the journal")
+            await new.kernel.stop("its start could not be written to the journal")
             raise
-        self._happenings.happened(NewKernel(self.generation))
-        self._use(started.kernel, now())
-        return started.kernel
+        self._happenings.happened(Started(self.generation))
+        self._use(new.kernel, now())
+        return new.kernel
 
     def _use(self, kernel: Kernel, started: datetime) -> None:
         self.kernel = kernel
         self.started = started
         kernel.died.add_done_callback(self._on_death)
 
-    def _notebook_metadata(self, started: Started) -> dict[str, Any]:
+    def _notebook_metadata(self, new: NewKernel) -> dict[str, Any]:
         return {
             "kernelspec": {
-                "display_name": started.environment.display_name,
-                "language": started.kernel_info["language_info"]["name"],
-                "name": started.environment.kernelspec,
+                "display_name": new.environment.display_name,
+                "language": new.kernel_info["language_info"]["name"],
+                "name": new.environment.kernelspec,
             },
-            "language_info": dict(started.kernel_info["language_info"]),
+            "language_info": dict(new.kernel_info["language_info"]),
             "kernelexec": {"format": 1, "session": self._recorder.session, "generation": self.generation},
         }
 

@@ -16,7 +16,7 @@ the same states: a journal is a log of them (journal_events.py).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -95,23 +95,14 @@ class Heart:
         """Whether anything has happened yet."""
         return self.generation > 0 or bool(self._runs or self._ends)
 
-    def settle(self, unfinished: Mapping[int, tuple[Kind, State]]) -> None:
-        """These executions and no others have not ended, whatever was told before."""
-        told, self._runs = self._runs, {}
-        self._waiting.clear()
-        for number, (kind, state) in unfinished.items():
-            run = self._runs[number] = told.get(number) or _Run(kind, None, None, "")
-            run.state = state
-            self._ends.pop(number, None)
-
     @property
     def queued(self) -> int:
         """How many executions wait for their turn."""
         return len(self._waiting)
 
     @property
-    def is_working(self) -> bool:
-        """Whether the turn is taken."""
+    def is_turn_taken(self) -> bool:
+        """Whether an execution has its turn, and with it the kernel, which may have to be started."""
         return self.turn is not None
 
     @property
@@ -273,6 +264,15 @@ class Heart:
             elif run.kind is Kind.REPLAY or not event.kernel_left:
                 yield from self._finish(number, State.UNKNOWN, _UNSEEN)
 
+    def _journal_read(self, event: e.JournalRead) -> Iterator[e.Instruction]:
+        told, self._runs = self._runs, {}
+        self._waiting.clear()
+        for number, (kind, state) in event.unfinished.items():
+            run = self._runs[number] = told.get(number) or _Run(kind, None, None, "")
+            run.state = state
+            self._ends.pop(number, None)
+        yield from ()
+
     # --- callers ----------------------------------------------------------------------------------
 
     def _met(self, event: e.Met) -> Iterator[e.Instruction]:
@@ -380,6 +380,7 @@ _ON: dict[type, Callable[[Heart, Any], Iterator[e.Instruction]]] = {
     e.Started: Heart._started,
     e.Adopted: Heart._adopted,
     e.Died: Heart._died,
+    e.JournalRead: Heart._journal_read,
     e.HubReplaced: Heart._hub_replaced,
     e.ForeignRun: Heart._foreign_run,
     e.ReplyLost: Heart._reply_lost,

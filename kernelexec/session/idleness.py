@@ -59,11 +59,3 @@ class Idleness:
             self.watch()
         else:
             self._stopping = asyncio.create_task(self._usage.stop_idle(idle))
-
-
-def duration(seconds: float) -> str:
-    """In words, for example `24 hours`."""
-    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}s"
-    return f"{seconds:.0f} seconds"

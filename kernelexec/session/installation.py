@@ -27,7 +27,7 @@ from kernelexec.kernels.kernel import Kernel
 from kernelexec.kernels.process import identity
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import Kind
-from kernelexec.session.jobs import Outcome, Progress
+from kernelexec.session.jobs import Outcome, Reports
 
 KernelsOf = Callable[[Environment], Sequence[tuple[str, Kernel]]]  # each with its session's id
 
@@ -43,7 +43,7 @@ class Place:
 
 
 class Installation:
-    """A work.Job that installs packages into an environment with its own installer.
+    """A jobs.Job that installs packages into an environment with its own installer.
 
     Raises:
         BadRequest: the environment is not Python's.
@@ -68,12 +68,12 @@ class Installation:
             self._programs.stop()
         return True
 
-    async def run(self, progress: Progress) -> Outcome:
+    async def run(self, reports: Reports) -> Outcome:
         lock = Lock(installed_into(self._place.environment))
         try:
             if not await self._take(lock):
                 return Outcome(False, "Nothing was installed.")
-            report = await self._install(progress, lock)
+            report = await self._install(reports, lock)
             return Outcome(report.succeeded, report.text())
         finally:
             lock.release()
@@ -90,7 +90,7 @@ class Installation:
                 stopping.cancel()
         return not self._stopping.is_set()
 
-    async def _install(self, progress: Progress, lock: Lock) -> Report:
+    async def _install(self, reports: Reports, lock: Lock) -> Report:
         before = await self._packages.versions()
         has_pip = "pip" in before
         installer = installer_of(self._place.environment, has_pip, self._place.environ)
@@ -99,11 +99,11 @@ class Installation:
 
         def started(pid: int) -> None:
             with suppress(OSError):  # then a later hub cannot end it
-                progress.begun({**begun, "pid": pid, "identity": identity(pid)})
+                reports.begun({**begun, "pid": pid, "identity": identity(pid)})
 
         variables = installer_variables(self._place.environ)
-        self._programs = Programs(log, lock, variables, progress.output, started)
-        progress.begun(begun)
+        self._programs = Programs(log, lock, variables, reports.output, started)
+        reports.begun(begun)
         # Cancelled, which means that the hub ends, it leaves the log to who looks after the program.
         steps, missed = await self._steps(self._programs, installer, has_pip)
         output = self._programs.output()
@@ -182,8 +182,8 @@ def installed_into(environment: Environment) -> Path:
     return environment.interpreter.prefix if environment.interpreter else environment.prefix
 
 
-class Outlived:
-    """A work.Outlived: an installation whose hub ended, and whose installer went on."""
+class OutlivedInstallation:
+    """A jobs.Outlived: an installation whose hub ended, and whose installer went on."""
 
     def __init__(self, environment: Environment, what: str, begun: Mapping[str, Any]) -> None:
         self._environment = environment

@@ -1,4 +1,4 @@
-"""Work that a session does beside its kernel: installing packages, making an environment.
+"""Work that a session does beside its kernel, such as installing packages.
 
 It is an execution like any other: with a number, a place in the journal, output, an end that can be
 waited for, and a cancel. It waits for no run in the kernel, and needs no kernel.
@@ -34,8 +34,8 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """What a job tells while it runs."""
+class Reports:
+    """Takes what a job tells while it runs."""
 
     # With what a later hub needs to know: before it acts, and again when there is more.
     begun: Callable[[Mapping[str, Any]], None]
@@ -52,7 +52,7 @@ class Job(Protocol):
     def what(self) -> str:
         """What it is about, one item a line; becomes the execution's `code`."""
 
-    async def run(self, progress: Progress) -> Outcome:
+    async def run(self, reports: Reports) -> Outcome:
         """Do it. Cancelled, it lets go: what it started goes on by itself.
 
         Raises:
@@ -74,7 +74,7 @@ class Outlived(Protocol):
 
 
 class Jobs:
-    """The work in progress of one session."""
+    """The jobs of one session, while they are done."""
 
     def __init__(self, executions: Executions, recorder: Recorder, happenings: Happenings) -> None:
         self._happenings = happenings
@@ -145,7 +145,7 @@ class Jobs:
         state = State.INTERRUPTED if execution.interrupt else State.UNKNOWN
         self._happenings.happened(Ended(execution.number, state, f"{said}\n{found}"))
 
-    def _progress(self, execution: Execution) -> Progress:
+    def _progress(self, execution: Execution) -> Reports:
         def begun(fields: Mapping[str, Any]) -> None:
             if execution.state is not State.QUEUED:
                 with contextlib.suppress(StorageFailed):  # it acts already
@@ -161,7 +161,7 @@ class Jobs:
             with contextlib.suppress(StorageFailed):  # the reply has it, and the end is told
                 self._recorder.output(execution, "stream", {"name": "stdout", "text": text})
 
-        return Progress(begun, output)
+        return Reports(begun, output)
 
 
 def _state(execution: Execution, outcome: Outcome) -> State:

@@ -44,7 +44,7 @@ def read_past(journal: Journal, session: str, storage_dir: Path) -> Past:
             _log.debug("%s: %s", journal.path, error)
 
     history = read_history(journal, session, storage_dir, take)
-    heart.settle({each.number: (each.kind, each.state) for each in history.unfinished})
+    heart.handle(e.JournalRead({each.number: (each.kind, each.state) for each in history.unfinished}))
     return Past(history, heart)
 
 

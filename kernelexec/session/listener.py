@@ -91,9 +91,8 @@ class Listener:
 
     def _on_question(self, execution: Execution, message: Message) -> None:
         if not execution.is_final:
-            self._happenings.happened(
-                Began(execution.number)
-            )  # on another channel than the news that the kernel is busy with it
+            # On another channel than the news that the kernel is busy with it.
+            self._happenings.happened(Began(execution.number))
             prompt, password = message.content.get("prompt", ""), message.content.get("password", False)
             self._executions.asks(execution, Question(str(prompt), bool(password)))
 

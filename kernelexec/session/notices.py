@@ -1,6 +1,6 @@
 """What callers are told beside the reply at hand, in words. Pure.
 
-Whom to tell what is the heart's to say (heart.py).
+Whom to tell what is the heart's to say (acquaintances.py).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kernelexec.model.execution import Execution, State
+from kernelexec.model.quantities import readable_seconds
 from kernelexec.model.text import clip_line
 from kernelexec.session import events as e
 
@@ -128,7 +129,7 @@ def _after(execution: Execution) -> str:
     if execution.started is None or execution.finished is None:
         return ""
     seconds = (execution.finished - execution.started).total_seconds()
-    return f" after {seconds:.3f} s" if seconds < 1 else f" after {seconds:.1f} s"
+    return f" after {readable_seconds(seconds)}"
 
 
 def _ran(ran: tuple[e.TellRun, ...], number: int) -> str:

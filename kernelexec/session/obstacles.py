@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from kernelexec.kernels.kernel import Findings
 
-STOPPED = (
-    "The kernel's process is stopped (signal SIGSTOP or a debugger), not dead: nothing happens in it until "
-    "somebody continues it with `kill -CONT {pid}`."
-)
-
 
 def describe(found: Findings, msg_id: str, session: str) -> str:
     """What was found when a run went on after an interrupt, and what can be done."""

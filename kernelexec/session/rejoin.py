@@ -70,9 +70,8 @@ class Rejoin:
     async def _reply(self, kernel: Kernel, msg_id: str) -> Reply | None:
         # Only once the subscription is in place will the run's idle reach us.
         while not kernel.died.done():
-            with contextlib.suppress(
-                KernelexecError
-            ):  # it is in native code for longer than a start may take
+            # Suppressed: it is in native code for longer than a start may take.
+            with contextlib.suppress(KernelexecError):
                 await self._generations.ready_kernel()
                 break
         return await kernel.rejoin(msg_id)

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from kernelexec.environments.source import Progress
 from kernelexec.errors import BadRequest
 from kernelexec.kernels.kernel import Kernel, OnMessage
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import Execution, Kind, State
+from kernelexec.model.quantities import spelled_age
 from kernelexec.recording.history import Success, successes
 from kernelexec.recording.recorder import Recorder
 from kernelexec.session import events as e
 from kernelexec.session.engine import Engine
-from kernelexec.session.generations import Started
-from kernelexec.session.idleness import Idleness, duration
+from kernelexec.session.generations import NewKernel
+from kernelexec.session.idleness import Idleness
 from kernelexec.session.jobs import Job
 from kernelexec.session.journal_events import Past
 from kernelexec.session.notices import notices
 from kernelexec.session.replay import Replay, listing
 from kernelexec.session.submission import Submission
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class KernelStarter(Protocol):
 
     async def __call__(
         self, session: Session, environ: Mapping[str, str], on_message: OnMessage, progress: Progress
-    ) -> Started:
+    ) -> NewKernel:
         """A new kernel that is ready.
 
         Raises:
@@ -113,6 +113,7 @@ class Session:
 
     @property
     def state(self) -> str:
+        """In a word or a few, as replies and `kernelexec ps` have it."""
         if self.kernel is not None and self.kernel.is_stopped:
             return "stopped by a signal"
         ours = self.current
@@ -121,11 +122,8 @@ class Session:
         if ours is not None:
             return "busy"
         if self.kernel is None:
-            return (
-                "starting"
-                if self._engine.heart.is_working or self.generations.is_being_taken
-                else "no kernel"
-            )
+            is_coming = self._engine.heart.is_turn_taken or self.generations.is_starting
+            return "starting" if is_coming else "no kernel"
         return "idle"
 
     @property
@@ -136,11 +134,11 @@ class Session:
     @property
     def is_abandoned(self) -> bool:
         """Whether it has no kernel and its records were deleted: who asks for it gets a new one."""
-        is_idle = self.state == "no kernel" and not self.is_working
+        is_idle = self.state == "no kernel" and not self.has_jobs
         return is_idle and not self.recorder.journal.is_in_place
 
     @property
-    def is_working(self) -> bool:
+    def has_jobs(self) -> bool:
         """Whether it does something beside its kernel, such as an installation."""
         return len(self._engine.jobs) > 0
 
@@ -183,7 +181,7 @@ class Session:
             execution = self.current
         await self._engine.interrupts.cancel(execution, why)
 
-    async def stop_work(self, why: str) -> None:
+    async def stop_jobs(self, why: str) -> None:
         """End what is done beside the kernel."""
         await self._engine.jobs.stop(why)
 
@@ -341,7 +339,7 @@ class Session:
 
     # --- what its parts ask for ------------------------------------------------------
 
-    async def new_kernel(self, environ: Mapping[str, str]) -> Started:
+    async def new_kernel(self, environ: Mapping[str, str]) -> NewKernel:
         """See generations.KernelSource."""
         self._tell_progress("the kernel is starting")
         started = await self._start_kernel(self, environ, self.on_message, self._tell_progress)
@@ -357,11 +355,11 @@ class Session:
     @property
     def is_used(self) -> bool:
         """See idleness.Usage."""
-        return self._engine.heart.is_working or self.is_working or self.foreign_runs.running is not None
+        return self._engine.heart.is_turn_taken or self.has_jobs or self.foreign_runs.running is not None
 
     async def stop_idle(self, seconds: float) -> None:
         """See idleness.Usage."""
-        await self.stop_kernel(f"it was stopped because it had been idle for {duration(seconds)}")
+        await self.stop_kernel(f"it was stopped because it had been idle for {spelled_age(seconds)}")
 
     def _tell_progress(self, text: str) -> None:
         self.status = text

@@ -65,9 +65,8 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def deafen(self) -> None:
-        while (
-            os.getpid() == self.pid
-        ):  # in a child forked by the user's code nobody may ever release the lock
+        # In a child forked by the user's code nobody may ever release the lock.
+        while os.getpid() == self.pid:
             try:
                 with self.lock:
                     self.run = self.expected = None

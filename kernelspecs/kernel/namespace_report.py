@@ -1,6 +1,6 @@
 """What variables there are, told without running any code of theirs.
 
-kernel_app.py asks on the control channel, so also while a cell runs; to a kernel that is not ours this file is sent
+replying_kernel.py asks on the control channel, so also while a cell runs; to a kernel that is not ours this file is sent
 as a silent request. `__repr__`, `__len__` and properties of the user's own classes and metaclasses are never called:
 they may take for ever, fail or print. So classes are compared by identity, and what a class says of itself is read past
 its metaclass. Of libraries' arrays and frames only what is known without looking at the data is told.

@@ -22,6 +22,8 @@ from collections import OrderedDict, deque
 from datetime import datetime, timezone
 from itertools import islice
 
+from namespace_report import HIDDEN
+
 KEPT_BYTES = 4_000_000
 KEPT_MESSAGES = 4_000
 KEPT_REPLIES = 4
@@ -29,7 +31,6 @@ KEPT_BEGUN = 1_000
 MOST_NAMES = 200
 MOST_LOOKED_AT = 2_000  # In[n] and Out[n] take several names a run
 LONGEST_ID = 200  # bytes in the file
-HIDDEN = frozenset(["In", "Out", "exit", "quit", "open", "get_ipython"])
 DELIMITER = b"<IDS|MSG>"
 
 

@@ -4,7 +4,8 @@
     PYTHON launcher.py [--process-file PATH] [--exit-file PATH] --exec PROGRAM [ARGUMENT ...]
 
 The process forks before it imports anything. The parent is the keeper, a bare interpreter which waits. The child is
-the kernel: ipykernel, given `-f CONNECTION_FILE [ARGUMENT ...]`, or any other kernel's PROGRAM. Both stay in the starter's session and process group.
+the kernel: ipykernel, given `-f CONNECTION_FILE [ARGUMENT ...]`, or any other kernel's PROGRAM. Both stay in the
+starter's session and process group.
 
 What the keeper promises:
 - process file, directly after the fork: `{"format": 1, "keeper": pid, "kernel": pid}`
@@ -17,7 +18,7 @@ What the keeper promises:
 Started by a Jupyter frontend for a notebook whose session has a live kernel, the process forks nothing: it joins the
 frontend to that kernel (live_kernel.py finds it, relay.py joins them).
 
-The kernel is told about in kernel_app.py. For Python 3.8 and newer.
+The kernel is told about in kernel_app.py and replying_kernel.py. For Python 3.8 and newer.
 """
 
 from __future__ import annotations
@@ -45,24 +46,21 @@ def main() -> None:
     join_live_kernel()
     # Until each of the two knows what to do with these signals, they wait.
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGINT, _signal.SIGHUP, _signal.SIGTERM))
-    _signal.signal(
-        _signal.SIGCHLD, _signal.SIG_DFL
-    )  # ignored by the starter, it would hide the kernel's exit status
+    # Ignored by the starter, it would hide the kernel's exit status.
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     kernel = os.fork()
     if kernel:
         Keeper(kernel, take_options(sys.argv)).keep(mask)
         return
     if tied_to_starter():
-        os.environ["JPY_PARENT_PID"] = str(
-            os.getppid()
-        )  # ipykernel's poller compares it with its parent: the keeper
+        # ipykernel's poller compares it with its parent: the keeper.
+        os.environ["JPY_PARENT_PID"] = str(os.getppid())
     words = list(sys.argv)
     take_options(words)
     if words[1:2] == [EXEC]:
         become(words[2:], mask)
-    _signal.signal(
-        _signal.SIGINT, _signal.SIG_IGN
-    )  # as ipykernel does itself, but only when it has been imported
+    # As ipykernel does itself, but only when it has been imported.
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
     if sys.platform == "darwin":
         restart_without_keeper()
@@ -71,10 +69,8 @@ def main() -> None:
 
 def become(program: list[str], mask: set[int]) -> None:
     """Be another kernel from here on, with the signals of a process that a shell started."""
-    for number in (
-        _signal.SIGINT,
-        _signal.SIGPIPE,
-    ):  # the interpreter's own ways with them would be inherited
+    # The interpreter's own ways with them would be inherited.
+    for number in (_signal.SIGINT, _signal.SIGPIPE):
         _signal.signal(number, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
     try:
@@ -128,9 +124,8 @@ def notebook_of_frontend() -> str | None:
     if name.startswith("RTC:"):  # the drive of jupyter-collaboration
         name = name[4:]
     if not os.path.isabs(folder):
-        folder = (
-            os.getcwd()
-        )  # it is relative to the server's root then, but a kernel starts beside its notebook
+        # It is relative to the server's root then, but a kernel starts beside its notebook.
+        folder = os.getcwd()
     folder = os.path.realpath(folder)
     return os.path.join(folder, name) if os.path.isdir(os.path.join(folder, RECORDS)) else None
 
@@ -141,9 +136,8 @@ def tied_to_starter() -> bool:
 
 def restart_without_keeper() -> None:
     """Become a fresh interpreter: Apple's frameworks refuse to work in a process which forked and did not exec."""
-    words = list(
-        getattr(sys, "orig_argv", [sys.executable, *sys.argv])
-    )  # orig_argv: Python 3.10, keeps -X and -W
+    # orig_argv: Python 3.10, keeps -X and -W.
+    words = list(getattr(sys, "orig_argv", [sys.executable, *sys.argv]))
     words.insert(len(words) - len(sys.argv) + 1, NO_KEEPER)
     os.execv(sys.executable, words)
 
@@ -315,9 +309,8 @@ def end_like(status: int) -> None:
     import resource
 
     number = os.WTERMSIG(status)
-    resource.setrlimit(
-        resource.RLIMIT_CORE, (0, 0)
-    )  # the kernel's core is worth keeping, the keeper's is not
+    # The kernel's core is worth keeping, the keeper's is not.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     prctl(PR_SET_DUMPABLE, 0)  # because a core_pattern which is a pipe does not look at the limit
     if number != _signal.SIGKILL:
         _signal.signal(number, _signal.SIG_DFL)

@@ -24,13 +24,13 @@ import signal
 import sys
 import time
 import uuid
-from collections import deque
 
 import live_kernel
 import zmq
 from relay_hub import HubQuestions
 from relay_joining import await_kernel
 from relay_outbox import Outbox
+from relay_output import Output
 from relay_wire import Signer, address, is_type, json_object, signature_at
 
 # Jupyter's kernel managers interrupt a kernel before they shut it down. An interrupt waits for this long, to see
@@ -63,10 +63,7 @@ class Relay:
         self.fronts, self.kernels = {}, {}
         self.outbox = Outbox()
         self.handlers = {}  # what to do when a socket or a descriptor is readable
-        self.running = None  # the run which the kernel is busy with, as iopub tells: (msg_id, parent header)
-        self.busy_since_before = False  # with a run whose beginning nobody here has seen
-        self.topic = b"kernel.status"
-        self.waiting = deque()  # output which the frontends have no room for: a few, then no more is read
+        self.output = Output(self.front_signer, self.hold_output, self.go_on_with_output)
         self.asked_elsewhere = set()  # kernel_info_requests of the shell channel, passed on by control
         self.interrupt_at = None  # when the held interrupt is due
         self.interrupt_target = None
@@ -99,7 +96,7 @@ class Relay:
         is_idle = await_kernel(self.kernels, self.kernel_signer, self.is_alive)
         if is_idle is None:
             return False
-        self.busy_since_before = not is_idle
+        self.output.busy_since_before = not is_idle
         for channel in ("shell", "control", "stdin", "hb"):
             socket = self.context.socket(zmq.ROUTER)
             socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
@@ -109,6 +106,7 @@ class Relay:
         iopub = self.context.socket(zmq.XPUB)
         iopub.setsockopt(zmq.XPUB_NODROP, 1)
         iopub.setsockopt(zmq.XPUB_VERBOSE, 1)
+        self.output.socket = iopub
         self.bind("iopub", iopub)
         return True
 
@@ -178,7 +176,7 @@ class Relay:
         now = time.monotonic()
         due = [at - now for at in (self.interrupt_at, self.ending_at) if at is not None]
         due += [at - now for at in self.hub.due()]
-        if self.waiting:
+        if self.output.waiting:
             due.append(FULL_SECONDS)
         if self.outbox.kept:
             due.append(TRY_SECONDS)
@@ -190,8 +188,8 @@ class Relay:
 
     def do_what_is_due(self) -> None:
         now = time.monotonic()
-        if self.waiting:
-            self.publish_waiting()
+        if self.output.waiting:
+            self.output.publish_waiting()
         if self.outbox.kept:
             self.outbox.send_kept()
         if self.looks:
@@ -210,7 +208,7 @@ class Relay:
         return self.kernel_ended and not self.waits_for_hub and not self.has_last_words()
 
     def has_last_words(self) -> bool:
-        return bool(self.waiting) or bool(self.kernels["iopub"].poll(LAST_WORDS_SECONDS * 1000))
+        return bool(self.output.waiting) or bool(self.kernels["iopub"].poll(LAST_WORDS_SECONDS * 1000))
 
     def take_kernel_end(self) -> None:
         for source, (handler, _) in list(self.handlers.items()):
@@ -242,7 +240,7 @@ class Relay:
     def pass_all(self, channel: str, socket, pass_on) -> None:
         """Pass on what has come to a socket, but not more than AT_ONCE; drop what is no message of Jupyter's."""
         for _ in range(AT_ONCE):
-            if self.waiting and socket is self.kernels["iopub"]:
+            if self.output.waiting and socket is self.kernels["iopub"]:
                 return
             try:
                 frames = socket.recv_multipart(zmq.NOBLOCK)
@@ -264,7 +262,7 @@ class Relay:
             self.outbox.send(self.fronts[channel], reply)
             self.hold_interrupt()
             return
-        if channel == "shell" and self.is_busy() and b'"kernel_info_request"' in header:
+        if channel == "shell" and self.output.is_busy and b'"kernel_info_request"' in header:
             # Behind a long run the frontend would wait for it to connect. On control it is answered at once.
             self.asked_elsewhere.add(json_object(header)["msg_id"])
             channel = "control"
@@ -286,7 +284,8 @@ class Relay:
         parent = frames[start + 2]
         if self.session.encode() in parent:  # to a question of this relay
             if channel == "shell":
-                self.stop_being_busy()
+                # The run which was going on when this relay came is over: our request behind it was served.
+                self.output.busy_since_before = False
             return
         to = channel
         if self.asked_elsewhere and channel == "control":
@@ -301,83 +300,28 @@ class Relay:
         self.pass_all(channel, self.kernels["iopub"], self.pass_output)
 
     def pass_output(self, _channel: str, frames: list[bytes], start: int) -> None:
-        header = frames[start + 1]
-        if b'"iopub_welcome"' in header:
-            return  # to the kernel's clients; the frontends get ours
-        self.front_signer.sign(frames, start)
-        self.publish(frames)
-        if b'"status"' in header:
-            self.take_status(frames, start)
+        self.output.pass_on(frames, start)
 
-    def take_status(self, frames: list[bytes], start: int) -> None:
-        """Follow what the kernel is busy with, and keep the frontends' indicators right.
+    def hold_output(self) -> None:
+        self.unwatch(self.kernels["iopub"])
 
-        The kernel also says busy and idle of a request which it serves beside a run: on the control channel, for
-        another client. A frontend would show the last of these, so it hears again that the run goes on.
-        """
-        self.topic = frames[start - 2] if start >= 2 else self.topic
-        parent = json_object(frames[start + 2])
-        state = json_object(frames[start + 4]).get("execution_state")
-        a_run = parent.get("msg_type") == "execute_request" and not parent.get("subshell_id")
-        if a_run:
-            self.busy_since_before = False
-            self.running = (parent.get("msg_id"), frames[start + 2]) if state == "busy" else None
-        elif state == "idle":
-            self.tell_busy()
-
-    def stop_being_busy(self) -> None:
-        """The run which was going on when this relay came is over: our own request behind it was served."""
-        self.busy_since_before = False
-
-    def is_busy(self) -> bool:
-        return self.busy_since_before or self.running is not None
-
-    def tell_busy(self) -> None:
-        if self.is_busy():
-            parent = self.running[1] if self.running else b"{}"
-            message = self.front_signer.pack("status", {"execution_state": "busy"}, parent)
-            self.publish([self.topic, *message])
-
-    def publish(self, frames: list[bytes]) -> None:
-        """Send to all frontends, or keep the message and read no more until they have room."""
-        if not self.waiting:
-            try:
-                self.fronts["iopub"].send_multipart(frames, zmq.NOBLOCK)
-                return
-            except zmq.Again:
-                self.unwatch(self.kernels["iopub"])
-        self.waiting.append(frames)
-
-    def publish_waiting(self) -> None:
-        try:
-            while self.waiting:
-                self.fronts["iopub"].send_multipart(self.waiting[0], zmq.NOBLOCK)
-                self.waiting.popleft()
-        except zmq.Again:
-            return
+    def go_on_with_output(self) -> None:
         self.watch(self.kernels["iopub"], self.take_iopub, "iopub")
 
     def take_subscription(self, _channel: str) -> None:
-        for event in self.fronts["iopub"].recv_multipart():
-            if event[:1] == b"\x01":
-                topic = event[1:]
-                message = self.front_signer.pack(
-                    "iopub_welcome", {"subscription": topic.decode("utf-8", "replace")}
-                )
-                self.publish([topic, *message] if topic else message)
-                self.tell_busy()
+        self.output.take_subscription()
 
     # --- the frontend's buttons ------------------------------------------------------------------
 
     def hold_interrupt(self) -> None:
         if self.interrupt_at is None:
             self.interrupt_at = time.monotonic() + INTERRUPT_SECONDS
-            self.interrupt_target = self.running[0] if self.running else None
+            self.interrupt_target = self.output.run
 
     def interrupt(self) -> None:
         """Interrupt the run which was going on when the button was pressed, by way of the hub, which tells of it."""
         target = self.interrupt_target
-        if target is None and not self.busy_since_before:
+        if target is None and not self.output.busy_since_before:
             return
 
         def interrupt_ourselves(answer: dict | None) -> None:

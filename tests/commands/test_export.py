@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from kernelexec.commands import cli
-from kernelexec.recording.notebook_format import new_document
+from kernelexec.recording.notebook_format import Change, new_document
 from tests.fakes import FakeStarter, cells, failing, printing, ran, run, session_in
 
 NAME = "sales@analysis-1.ipynb"
@@ -89,7 +89,7 @@ def test_a_notebook_of_nobody_we_know_can_be_exported_too(elsewhere: Path) -> No
         "execution_count": None,
         "metadata": {},
     }
-    Path("report.ipynb").write_bytes(new_document({}).with_cells([cell]).to_bytes())
+    Path("report.ipynb").write_bytes(new_document({}).changed(Change([cell])).to_bytes())
     assert export("report.ipynb") == 0
     assert (elsewhere / "report.clean.ipynb").exists()
 

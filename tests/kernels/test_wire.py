@@ -134,3 +134,13 @@ def test_any_frames_are_a_message_or_a_bad_message(frames: list[bytes]) -> None:
     except BadMessage:
         return
     assert isinstance(message, Message)
+
+
+@pytest.mark.parametrize(("msg_id", "serial"), [("5f_7_12", 12), ("m_0", 0)])
+def test_a_message_is_numbered_by_the_end_of_its_id(msg_id: str, serial: int) -> None:
+    assert Message("iopub", "stream", {}, msg_id, "run", "s", "", {}).serial == serial
+
+
+@pytest.mark.parametrize("msg_id", ["", "7", "_7", "0f4e", "3f2b-11ee", "a_b", "a_٣", "a_" + "9" * 5_000])
+def test_an_id_that_ends_otherwise_numbers_nothing(msg_id: str) -> None:
+    assert Message("iopub", "stream", {}, msg_id, "run", "s", "", {}).serial is None

@@ -14,22 +14,12 @@ import mcp_types as types
 import pytest
 
 from kernelexec.errors import StorageFailed
-from kernelexec.hub.hub import Hub
-from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.faults import protocol_error
 from kernelexec.mcp_server.requests import Cancellation
 from kernelexec.mcp_server.tools import call_tool
 from kernelexec.model.execution import State
-from kernelexec.session.session import Session
-from tests.fakes import FakeHub, FakeStarter, caller, ran, run, session_in, settled, stalling
-
-
-async def reported(text: str) -> None:
-    pass
-
-
-def call_on(session: Session) -> Call:
-    return Call(cast(Hub, FakeHub(session)), caller(session.recorder.storage_dir), reported)
+from tests.fakes import FakeStarter, ran, run, session_in, settled, stalling
+from tests.mcp_server.calls import call_on, text_of
 
 
 def raising(error: BaseException) -> Callable[..., Any]:
@@ -37,12 +27,6 @@ def raising(error: BaseException) -> Callable[..., Any]:
         raise error
 
     return raises
-
-
-def text_of(result: types.CallToolResult) -> str:
-    [block] = result.content
-    assert isinstance(block, types.TextContent)
-    return block.text
 
 
 def told(folder: Path, error: BaseException, tool: str = "list_variables", **arguments: Any) -> str:

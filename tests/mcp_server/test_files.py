@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
 
-import mcp_types as types
-
-from kernelexec.hub.hub import Hub
-from kernelexec.mcp_server.call import Call
-from kernelexec.mcp_server.tools import call_tool
-from kernelexec.session.session import Session
-from tests.fakes import FakeHub, FakeStarter, caller, failing, journal_lines, run, session_in
+from tests.fakes import FakeStarter, failing, journal_lines, run, session_in
+from tests.mcp_server.calls import called, text_of
 
 TRACEBACK = [
     "ValueError      Traceback (most recent call last)",
     "Cell In[1], line 2\n----> 2 1/0\n",
     "ValueError: x",
 ]
-
-
-async def call_on(session: Session, tool: str, **arguments: Any) -> types.CallToolResult:
-    async def reported(text: str) -> None:
-        pass
-
-    call = Call(cast(Hub, FakeHub(session)), caller(session.recorder.storage_dir), reported)
-    return await call_tool(call, tool, arguments)
-
-
-def text_of(result: types.CallToolResult) -> str:
-    return "\n".join(block.text for block in result.content if isinstance(block, types.TextContent))
 
 
 def path_in(text: str) -> Path:
@@ -41,17 +23,17 @@ def test_a_file_is_run_as_one_submission_and_a_traceback_names_it(tmp_path: Path
         starter = FakeStarter([failing("ValueError", "x", TRACEBACK)])
         async with session_in(tmp_path, starter) as session:
             made = text_of(
-                await call_on(session, "initialize_code_file", content="x = 1", filename="train model")
+                await called(session, "initialize_code_file", content="x = 1", filename="train model")
             )
             assert made.startswith(f"FILE MADE: {tmp_path}/train_model_")
             assert "(1 line, 5 characters); nothing was run." in made
             path = path_in(made)
             added = text_of(
-                await call_on(session, "append_to_code_file", file_path=str(path), content="1/0\n")
+                await called(session, "append_to_code_file", file_path=str(path), content="1/0\n")
             )
             assert added.startswith("ADDED 1 line, 4 characters to ")
             assert starter.executed == []
-            ran = await call_on(session, "execute_code_file", file_path=path.name)
+            ran = await called(session, "execute_code_file", file_path=path.name)
             assert ran.is_error
             assert text_of(ran).startswith("ERROR: sales@analysis/1 failed after ")
             assert f"Cell In[1], line 2 ({path.name})" in text_of(ran)
@@ -59,7 +41,7 @@ def test_a_file_is_run_as_one_submission_and_a_traceback_names_it(tmp_path: Path
             assert session.executions.get(1).script == tmp_path / "sales@analysis-1" / f"0001-{path.stem}.py"
             [submitted] = [line for line in journal_lines(tmp_path) if line["event"] == "submitted"]
             assert submitted["source"] == path.name
-            assert f"({path.name})" in text_of(await call_on(session, "list_executions"))
+            assert f"({path.name})" in text_of(await called(session, "list_executions"))
 
     run(test())
 
@@ -68,10 +50,10 @@ def test_a_long_file_is_read_in_parts(tmp_path: Path) -> None:
     async def test() -> None:
         async with session_in(tmp_path, FakeStarter()) as session:
             code = "".join(f"x{n} = {n}\n" for n in range(3_000))
-            path = path_in(text_of(await call_on(session, "initialize_code_file", content=code)))
+            path = path_in(text_of(await called(session, "initialize_code_file", content=code)))
             offset, read = 0, ""
             while True:
-                text = text_of(await call_on(session, "read_code_file", file_path=str(path), offset=offset))
+                text = text_of(await called(session, "read_code_file", file_path=str(path), offset=offset))
                 head, _, part = text.partition("\n\n")
                 read += part
                 if "Next: " not in head:
@@ -86,11 +68,11 @@ def test_a_long_file_is_read_in_parts(tmp_path: Path) -> None:
 def test_what_was_run_is_read_but_not_added_to(tmp_path: Path) -> None:
     async def test() -> None:
         async with session_in(tmp_path, FakeStarter()) as session:
-            await call_on(session, "execute_code", code="x = 1")
+            await called(session, "execute_code", code="x = 1")
             path = "sales@analysis-1/0001.py"
-            assert text_of(await call_on(session, "read_code_file", file_path=path)).endswith("\n\nx = 1")
+            assert text_of(await called(session, "read_code_file", file_path=path)).endswith("\n\nx = 1")
             for form in (path, str(tmp_path / path)):
-                refused = await call_on(session, "append_to_code_file", file_path=form, content="y = 2")
+                refused = await called(session, "append_to_code_file", file_path=form, content="y = 2")
                 assert refused.is_error
                 assert "stays as it is; nothing was written" in text_of(refused)
             assert (tmp_path / path).read_text() == "x = 1"
@@ -105,7 +87,7 @@ def test_a_path_outside_is_refused_before_anything_is_run(tmp_path: Path) -> Non
             (tmp_path / "x.py").write_text("x = 1")
             for tool in ("execute_code_file", "read_code_file", "append_to_code_file"):
                 arguments = {"file_path": "../x.py", **({"content": "y"} if "append" in tool else {})}
-                refused = await call_on(session, tool, **arguments)
+                refused = await called(session, tool, **arguments)
                 assert refused.is_error
                 assert text_of(refused).startswith(
                     f"{tool} was not run. '../x.py' is not inside the storage directory"

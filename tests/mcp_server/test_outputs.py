@@ -22,7 +22,6 @@ from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.tools import call_tool
 from kernelexec.model.execution import State
 from kernelexec.model.limits import Limits
-from kernelexec.session.session import Session
 from tests.fakes import (
     Answer,
     FakeHub,
@@ -40,20 +39,9 @@ from tests.fakes import (
     submit,
     told,
 )
+from tests.mcp_server.calls import called, text_of, unheard
 
 LINES = "".join(f"line {n:05d}\n" for n in range(10_000))
-
-
-async def call_on(session: Session, tool: str, **arguments: Any) -> types.CallToolResult:
-    async def reported(text: str) -> None:
-        pass
-
-    call = Call(cast(Hub, FakeHub(session)), caller(session.recorder.storage_dir), reported)
-    return await call_tool(call, tool, arguments)
-
-
-def text_of(result: types.CallToolResult) -> str:
-    return "\n".join(block.text for block in result.content if isinstance(block, types.TextContent))
 
 
 def output_of(result: types.CallToolResult) -> str:
@@ -67,9 +55,7 @@ def read(folder: Path, answer: Answer, limits: Limits = Limits(), **arguments: A
         async with session_in(folder, FakeStarter([answer])) as session:
             session.recorder.limits = limits
             await ran(session, "x")
-            return text_of(
-                await call_on(session, "read_output", execution_id="sales@analysis/1", **arguments)
-            )
+            return text_of(await called(session, "read_output", execution_id="sales@analysis/1", **arguments))
 
     return run(test())
 
@@ -80,12 +66,12 @@ def read(folder: Path, answer: Answer, limits: Limits = Limits(), **arguments: A
 def test_what_a_reply_left_out_is_read_from_the_position_that_it_named(tmp_path: Path) -> None:
     async def test() -> None:
         async with session_in(tmp_path, FakeStarter([printing(LINES)])) as session:
-            first = text_of(await call_on(session, "execute_code", code="x"))
+            first = text_of(await called(session, "execute_code", code="x"))
             head, _, rest = first.partition("[stdout]\n")[2].partition("\n[... ")
             offset = int(re.search(r"offset=(\d+)", rest)[1])  # type: ignore[index]
             read = head + "\n"
             while True:
-                part = await call_on(session, "read_output", execution_id="sales@analysis/1", offset=offset)
+                part = await called(session, "read_output", execution_id="sales@analysis/1", offset=offset)
                 read += output_of(part) + "\n"
                 following = re.search(r"Next: read_output\(.*offset=(\d+)\)", text_of(part))
                 if following is None:
@@ -110,7 +96,7 @@ def test_all_parts_together_are_the_whole_output_also_where_it_went_to_a_file(
             offset, read = 0, ""
             while True:
                 part = text_of(
-                    await call_on(
+                    await called(
                         session, "read_output", execution_id="sales@analysis/1", offset=offset, limit=997
                     )
                 )
@@ -150,7 +136,7 @@ def test_outcomes_stand_below_each_other_and_a_run_takes_as_long_as_its_reply_sa
                 {"iopub.status.busy": "2026-11-25T03:00:00Z", "shell.execute_reply": "2026-11-25T03:00:07Z"}
             )
             session.recorder.finished(first)
-            rows = text_of(await call_on(session, "list_executions")).split("\n")[3:]
+            rows = text_of(await called(session, "list_executions")).split("\n")[3:]
             one, other = (row for row in rows if row[:1].isdigit())
             assert one.index("import x") == other.index("  y") + 2
             assert "ModuleNotFoundError    7.0 s" in one
@@ -167,10 +153,10 @@ def test_a_file_that_is_gone_is_not_said_to_have_no_match(tmp_path: Path) -> Non
             [file] = tmp_path.glob("*/outputs/*")
             file.unlink()
             which = {"execution_id": "sales@analysis/1"}
-            found = text_of(await call_on(session, "read_output", pattern="line 0(0001|9999)", **which))
+            found = text_of(await called(session, "read_output", pattern="line 0(0001|9999)", **which))
             assert "FOUND 1 line with" in found
             assert f"NOT SEARCHED: {file} cannot be read." in found
-            refused = text_of(await call_on(session, "read_output", offset=-10, **which))
+            refused = text_of(await called(session, "read_output", offset=-10, **which))
             assert f"{file} cannot be read" in refused
 
     run(test())
@@ -242,7 +228,7 @@ def test_a_pattern_that_takes_for_ever_is_given_up_and_holds_nobody_up(
             await ran(session, "x")
             began = time.monotonic()
             searching = asyncio.ensure_future(
-                call_on(session, "read_output", execution_id="sales@analysis/1", pattern=r"^(a+)+$")
+                called(session, "read_output", execution_id="sales@analysis/1", pattern=r"^(a+)+$")
             )
             turns = 0
             while not searching.done():
@@ -260,7 +246,7 @@ def test_the_output_of_a_running_execution_is_read_and_it_is_said_that_it_goes_o
         async with session_in(tmp_path, FakeStarter([stalling(first="epoch 1\n")])) as session:
             execution = submit(session, "x")
             await settled(lambda: execution.state is State.RUNNING)
-            text = text_of(await call_on(session, "read_output", execution_id=execution.id))
+            text = text_of(await called(session, "read_output", execution_id=execution.id))
             assert text.endswith("epoch 1")
             assert "it is not over" in text
             assert "That is all so far; later: read_output(" in text
@@ -277,10 +263,7 @@ def test_the_output_of_an_old_execution_is_read_from_the_journal_of_a_session_th
             hub = FakeHub(session)
             hub.find = lambda caller, session_id: None  # type: ignore[method-assign]
 
-            async def reported(text: str) -> None:
-                pass
-
-            call = Call(cast(Hub, hub), caller(tmp_path), reported)
+            call = Call(cast(Hub, hub), caller(tmp_path), unheard)
             result = await call_tool(call, "read_output", {"execution_id": "sales@analysis/1"})
             assert text_of(result).endswith("once")
             missing = await call_tool(call, "read_output", {"execution_id": "sales@analysis/2"})
@@ -305,7 +288,7 @@ def test_what_has_been_done_is_listed_with_outcome_and_first_line(tmp_path: Path
             running = submit(session, "again()")
             await settled(lambda: running.state is State.RUNNING)
             submit(session, "later()")
-            text = text_of(await call_on(session, "list_executions"))
+            text = text_of(await called(session, "list_executions"))
             lines = text.split("\n")
             assert lines[0].startswith("EXECUTIONS of session sales@analysis: all 5")
             listed = [line.split(maxsplit=3)[0:1] + re.split(r"  +", line.strip())[2:] for line in lines[3:]]
@@ -319,7 +302,7 @@ def test_what_has_been_done_is_listed_with_outcome_and_first_line(tmp_path: Path
             assert "(load) import pandas as pd ..." in text
             assert "the kernel ended: it was killed by signal 9" in text
             assert text.index("the kernel ended") < text.index("again()")
-            last = text_of(await call_on(session, "list_executions", limit=2))
+            last = text_of(await called(session, "list_executions", limit=2))
             assert "the last 2 of 5" in last
             assert "df['a']" not in last
 
@@ -329,7 +312,7 @@ def test_what_has_been_done_is_listed_with_outcome_and_first_line(tmp_path: Path
 def test_a_new_session_says_that_nothing_was_run(tmp_path: Path) -> None:
     async def test() -> None:
         async with session_in(tmp_path, FakeStarter()) as session:
-            text = text_of(await call_on(session, "list_executions"))
+            text = text_of(await called(session, "list_executions"))
             assert text == "EXECUTIONS: nothing has been run in session sales@analysis yet."
 
     run(test())
@@ -350,7 +333,7 @@ def test_a_journal_of_a_hundred_megabytes_is_listed_quickly(tmp_path: Path) -> N
             add_output(session.recorder.journal.path, 95_000)
             await ran(session, "last()")
             began = time.process_time()
-            text_ = text_of(await call_on(session, "list_executions"))
+            text_ = text_of(await called(session, "list_executions"))
             assert "last()" in text_
             assert time.process_time() - began < 1.5
 
@@ -371,19 +354,19 @@ def test_a_large_result_is_read_and_searched_in_its_file(tmp_path: Path) -> None
         async with session_in(tmp_path, FakeStarter([answer])) as session:
             session.recorder.limits = Limits(cell=100_000)
             await ran(session, "x")
-            first = text_of(await call_on(session, "wait_for_execution", execution_id="sales@analysis/1"))
+            first = text_of(await called(session, "wait_for_execution", execution_id="sales@analysis/1"))
             assert len(first) < 6_000
             offset = int(re.search(r"all of this text: read_output\(.*offset=(\d+)\)", first)[1])  # type: ignore[index]
             read = ""
             while len(read) < len(value):
-                part = await call_on(
+                part = await called(
                     session, "read_output", execution_id="sales@analysis/1", offset=offset, limit=40_000
                 )
                 read += output_of(part)
                 offset += 40_000
             assert read == value
             found = text_of(
-                await call_on(session, "read_output", execution_id="sales@analysis/1", pattern="ä099999")
+                await called(session, "read_output", execution_id="sales@analysis/1", pattern="ä099999")
             )
             assert found.startswith("FOUND 2 lines")  # in the excerpt too
             assert "ä099999;" in found
@@ -399,12 +382,12 @@ def test_a_picture_that_is_in_a_file_is_shown_smaller(tmp_path: Path) -> None:
         async with session_in(tmp_path, FakeStarter([saying(("display_data", {"data": data}))])) as session:
             session.recorder.limits = Limits(cell=100_000)
             await ran(session, "x")
-            result = await call_on(session, "wait_for_execution", execution_id="sales@analysis/1")
+            result = await called(session, "wait_for_execution", execution_id="sales@analysis/1")
             [image] = [block for block in result.content if isinstance(block, types.ImageContent)]
             assert len(image.data) < 800_000
             assert "image 1 was made smaller, 1500 x 1500 pixels to" in text_of(result)
             (tmp_path / "sales@analysis-1" / "outputs" / "0001-1.png").unlink()
-            result = await call_on(session, "wait_for_execution", execution_id="sales@analysis/1")
+            result = await called(session, "wait_for_execution", execution_id="sales@analysis/1")
             assert "cannot be read" in text_of(result)
 
     run(test())

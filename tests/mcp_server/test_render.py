@@ -50,6 +50,7 @@ from tests.fakes import (
     submit,
     told,
 )
+from tests.mcp_server.calls import text_of
 
 REPLIES = Path(__file__).parent / "replies"
 MOST = 12_000  # characters that the client with the smallest limit keeps
@@ -100,10 +101,6 @@ async def reply_of(execution: Execution, session: Session, *, known: bool = Fals
     if known:
         told(session)
     return await execution_result(execution, session, someone)
-
-
-def text_of(result: types.CallToolResult) -> str:
-    return "\n".join(block.text for block in result.content if isinstance(block, types.TextContent))
 
 
 def images_of(result: types.CallToolResult) -> list[types.ImageContent]:

@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import jsonschema
-import mcp_types as types
 import pytest
 
 from kernelexec.errors import EnvironmentUnusable
-from kernelexec.hub.hub import Hub
-from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.requests import Cancellation
 from kernelexec.mcp_server.tools import TOOLS, call_tool
 from kernelexec.mcp_server.tools.code import CODE_LIMIT
@@ -24,7 +21,6 @@ from kernelexec.session.session import Session
 from tests.fakes import (
     FakeHub,
     FakeStarter,
-    caller,
     cells,
     printing,
     ran,
@@ -33,19 +29,7 @@ from tests.fakes import (
     settled,
     stalling,
 )
-
-
-async def reported(text: str) -> None:
-    pass
-
-
-def call_on(session: Session, **environ: str) -> Call:
-    return Call(cast(Hub, FakeHub(session)), caller(session.recorder.storage_dir, **environ), reported)
-
-
-def text_of(result: types.CallToolResult) -> str:
-    [block] = [block for block in result.content if isinstance(block, types.TextContent)]
-    return block.text
+from tests.mcp_server.calls import call_on, text_of
 
 
 def refused(tool: str, arguments: dict[str, Any]) -> str:

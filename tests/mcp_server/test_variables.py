@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import mcp_types as types
 import pytest
 
-from kernelexec.hub.hub import Hub
 from kernelexec.kernels.inspection import Variables
-from kernelexec.mcp_server.call import Call
-from kernelexec.mcp_server.tools import call_tool
 from kernelexec.model.execution import State
-from kernelexec.session.session import Session
 from tests.fakes import (
-    FakeHub,
     FakeStarter,
-    caller,
     environment,
     ran,
     run,
@@ -27,6 +21,7 @@ from tests.fakes import (
     stalling,
     submit,
 )
+from tests.mcp_server.calls import called, text_of
 
 SEEN = datetime(2026, 11, 25, 3, 0, 0, tzinfo=timezone.utc)
 FOUND = Variables(
@@ -49,25 +44,13 @@ FOUND = Variables(
 )
 
 
-async def call_on(session: Session, tool: str, **arguments: Any) -> types.CallToolResult:
-    async def reported(text: str) -> None:
-        pass
-
-    call = Call(cast(Hub, FakeHub(session)), caller(session.recorder.storage_dir), reported)
-    return await call_tool(call, tool, arguments)
-
-
-def text_of(result: types.CallToolResult) -> str:
-    return "\n".join(block.text for block in result.content if isinstance(block, types.TextContent))
-
-
 def told(folder: Path, found: Variables | None, **arguments: Any) -> types.CallToolResult:
     async def test() -> types.CallToolResult:
         starter = FakeStarter()
         async with session_in(folder, starter) as session:
             await ran(session, "x")
             starter.kernels[0].known_variables = found
-            return await call_on(session, "list_variables", **arguments)
+            return await called(session, "list_variables", **arguments)
 
     return run(test())
 
@@ -115,7 +98,7 @@ def test_variables_of_a_kernel_that_ended_while_it_was_asked_are_lost(
                 return found
 
             kernel.variables = dying  # type: ignore[method-assign]
-            return await call_on(session, "list_variables")
+            return await called(session, "list_variables")
 
     text = text_of(run(test()))
     assert text.startswith(
@@ -136,7 +119,7 @@ def test_another_language_is_refused_with_what_to_do(tmp_path: Path) -> None:
     async def test() -> None:
         async with session_in(tmp_path, FakeStarter()) as session:
             session.environment = environment(language="bash", interpreter=None)
-            result = await call_on(session, "list_variables")
+            result = await called(session, "list_variables")
             assert result.is_error
             assert "knows Python only, and sales@analysis runs bash" in text_of(result)
             assert "execute_code" in text_of(result)
@@ -149,15 +132,15 @@ def test_kernels_are_told_with_their_state(tmp_path: Path) -> None:
         starter = FakeStarter([stalling()])
         async with session_in(tmp_path, starter) as session:
             assert "no kernel; the next execute_code starts one" in text_of(
-                await call_on(session, "list_kernels")
+                await called(session, "list_kernels")
             )
             running = submit(session, "x")
             await settled(lambda: running.state is State.RUNNING)
-            text = text_of(await call_on(session, "list_kernels"))
+            text = text_of(await called(session, "list_kernels"))
             assert text.startswith(f"KERNELS: 1 running in {tmp_path}, 1 open session.")
             assert "sales@analysis: busy with sales@analysis/1 for 0 s" in text
             assert "memory 50.0 MB, processor 0%" in text
             starter.kernels[0].is_stopped = True
-            assert "sales@analysis: stopped" in text_of(await call_on(session, "list_kernels"))
+            assert "sales@analysis: stopped" in text_of(await called(session, "list_kernels"))
 
     run(test())

@@ -131,7 +131,6 @@ def test_clear_output_empties_at_once() -> None:
     outputs = fold(stream("a"), display("b", "id"))
     assert outputs.add(*clear(wait=False))
     assert outputs.to_notebook() == []
-    assert outputs.display_ids() == frozenset()
     assert not outputs.add(*clear(wait=False))
 
 
@@ -150,7 +149,6 @@ def test_an_update_changes_all_displays_with_its_id_and_adds_none() -> None:
     assert texts(outputs) == ["c", "b", "c"]
     assert outputs.add(*display("d", "1", "update_display_data"))
     assert texts(outputs) == ["d", "b", "d"]
-    assert outputs.display_ids() == {"1", "2"}
 
 
 def test_an_update_of_a_display_in_another_cell_changes_nothing() -> None:

@@ -42,6 +42,13 @@ def test_frames_of_ipython_are_left_out() -> None:
     assert "IPython" not in short_traceback([RULE, TITLE, CELL, MACHINERY, MESSAGE], {})
 
 
+def test_frames_of_our_own_are_left_out_and_those_of_a_file_of_the_same_name_are_not() -> None:
+    frame = "File ~/{}kernel_app.py:3, in f(name)\n----> 3     return g(name)\n"
+    launcher = ".local/share/kernelexec/launcher/0123456789ab/kernel/"
+    assert "kernel_app" not in short_traceback([RULE, TITLE, CELL, frame.format(launcher), MESSAGE], {})
+    assert "kernel_app" in short_traceback([RULE, TITLE, CELL, frame.format("project/"), MESSAGE], {})
+
+
 def test_many_frames_of_libraries_are_the_first_and_the_last_two() -> None:
     frames = [LIBRARY.format(line) for line in range(20)]
     shown = short_traceback([RULE, TITLE, CELL, *frames, MESSAGE], {})

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kernelexec.model.execution import Overflow
 from kernelexec.recording.export import CleanCopy, clean_copy
 from kernelexec.recording.large import LargeValues
-from kernelexec.recording.notebook_format import Document, new_document, parse
+from kernelexec.recording.notebook_format import Change, Document, new_document, parse
 from kernelexec.recording.output_folder import OutputFolder
 
 OURS = {"display_name": "analysis (venv)", "language": "python", "name": "kernelexec-analysis"}
@@ -54,7 +54,7 @@ def copied(*cells: dict[str, Any], files: dict[str, bytes] | None = None, **meta
     document = new_document(
         {"kernelexec": {"format": 1}, "kernelspec": OURS, "language_info": PYTHON, **metadata}
     )
-    copy = clean_copy(document.with_cells(cells), (files or {}).get)
+    copy = clean_copy(document.changed(Change(cells)), (files or {}).get)
     data = copy.document.to_bytes()
     nbformat.validate(json.loads(data))
     assert b"kernelexec" not in data

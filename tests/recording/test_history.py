@@ -103,7 +103,7 @@ def test_what_has_no_end_is_unfinished_and_knows_how_far_it_came(past: Past) -> 
     running, queued = past.read().unfinished
     assert (running.number, running.state, queued.number, queued.state) == (2, State.SENT, 3, State.QUEUED)
     assert text_of(running.outputs.to_notebook()) == "half\n"
-    assert past.read().msg_ids == {2: "m_2"}
+    assert past.read().sent == {"m_1": 1, "m_2": 2}
     assert (queued.code, queued.label, queued.note) == ("x = 3", "load", "why")
     assert queued.script == past.path.parent / "sales@analysis-1/0003.py"
 
@@ -121,12 +121,12 @@ def test_what_is_not_in_the_notebook_yet_is_remembered_with_its_output(past: Pas
     assert past.read().unfinished == []
 
 
-def test_an_aborted_submission_counts_under_its_last_message(past: Past) -> None:
+def test_an_aborted_submission_is_known_by_each_of_its_messages_the_last_one_last(past: Past) -> None:
     past.begin(1)
     past.submitted(1)
     past.sent(1)
     past.write("sent", n=1, msg_id="m_again")
-    assert past.read().msg_ids == {1: "m_again"}
+    assert list(past.read().sent.items()) == [("m_1", 1), ("m_again", 1)]
 
 
 def test_one_execution_is_loaded_whole(past: Past) -> None:

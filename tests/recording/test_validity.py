@@ -12,7 +12,7 @@ import pytest
 from kernelexec.kernels.kernel import Death
 from kernelexec.model.execution import State
 from kernelexec.model.limits import Limits
-from kernelexec.recording.notebook_format import new_document
+from kernelexec.recording.notebook_format import Change, new_document
 from kernelexec.recording.rebuild import rebuild
 from kernelexec.recording.records import find_records
 from kernelexec.recording.validity import problem_in
@@ -156,7 +156,7 @@ def document(**cell: Any) -> bytes:
         "outputs": [],
         "execution_count": None,
     }
-    return new_document({}).with_cells([{**whole, **cell}]).to_bytes()
+    return new_document({}).changed(Change([{**whole, **cell}])).to_bytes()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.execution import Kind, State
-from kernelexec.session.jobs import Outcome, Progress
+from kernelexec.session.jobs import Outcome, Reports
 from tests.fakes import (
     FakeStarter,
     cells,
@@ -39,11 +39,11 @@ class FakeJob:
     kind: Kind = Kind.INSTALL
     what: str = "words>=2"
 
-    async def run(self, progress: Progress) -> Outcome:
+    async def run(self, reports: Reports) -> Outcome:
         if self.failure is not None:
             raise self.failure
-        progress.begun(self.fields)
-        progress.output("Collecting words\n")
+        reports.begun(self.fields)
+        reports.output("Collecting words\n")
         await self.go_on.wait()
         return Outcome(False, "Stopped.") if self.stopped else self.outcome
 
@@ -66,7 +66,7 @@ def test_work_is_an_execution_with_a_number_output_and_an_end(tmp_path: Path) ->
             assert execution.problem == "Installed words 2.0 with pip.\nIt can be imported."
             assert text_of(execution.outputs.to_notebook()) == "Collecting words\n"
             assert execution.script is None
-            assert not session.is_working
+            assert not session.has_jobs
             assert (await ran(session, "2")).number == 3
 
     run(test())
@@ -100,7 +100,7 @@ def test_a_cancel_ends_it_and_it_is_told_as_interrupted(tmp_path: Path) -> None:
             job = FakeJob()
             execution = session.perform(job)
             await settled(lambda: execution.state is State.RUNNING)
-            assert session.is_working
+            assert session.has_jobs
             await session.cancel(execution, "Cancelled by the client.")
             assert job.stopped
             assert execution.state is State.INTERRUPTED

@@ -1,4 +1,8 @@
-"""Replies as the assistant reads them: the verdict first, then what happened, then the output."""
+"""Replies as the assistant reads them: the verdict first, then what happened, then the output.
+
+- `verdict` (what is said first), `transcripts` and `body` (the output), `images`: about an execution.
+- `config_text`, `kernels_text`, `summary_text`, `variables_text`: the replies of the tools that look.
+"""
 
 from __future__ import annotations
 

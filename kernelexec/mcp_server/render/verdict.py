@@ -5,6 +5,7 @@ from __future__ import annotations
 from kernelexec.hub.caller import Caller
 from kernelexec.mcp_server.person import is_secret
 from kernelexec.model.execution import Execution, Kind, Question, State, seconds_of
+from kernelexec.model.quantities import readable_seconds
 from kernelexec.model.text import clip, not_a_heading, one_line, plain
 from kernelexec.recording.journal import now
 from kernelexec.session.session import Session
@@ -116,7 +117,7 @@ def _hindrances(execution: Execution, session: Session) -> list[str]:
         ]
     if not execution.interrupt or execution.state is State.QUEUED:
         return []
-    if execution.kind in (Kind.INSTALL, Kind.CREATE):
+    if execution.kind is Kind.INSTALL:
         return [f"{execution.interrupt} It is being stopped, which may take some seconds."]
     return [f"{execution.interrupt} {execution.obstacle or 'It has not stopped yet.'}"]
 
@@ -135,7 +136,7 @@ def _hint(execution: Execution, session: Session, caller: Caller) -> list[str]:
 
 
 def _what_comes_first(execution: Execution, session: Session) -> str:
-    if execution.kind in (Kind.INSTALL, Kind.CREATE):
+    if execution.kind is Kind.INSTALL:
         return "another installation is running in this environment"
     if session.current is not None:
         does = "waits for input" if session.current.question else "is running"
@@ -151,7 +152,7 @@ def _seconds(execution: Execution) -> str:
     by_kernel = seconds_of(execution.timing)
     if by_kernel is not None:
         seconds = by_kernel
-    return f"{seconds:.3f} s" if seconds < 1 else f"{seconds:.1f} s"
+    return readable_seconds(seconds)
 
 
 def _error_name(execution: Execution) -> str:

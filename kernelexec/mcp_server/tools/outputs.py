@@ -13,6 +13,7 @@ from kernelexec.errors import BadRequest
 from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.reading import Matches, find, read_part
+from kernelexec.mcp_server.recorded import ExecutionId, recorded_execution
 from kernelexec.mcp_server.render.body import how_to_read
 from kernelexec.mcp_server.render.images import pictures_of
 from kernelexec.mcp_server.render.summary_text import describe_summaries
@@ -23,10 +24,10 @@ from kernelexec.mcp_server.tools.base import (
     said_of_session,
     session_for,
 )
-from kernelexec.mcp_server.tools.recorded import ExecutionId, recorded_execution, sessions_in
 from kernelexec.model.execution import Execution
 from kernelexec.model.text import plain
 from kernelexec.model.transcript import Transcript
+from kernelexec.recording.records import sessions_in
 from kernelexec.recording.summaries import read_summaries
 
 _LIMIT = 8_000  # characters of output in a reply, unless it is asked for more

@@ -10,8 +10,8 @@ from __future__ import annotations
 from kernelexec.kernels.wire import Message
 
 
-class Loss:
-    """Counts while one request runs, from its busy status on."""
+class Dropped:
+    """Counts messages while one request runs, from its busy status on."""
 
     def __init__(self) -> None:
         self._run = ""
@@ -25,7 +25,7 @@ class Loss:
 
     def take(self, message: Message) -> None:
         """Any message of the kernel, of whatever channel."""
-        number = _number(message.msg_id)
+        number = message.serial
         if number is None:
             return
         if self._first is None:
@@ -39,8 +39,3 @@ class Loss:
     def count(self) -> int:
         """How many messages are missing."""
         return 0 if self._first is None else max(0, self._last - self._first + 1 - self._seen)
-
-
-def _number(msg_id: str) -> int | None:
-    end = msg_id.rpartition("_")[2]
-    return int(end) if end.isascii() and end.isdigit() and len(end) < 16 and end != msg_id else None

@@ -17,6 +17,7 @@ from kernelexec.model.naming import parse_execution_id
 from kernelexec.model.transcript import Transcript
 from kernelexec.recording.history import load_execution
 from kernelexec.recording.journal import ClosedJournal
+from kernelexec.recording.records import sessions_in
 
 ExecutionId = Annotated[
     str,
@@ -79,8 +80,3 @@ def _from_journal(call: Call, session_id: str, number: int) -> Execution:
     if execution is None:
         raise BadRequest(f"There is no execution {session_id}/{number}.", "list_executions lists them.")
     return execution
-
-
-def sessions_in(storage_dir: Path) -> list[str]:
-    """The ids of all sessions that have a journal there."""
-    return sorted(path.stem for path in (storage_dir / ".kernelexec").glob("*.jsonl"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernelexec.kernels.loss import Loss
+from kernelexec.kernels.dropped import Dropped
 from kernelexec.kernels.wire import Message
 
 
@@ -13,11 +13,11 @@ def message(number: int | str, kind: str = "stream", parent: str = "run", channe
 
 
 def lost(*messages: Message) -> int:
-    loss = Loss()
-    loss.begin("run")
+    dropped = Dropped()
+    dropped.begin("run")
     for one in messages:
-        loss.take(one)
-    return loss.count()
+        dropped.take(one)
+    return dropped.count()
 
 
 def test_nothing_is_missing_where_every_number_came_on_whichever_channel() -> None:
@@ -34,14 +34,14 @@ def test_what_came_before_the_run_does_not_count() -> None:
 
 
 def test_a_new_run_begins_to_count_anew() -> None:
-    loss = Loss()
-    loss.begin("run")
-    loss.take(message(1, "status"))
-    loss.take(message(9))
-    loss.begin("next")
-    assert loss.count() == 0
-    loss.take(message(30, "status", "next"))
-    assert loss.count() == 0
+    dropped = Dropped()
+    dropped.begin("run")
+    dropped.take(message(1, "status"))
+    dropped.take(message(9))
+    dropped.begin("next")
+    assert dropped.count() == 0
+    dropped.take(message(30, "status", "next"))
+    assert dropped.count() == 0
 
 
 @pytest.mark.parametrize("msg_id", ["", "0f4e", "3f2b-11ee", "a_b", "a_٣", "a_" + "9" * 30])

@@ -1,0 +1,258 @@
+"""The kernel of kernel_app.py: every run gets its reply, and an interrupt the run it is meant for.
+
+What it does that ipykernel's alone does not:
+- an `interrupt_request` with `{"kernelexec": {"msg_id": ID}}` reaches the run of that request or nobody; the reply's
+  content is `{"status": "ok", "kernelexec": {"interrupted": bool}}`
+- an interrupt reaches the group, so subprocesses too, and stops a top-level `await`; each run gets its reply
+- an `imports_request` on control, with `{"modules": [NAME]}`, has imports look at the disk anew, and is told which of
+  them are imported and in what version: `{"status": "ok", "modules": {NAME: VERSION or null}}`
+- a `variables_request` on control is told what variables there are (namespace_report.py)
+- a `kernelexec_request` on control is told what is known of a run (recollection.py)
+- a reply's metadata has `{"kernelexec": {"names": [...]}}` when the user's variables are others than before
+- a stdout or stderr that the user's code took away is put back: without it no reply would ever come
+- debugpy is imported with the first debug request; a child forked by a cell ends where the cell ends
+Each change looks for what it changes, and without it leaves ipykernel as it is (made for 6.29 to 7.x, Python 3.8 on).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import os
+import sys
+import threading
+
+from ipykernel import ipkernel
+from named_interrupts import (
+    Cancellation,
+    Interrupts,
+    lose_no_interrupt,
+    show_cancelled_as_interrupted,
+)
+from namespace_report import variables
+from postponed_debugger import PostponedDebugger
+from recollection import Recollection, line_of, shows_traceback
+
+REPORT_SECONDS = 2.0  # for what takes 1.5 at most, unless a library hangs
+
+
+class IPythonKernel(ipkernel.IPythonKernel):
+    """See above. Under its stock name, by which traitlets files the command line (see kernel_app.py)."""
+
+    def __init__(self, **options) -> None:
+        self.kernel_pid = os.getpid()
+        self.main_thread = threading.get_ident()
+        self.interrupts = Interrupts()
+        self.cancelled = False  # the current run, because of an interrupt
+        self.recollection = Recollection(None)
+        super().__init__(**options)
+        self.control_handlers["imports_request"] = self.imports_request
+        self.control_handlers["variables_request"] = self.variables_request
+        self.control_handlers["kernelexec_request"] = self.kernelexec_request
+        self.streams = sys.stdout, sys.stderr
+        show_cancelled_as_interrupted(self)
+        lose_no_interrupt(self)
+
+    def in_main_thread(self) -> bool:
+        # A subshell runs in another, where signals do not arrive.
+        return threading.get_ident() == self.main_thread
+
+    def set_parent(self, ident, parent, channel="shell"):
+        """Comes before anybody is told that a request is being handled."""
+        header = parent.get("header") or {}
+        if channel == "shell" and header.get("msg_type") == "execute_request" and self.in_main_thread():
+            self.interrupts.expect(header["msg_id"])
+        super().set_parent(ident, parent, channel)
+
+    def pre_handler_hook(self):
+        """Let SIGINT raise from here on, unless this is a run.
+
+        A run listens from do_execute on: a KeyboardInterrupt before would leave it without a reply.
+        """
+        if self.in_main_thread() and self.get_parent("shell")["header"]["msg_type"] != "execute_request":
+            super().pre_handler_hook()
+
+    def post_handler_hook(self):
+        if self.in_main_thread():
+            self.interrupts.deafen()
+
+    async def do_execute(self, *arguments, **options):
+        if not self.in_main_thread():
+            return await super().do_execute(*arguments, **options)
+        self.cancelled = False
+        msg_id = self.get_parent("shell")["header"]["msg_id"]
+        self.recollection.begins(msg_id)
+        try:
+            try:
+                self.interrupts.listen(msg_id)
+                reply = await super().do_execute(*arguments, **options)
+            finally:
+                self.interrupts.deafen()
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            self.interrupts.deafen()  # again: the interrupt may have cut the first one short
+            self.cancel_cell()
+            reply = self.reply_of_error("KeyboardInterrupt", "")
+        except Exception as error:  # noqa: BLE001 - from around the code, which is too deeply nested, say
+            self.interrupts.deafen()
+            reply = self.reply_of_error(type(error).__name__, str(error))
+        if self.cancelled and reply.get("ename") == "CancelledError":
+            reply.update(ename="KeyboardInterrupt", evalue="")
+        if os.getpid() != self.kernel_pid:
+            end_forked_child(reply)
+        self.put_streams_back()
+        return reply
+
+    async def variables_request(self, stream, ident, parent):
+        """What variables there are (namespace_report.py), also while a cell runs.
+
+        In a thread: whatever a library does when it is asked, the next interrupt must not wait behind it for long.
+        """
+        asked = parent["content"]
+        report = Report(
+            self.shell.user_ns, self.shell.user_ns_hidden, asked.get("pattern", ""), asked.get("limit", 100)
+        )
+        content = await report.within(REPORT_SECONDS)
+        self.session.send(stream, "variables_reply", content, parent, ident=ident)
+
+    def put_streams_back(self) -> None:
+        for place, name in enumerate(("stdout", "stderr")):
+            stream = self.streams[place]
+            if getattr(sys, name) is not stream and not callable(getattr(getattr(sys, name), "flush", None)):
+                setattr(sys, name, stream)
+                self.streams[1].write(
+                    "kernelexec: sys.%s could not be written to any more and was put back\n" % name
+                )
+
+    def finish_metadata(self, parent, metadata, reply_content):
+        metadata = super().finish_metadata(parent, metadata, reply_content)
+        if self.in_main_thread():
+            names = self.recollection.new_names(self.shell.user_ns, self.shell.user_ns_hidden)
+            if names is not None:
+                metadata["kernelexec"] = {"names": names}
+            self.recollection.replied(parent["header"]["msg_id"], reply_content, metadata)
+        return metadata
+
+    def _input_request(self, prompt, ident, parent, password=False):
+        self.recollection.question = {"prompt": str(prompt), "password": bool(password)}
+        try:
+            return super()._input_request(prompt, ident, parent, password)
+        finally:
+            self.recollection.question = None
+
+    async def kernelexec_request(self, stream, ident, parent):
+        """A question of the hub's about a run (recollection.py)."""
+        about = parent["content"].get("about")
+        messages, complete = self.recollection.of_run(about) if about else ([], False)
+        content = {
+            "status": "ok",
+            "running": self.interrupts.run,
+            "begun": about in self.recollection.begun,
+            "reply": self.recollection.replies.get(about),
+            "question": self.recollection.question,
+            "messages": messages if parent["content"].get("messages") else [],
+            "complete": complete,
+            "line": line_of(self.main_thread),
+            "ending": shows_traceback(self.main_thread),
+            "names": self.recollection.names or [],
+        }
+        self.session.send(stream, "kernelexec_reply", content, parent, ident=ident)
+
+    def cancel_cell(self) -> None:
+        """An interrupt may have hit between making the cell's task and waiting for it."""
+        cell = self.shell.run_cell_async.__code__
+        for task in asyncio.all_tasks():
+            if getattr(task.get_coro(), "cr_code", None) is cell:
+                task.cancel()
+
+    def reply_of_error(self, name: str, value: str) -> dict[str, object]:
+        """For what was raised in ipykernel's code around the user's. ipykernel itself would not reply at all."""
+        self.shell.showtraceback()
+        return {
+            "status": "error",
+            "ename": name,
+            "evalue": value,
+            "traceback": getattr(self.shell, "_last_traceback", None) or [],
+            "execution_count": self.shell.execution_count - 1,
+            "user_expressions": {},
+            "payload": [],
+        }
+
+    def _cancel_on_sigint(self, task):
+        """ipykernel's own does not wake the event loop from its signal handler."""
+        return Cancellation(self, task)
+
+    def _send_interrupt_children(self):
+        self.interrupts.send()
+
+    async def interrupt_request(self, stream, ident, parent):
+        named = parent["content"].get("kernelexec")
+        if not isinstance(named, dict):
+            await super().interrupt_request(stream, ident, parent)
+            return
+        content = {
+            "status": "ok",
+            "kernelexec": {"interrupted": self.interrupts.interrupt(named.get("msg_id"))},
+        }
+        self.session.send(stream, "interrupt_reply", content, parent, ident=ident)
+
+    async def imports_request(self, stream, ident, parent):
+        """After an installation: what is there is looked for anew, and which of some modules are imported is told."""
+        importlib.invalidate_caches()
+        asked = parent["content"].get("modules", ())
+        found = {name: version_of(sys.modules[name]) for name in asked if name in sys.modules}
+        self.session.send(stream, "imports_reply", {"status": "ok", "modules": found}, parent, ident=ident)
+
+    async def poll_stopped_queue(self):
+        if not isinstance(getattr(self, "debugger", None), PostponedDebugger):
+            await super().poll_stopped_queue()
+
+    async def do_debug_request(self, msg):
+        debugger = getattr(self, "debugger", None)
+        if isinstance(debugger, PostponedDebugger):
+            self.debugger = debugger.load()
+            # Kept: a loop's own reference is weak.
+            self.debug_events = asyncio.ensure_future(self.poll_stopped_queue())
+        return await super().do_debug_request(msg)
+
+
+class Report(threading.Thread):
+    """The report on the variables, made in a thread that nobody waits for too long."""
+
+    def __init__(self, *arguments) -> None:
+        super().__init__(name="kernelexec variables", daemon=True)
+        self.arguments = arguments
+        self.content: dict[str, object] = {
+            "status": "error",
+            "ename": "TimeoutError",
+            "evalue": "",
+            "traceback": [],
+        }
+        self.loop = asyncio.get_running_loop()
+        self.done = asyncio.Event()
+
+    def run(self) -> None:
+        try:
+            self.content = {"status": "ok", **variables(*self.arguments)}
+        finally:
+            self.loop.call_soon_threadsafe(self.done.set)
+
+    async def within(self, seconds: float) -> dict[str, object]:
+        self.start()
+        with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+            await asyncio.wait_for(self.done.wait(), seconds)
+        return self.content
+
+
+def version_of(module) -> str | None:
+    """What a module says of its version, without running code of its own."""
+    version = getattr(module, "__dict__", {}).get("__version__")
+    return version if isinstance(version, str) else None
+
+
+def end_forked_child(reply) -> None:
+    """End a child which came back from the cell that forked it: two processes must not answer on the same sockets."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(reply["status"] == "error")
