@@ -204,8 +204,9 @@ class Session:
             raise BadRequest(
                 f"{execution.id} does not wait for input, it is {execution.state.value}.", "Nothing was sent."
             )
-        self.kernel.answer(text)
+        # First: to send may take in what has come meanwhile, and that may be the next question already.
         self.executions.asks(execution, None)
+        self.kernel.answer(text)
 
     def stop_when_idle_for(self, seconds: float) -> None:
         """How long an unused kernel lives; 0: for ever. Who used the session last decides."""

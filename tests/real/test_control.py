@@ -117,6 +117,14 @@ def test_a_password_goes_past_the_assistant_and_is_recorded_nowhere(
         assert not path.is_file() or b"hunter2-hunter2" not in path.read_bytes(), path
 
 
+def test_of_many_questions_answered_at_once_none_is_lost(own_client: Client) -> None:
+    asks = own_client.execute("for number in range(300):\n    answer = input(f'{number}? ')\nprint(answer)")
+    for number in range(300):
+        assert asks.state == "WAITING FOR INPUT", number
+        asks = call(own_client, "send_input", execution_id=asks.id, text=str(number), wait_seconds=30)
+    assert (asks.state, asks.block("stdout")) == ("OK", "299")
+
+
 def test_the_debugger_is_answered_like_any_question(own_client: Client) -> None:
     asks = own_client.execute("a = 3\nbreakpoint()\nprint(a)")
     assert asks.state == "WAITING FOR INPUT"

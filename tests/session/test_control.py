@@ -87,6 +87,41 @@ def test_a_run_that_asks_wakes_who_waits_and_goes_on_with_the_answer(tmp_path: P
     run(test())
 
 
+class AsksAtOnce(asyncio.Queue[str]):
+    """Answers to a run that, while it is sent one, has asked for the next already."""
+
+    def __init__(self, kernel_run: Run, *prompts: str) -> None:
+        super().__init__()
+        self._run, self._prompts = kernel_run, list(prompts)
+
+    def put_nowait(self, item: str) -> None:
+        super().put_nowait(item)
+        if self._prompts:
+            content = {"prompt": self._prompts.pop(0), "password": False}
+            self._run.kernel.publish("input_request", content, self._run.msg_id)
+
+
+def test_a_question_that_comes_while_the_one_before_is_answered_is_not_lost(tmp_path: Path) -> None:
+    async def insistent(kernel_run: Run) -> Reply:
+        kernel_run.busy()
+        kernel_run.answers = AsksAtOnce(kernel_run, "Age? ")
+        kernel_run.print(await kernel_run.ask("Name? ") + await kernel_run.answers.get())
+        kernel_run.idle()
+        return kernel_run.reply()
+
+    async def test() -> None:
+        async with session_in(tmp_path, FakeStarter([insistent])) as session:
+            execution = submit(session, "a")
+            assert await session.executions.wait(execution, 2)
+            session.answer(execution, "Ann")
+            assert execution.question.prompt == "Age? "
+            session.answer(execution, "36")
+            assert await session.executions.wait(execution, 2)
+            assert text_of(execution.outputs.to_notebook()) == "Ann36"
+
+    run(test())
+
+
 def test_what_was_typed_is_in_no_file(tmp_path: Path) -> None:
     async def silent(kernel_run: Run) -> Reply:
         kernel_run.busy()
