@@ -8,7 +8,6 @@ from __future__ import annotations
 import _thread
 import os
 import sys
-import time
 from _socket import SHUT_WR, socket  # see rendezvous
 
 from kernelexec.bridge.rendezvous import join_hub
@@ -56,8 +55,17 @@ def _pass_input(hub: socket) -> None:
         hub.shutdown(SHUT_WR)
     except OSError:
         return  # the hub is gone: the main thread sees it too
-    time.sleep(_LAST_WORDS_SECONDS)
+    _wait_while_anybody_reads()
     os._exit(0)
+
+
+def _wait_while_anybody_reads() -> None:
+    """For the last words; no longer than the client lives: what we took from the hub would count as told."""
+    import select  # here: as in _refuse
+
+    output = select.poll()
+    output.register(1, 0)  # only its end is waited for: POLLERR or POLLHUP
+    output.poll(_LAST_WORDS_SECONDS * 1000)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -82,6 +82,12 @@ class Caller:
         until = time.monotonic() - seconds
         return [(session, execution) for since, session, execution in self.open.values() if since <= until]
 
+    def leave(self) -> None:
+        """Its input has ended. The sessions that it waits for hear of it: its client may come again."""
+        self.gone = True
+        for session in {session for _, session, _ in self.open.values()}:
+            session.left(self.identity)
+
     def take_notices(self) -> list[str]:
         """What this caller must be told with the reply at hand."""
         notices, self.notices = self.notices, []

@@ -214,7 +214,7 @@ class LinkedKernel:
         return self._life.cpu_seconds()
 
     async def stop(self, why: str, grace: float = SHUTDOWN_SECONDS) -> Death:
-        self._asked = why
+        self._asked = self._asked or why  # who asks again while it ends did not end it
         if grace and not self._is_over:
             self._link.request("control", "shutdown_request", {"restart": False})
             await self._first_of(seconds=grace)

@@ -78,7 +78,7 @@ async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: 
             return types.ReadResourceResult(contents=[await read_resource(asked, params.uri)])
 
     def at_end() -> None:
-        caller.gone = True
+        caller.leave()
 
     server: Server[Any] = Server(
         "kernelexec",

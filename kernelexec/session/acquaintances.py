@@ -6,7 +6,8 @@ lost nothing. What others ran is told to each caller once, and so is a run of it
 get: also to the next connection of the same client in the same directory, where its own has ended.
 
 What a reply tells counts as told at once, so that the next one does not say it, too; if it turns out not to
-have reached its caller, that is undone. What was asked before a loss was told is refused, too.
+have reached its caller, that is undone, in whatever order replies get lost. What was asked before a loss was
+told is refused, too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from kernelexec.session import events as e
 
@@ -35,6 +37,10 @@ class _Knowledge:
     own: int = 0  # how many of those were its own
     has_reply: bool = False  # about this session
 
+    def is_no_more_than(self, other: _Knowledge) -> bool:
+        """Whether who knows the other knows all of this, the ends of kernels aside."""
+        return self.heard <= other.heard and self.told <= other.told and self.introduced <= other.introduced
+
 
 @dataclass(frozen=True)
 class _LostReply:
@@ -43,13 +49,16 @@ class _LostReply:
     was_going_on: bool = False  # when its caller was told of it: its end is still to be told
 
 
+_Taken: TypeAlias = dict[tuple[str, int], _LostReply]  # by whose it was, and the execution
+
+
 @dataclass(frozen=True)
 class _Telling:
     """One reply: what its caller knew before, and what it told."""
 
     before: _Knowledge
-    lost_replies: dict[int, _LostReply]
-    tells_loss: bool
+    lost_replies: _Taken
+    tells_end: int  # the last generation whose end it told; 0: of none
 
 
 @dataclass
@@ -57,6 +66,7 @@ class _Acquaintance:
     who: e.CallerId
     met: int  # which one of all
     knowledge: _Knowledge
+    left: int | None = None  # how many had been met when it closed its input
     used: int = 0  # the last generation that ran something of its
     own: int = 0  # runs of its, ever
     own_before: int = 0  # of those, in earlier kernels
@@ -117,6 +127,12 @@ class Acquaintances:
             del self._known[stranger]
             self._with_lost_replies.discard(stranger)
         return True
+
+    def leave(self, caller: str) -> None:
+        """This caller asks nothing more; who is met from now on may be the same client, come again."""
+        known = self._known.get(caller)
+        if known is not None and known.left is None:
+            known.left = self._met
 
     def begin_generation(self) -> None:
         """A new kernel, in which nobody has run anything."""
@@ -206,7 +222,7 @@ class Acquaintances:
             ran=ran,
             ran_number=number_of_new if before.has_reply or len(ran) == _RUNS_KEPT else len(ran),
             lost_replies=lost,
-            knew_another=is_first and 0 < known.knows < (generation or 0),
+            knew_another=is_first and _knew_another(before, known.knowledge.told_end, generation or 0),
         )
         known.knowledge = replace(
             known.knowledge,
@@ -216,11 +232,14 @@ class Acquaintances:
             told=generation or before.told,
             introduced=(generation or 0) if is_first else before.introduced,
         )
-        tells_loss = bool(losses) or replying.tells in known.refused
+        about = {replying.tells, *(number for whose, number in taken if whose == caller)}
+        tells_loss = bool(losses) or not known.refused.isdisjoint(about)
         if replying.reply is None and tells_loss:
             known.losses = ()  # it is as good as delivered
         elif replying.reply is not None:
-            known.tellings[replying.reply] = _Telling(before, taken, tells_loss)
+            known.tellings[replying.reply] = _Telling(
+                before, taken, known.knowledge.told_end if tells_loss else 0
+            )
             if len(known.tellings) > _TELLINGS_KEPT:
                 del known.tellings[next(iter(known.tellings))]
         return told
@@ -229,29 +248,54 @@ class Acquaintances:
         """A reply was written."""
         known = self._known.get(caller)
         telling = known.tellings.get(reply) if known is not None else None
-        if known is not None and telling is not None and telling.tells_loss and known.losses_at is None:
+        if known is not None and telling is not None and telling.tells_end and known.losses_at is None:
             known.losses_at = at
 
-    def not_delivered(self, caller: str, reply: int) -> None:
-        """A reply did not reach its caller: what it told is not known."""
+    def not_delivered(self, caller: str, reply: int) -> list[tuple[str, int, e.LostBecause]]:
+        """A reply did not reach its caller: what it told is not known.
+
+        Returns the lost replies that it had told of, which are to be told again: whose, of what, why.
+        """
         known = self._known.get(caller)
-        telling = known.tellings.pop(reply, None) if known is not None else None
+        telling = known.tellings.get(reply) if known is not None else None
         if known is None or telling is None:
+            return []
+        replies = list(known.tellings)
+        later = replies[replies.index(reply) + 1 :]
+        del known.tellings[reply]
+        self._forget(known, telling, later)
+        return [self._give_back(caller, whose, lost) for whose, lost in telling.lost_replies.items()]
+
+    @staticmethod
+    def _forget(known: _Acquaintance, telling: _Telling, later: list[int]) -> None:
+        """Undo what a reply told, unless the caller has it from another reply."""
+        told_end = known.knowledge.told_end
+        others = known.tellings.values()
+        if telling.tells_end == told_end > 0 and all(each.tells_end != told_end for each in others):
+            told_end, known.losses = known.end_before, ()
+        known.knowledge = replace(known.knowledge, told_end=told_end)
+        if any(known.tellings[reply].before.is_no_more_than(telling.before) for reply in later):
             return
-        end = known.end_before if telling.tells_loss else known.knowledge.told_end
-        known.knowledge = replace(telling.before, told_end=end)
-        if telling.tells_loss:
-            known.losses = ()
-        for number, lost in telling.lost_replies.items():
-            known.lost_replies.setdefault(number, lost)
-            self._with_lost_replies.add(caller)
+        known.knowledge = replace(telling.before, told_end=told_end)
+        for reply in later:  # what these told rests on it
+            known.tellings[reply] = replace(known.tellings[reply], before=telling.before)
+
+    def _give_back(
+        self, caller: str, whose: tuple[str, int], lost: _LostReply
+    ) -> tuple[str, int, e.LostBecause]:
+        """The reply that was told of as lost is to be told of again."""
+        owner, number = self._known.get(whose[0]) or self._known[caller], whose[1]
+        if number not in owner.lost_replies or owner.lost_replies[number].was_going_on:
+            owner.lost_replies[number] = lost
+        self._with_lost_replies.add(owner.who.id)
+        return owner.who.id, number, lost.why
 
     def reply_lost(self, caller: str | None, number: int, why: e.LostBecause) -> bool:
         """The reply about an execution did not reach this caller. False: known, or it is a stranger."""
         known = self._known.get(caller or "")
         if known is None or (number in known.lost_replies and known.lost_replies[number].why == why):
             return False
-        known.lost_replies[number] = _LostReply(why, self._met)
+        known.lost_replies[number] = _LostReply(why, self._met if known.left is None else known.left)
         self._with_lost_replies.add(known.who.id)
         return True
 
@@ -275,16 +319,16 @@ class Acquaintances:
 
     def _take_lost_replies(
         self, known: _Acquaintance, tells: int | None, going_on: Collection[int]
-    ) -> tuple[tuple[e.TellLostReply, ...], dict[int, _LostReply]]:
+    ) -> tuple[tuple[e.TellLostReply, ...], _Taken]:
         """What is told, and what is taken with it. Of what goes on the end is told later, too."""
         told: list[e.TellLostReply] = []
-        taken: dict[int, _LostReply] = {}
+        taken: _Taken = {}
         for other in [self._known[caller] for caller in sorted(self._with_lost_replies)]:
             for number, lost in list(other.lost_replies.items()):
                 if not _concerns(known, other, lost) or (lost.was_going_on and number in going_on):
                     continue
                 del other.lost_replies[number]
-                taken[number] = lost
+                taken[other.who.id, number] = lost
                 if number in going_on:
                     other.lost_replies[number] = replace(lost, was_going_on=True)
                 if number != tells:
@@ -306,3 +350,8 @@ def _concerns(known: _Acquaintance, other: _Acquaintance, lost: _LostReply) -> b
         return False
     # Else it was there before: another window of the same client. The end of a connection is noticed late.
     return known.met > lost.after or not known.knowledge.has_reply
+
+
+def _knew_another(before: _Knowledge, told_end: int, generation: int) -> bool:
+    """Whether who knew this was told of a kernel before the one of this generation, or of its end."""
+    return any(0 < each < generation for each in (before.told, before.introduced, told_end))

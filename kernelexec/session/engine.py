@@ -130,8 +130,7 @@ class Engine:
         """Begin nothing more; kernel and installers run on."""
         self.queue.stop()
         self.jobs.let_go()
-        if self.generations.kernel is not None:
-            self.generations.kernel.detach()
+        self.generations.let_go()
 
     def happened(self, event: e.Event) -> None:
         """See happenings.Happenings."""

@@ -51,6 +51,13 @@ class Met:
 
 
 @dataclass(frozen=True)
+class Left:
+    """A caller has closed its input: it asks nothing more, and replies may still reach it for a moment."""
+
+    caller: str
+
+
+@dataclass(frozen=True)
 class Submitted:
     """A submission is on disk.
 
@@ -220,6 +227,7 @@ LostBecause: TypeAlias = str  # "cancelled", "timed out", "disconnected", "hub",
 
 Event: TypeAlias = (
     Met
+    | Left
     | Submitted
     | TakenBack
     | Sent

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from kernelexec.errors import StorageFailed
-from kernelexec.kernels.kernel import Death, Kernel
+from kernelexec.errors import KernelexecError, StorageFailed
+from kernelexec.kernels.kernel import Death, Kernel, KernelDied
 from kernelexec.model.environment import Environment
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
@@ -66,7 +67,9 @@ class Generations:
         self._happenings = happenings
         self._environ: Mapping[str, str] = {}  # of the caller that had the last kernel started
         self._adopted = False  # and not yet heard from
+        self._meeting: asyncio.Task[None] | None = None  # with the adopted one
         self._ended_by: str | None = None  # the caller who ends the kernel
+        self._ending: Kernel | None = None  # which that is
         self._lock = asyncio.Lock()
 
     @property
@@ -88,18 +91,17 @@ class Generations:
         async with self._lock:
             if self.kernel is None:
                 return await self._new_kernel(environ)
-            if self._adopted:  # its first output would be lost before our subscription is in place
-                await self.kernel.ready()
-                self._adopted = False
-                self.names = (await self.kernel.look("")).names or self.names
-            return self.kernel
+            kernel = self.kernel
+            await self._hear_from(kernel)
+            return kernel
 
     async def end_kernel(self, why: str, *, by: str | None) -> bool:
         """End the kernel, if there is one. `by`: the caller who wishes it, who need not be told."""
         kernel = self.kernel or self.starting
         if kernel is None:
             return False
-        self._ended_by = by
+        if kernel is not self._ending:  # else somebody did so before, who is told of nobody else
+            self._ending, self._ended_by = kernel, by
         await kernel.stop(why)
         await self.end_of(kernel)
         return True
@@ -115,6 +117,27 @@ class Generations:
         self._environ = environ
         self._adopted = True
         self._use(kernel, started)
+        self._meeting = asyncio.create_task(self._meet())
+
+    async def _meet(self) -> None:
+        """What is in the adopted kernel, before anybody uses it: it may end before, and take it along."""
+        with contextlib.suppress(KernelDied, KernelexecError, OSError):  # told to who uses it
+            async with self._lock:
+                if self.kernel is not None:
+                    await self._hear_from(self.kernel)
+
+    async def _hear_from(self, kernel: Kernel) -> None:
+        if self._adopted:
+            await kernel.ready()  # its first output would be lost before our subscription is in place
+            self._adopted = False
+            self.names = (await kernel.look("")).names or self.names
+
+    def let_go(self) -> None:
+        """The kernel runs on without us."""
+        if self._meeting is not None:
+            self._meeting.cancel()
+        if self.kernel is not None:
+            self.kernel.detach()
 
     def report_lost_kernel(self, cause: str, begun: str | None) -> None:
         """The last kernel ended while no hub watched. `begun`: msg_id of the last run in it, if known."""
@@ -126,7 +149,7 @@ class Generations:
         new = await self._source.new_kernel(self._environ)
         before, ended = self.generation, self.last_end
         self.generation += 1
-        self.names, self._ended_by = (), None
+        self.names, self._ended_by, self._ending = (), None, None
         self._executions.begin_kernel()
         metadata = self._notebook_metadata(new)
         if before:

@@ -305,7 +305,11 @@ class Heart:
         yield from ()
 
     def _not_delivered(self, event: e.NotDelivered) -> Iterator[e.Instruction]:
-        self.callers.not_delivered(event.caller, event.reply)
+        for caller, number, why in self.callers.not_delivered(event.caller, event.reply):
+            yield e.Note("reply_lost", {"caller": caller, "n": number, "why": why})
+
+    def _left(self, event: e.Left) -> Iterator[e.Instruction]:
+        self.callers.leave(event.caller)
         yield from ()
 
     def _was_told(self, event: e.WasTold) -> Iterator[e.Instruction]:
@@ -368,6 +372,7 @@ class Heart:
 
 _ON: dict[type, Callable[[Heart, Any], Iterator[e.Instruction]]] = {
     e.Met: Heart._met,
+    e.Left: Heart._left,
     e.Submitted: Heart._submitted,
     e.TakenBack: Heart._taken_back,
     e.Sent: Heart._sent,

@@ -105,7 +105,7 @@ def notices(
             told.append(loss_text(session, each.loss, each.by, tell.now, replayed=tell.replayed))
     told += [_lost_reply(lost, session, executions.get(lost.number)) for lost in tell.lost_replies]
     if tell.ran:
-        told.append(_ran(tell.ran, tell.ran_number))
+        told.append(_ran(tell.ran, tell.ran_number, ended=tell.now is None))
     return told
 
 
@@ -132,14 +132,16 @@ def _after(execution: Execution) -> str:
     return f" after {readable_seconds(seconds)}"
 
 
-def _ran(ran: tuple[e.TellRun, ...], number: int) -> str:
+def _ran(ran: tuple[e.TellRun, ...], number: int, *, ended: bool) -> str:
+    """`ended`: the kernel that all of it was run on has, and no other runs yet."""
     what = "1 cell was" if number == 1 else f"{number} cells were"
     by = {each.by for each in ran}
     shown = "; ".join(each.words + (_whose(each.by) if len(by) > 1 else "") for each in ran[-_RUNS_NAMED:])
     if number > _RUNS_NAMED:
         shown = f"the last ones: {shown}"
     who = _who(by.pop()) if len(by) == 1 else "other clients"
-    return f"{what} run by {who} on this kernel, which may have changed variables. {shown}"
+    where = "on it before it ended" if ended else "on this kernel, which may have changed variables"
+    return f"{what} run by {who} {where}. {shown}"
 
 
 def _who(by: str | None) -> str:

@@ -253,6 +253,10 @@ class Session:
         self.happened(e.Met(caller))
         self.happened(e.ReplyLost(caller.id, execution.number, why))
 
+    def left(self, caller: e.CallerId) -> None:
+        """A caller's client has closed its input."""
+        self.happened(e.Left(caller.id))
+
     async def stop_kernel(
         self, why: str = "it was stopped on request (kernelexec stop)", *, by: e.CallerId | None = None
     ) -> bool:

@@ -415,6 +415,17 @@ def test_who_is_cancelled_while_he_stops_a_kernel_hides_its_death_from_nobody(li
     run(test())
 
 
+def test_of_two_who_stop_a_kernel_the_first_says_why_it_ended(linked: Made) -> None:
+    async def test() -> None:
+        async with linked() as setting:
+            both = [asyncio.ensure_future(setting.kernel.stop(why)) for why in ("restarted", "stopped")]
+            await asyncio.sleep(0)
+            setting.life.end(Death(exit_code=0))
+            assert [(await asyncio.wait_for(each, SECONDS)).asked for each in both] == ["restarted"] * 2
+
+    run(test())
+
+
 def test_a_kernel_that_is_let_go_of_lives_on(linked: Made) -> None:
     async def test() -> None:
         async with linked() as setting:

@@ -212,6 +212,9 @@ class RawClient:
     def execute(self, code: str, **arguments: Any) -> Reply:
         return self.reply(self.begin_execute(code, **arguments))
 
+    def call(self, tool: str, **arguments: Any) -> Reply:
+        return self.reply(self.begin("tools/call", {"name": tool, "arguments": arguments}))
+
     def reply(self, request_id: int) -> Reply:
         return Reply(types.CallToolResult.model_validate(self.answer(request_id)["result"]))
 

@@ -13,6 +13,7 @@ from kernelexec.model.execution import Kind, State
 from kernelexec.session.obstacles import describe
 from tests.fakes import (
     ANN,
+    BEN,
     DATE,
     Answer,
     FakeStarter,
@@ -334,6 +335,18 @@ def test_a_restart_by_somebody_else_is_told_before_anything_runs(tmp_path: Path)
             assert second.state is State.NOT_RUN
             assert "restarted by the person" in second.problem
             assert (await ran(session, "c")).state is State.OK
+
+    run(test())
+
+
+def test_of_two_who_restart_at_once_the_first_has_ended_the_kernel(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with session_in(tmp_path, FakeStarter()) as session:
+            await ran(session, "x")
+            both = [session.restart_kernel("it was restarted", by=who) for who in (ANN, BEN)]
+            await asyncio.gather(*both)
+            assert told(session, caller=ANN) == [], "she did it herself"
+            assert session.generation == 2
 
     run(test())
 

@@ -192,7 +192,10 @@ def _what_is_there(execution: Execution, session: Session, knew_another: bool) -
         return f"It is not the kernel of {execution.id}, and has no variables of that."
     if knew_another:
         return "It has the variables of what was run in it since then, and none of the kernel before."
-    return "Variables of earlier calls are still there."
+    if session.generation == 1:
+        return "Variables of earlier calls are still there."
+    ended = f" (it ended: {session.last_end})" if session.last_end else ""
+    return f"It has the variables of what was run in it since then, and none of the kernel before{ended}."
 
 
 def _why_new(session: Session, execution: Execution) -> str:
