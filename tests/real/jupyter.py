@@ -36,6 +36,9 @@ _FLAGS = (
     "--disable-sync",
 )
 # What would come between the tests and what they look at, in JupyterLab's user settings.
+# JupyterLab does not wait for the list of kernelspecs: it asks which to use if it has the notebook before, as
+# on a busy machine or from a server that has just been started. Then the page is loaded again.
+_LOADS = 3
 _SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false"},  # a question about Jupyter's news
     "notebook-extension/tracker": {
@@ -155,6 +158,7 @@ class JupyterServer:
 
     def close(self) -> None:
         """End it as the person does: its kernels are asked to shut down."""
+        print(self.log)  # for who looks at a failure
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -184,8 +188,13 @@ class NotebookPage:
     def __init__(self, browser: Browser, address: str) -> None:
         self.page: Page = browser.new_page(viewport={"width": 1200, "height": 900})
         self.page.set_default_timeout(PATIENCE_MS)
-        self.page.goto(address)
-        expect(self.cells.first).to_be_visible(timeout=PATIENCE_MS)
+        for _ in range(_LOADS):
+            self.page.goto(address)
+            expect(self.cells.first).to_be_visible(timeout=PATIENCE_MS)
+            has_kernel = self.page.locator(".jp-KernelName").filter(has_not_text="No Kernel")
+            expect(has_kernel.or_(self.dialog).first).to_be_visible(timeout=PATIENCE_MS)
+            if self.dialog.count() == 0:
+                break
 
     @property
     def cells(self) -> Locator:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -192,6 +193,11 @@ def test_a_run_that_a_lost_connection_had_waited_for_is_told_when_the_client_com
     assert "connection before" not in other.execute("1").text
 
 
+def state_of(home: Home, session: str) -> dict[str, Any]:
+    """What `kernelexec ps --json` says of a session."""
+    return next(each for each in home.status()["sessions"] if each["session"] == session)
+
+
 def test_a_client_that_gave_up_in_silence_is_told_with_its_next_call(
     connect_raw: ConnectRaw, shared_home: Home, tmp_path: Path
 ) -> None:
@@ -202,9 +208,11 @@ def test_a_client_that_gave_up_in_silence_is_told_with_its_next_call(
     client.begin_execute(
         f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(.01)\nwritten = 1"
     )
+    eventually(lambda: state_of(shared_home, "silent@plain")["running"])
     opened = time.monotonic()
     eventually(lambda: time.monotonic() - opened > OVERTAKEN_SECONDS)
     second = client.begin_execute("written")
+    eventually(lambda: state_of(shared_home, "silent@plain")["queued"])
     gate.touch()
     reply = client.reply(second)
     assert reply.block("result") == "1"

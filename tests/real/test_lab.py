@@ -82,9 +82,18 @@ def test_the_notebook_opens_on_the_live_kernel_and_both_see_the_others_changes(
     assert assistant.execute("x").block("result") == "500"
 
 
-def test_the_indicator_shows_the_assistants_runs(page: NotebookPage, assistant: Client) -> None:
-    running = assistant.start("import time; time.sleep(1.5)")
+def until(gate: Path) -> str:
+    """Code that runs until this file is there."""
+    return f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.05)\n"
+
+
+def test_the_indicator_shows_the_assistants_runs(
+    page: NotebookPage, assistant: Client, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    running = assistant.start(until(gate))
     page.wait_for_kernel("busy")
+    gate.touch()
     assert running.result(30).state == "OK"
     page.wait_for_kernel("idle")
 
@@ -179,14 +188,17 @@ def test_when_the_kernel_is_killed_the_page_gets_the_next_generation_and_the_ass
 
 
 def test_closing_the_page_and_shutting_its_kernel_down_leaves_the_kernel_alive(
-    browser: Browser, lab: Terminal, assistant: Client
+    browser: Browser, lab: Terminal, assistant: Client, tmp_path: Path
 ) -> None:
+    gate = tmp_path / "gate"
     before = assistant.execute("import os; os.getpid()").block("result")
     page = NotebookPage(browser, lab.wait_for(r"http://\S+token=\w+")[0])
     page.wait_for_kernel()
-    running = assistant.start("import time; time.sleep(1); 'to the end'")
+    running = assistant.start(until(gate) + "'to the end'")
     page.wait_for_kernel("busy")
     page.choose("Kernel", "Shut Down Kernel")
+    expect(page.page.locator(".jp-KernelName").first).to_contain_text("No Kernel", timeout=PATIENCE_MS)
+    gate.touch()
     assert running.result(30).block("result") == "'to the end'"
     page.close()
     assert assistant.execute("os.getpid()").block("result") == before
@@ -208,12 +220,14 @@ def test_the_token_is_in_no_command_line_and_no_kernels_environment(
 
 
 def test_control_c_ends_jupyterlab_and_the_kernel_lives_on(
-    page: NotebookPage, lab: Terminal, assistant: Client, shared_home: Home
+    page: NotebookPage, lab: Terminal, assistant: Client, shared_home: Home, tmp_path: Path
 ) -> None:
-    running = assistant.start("import time; time.sleep(2); x = 'still here'")
+    gate = tmp_path / "gate"
+    running = assistant.start(until(gate) + "x = 'still here'")
     page.wait_for_kernel("busy")
     lab.press_control_c()
     assert lab.process.wait(30) == 0
+    gate.touch()
     assert running.result(30).state == "OK"
     assert assistant.execute("x").block("result") == "'still here'"
     assert list((shared_home.runtime / "lab").glob("token-*")) == []

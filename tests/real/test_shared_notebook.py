@@ -169,9 +169,9 @@ def test_many_saves_while_cells_are_added_lose_nothing(desk: Desk) -> None:
     codes = [f"'added {number}'" for number in range(16)]
     for number, code in enumerate(codes):
         assert desk.client.execute(code).state == "OK"
-        if number % 5 == 0:
+        if number % 3 == 0:
             desk.write_markdown(f"words {number}")
-        desk.save_over()
-    words = [f"words {number}" for number in range(0, 16, 5)]
+            desk.save_over()
+    words = [f"words {number}" for number in range(0, 16, 3)]
     found = desk.expect_file(lambda found: set(codes) <= set(found) and set(words) <= set(found))
     assert len(found) == len(set(found)) == 2 + len(codes) + len(words)
