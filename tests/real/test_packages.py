@@ -109,7 +109,8 @@ def _kernelspec(place: Path, conda: Conda) -> dict[str, str]:
         "--name",
         "theirs",
     ]
-    subprocess.run(made, check=True, capture_output=True)
+    environ = {**os.environ, "TMPDIR": str(place)}  # it leaves a folder there
+    subprocess.run(made, check=True, capture_output=True, env=environ)
     return {
         "ENV_TYPE": "kernelspec",
         "KERNEL_NAME": "theirs",
