@@ -21,7 +21,8 @@ _UV = str(Path(sys.executable).parent / "uv")
 def uv_venv(folder: Path, *packages: str) -> Path:
     subprocess.run([_UV, "venv", "--quiet", "--python", sys.executable, folder], check=True)
     install = [_UV, "pip", "install", "--quiet", "--python", str(folder / "bin" / "python")]
-    subprocess.run([*install, *packages], check=True)
+    environ = {**os.environ, "TMPDIR": str(folder.parent)}  # it leaves a lock there for what it has to build
+    subprocess.run([*install, *packages], check=True, env=environ)
     return folder
 
 
