@@ -199,7 +199,7 @@ class Generations:
         )
 
     def _is_gone(self, loss: Loss) -> None:
-        self.kernel = None
+        self.kernel, self._adopted = None, False
         self.last_end = loss.cause
         self.last_loss_text = loss_text(self._recorder.session, loss)
         self._happenings.happened(Died(loss))

@@ -37,6 +37,12 @@ def eventually(look: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
         time.sleep(_POLL_SECONDS)
 
 
+def until(gate: Path, begun: Path | None = None) -> str:
+    """Code that runs until there is a gate; it says first that it has begun."""
+    says = f"open({str(begun)!r}, 'w').close()\n" if begun else ""
+    return f"import os, time\n{says}while not os.path.exists({str(gate)!r}): time.sleep(0.01)\n"
+
+
 class Home:
     """HOME, runtime directory and environment variables of one imagined user."""
 

@@ -12,7 +12,7 @@ import pytest
 from kernelexec.mcp_server.tools.base import OVERTAKEN_SECONDS
 from tests.real.clients import Client
 from tests.real.conftest import Connect, ConnectRaw
-from tests.real.home import Home, eventually
+from tests.real.home import Home, eventually, until
 
 GOES_ON = "import time\nfor _ in range(600): time.sleep(0.1)"
 
@@ -97,8 +97,7 @@ def test_a_wait_for_anothers_run_that_is_cancelled_does_not_interrupt_it(
     project = shared_home.project("waits-for-anothers")
     ann, ben = connect_raw(shared_home, project), connect(shared_home, project)
     gate = tmp_path / "gate"
-    code = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(.01)\n'whole'"
-    running = ann.begin_execute(code)
+    running = ann.begin_execute(until(gate) + "'whole'")
     begun = eventually(
         lambda: next((s["running"] for s in shared_home.status()["sessions"] if s["running"]), None)
     )
@@ -178,10 +177,7 @@ def test_a_run_that_a_lost_connection_had_waited_for_is_told_when_the_client_com
     first = connect_raw(shared_home, project)
     first.execute("written = 0")
     begun, gate = tmp_path / "begun", tmp_path / "gate"
-    first.begin_execute(
-        f"open({str(begun)!r}, 'w').close()\nimport os, time\n"
-        f"while not os.path.exists({str(gate)!r}): time.sleep(.01)\nwritten = 1"
-    )
+    first.begin_execute(until(gate, begun) + "written = 1")
     eventually(begun.exists)
     first.kill()
     other = connect_raw(shared_home, project)
@@ -205,9 +201,7 @@ def test_a_client_that_gave_up_in_silence_is_told_with_its_next_call(
     client = connect_raw(shared_home, shared_home.project("silent"))
     client.execute("written = 0")
     gate = tmp_path / "gate"
-    client.begin_execute(
-        f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(.01)\nwritten = 1"
-    )
+    client.begin_execute(until(gate) + "written = 1")
     eventually(lambda: state_of(shared_home, "silent@plain")["running"])
     opened = time.monotonic()
     eventually(lambda: time.monotonic() - opened > OVERTAKEN_SECONDS)
@@ -225,10 +219,7 @@ def test_a_run_under_way_when_the_hub_was_killed_is_told_by_the_next(
     first = connect_raw(home)
     first.execute("shared = 1")
     begun, gate = home.path / "begun", home.path / "gate"
-    first.begin_execute(
-        f"open({str(begun)!r}, 'w').close()\nimport os, time\n"
-        f"while not os.path.exists({str(gate)!r}): time.sleep(.01)\nshared = 2"
-    )
+    first.begin_execute(until(gate, begun) + "shared = 2")
     eventually(begun.exists)
     home.end_hub(signal.SIGKILL)
     second = connect_raw(home)

@@ -21,7 +21,7 @@ from anyio.from_thread import BlockingPortal
 from playwright.sync_api import Browser, expect
 
 from tests.real.clients import Client, official_client
-from tests.real.home import COMMAND, Home, eventually
+from tests.real.home import COMMAND, Home, eventually, until
 from tests.real.jupyter import PATIENCE_MS, NotebookPage, jupyter_server, keep_jupyterlab_calm
 from tests.real.terminal import Terminal
 
@@ -80,11 +80,6 @@ def test_the_notebook_opens_on_the_live_kernel_and_both_see_the_others_changes(
     page.run(0)
     page.wait_until_ran(0)
     assert assistant.execute("x").block("result") == "500"
-
-
-def until(gate: Path) -> str:
-    """Code that runs until this file is there."""
-    return f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.05)\n"
 
 
 def test_the_indicator_shows_the_assistants_runs(

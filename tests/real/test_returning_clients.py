@@ -9,15 +9,7 @@ import pytest
 
 from tests.real.clients import RawClient
 from tests.real.conftest import Connect, ConnectRaw
-from tests.real.home import Home, eventually
-
-
-def waiting_for(gate: Path, begun: Path, then: str) -> str:
-    """Code that says that it has begun, and goes on once there is a gate."""
-    return (
-        f"open({str(begun)!r}, 'w').close()\nimport os, time\n"
-        f"while not os.path.exists({str(gate)!r}): time.sleep(.01)\n{then}"
-    )
+from tests.real.home import Home, eventually, until
 
 
 def cancel(client: RawClient, request: int) -> None:
@@ -49,7 +41,7 @@ def test_a_client_that_comes_again_at_once_is_told_of_the_run_that_it_left(
     project = shared_home.project("again-at-once")
     first = connect_raw(shared_home, project)
     begun, gate = tmp_path / "begun", tmp_path / "gate"
-    first.begin_execute(waiting_for(gate, begun, "written = 1"))
+    first.begin_execute(until(gate, begun) + "written = 1")
     eventually(begun.exists)
     first.kill()
     second = connect_raw(shared_home, project)
