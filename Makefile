@@ -2,7 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo check test bench replies format lock notebook pictures clean
+# The programs of tests/clients: beside those of .venv, each line of the official SDK needs an environment.
+CLIENTS := tests/clients/node/package.json tests/clients/node/package-lock.json \
+	tests/clients/python/mcp1.txt tests/clients/python/mcp2.txt
+
+.PHONY: demo check test clients bench replies format lock notebook pictures clean
 
 demo: .venv/ready .demo/ready  ## the main job: a real client, server, kernel and notebook
 	ENV_TYPE=venv VENV_PATH=.demo/venv CODE_STORAGE_DIR=.demo/storage $(BIN)/kernelexec try
@@ -16,6 +20,9 @@ check: .venv/ready .demo/ready  ## all that CI checks: format, lint, types, impo
 
 test: .venv/ready .demo/ready  ## the tests alone
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+clients: .venv/ready .clients/ready  ## the server in the hands of Claude Code, Codex, Gemini CLI, SDKs and libraries
+	$(BIN)/python -m pytest tests/clients
 
 bench: .venv/ready  ## what a user waits for, side by side with the parts without us
 	$(BIN)/python -m compileall -q .venv/lib kernelexec
@@ -46,9 +53,12 @@ lock:  ## needs uv
 		--group dev pyproject.toml -o requirements-dev.txt
 	uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-header \
 		--group pyproject.toml:demo -o requirements-demo.txt
+	for line in mcp1 mcp2; do uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url \
+		--no-header tests/clients/python/$$line.in -o tests/clients/python/$$line.txt; done
+	npm install --prefix tests/clients/node --package-lock-only --omit-lockfile-registry-resolved --silent
 
 clean:
-	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .demo .clients .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .venv/ready: requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -63,4 +73,16 @@ clean:
 	@echo "Setting up .demo/venv, an environment as a user has it: pandas, matplotlib, no ipykernel"
 	$(PYTHON) -m venv --clear .demo/venv
 	.demo/venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-demo.txt
+	@touch $@
+
+.clients/ready: $(CLIENTS)
+	@command -v npm >/dev/null || { echo "make clients needs npm: apt-get install npm, or nodejs.org"; exit 1; }
+	@echo "Setting up .clients (about a minute and 1.5 GB, once)"
+	@rm -rf .clients && mkdir .clients
+	cp tests/clients/node/package*.json .clients
+	npm install --prefix .clients --ignore-scripts --no-audit --no-fund --silent
+	npm rebuild --prefix .clients --silent node @anthropic-ai/claude-code
+	for line in mcp1 mcp2; do $(BIN)/uv venv --quiet --python $(BIN)/python .clients/$$line && \
+		$(BIN)/uv pip install --quiet --python .clients/$$line/bin/python \
+		-r tests/clients/python/$$line.txt || exit 1; done
 	@touch $@
