@@ -87,6 +87,7 @@ class Execution:
     finished: datetime | None = None
     problem: str | None = None  # why it was not run, died or was interrupted
     interrupt: str | None = None  # why an interrupt was asked for
+    was_interrupted: bool = False  # one is known to have reached it, whatever came of that
     question: Question | None = None  # that the code waits for an answer to
     obstacle: str | None = None  # what was found when an interrupt did not end it
     last_text: str = ""  # the end of its stream text, for progress

@@ -28,6 +28,7 @@ from kernelexec.session.jobs import Jobs
 from kernelexec.session.journal_events import Past
 from kernelexec.session.listener import Listener
 from kernelexec.session.notices import first_line
+from kernelexec.session.outcomes import told_of_death
 from kernelexec.session.queue import Queue
 from kernelexec.session.rejoin import Rejoin
 from kernelexec.session.runs import Runs
@@ -160,7 +161,10 @@ class Engine:
                     self.interrupts.on_begin(execution)
             case e.Finish(number, state, problem):
                 self.queue.forget(number)
-                self.executions.finish(self.executions.get(number), state, problem)
+                execution = self.executions.get(number)
+                if state is State.DIED:
+                    problem = told_of_death(execution, problem)
+                self.executions.finish(execution, state, problem)
             case e.Begin(number):
                 self.queue.begin(number)
             case e.Rejoin(number):

@@ -13,8 +13,8 @@ from kernelexec.session.events import Aborted, Ended, NoKernel, NoReply, Sent
 from kernelexec.session.executions import Executions
 from kernelexec.session.generations import Generations
 from kernelexec.session.happenings import Happenings
+from kernelexec.session.outcomes import both, told_by
 
-_LONGEST_SAID = 300  # characters of an exception
 _LEAVING_SECONDS = 5.0  # a kernel that was asked to exit does so 0.1 s after its reply
 
 
@@ -88,34 +88,16 @@ class Runs:
         if reply.content.get("execution_count") is not None:
             execution.execution_count = reply.content["execution_count"]
         ended = self._generations.last_loss_text if kernel.died.done() else None  # it called exit()
-        state, problem = _told_by(execution, reply, ended, remark)
-        self._happenings.happened(Ended(execution.number, state, _both(problem, _missing(reply))))
+        outcome = told_by(execution, reply, ended, remark)
+        execution.was_interrupted = outcome.was_interrupted
+        problem = both(outcome.problem, _missing(reply))
+        self._happenings.happened(Ended(execution.number, outcome.state, problem))
 
     def _learn_names(self, metadata: Mapping[str, object]) -> None:
         said = metadata.get("kernelexec")
         names = said.get("names") if isinstance(said, Mapping) else None
         if isinstance(names, list):
             self._generations.names = tuple(map(str, names))
-
-
-def _told_by(
-    execution: Execution, reply: Reply, ended: str | None, remark: str | None
-) -> tuple[State, str | None]:
-    """The end that a reply tells, and what is to be said of it. `ended`: what is lost with the kernel."""
-    asked = execution.interrupt
-    name = reply.content.get("ename")
-    if reply.status == "ok":
-        return State.OK, ended or _too_late(asked) or remark
-    # A coroutine that waits is interrupted by its cancellation.
-    if name == "KeyboardInterrupt" or (asked and name == "CancelledError"):
-        return State.INTERRUPTED, f"{asked or 'Interrupted, not by this client.'} Variables are kept."
-    return State.ERROR, _both(remark, _told_elsewhere(execution, reply))
-
-
-def _too_late(interrupt: str | None) -> str | None:
-    if not interrupt:
-        return None
-    return f"{interrupt} It ended by itself: the interrupt came too late, or the code caught it."
 
 
 def _missing(reply: Reply) -> str | None:
@@ -129,20 +111,7 @@ def _missing(reply: Reply) -> str | None:
     )
 
 
-def _both(first: str | None, second: str | None) -> str | None:
-    return " ".join(filter(None, (first, second))) or None
-
-
 def _is_leaving(reply: Reply) -> bool:
     """Whether the code called exit() or quit()."""
     payloads = reply.content.get("payload") or ()
     return any(p.get("source") == "ask_exit" and not p.get("keepkernel") for p in payloads)
-
-
-def _told_elsewhere(execution: Execution, reply: Reply) -> str | None:
-    """What failed, where no error message says so: IPython prints an ExceptionGroup's traceback on stderr."""
-    if any(output["output_type"] == "error" for output in execution.outputs.to_notebook()):
-        return None
-    name, value = reply.content.get("ename"), reply.content.get("evalue")
-    said = ": ".join(str(part)[:_LONGEST_SAID] for part in (name, value) if part)
-    return f"It raised {said}" if said else None

@@ -60,7 +60,7 @@ class Interrupts:
         with self.lock:
             early = self.early
             self.run, self.expected, self.early = msg_id, None, False
-            self.sent, self.due = 0, False
+            self.sent, self.due = int(early), False
         if early:
             raise KeyboardInterrupt
 

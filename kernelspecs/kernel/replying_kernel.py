@@ -8,7 +8,8 @@ What it does that ipykernel's alone does not:
   them are imported and in what version: `{"status": "ok", "modules": {NAME: VERSION or null}}`
 - a `variables_request` on control is told what variables there are (namespace_report.py)
 - a `kernelexec_request` on control is told what is known of a run (recollection.py)
-- a reply's metadata has `{"kernelexec": {"names": [...]}}` when the user's variables are others than before
+- a reply's metadata has `{"kernelexec": {"interrupts": N}}`, how many interrupts reached the run; with `"became": true`
+  where its error comes of one (after_interrupts.py), and `"names": [...]` when the user's variables are others than before
 - a stdout or stderr that the user's code took away is put back: without it no reply would ever come
 - debugpy is imported with the first debug request; a child forked by a cell ends where the cell ends
 Each change looks for what it changes, and without it leaves ipykernel as it is (made for 6.29 to 7.x, Python 3.8 on).
@@ -23,6 +24,7 @@ import os
 import sys
 import threading
 
+from after_interrupts import comes_of_interrupt
 from ipykernel import ipkernel
 from named_interrupts import (
     Cancellation,
@@ -45,6 +47,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
         self.main_thread = threading.get_ident()
         self.interrupts = Interrupts()
         self.cancelled = False  # the current run, because of an interrupt
+        self.came_of_interrupts: dict[str, object] = {}  # of the last run
         self.recollection = Recollection(None)
         super().__init__(**options)
         self.control_handlers["imports_request"] = self.imports_request
@@ -96,6 +99,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
         except Exception as error:  # noqa: BLE001 - from around the code, which is too deeply nested, say
             self.interrupts.deafen()
             reply = self.reply_of_error(type(error).__name__, str(error))
+        self.came_of_interrupts = self.what_came_of_interrupts(reply)
         if self.cancelled and reply.get("ename") == "CancelledError":
             reply.update(ename="KeyboardInterrupt", evalue="")
         if os.getpid() != self.kernel_pid:
@@ -127,11 +131,21 @@ class IPythonKernel(ipkernel.IPythonKernel):
     def finish_metadata(self, parent, metadata, reply_content):
         metadata = super().finish_metadata(parent, metadata, reply_content)
         if self.in_main_thread():
+            told = metadata["kernelexec"] = dict(self.came_of_interrupts)
             names = self.recollection.new_names(self.shell.user_ns, self.shell.user_ns_hidden)
             if names is not None:
-                metadata["kernelexec"] = {"names": names}
+                told["names"] = names
             self.recollection.replied(parent["header"]["msg_id"], reply_content, metadata)
         return metadata
+
+    def what_came_of_interrupts(self, reply) -> dict[str, object]:
+        """For the reply's metadata: whoever asked for an interrupt does not know whether it came in time."""
+        told: dict[str, object] = {"interrupts": self.interrupts.sent}
+        if self.interrupts.sent and reply["status"] == "error":
+            result = getattr(self.shell, "last_execution_result", None)
+            error = getattr(result, "error_in_exec", None) or getattr(result, "error_before_exec", None)
+            told["became"] = comes_of_interrupt(error, self.cancelled)
+        return told
 
     def _input_request(self, prompt, ident, parent, password=False):
         self.recollection.question = {"prompt": str(prompt), "password": bool(password)}

@@ -62,6 +62,32 @@ def test_an_interrupt_that_the_code_catches_is_told_with_where_it_goes_on(own_cl
     assert own_client.execute("'time' in dir()").block("result") == "False"
 
 
+WITHIN = "import os, sys, time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: "
+
+
+def test_what_the_code_makes_of_an_interrupt_is_told_with_who_asked_for_it(own_client: Client) -> None:
+    own_client.execute("1")
+    raises = own_client.execute(WITHIN + "raise RuntimeError('gave up') from None", max_seconds=0.5)
+    assert raises.state == "INTERRUPTED"
+    assert "ended with RuntimeError" in raises.verdict
+    assert "Interrupted after max_seconds=0.5. The code made RuntimeError of the interrupt." in raises.text
+    leaves = own_client.execute(WITHIN + "sys.exit(1)", max_seconds=0.5)
+    assert (leaves.state, "ended with SystemExit" in leaves.verdict) == ("INTERRUPTED", True), leaves.text
+    cancelled = own_client.execute(
+        "import asyncio\ntry: await asyncio.sleep(60)\n"
+        "except asyncio.CancelledError: raise TimeoutError from None",
+        max_seconds=0.5,
+    )
+    assert (cancelled.state, "ended with TimeoutError" in cancelled.verdict) == ("INTERRUPTED", True)
+    passes = own_client.execute(WITHIN + "pass", max_seconds=0.5)
+    assert (passes.state, "although it was interrupted" in passes.verdict) == ("OK", True)
+    assert "Interrupted after max_seconds=0.5. That did not end it" in passes.text
+    own = own_client.execute("raise KeyboardInterrupt")
+    assert (own.state, "the code raised this itself" in own.text) == ("ERROR", True), own.text
+    dies = own_client.execute(WITHIN + "os._exit(3)", max_seconds=0.5)
+    assert (dies.state, "Before that: Interrupted after max_seconds=0.5." in dies.text) == ("DIED", True)
+
+
 def test_a_failing_cell_magic_shows_no_code_of_ours(client: Client) -> None:
     reply = client.execute("%%bash\nexit 3")
     assert "CalledProcessError" in reply.verdict

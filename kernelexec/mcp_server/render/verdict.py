@@ -48,12 +48,12 @@ def _verdict(execution: Execution, session: Session) -> str:
     match execution.state:
         case State.OK:
             did = "ran" if execution.kind is Kind.CODE else "finished"
-            said = f"OK: {execution.id} {did} in {seconds}"
+            said = f"OK: {execution.id} {did} in {seconds}{_in_spite_of(execution)}"
         case State.ERROR:
             error = f" with {_error_name(execution)}" if execution.kind is Kind.CODE else ""
             said = f"ERROR: {execution.id} failed after {seconds}{error}"
         case State.INTERRUPTED:
-            said = f"INTERRUPTED: {execution.id} was stopped after {seconds}"
+            said = f"INTERRUPTED: {execution.id} was stopped after {seconds}{_made_of_it(execution)}"
         case State.DIED:
             said = f"DIED: {execution.id} did not finish, its kernel ended after {seconds}"
         case State.UNKNOWN:
@@ -71,6 +71,17 @@ def _verdict(execution: Execution, session: Session) -> str:
     return f"{said}; not saved" if execution.kind is Kind.CODE else said
 
 
+def _in_spite_of(execution: Execution) -> str:
+    """That an interrupt has come to a run that went on to its end: it may have left out what it was to do."""
+    return ", although it was interrupted" if execution.was_interrupted else ""
+
+
+def _made_of_it(execution: Execution) -> str:
+    """What the code made of the interrupt that ended it."""
+    name = _error_name(execution)
+    return "" if name in ("KeyboardInterrupt", "CancelledError", "an error") else f" and ended with {name}"
+
+
 def _going_on(execution: Execution, seconds: str) -> str:
     if execution.question is None:
         return f"RUNNING: {execution.id} has been running for {seconds} and goes on"
@@ -86,7 +97,7 @@ def _explanation(execution: Execution, session: Session) -> list[str]:
             else []
         )
     if execution.question is not None:
-        return [_how_to_answer(execution, execution.question)]
+        return [*_hindrances(execution, session), _how_to_answer(execution, execution.question)]
     return [
         *_hindrances(execution, session),
         f'Get the rest with wait_for_execution(execution_id="{execution.id}"). Do not submit it again: '
