@@ -1,8 +1,8 @@
 """The nouns of the project, and what can be said of them without asking anything. Pure.
 
 - `execution`, `outputs`, `display`, `widgets`, `charts`, `transcript`: one submission and what it shows.
-- `text`, `html_text`, `tracebacks`: what is said for an assistant to read. `naming`, `environment`,
-  `limits`, `quantities`.
+- `text`, `html_text`, `tracebacks`, `shown_errors`: what is said for an assistant to read.
+- `naming`, `environment`, `limits`, `quantities`.
 
 In come values, out come values: no clock, no file, no network, the standard library only. It never imports
 anything of the project but itself.

@@ -86,6 +86,7 @@ class Execution:
     started: datetime | None = None
     finished: datetime | None = None
     problem: str | None = None  # why it was not run, died or was interrupted
+    error: str | None = None  # the name of the exception that ended it, as the kernel's reply tells it
     interrupt: str | None = None  # why an interrupt was asked for
     was_interrupted: bool = False  # one is known to have reached it, whatever came of that
     question: Question | None = None  # that the code waits for an answer to

@@ -12,6 +12,7 @@ from typing import Any
 
 from kernelexec.model.display import Picture, Shown, in_words
 from kernelexec.model.execution import Overflow
+from kernelexec.model.shown_errors import is_error
 from kernelexec.model.text import one_line, plain
 from kernelexec.model.tracebacks import short_traceback
 
@@ -132,6 +133,8 @@ def _words(outputs: Sequence[Mapping[str, Any]], files: Mapping[int, str]) -> It
         match output["output_type"]:
             case "stream":
                 yield _stream_label(output["name"]), Shown(output["text"])
+            case "error" if not is_error(output):
+                continue  # sys.exit(0): the verdict says it
             case "error":
                 text = short_traceback(output["traceback"], files)
                 said = ": ".join(part for part in (output["ename"], output["evalue"]) if part)

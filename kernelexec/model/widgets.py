@@ -13,6 +13,7 @@ from typing import Any
 
 from kernelexec.model.html_text import html_to_text
 from kernelexec.model.outputs import JSON, CellOutputs
+from kernelexec.model.shown_errors import error_names
 
 MIME = "application/vnd.jupyter.widget-state+json"
 COMM_TYPES = frozenset({"comm_open", "comm_msg"})
@@ -37,6 +38,7 @@ class WidgetStates:
         self._captured: dict[
             str, dict[str, None]
         ] = {}  # by msg_id of a request: the widgets that took output
+        self._errors: dict[str, list[str]] = {}  # by msg_id of a request: names of the errors that they took
         self._capturing: dict[str, list[str]] = {}  # msg_id of a request -> the Output widgets that take it
 
     def take(self, content: Mapping[str, Any], buffers: Sequence[str]) -> bool:
@@ -69,6 +71,9 @@ class WidgetStates:
         self._outputs.setdefault(identity, CellOutputs()).add(message_type, content)
         self._states.setdefault(identity, {})
         self._captured.setdefault(msg_id or "", {})[identity] = None
+        if message_type == "error":
+            names = error_names([{"output_type": "error", **content}])
+            self._errors.setdefault(msg_id or "", []).extend(names)
 
     def size(self, identity: str) -> int:
         """Characters that an Output widget holds."""
@@ -77,6 +82,10 @@ class WidgetStates:
     def captured(self, msg_id: str | None) -> Sequence[str]:
         """The Output widgets that have taken output of this request."""
         return tuple(self._captured.get(msg_id or "", ()))
+
+    def errors(self, msg_id: str | None) -> Sequence[str]:
+        """The names of the errors of this request that Output widgets have taken."""
+        return tuple(self._errors.get(msg_id or "", ()))
 
     def shown(self, identity: str) -> Sequence[Shown]:
         """What a widget shows now that its text does not tell: an Output widget's outputs, texts, progress.

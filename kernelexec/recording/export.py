@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from kernelexec.model.outputs import JSON, is_json_mime
+from kernelexec.model.shown_errors import is_error
 from kernelexec.recording.notebook_format import Cell, Document
 
 # What opens everywhere; a kernelspec of ours is on this machine only.
@@ -115,7 +116,7 @@ def _has_rerun(cell: Cell) -> bool:
 
 
 def _has_error(cell: Cell) -> bool:
-    return any(output.get("output_type") == "error" for output in _outputs(cell))
+    return any(map(is_error, _outputs(cell)))
 
 
 def _outputs(cell: Cell) -> list[Mapping[str, JSON]]:
@@ -123,6 +124,11 @@ def _outputs(cell: Cell) -> list[Mapping[str, JSON]]:
     if not isinstance(outputs, Sequence) or isinstance(outputs, str):
         return []
     return [output for output in outputs if isinstance(output, Mapping)]
+
+
+def _is_for_others(output: Mapping[str, JSON]) -> bool:
+    """Not our label above late output, and not the SystemExit of a cell that ended well."""
+    return not _about(output).get("late") and (output.get("output_type") != "error" or is_error(output))
 
 
 # --- what is in them -------------------------------------------------------------
@@ -138,7 +144,7 @@ class _Cleaned:
     def cell(self, cell: Cell) -> dict[str, JSON]:
         cleaned = {**cell, "metadata": _without(cell.get("metadata"), "kernelexec", "execution")}
         if cell.get("cell_type") == "code":
-            cleaned["outputs"] = [self._output(o) for o in _outputs(cell) if not _about(o).get("late")]
+            cleaned["outputs"] = [self._output(o) for o in _outputs(cell) if _is_for_others(o)]
         return cleaned
 
     def _output(self, output: Mapping[str, JSON]) -> Mapping[str, JSON]:

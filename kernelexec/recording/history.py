@@ -302,6 +302,7 @@ def _submitted(record: Mapping[str, Any], session: str, storage_dir: Path) -> Ex
 def _finish(execution: Execution, record: Mapping[str, Any]) -> None:
     execution.state = State(record["state"])
     execution.problem = record["problem"]
+    execution.error = record.get("error")
     execution.execution_count = record["execution_count"]
     execution.started = _moment(record["started"])
     execution.finished = _moment(record["finished"])

@@ -264,6 +264,7 @@ class Recorder:
                 n=execution.number,
                 state=execution.state.value,
                 problem=execution.problem,
+                **({} if execution.error is None else {"error": execution.error}),
                 execution_count=execution.execution_count,
                 started=_iso(execution.started),
                 finished=_iso(execution.finished),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelexec.model.execution import Kind, State, seconds_of
+from kernelexec.model.shown_errors import error_names
 from kernelexec.recording.journal import OUTPUT_PREFIX, parsed, whole_lines
 
 _ERROR = b'"type":"error"'
@@ -90,9 +91,12 @@ def _change(summary: Summary, record: Mapping[str, Any]) -> None:
     if event in ("sent", "begun"):
         summary.state = State.RUNNING
     elif event == "output":
-        summary.error = str(record["content"].get("ename") or "") or None
+        summary.error = (
+            next(error_names([{"output_type": "error", **record["content"]}]), "") or summary.error
+        )
     elif event == "finished":
         summary.state = State(record["state"])
+        summary.error = record.get("error") or summary.error
         if record["started"] and record["finished"]:
             began, ended = map(datetime.fromisoformat, (record["started"], record["finished"]))
             by_kernel = seconds_of(record.get("timing") or {})  # what the reply said

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 from kernelexec.kernels.kernel import Reply
 from kernelexec.model.execution import Execution, State
+from kernelexec.model.shown_errors import is_clean_exit
 
 _LONGEST_SAID = 300  # characters of an exception
+_EXITED = "The code ended itself by sys.exit(0), which is no error; what stands after that did not run."
 _BY_OTHERS = "Interrupted, not by this client."
 _INTERRUPTS = (
     "KeyboardInterrupt",
@@ -76,6 +78,8 @@ def _end(
         return State.INTERRUPTED, f"{interrupts.why} {_KEPT}"
     if interrupts.became:
         return State.INTERRUPTED, f"{interrupts.why} The code made {name} of the interrupt. {_KEPT}"
+    if is_clean_exit(name, reply.content.get("evalue")) and not interrupts.may_have_reached:
+        return State.OK, both(_EXITED, remark)
     said = both(_before_the_error(interrupts, name), remark)
     return State.ERROR, both(said, _told_elsewhere(execution, reply))
 
@@ -116,9 +120,13 @@ def _before_the_error(interrupts: _Interrupts, name: str) -> str | None:
 
 
 def _told_elsewhere(execution: Execution, reply: Reply) -> str | None:
-    """What failed, where no error message says so: IPython prints an ExceptionGroup's traceback on stderr."""
-    if any(output["output_type"] == "error" for output in execution.outputs.to_notebook()):
+    """What failed, where no output says so: IPython prints an ExceptionGroup or a UsageError on stderr."""
+    outputs = execution.outputs.to_notebook()
+    if any(output["output_type"] == "error" for output in outputs):
         return None
     name, value = reply.content.get("ename"), reply.content.get("evalue")
+    first_line = f"{name}: {value}".partition("\n")[0]
+    if any(first_line in str(output.get("text", "")) for output in outputs):
+        return None
     said = ": ".join(str(part)[:_LONGEST_SAID] for part in (name, value) if part)
     return f"It raised {said}" if said else None

@@ -15,6 +15,7 @@ from kernelexec.session.generations import Generations
 from kernelexec.session.happenings import Happenings
 from kernelexec.session.outcomes import both, told_by
 
+_LONGEST_NAME = 100  # characters of an exception's name
 _LEAVING_SECONDS = 5.0  # a kernel that was asked to exit does so 0.1 s after its reply
 
 
@@ -90,6 +91,8 @@ class Runs:
         ended = self._generations.last_loss_text if kernel.died.done() else None  # it called exit()
         outcome = told_by(execution, reply, ended, remark)
         execution.was_interrupted = outcome.was_interrupted
+        if outcome.state is not State.OK:
+            execution.error = str(reply.content.get("ename") or "")[:_LONGEST_NAME] or None
         problem = both(outcome.problem, _missing(reply))
         self._happenings.happened(Ended(execution.number, outcome.state, problem))
 

@@ -340,16 +340,97 @@ def test_of_an_output_in_a_file_the_first_lines_and_the_end_are_shown_and_the_re
     run(test())
 
 
-def test_an_error_that_ipython_tells_on_stderr_only_is_named(tmp_path: Path) -> None:
+def ending_with(name: str, value: str, stderr: str) -> Answer:
+    """A run that fails without an error message, as IPython's UsageError and ExceptionGroup do."""
+
     async def answer(kernel_run: Any) -> Any:
         kernel_run.busy()
-        kernel_run.print("+ Exception Group Traceback\n", "stderr")
+        kernel_run.print(stderr, "stderr")
         kernel_run.idle()
-        return kernel_run.reply("error", ename="ExceptionGroup", evalue="g (2 sub-exceptions)")
+        return kernel_run.reply("error", ename=name, evalue=value)
 
-    result = replied(tmp_path, answer)
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "stderr"),
+    [
+        ("ExceptionGroup", "g (2 sub-exceptions)", "  | ExceptionGroup: g (2 sub-exceptions)\n  +-+----\n"),
+        (
+            "UsageError",
+            "Line magic function `%x` not found.",
+            "UsageError: Line magic function `%x` not found.\n",
+        ),
+    ],
+)
+def test_an_error_that_ipython_tells_on_stderr_only_is_named_by_the_verdict_and_told_once(
+    tmp_path: Path, name: str, value: str, stderr: str
+) -> None:
+    result = replied(tmp_path, ending_with(name, value, stderr))
+    text = text_of(result)
     assert result.is_error
-    assert "It raised ExceptionGroup: g (2 sub-exceptions)" in text_of(result)
+    assert f" with {name}; saved as " in text.partition("\n")[0]
+    assert text.count(value) == 1
+
+
+def test_an_error_that_nothing_shows_is_told_by_the_reply(tmp_path: Path) -> None:
+    text = text_of(replied(tmp_path, ending_with("E", "why", "something else\n")))
+    assert "It raised E: why" in text
+
+
+def test_a_run_that_ended_well_and_showed_errors_says_so_in_its_verdict(tmp_path: Path) -> None:
+    errors = [
+        ("error", {"ename": name, "evalue": "v", "traceback": []})
+        for name in ("KeyError", "E\nF", "KeyError")
+    ]
+    verdict = text_of(replied(tmp_path, saying(*errors[:1]))).partition("\n")[0]
+    assert verdict.startswith("OK: sales@analysis/1 ran in ")
+    assert ", but showed an error: KeyError; saved as " in verdict
+    several = text_of(replied(tmp_path / "several", saying(*errors))).partition("\n")[0]
+    assert ", but showed 3 errors: KeyError, E F; saved as " in several
+
+
+def test_an_error_in_an_output_widget_is_named_by_the_verdict_of_its_run(tmp_path: Path) -> None:
+    async def answer(kernel_run: Any) -> Any:
+        kernel_run.busy()
+        message_type, content = opened(
+            "o", "OutputModel", "@jupyter-widgets/output", msg_id=kernel_run.msg_id
+        )
+        kernel_run.say(message_type, **content)
+        kernel_run.error("KeyError", "inside")
+        kernel_run.idle()
+        return kernel_run.reply()
+
+    async def test() -> None:
+        async with session_in(tmp_path, FakeStarter([answer, fine])) as session:
+            first = text_of(await reply_of(await ran(session, "x"), session, known=True))
+            assert ", but showed an error: KeyError; saved as " in first.partition("\n")[0]
+            assert ", but" not in text_of(await reply_of(await ran(session, "y"), session))
+
+    run(test())
+
+
+def test_a_clean_exit_is_no_error_and_is_told_as_the_end_of_the_code(tmp_path: Path) -> None:
+    result = replied(tmp_path, failing("SystemExit", "0", ["An exception has occurred", "SystemExit: 0"]))
+    text = text_of(result)
+    assert not result.is_error
+    assert re.match(r"OK: sales@analysis/1 ran in \S+ s; saved as ", text)
+    assert "The code ended itself by sys.exit(0), which is no error" in text
+    assert "[error]" not in text
+    assert text_of(replied(tmp_path / "3", failing("SystemExit", "3"))).startswith("ERROR: ")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "asyncio.run() cannot be called from a running event loop",
+        "This event loop is already running",
+        "Cannot run the event loop while another loop is running",
+    ],
+)
+def test_a_loop_in_a_cell_gets_the_hint_to_await(tmp_path: Path, said: str) -> None:
+    assert "write `await main()`" in text_of(replied(tmp_path, failing("RuntimeError", said)))
+    assert "await main()" not in text_of(replied(tmp_path / "other", failing("RuntimeError", "no luck")))
 
 
 def test_every_text_in_replies_is_one_that_is_tested() -> None:

@@ -113,6 +113,13 @@ def test_a_cell_that_failed_when_the_person_ran_it_again_is_left_out() -> None:
     assert sources(copied(ours(1, outputs=[ERROR]), ours(2))) == ["x = 2"]
 
 
+def test_a_cell_that_ended_by_sys_exit_0_is_kept_without_its_traceback() -> None:
+    said = {"output_type": "stream", "name": "stdout", "text": "done\n"}
+    left = {"output_type": "error", "ename": "SystemExit", "evalue": "0", "traceback": ["SystemExit: 0"]}
+    [cell] = copied(ours(1, outputs=[said, left]), ours(2, outputs=[{**left, "evalue": "3"}])).document.cells
+    assert cell["outputs"] == [said]
+
+
 def test_a_note_stays_above_its_cell() -> None:
     assert sources(copied(note(1, "one"), ours(1), note(2, "two"), ours(2))) == [
         "one",

@@ -57,6 +57,8 @@ def outcome(ename: str | None, asked: str | None = None, **said: Any) -> Outcome
         ("KeyboardInterrupt", None, {"interrupts": 0}, State.ERROR, ["the code raised this itself"]),
         ("KeyboardInterrupt", ASKED, {"interrupts": 0}, State.ERROR, [ASKED, "too late"]),
         ("CancelledError", None, {"interrupts": 0}, State.ERROR, []),
+        ("SystemExit", None, {"interrupts": 0}, State.OK, ["sys.exit(0), which is no error"]),
+        ("SystemExit", ASKED, {"interrupts": 1}, State.ERROR, [ASKED, "after the interrupt"]),
         (None, ASKED, {"interrupts": 1}, State.OK, [ASKED, "did not end it", "may be incomplete"]),
         (None, None, {"interrupts": 1}, State.OK, ["not by this client", "did not end it"]),
         (None, ASKED, {"interrupts": 0}, State.OK, [ASKED, "came too late."]),

@@ -44,6 +44,8 @@ def _outcome(summary: Summary) -> str:
         return ""
     if summary.state is State.ERROR and summary.error:
         return one_line(summary.error)[:_WIDEST]
+    if summary.state is State.OK and summary.error:  # it ended well, but showed an error
+        return f"ok, but {one_line(summary.error)}"[:_WIDEST]
     state = summary.state or State.QUEUED
     return _NAMES.get(state) or state.value
 

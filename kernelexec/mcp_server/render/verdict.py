@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from kernelexec.hub.caller import Caller
 from kernelexec.mcp_server.person import is_secret
 from kernelexec.model.execution import Execution, Kind, Question, State, seconds_of
 from kernelexec.model.quantities import readable_seconds
+from kernelexec.model.shown_errors import error_names, is_error
 from kernelexec.model.text import clip, not_a_heading, one_line, plain
 from kernelexec.recording.journal import now
 from kernelexec.session.session import Session
@@ -13,6 +16,9 @@ from kernelexec.session.session import Session
 _PROBLEM_LIMIT = 3_000  # characters of why a run did not end well, with a dead kernel's stderr
 _LONGEST_PROMPT = 500  # characters of what running code asks
 _LONGEST_NAME = 100  # characters of an exception's name
+_NAMED = 3  # exceptions that the verdict names
+# What asyncio says where a loop runs already, as one does in each cell.
+_LOOP_RUNS = re.compile(r"cannot be called from a running event loop|loop is (?:already )?running")
 
 
 def opening(execution: Execution, session: Session, caller: Caller, reply: int | None = None) -> list[str]:
@@ -48,7 +54,8 @@ def _verdict(execution: Execution, session: Session) -> str:
     match execution.state:
         case State.OK:
             did = "ran" if execution.kind is Kind.CODE else "finished"
-            said = f"OK: {execution.id} {did} in {seconds}{_in_spite_of(execution)}"
+            notes = f"{_in_spite_of(execution)}{_but_an_error(execution, session)}"
+            said = f"OK: {execution.id} {did} in {seconds}{notes}"
         case State.ERROR:
             error = f" with {_error_name(execution)}" if execution.kind is Kind.CODE else ""
             said = f"ERROR: {execution.id} failed after {seconds}{error}"
@@ -80,6 +87,18 @@ def _made_of_it(execution: Execution) -> str:
     """What the code made of the interrupt that ended it."""
     name = _error_name(execution)
     return "" if name in ("KeyboardInterrupt", "CancelledError", "an error") else f" and ended with {name}"
+
+
+def _but_an_error(execution: Execution, session: Session) -> str:
+    """An error that is shown below although the run ended well, as of a script in %run."""
+    captured = session.recorder.widgets_of(execution).errors(session.executions.msg_id(execution))
+    names = [*error_names(execution.outputs.to_notebook()), *captured]
+    if not names:
+        return ""
+    listed = ", ".join(
+        one_line(name)[:_LONGEST_NAME] or "an error" for name in list(dict.fromkeys(names))[:_NAMED]
+    )
+    return f", but showed {'an error' if len(names) == 1 else f'{len(names):,} errors'}: {listed}"
 
 
 def _going_on(execution: Execution, seconds: str) -> str:
@@ -142,6 +161,12 @@ def _hint(execution: Execution, session: Session, caller: Caller) -> list[str]:
             return [f"The kernel was started in {session.kernel_dir}; your own directory is {caller.cwd}."]
         case "StdinNotImplementedError":
             return ["Nobody can answer a question of the code: put the value into the code instead."]
+        case "RuntimeError" if _LOOP_RUNS.search(_error_text(execution)):
+            return [
+                "Cells run in an event loop: write `await main()` instead of `asyncio.run(main())`. A "
+                "library that starts a loop of its own can do so in a thread: "
+                "`await asyncio.to_thread(function)`."
+            ]
         case _:
             return []
 
@@ -167,10 +192,14 @@ def _seconds(execution: Execution) -> str:
 
 
 def _error_name(execution: Execution) -> str:
-    for output in reversed(execution.outputs.to_notebook()):
-        if output["output_type"] == "error":
-            return one_line(str(output["ename"]))[:_LONGEST_NAME] or "an error"
-    return "an error"
+    shown = list(error_names(execution.outputs.to_notebook()))
+    name = execution.error or (shown[-1] if shown else "")
+    return one_line(name)[:_LONGEST_NAME] or "an error"
+
+
+def _error_text(execution: Execution) -> str:
+    errors = [output for output in execution.outputs.to_notebook() if is_error(output)]
+    return str(errors[-1].get("evalue", "")) if errors else ""
 
 
 def _kernel_lines(execution: Execution, session: Session, knew_another: bool) -> list[str]:
