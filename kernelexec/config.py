@@ -56,6 +56,7 @@ class Config:
     kernel_dir: Path  # the kernels' working directory
     wait_seconds: float
     longest_wait_seconds: float
+    longest_wait_is_chosen: bool  # and not the default, which some clients can exceed
     kernel_idle_seconds: float  # after which an unused kernel is stopped; 0: never
     limits: Limits
 
@@ -87,6 +88,7 @@ def read_config(environ: Mapping[str, str], cwd: str) -> Config:
         kernel_dir=_path(environ, "KERNELEXEC_CWD", client_dir) or storage_dir,
         wait_seconds=_seconds(environ, "KERNELEXEC_WAIT_SECONDS", min(DEFAULT_WAIT_SECONDS, longest)),
         longest_wait_seconds=longest,
+        longest_wait_is_chosen=bool(environ.get("KERNELEXEC_MAX_WAIT_SECONDS", "").strip()),
         kernel_idle_seconds=_seconds(
             environ, "KERNELEXEC_KERNEL_IDLE_SECONDS", KERNEL_IDLE_SECONDS, _LONGEST_IDLE_SECONDS
         ),

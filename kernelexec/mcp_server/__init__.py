@@ -2,7 +2,8 @@
 
 - `server`: one client's connection; `stream`: JSON-RPC lines, where each gets an answer.
 - `requests`: who ended a request, and whether its result was written; `faults`: what goes wrong, as a reply.
-- `call`: one call of a tool and what it can ask; `waiting` (for a run's end), `person` (who can be asked).
+- `call`: one call of a tool and what it can ask; `waiting` (for a run's end), `patience` (how long clients
+  bear that), `person` (who can be asked).
 - `recorded`: an execution by its id, also of long ago; `reading`: parts of what it has shown.
 - `tools/`: one module a group, arguments to reply; `render/`: every text that a model reads; `resources`.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from kernelexec.hub.caller import Caller
 from kernelexec.hub.hub import Hub
 from kernelexec.kernels.kernel import Kernel
+from kernelexec.mcp_server.patience import Patience, Waits, waits_of
 from kernelexec.mcp_server.person import Nobody, Person
 from kernelexec.mcp_server.requests import Cancellation, Request
 from kernelexec.model.execution import Execution
@@ -25,11 +26,22 @@ class Call:
     caller: Caller
     report: Report  # sends a progress notification, where the client asked for them
     person: Person = field(default_factory=Nobody)  # who can answer what running code asks
+    patience: Patience = field(default_factory=Patience)
     request: Request = field(default_factory=Request)
     began: float = field(default_factory=time.monotonic)
     session: Session | None = None  # the last that it had to do with
     kernel: Kernel | None = None  # which that had then
     execution: Execution | None = None  # what it waits for the end of
+    notes: list[str] = field(default_factory=list)  # about the call itself, for its reply
+
+    @property
+    def waits(self) -> Waits:
+        """How long it may wait.
+
+        Raises:
+            ConfigError
+        """
+        return waits_of(self.caller.config(), self.patience)
 
     def concerns(self, session: Session, execution: Execution | None = None) -> None:
         """What it has to do with from now on, for a reply that has to say what is known."""

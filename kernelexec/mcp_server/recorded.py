@@ -21,7 +21,7 @@ from kernelexec.recording.records import sessions_in
 
 ExecutionId = Annotated[
     str,
-    Field(max_length=300, description="As in the first line of a reply, for example 'main@default/7'."),
+    Field(max_length=300, description="From a reply's first line, e.g. 'main@default/7'."),
 ]
 
 

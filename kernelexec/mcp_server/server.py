@@ -11,15 +11,18 @@ import mcp_types as types
 from mcp.server import Server, ServerRequestContext
 
 from kernelexec import __version__
+from kernelexec.config import DEFAULT_WAIT_SECONDS, LONGEST_WAIT_SECONDS
+from kernelexec.errors import ConfigError
 from kernelexec.hub.caller import Caller
 from kernelexec.hub.hub import Hub
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.faults import protocol_error
+from kernelexec.mcp_server.patience import Patience, Waits, patience_of, waits_of
 from kernelexec.mcp_server.person import CallAgain, Continuation, person_at
 from kernelexec.mcp_server.requests import Request
 from kernelexec.mcp_server.resources import TEMPLATES, list_resources, read_resource
 from kernelexec.mcp_server.stream import message_streams
-from kernelexec.mcp_server.tools import TOOLS, call_tool
+from kernelexec.mcp_server.tools import call_tool, definitions
 from kernelexec.model.text import clip_line
 
 INSTRUCTIONS = (
@@ -27,11 +30,11 @@ INSTRUCTIONS = (
     "of this client and between clients that work in the same directory. Begin with execute_code. The "
     "first line of each reply is the verdict; the rest says what happened and what to do next. What takes "
     "long goes on after the reply: get its end with wait_for_execution, never submit it again. What a "
-    "reply leaves out is read or searched with read_output. list_variables shows what there is without "
-    "running anything, list_executions what has been done so far, also in earlier conversations."
+    "reply leaves out, read_output reads or searches. list_variables and list_executions show what there "
+    "is and what has been done, also in earlier conversations."
 )
 _LONGEST_NAME = 60  # characters of a client's
-_DEFINITIONS = [tool.definition() for tool in TOOLS.values()]
+_WAITS = Waits(DEFAULT_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
 
 
 async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -40,12 +43,19 @@ async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: 
     def call(context: ServerRequestContext[Any], continuation: Continuation | None = None) -> Call:
         caller.client = _name_of_client(context)
         assert isinstance(context.request, Request)  # the stream gives each of them one
-        return Call(hub, caller, _Progress(context).report, person_at(context, continuation), context.request)
+        return Call(
+            hub,
+            caller,
+            _Progress(context).report,
+            person_at(context, continuation),
+            _patience(context),
+            context.request,
+        )
 
     async def list_tools(
         context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=_DEFINITIONS)
+        return types.ListToolsResult(tools=definitions(_waits(caller, context)))
 
     async def on_call_tool(
         context: ServerRequestContext[Any], params: types.CallToolRequestParams
@@ -112,6 +122,22 @@ def _name_of_client(context: ServerRequestContext[Any]) -> str:
     """As it calls itself, in one short line: other clients are told it, and journals keep it."""
     params = context.session.client_params
     return clip_line(params.client_info.name, _LONGEST_NAME) if params is not None else ""
+
+
+def _patience(context: ServerRequestContext[Any], *, asks: bool = False) -> Patience:
+    """The client's in this call; `asks`: as if it asked for progress, as it does with each call."""
+    params = context.session.client_params
+    if params is None:
+        return Patience()
+    has_progress = asks or "progress_token" in (context.meta or {})
+    return patience_of(params.client_info.name, params.client_info.version, has_progress=has_progress)
+
+
+def _waits(caller: Caller, context: ServerRequestContext[Any]) -> Waits:
+    try:
+        return waits_of(caller.config(), _patience(context, asks=True))
+    except ConfigError:  # which each call tells
+        return _WAITS
 
 
 class _Progress:

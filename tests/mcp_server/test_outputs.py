@@ -360,10 +360,10 @@ def test_a_large_result_is_read_and_searched_in_its_file(tmp_path: Path) -> None
             read = ""
             while len(read) < len(value):
                 part = await called(
-                    session, "read_output", execution_id="sales@analysis/1", offset=offset, limit=40_000
+                    session, "read_output", execution_id="sales@analysis/1", offset=offset, limit=36_000
                 )
                 read += output_of(part)
-                offset += 40_000
+                offset += 36_000
             assert read == value
             found = text_of(
                 await called(session, "read_output", execution_id="sales@analysis/1", pattern="ä099999")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from mcp.shared.exceptions import MCPError
 
 from tests.real.clients import Client, Reply, official_client
 from tests.real.home import Home, eventually
@@ -192,7 +193,8 @@ def test_the_replies_about_a_password(assistant: Client, held: Held) -> None:
 
 def test_the_replies_to_what_cannot_be_served(assistant: Client, held: Held) -> None:
     held("wrong_arguments", assistant.call("execute_code", {"cod": "1", "wait_seconds": -1}))
-    held("no_such_tool", assistant.call("run_code", {"code": "1"}))
+    with pytest.raises(MCPError, match=r"Unknown tool: run_code\. There are: execute_code, "):
+        assistant.call("run_code", {"code": "1"})
     held("no_such_execution", assistant.call("read_output", {"execution_id": "penguins@demo/99999"}))
     held("no_execution_id", assistant.call("wait_for_execution", {"execution_id": "7"}))
     held("no_such_session", assistant.call("read_output", {"execution_id": "other@demo/1"}))

@@ -6,14 +6,18 @@ One module for each group of them; `call_tool` is the door.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import mcp_types as types
+from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
 from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.faults import reply_to
+from kernelexec.mcp_server.patience import Waits
 from kernelexec.mcp_server.person import CallAgain, Continuation
 from kernelexec.mcp_server.tools.base import Tool
 from kernelexec.mcp_server.tools.code import EXECUTE_CODE
@@ -40,6 +44,7 @@ from kernelexec.mcp_server.tools.kernels import (
 from kernelexec.mcp_server.tools.outputs import LIST_EXECUTIONS, READ_OUTPUT
 from kernelexec.mcp_server.tools.packages import CHECK_INSTALLED_PACKAGES, INSTALL_DEPENDENCIES
 from kernelexec.mcp_server.tools.variables import LIST_KERNELS, LIST_VARIABLES
+from kernelexec.model.text import plain
 
 TOOLS = {
     tool.name: tool
@@ -68,6 +73,12 @@ TOOLS = {
 }
 
 
+@lru_cache(maxsize=16)
+def definitions(waits: Waits) -> list[types.Tool]:
+    """All tools, as a client is told whose calls wait for so long."""
+    return [tool.definition(waits) for tool in TOOLS.values()]
+
+
 async def call_tool(
     call: Call, name: str, arguments: dict[str, Any], continuation: Continuation | None = None
 ) -> types.CallToolResult:
@@ -76,21 +87,42 @@ async def call_tool(
     With a `continuation` the client calls again with a person's answer: the tool has done its work before.
 
     Raises:
+        MCPError: there is no such tool.
         CallAgain: the client is to ask the person, and to call again.
         CancelledError: the call was ended by who may: the client, the connection's end, the hub.
     """
     tool = TOOLS.get(name)
     if tool is None:
-        return render.failure(f"There is no tool {name!r}. The tools are: {', '.join(TOOLS)}.")
+        raise MCPError(
+            types.INVALID_PARAMS, plain(f"Unknown tool: {name[:100]}. There are: {', '.join(TOOLS)}.")
+        )
+    unknown = tool.arguments.unknown(arguments)
+    if unknown:
+        call.notes.append(f"Ignored: {', '.join(unknown)}, which {name} does not take.")
+    return _with_notes(await _reply(call, tool, arguments, continuation), call.notes)
+
+
+async def _reply(
+    call: Call, tool: Tool, arguments: dict[str, Any], continuation: Continuation | None
+) -> types.CallToolResult:
     try:
         return await _run(call, tool, arguments, continuation)
     except CallAgain:
         raise
     except (Exception, asyncio.CancelledError) as error:
-        reply = reply_to(error, call, name, read_only=tool.read_only)
+        reply = reply_to(error, call, tool.name, read_only=tool.read_only)
         if reply is None:
             raise
         return reply
+
+
+def _with_notes(reply: types.CallToolResult, notes: Sequence[str]) -> types.CallToolResult:
+    """What is to be said about the call itself, after the verdict."""
+    if notes and isinstance(reply.content[0], types.TextContent):
+        verdict, end, rest = reply.content[0].text.partition("\n")
+        text = "\n".join([verdict, *map(plain, notes)]) + end + rest
+        reply.content[0] = reply.content[0].model_copy(update={"text": text})
+    return reply
 
 
 async def _run(

@@ -6,16 +6,18 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import mcp_types as types
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from kernelexec.environments.source import Progress
 from kernelexec.errors import BadRequest
 from kernelexec.mcp_server import render, waiting
 from kernelexec.mcp_server.call import Call
+from kernelexec.mcp_server.patience import Waits
 from kernelexec.mcp_server.requests import Cancellation
+from kernelexec.mcp_server.tools.arguments import WAIT_DESCRIPTION, Arguments
+from kernelexec.mcp_server.tools.effects import EFFECTS
 from kernelexec.model.execution import Execution
 from kernelexec.model.naming import parse_execution_id
 from kernelexec.model.text import plain
@@ -34,35 +36,6 @@ _LOST_BECAUSE = {
 _MEANT_FOR_THE_RUN = {"cancelled": "Cancelled by the client.", "timed_out": "The client's call timed out."}
 
 
-class Arguments(BaseModel):
-    """The arguments of one tool."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-def _no_boolean(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("a number of seconds, not true or false")  # pydantic takes true for 1
-    return value
-
-
-WaitSeconds = Annotated[
-    Annotated[float, Field(ge=0), BeforeValidator(_no_boolean)] | None,
-    Field(description="How long to wait for the end before replying (default 45); then the run goes on."),
-]
-MaxSeconds = Annotated[
-    Annotated[float, Field(gt=0), BeforeValidator(_no_boolean)] | None,
-    Field(description="Interrupt the run after this time (default: never)."),
-]
-SessionName = Annotated[
-    str | None,
-    Field(
-        max_length=200,
-        description="Another session, with its own variables. Leave out for your project's.",
-    ),
-]
-
-
 @dataclass(frozen=True)
 class Tool:
     name: str
@@ -70,39 +43,24 @@ class Tool:
     description: str
     arguments: type[Arguments]
     run: Callable[[Call, Any], Awaitable[types.CallToolResult]]
-    read_only: bool
 
-    def definition(self) -> types.Tool:
+    @property
+    def read_only(self) -> bool:
+        return EFFECTS[self.name].read_only
+
+    def definition(self, waits: Waits) -> types.Tool:
+        """As a client gets it whose calls wait for so long."""
+        schema = self.arguments.schema_for_models()
+        if "wait_seconds" in schema["properties"]:
+            said = WAIT_DESCRIPTION.format(default=waits.default, longest=waits.longest)
+            schema["properties"]["wait_seconds"]["description"] = said
         return types.Tool(
             name=self.name,
             title=self.title,
             description=self.description,
-            input_schema=_schema(self.arguments),
-            annotations=types.ToolAnnotations(
-                read_only_hint=self.read_only,
-                destructive_hint=not self.read_only,
-                idempotent_hint=self.read_only,
-                open_world_hint=not self.read_only,
-            ),
+            input_schema=schema,
+            annotations=EFFECTS[self.name].annotations(),
         )
-
-
-def _schema(arguments: type[Arguments]) -> dict[str, Any]:
-    """The JSON schema without what no model reads: titles, `anyOf` null and null defaults."""
-    schema = arguments.model_json_schema()
-    properties = {}
-    for name, given in schema.get("properties", {}).items():
-        field = {key: value for key, value in given.items() if key not in ("title", "default", "anyOf")}
-        field |= next((option for option in given.get("anyOf", ()) if option.get("type") != "null"), {})
-        field.pop("maxLength", None)
-        properties[name] = field
-    required = schema.get("required", [])
-    return {
-        "type": "object",
-        "properties": properties,
-        **({"required": required} if required else {}),
-        "additionalProperties": False,
-    }
 
 
 async def session_for(call: Call, name: str | None) -> Session:
@@ -212,10 +170,10 @@ async def reply_about(
 async def _wait_for_end(
     call: Call, session: Session, execution: Execution, wait_seconds: float | None
 ) -> None:
-    config = call.caller.config()
-    seconds = config.wait_seconds if wait_seconds is None else wait_seconds
+    waits = call.waits
+    asked = waits.default if wait_seconds is None else wait_seconds
     # The environment's preparation is part of the call, whose client waits for so long and no longer.
-    seconds = max(0.0, min(seconds, config.longest_wait_seconds - (time.monotonic() - call.began)))
+    seconds = max(0.0, min(asked, waits.longest - (time.monotonic() - call.began)))
     try:
         await waiting.wait(call, session, execution, seconds)
     except asyncio.CancelledError:
@@ -225,6 +183,8 @@ async def _wait_for_end(
         if why and session.is_of(execution, call.caller.identity):
             await asyncio.shield(session.cancel(execution, why))
         raise
+    if asked > waits.longest and not execution.is_final and not execution.question:
+        call.notes.append(f"Waited {waits.longest:g} s of wait_seconds={asked:g}: no call waits longer here.")
 
 
 def _lost_because(call: Call) -> str:

@@ -9,15 +9,8 @@ from pydantic import AfterValidator, Field
 
 from kernelexec.errors import BadRequest
 from kernelexec.mcp_server.call import Call
-from kernelexec.mcp_server.tools.base import (
-    Arguments,
-    MaxSeconds,
-    SessionName,
-    Tool,
-    WaitSeconds,
-    session_for,
-    wait_for_end,
-)
+from kernelexec.mcp_server.tools.arguments import Arguments, MaxSeconds, SessionName, WaitSeconds
+from kernelexec.mcp_server.tools.base import Tool, session_for, wait_for_end
 from kernelexec.session.submission import Submission
 
 CODE_LIMIT = 5_000_000  # characters; more is data, which belongs in a file
@@ -34,16 +27,15 @@ def fits(code: str) -> str:
 
 
 class ExecuteCode(Arguments):
-    code: Annotated[str, AfterValidator(fits), Field(description="Python code, as in a notebook cell.")]
+    code: Annotated[str, AfterValidator(fits), Field(description="As in a notebook cell.")]
     filename: Annotated[
-        str | None, Field(max_length=1000, description="A label for the saved .py file, e.g. 'load_data'.")
+        str | None,
+        Field(max_length=1000, description="A label for the saved file, e.g. 'load_data'; no path."),
     ] = None
     session: SessionName = None
     note: Annotated[
         str | None,
-        Field(
-            max_length=100_000, description="Markdown put above the cell in the notebook: what this is for."
-        ),
+        Field(max_length=100_000, description="Markdown above the notebook's cell: what this is for."),
     ] = None
     wait_seconds: WaitSeconds = None
     max_seconds: MaxSeconds = None
@@ -80,14 +72,12 @@ EXECUTE_CODE = Tool(
     title="Run Python code",
     description=(
         "Run Python code in a persistent Jupyter kernel, in the user's own environment. Variables, "
-        "imports and functions stay for later calls, also after a restart of this client, so do not "
-        "repeat earlier code. Use it like a notebook cell: the value of the last expression, prints, "
-        "errors and plots come back; top-level await, %magics and !commands work. The first line of "
-        "the reply is the verdict; text on stderr alone is not an error. A run that takes longer "
-        "than wait_seconds goes on; get its end with wait_for_execution. Every call is kept as a "
-        ".py file and as a cell of a notebook."
+        "imports and functions stay for later calls, also after a restart of this client: do not repeat "
+        "earlier code. As in a notebook cell, the last expression's value, prints, errors and plots come "
+        "back; top-level await, %magics and !commands work. Text on stderr alone is no error. A run that "
+        "takes longer than wait_seconds goes on; get its end with wait_for_execution. Each call is kept "
+        "as a .py file and as a notebook cell."
     ),
     arguments=ExecuteCode,
     run=_execute_code,
-    read_only=False,
 )

@@ -12,7 +12,8 @@ from kernelexec.hub import examination
 from kernelexec.hub.examination import Finding, Level
 from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
-from kernelexec.mcp_server.tools.base import Arguments, Tool
+from kernelexec.mcp_server.tools.arguments import Arguments
+from kernelexec.mcp_server.tools.base import Tool
 
 
 class DiagnoseSetup(Arguments):
@@ -37,11 +38,9 @@ DIAGNOSE_SETUP = Tool(
     name="diagnose_setup",
     title="Check the setup",
     description=(
-        "Check all that kernelexec needs (environments, their ipykernel, folders, disk space, Jupyter's "
-        "paths) and say how to mend what is wrong. Use it when a kernel does not start or a call says "
-        "that something cannot be used; it changes nothing in the user's environments."
+        "Check all that kernelexec needs (environments, folders, disk space, Jupyter's paths) and say how "
+        "to mend what is wrong. Use it when a kernel does not start or something cannot be used."
     ),
     arguments=DiagnoseSetup,
     run=_diagnose_setup,
-    read_only=True,
 )

@@ -15,12 +15,8 @@ from kernelexec.hub.chosen_environments import CHOSEN
 from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.render import config_text
-from kernelexec.mcp_server.tools.base import (
-    Arguments,
-    Tool,
-    prepared,
-    session_for,
-)
+from kernelexec.mcp_server.tools.arguments import Arguments
+from kernelexec.mcp_server.tools.base import Tool, prepared, session_for
 from kernelexec.model.text import plain
 
 # By type of environment: the argument that names one.
@@ -44,7 +40,7 @@ class ListEnvironments(Arguments):
 class ConfigureEnvironment(Arguments):
     type: Annotated[
         Literal["conda", "venv", "venv-uv", "kernelspec", "default"],
-        Field(description="The kind of environment."),
+        Field(description="The kind."),
     ]
     conda_name: Annotated[
         str | None, Field(max_length=4000, description="For conda: its name, or its path.")
@@ -117,35 +113,32 @@ GET_ENVIRONMENT_CONFIG = Tool(
     name="get_environment_config",
     title="Show environment and session",
     description=(
-        "Which environment and session your code runs in: interpreter, versions, kernel "
-        "state, working directory, where scripts and the notebook are kept."
+        "Which environment and session your code runs in: interpreter, versions, kernel, working "
+        "directory, where scripts and the notebook are kept."
     ),
     arguments=GetEnvironmentConfig,
     run=_get_environment_config,
-    read_only=True,
 )
 
 CONFIGURE_ENVIRONMENT = Tool(
     name="configure_environment",
     title="Choose the environment",
     description=(
-        "Run your code in another environment from now on, until you choose again; kept over restarts. Its "
-        "session has variables of its own. Kernels of the environment before run on with their variables and "
-        "can be returned to. Only an environment that exists and starts is accepted."
+        "Run your code in another environment from now on, also after restarts. It has a session and "
+        "variables of its own; the kernel of the environment before runs on and can be returned to. Only "
+        "what exists and starts is accepted."
     ),
     arguments=ConfigureEnvironment,
     run=_configure_environment,
-    read_only=False,
 )
 
 LIST_ENVIRONMENTS = Tool(
     name="list_environments",
     title="List environments",
     description=(
-        "The environments that configure_environment can choose: conda environments, virtual environments "
-        "near your directory, uv projects, Jupyter kernelspecs; with versions and whether ipykernel is there."
+        "What configure_environment can choose: conda and virtual environments near your directory, uv "
+        "projects, Jupyter kernelspecs; with versions."
     ),
     arguments=ListEnvironments,
     run=_list_environments,
-    read_only=True,
 )

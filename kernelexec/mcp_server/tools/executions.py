@@ -8,25 +8,17 @@ import mcp_types as types
 from pydantic import Field
 
 from kernelexec.mcp_server.call import Call
-from kernelexec.mcp_server.tools.base import (
-    Arguments,
-    Tool,
-    WaitSeconds,
-    find_execution,
-    wait_for_end,
-)
+from kernelexec.mcp_server.recorded import ExecutionId
+from kernelexec.mcp_server.tools.arguments import Arguments, WaitSeconds, Whole
+from kernelexec.mcp_server.tools.base import Tool, find_execution, wait_for_end
 
 
 class WaitForExecution(Arguments):
-    execution_id: Annotated[str, Field(max_length=300, description="For example 'main@default/7'.")]
+    execution_id: ExecutionId
     wait_seconds: WaitSeconds = None
     offset: Annotated[
-        int | None,
-        Field(
-            ge=0,
-            strict=True,
-            description="Show output from this character on (default: what is new since your last reply).",
-        ),
+        Annotated[Whole, Field(ge=0)] | None,
+        Field(description="Show output from this character on; default: what is new to you."),
     ] = None
 
 
@@ -39,11 +31,10 @@ WAIT_FOR_EXECUTION = Tool(
     name="wait_for_execution",
     title="Wait for a run",
     description=(
-        "Wait for the end of a run that execute_code left running (its reply began with RUNNING or "
-        "QUEUED), and get the output that is new since your last reply about it; or read the outcome of "
-        "any earlier one, whoever started it. Runs nothing."
+        "Wait for the end of what goes on after its reply (RUNNING, QUEUED, WAITING FOR INPUT; also a "
+        "replay or an installation), and get the output that is new since; or read the outcome of any "
+        "earlier run, whoever started it."
     ),
     arguments=WaitForExecution,
     run=_wait_for_execution,
-    read_only=True,
 )

@@ -13,37 +13,38 @@ from pydantic import AfterValidator, Field
 from kernelexec.errors import BadRequest
 from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
-from kernelexec.mcp_server.tools.base import (
+from kernelexec.mcp_server.tools.arguments import (
     Arguments,
+    Limit,
     MaxSeconds,
     SessionName,
-    Tool,
     WaitSeconds,
-    session_for,
-    wait_for_end,
+    Whole,
+    at_most,
 )
+from kernelexec.mcp_server.tools.base import Tool, session_for, wait_for_end
 from kernelexec.mcp_server.tools.code import CODE_LIMIT, fits
 from kernelexec.recording.code_files import CodeFiles
 from kernelexec.session.submission import Submission
 
 _LIMIT = 8_000  # characters in a reply
-_LONGEST = 40_000
+_LONGEST = 36_000  # as read_output
 _RECORD = re.compile(r".+@.+-\d+")  # a generation's folder of scripts
 
 FilePath = Annotated[
     str,
     Field(
         max_length=4_000,
-        description="As the reply of initialize_code_file names it, or relative to the storage directory.",
+        description="As a reply named it, or relative to the storage directory.",
     ),
 ]
 
 
 class InitializeCodeFile(Arguments):
-    content: Annotated[str, AfterValidator(fits), Field(description="The first part of the code.")]
+    content: Annotated[str, AfterValidator(fits), Field(description="The first part.")]
     filename: Annotated[
         str | None,
-        Field(max_length=1_000, description="What to call it, e.g. 'train_model' (default 'code')."),
+        Field(max_length=1_000, description="A label for its name, e.g. 'train_model'; no path."),
     ] = None
 
 
@@ -54,9 +55,12 @@ class AppendToCodeFile(Arguments):
 
 class ReadCodeFile(Arguments):
     file_path: FilePath
-    offset: Annotated[int, Field(ge=0, description="Where to begin, in characters (default 0).")] = 0
+    offset: Annotated[Whole, Field(ge=0, description="The character to begin at; default 0.")] = 0
     limit: Annotated[
-        int, Field(ge=1, le=_LONGEST, description=f"How many characters (default {_LIMIT:,}).")
+        Whole,
+        Limit(),
+        at_most(_LONGEST),
+        Field(ge=1, description=f"How many characters: default {_LIMIT}, at most {_LONGEST}."),
     ] = _LIMIT
 
 
@@ -140,41 +144,36 @@ INITIALIZE_CODE_FILE = Tool(
     name="initialize_code_file",
     title="Begin a code file",
     description=(
-        "Begin a file for code that is too long for one call; it is kept in the storage directory under a "
-        "name that the reply tells. Add the rest with append_to_code_file, then run it all at once with "
-        "execute_code_file. For short code use execute_code. Runs nothing."
+        "Begin a file for code that is too long for one call, under a new name that the reply tells. Add "
+        "the rest with append_to_code_file, then run it all with execute_code_file."
     ),
     arguments=InitializeCodeFile,
     run=_initialize_code_file,
-    read_only=False,
 )
 APPEND_TO_CODE_FILE = Tool(
     name="append_to_code_file",
     title="Add to a code file",
-    description="Add the next part of the code to a file that initialize_code_file made. Runs nothing.",
+    description="Add the next part of the code to a file that initialize_code_file made.",
     arguments=AppendToCodeFile,
     run=_append_to_code_file,
-    read_only=False,
 )
 READ_CODE_FILE = Tool(
     name="read_code_file",
     title="Read a code file",
     description=(
-        "Read a code file in the storage directory: one that initialize_code_file made, or the saved code of "
-        "an earlier run, whose path its reply named. Runs nothing."
+        "Read a code file: one that initialize_code_file made, or the saved code of an earlier run, whose "
+        "path its reply named."
     ),
     arguments=ReadCodeFile,
     run=_read_code_file,
-    read_only=True,
 )
 EXECUTE_CODE_FILE = Tool(
     name="execute_code_file",
     title="Run a code file",
     description=(
-        "Run a code file as one submission, in the persistent kernel that execute_code uses: its variables "
-        "stay for later calls, and the reply is that of execute_code. Errors name the file and its line."
+        "Run a code file as one submission, in the kernel that execute_code uses and with the same reply; "
+        "its variables stay. Errors name the file and its line."
     ),
     arguments=ExecuteCodeFile,
     run=_execute_code_file,
-    read_only=False,
 )

@@ -12,11 +12,10 @@ from kernelexec.errors import BadRequest, KernelexecError, StorageFailed
 from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.person import Continuation
+from kernelexec.mcp_server.recorded import ExecutionId
+from kernelexec.mcp_server.tools.arguments import Arguments, ExistingSession, WaitSeconds
 from kernelexec.mcp_server.tools.base import (
-    Arguments,
-    SessionName,
     Tool,
-    WaitSeconds,
     find_execution,
     reply_about,
     said_of_session,
@@ -30,27 +29,26 @@ _INPUT_LIMIT = 1_000_000  # characters
 
 
 class InterruptKernel(Arguments):
-    session: SessionName = None
+    session: ExistingSession = None
 
 
 class RestartKernel(Arguments):
-    session: SessionName = None
-    replay: Annotated[
-        bool,
-        Field(strict=True, description="Run again, in order, what had succeeded in the kernel that ends."),
-    ] = False
+    session: ExistingSession = None
+    replay: Annotated[bool, Field(description="Run again what had succeeded; default false.")] = False
     wait_seconds: WaitSeconds = None
 
 
 class StopKernel(Arguments):
     session: Annotated[
-        str, Field(max_length=200, description="For example 'main' or 'main@default'; list_kernels has them.")
+        str, Field(max_length=200, description="Its name or id, e.g. 'main@default'; list_kernels has them.")
     ]
 
 
 class SendInput(Arguments):
-    execution_id: Annotated[str, Field(max_length=300, description="Of the run that waits for input.")]
-    text: Annotated[str, Field(max_length=_INPUT_LIMIT, description="The answer, as a person would type it.")]
+    execution_id: ExecutionId
+    text: Annotated[
+        str, Field(max_length=_INPUT_LIMIT, description="As a person would type it; may be empty.")
+    ]
     wait_seconds: WaitSeconds = None
 
 
@@ -160,23 +158,21 @@ INTERRUPT_KERNEL = Tool(
     name="interrupt_kernel",
     title="Interrupt what runs",
     description=(
-        "Interrupt the run that is going on in a session's kernel, like Ctrl-C. Variables are kept. The "
-        "reply says whether it stopped, had ended already, or goes on and why. Runs that wait stay queued."
+        "Interrupt what a session's kernel runs, like Ctrl-C. Variables are kept, runs that wait stay "
+        "queued. The reply says whether it stopped, or goes on and why."
     ),
     arguments=InterruptKernel,
     run=_interrupt_kernel,
-    read_only=False,
 )
 RESTART_KERNEL = Tool(
     name="restart_kernel",
     title="Restart the kernel",
     description=(
         "End a session's kernel and start a new one: all variables are lost. With replay=true what had "
-        "succeeded in it is run again in order, up to the first failure; wait_for_execution waits for that."
+        "succeeded is run again in order, up to the first failure."
     ),
     arguments=RestartKernel,
     run=_restart_kernel,
-    read_only=False,
 )
 STOP_KERNEL = Tool(
     name="stop_kernel",
@@ -184,16 +180,14 @@ STOP_KERNEL = Tool(
     description="End a session's kernel, to free its memory. All its variables are lost; its files stay.",
     arguments=StopKernel,
     run=_stop_kernel,
-    read_only=False,
 )
 SEND_INPUT = Tool(
     name="send_input",
     title="Answer input()",
     description=(
-        "Answer what a run asks with input() or pdb (its reply began with WAITING FOR INPUT), and wait for "
-        "what comes next. Never for passwords."
+        "Answer what a run asks with input() or pdb (WAITING FOR INPUT), and wait for what comes next. "
+        "Never for passwords."
     ),
     arguments=SendInput,
     run=_send_input,
-    read_only=False,
 )

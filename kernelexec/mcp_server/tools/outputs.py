@@ -17,13 +17,8 @@ from kernelexec.mcp_server.recorded import ExecutionId, recorded_execution
 from kernelexec.mcp_server.render.body import how_to_read
 from kernelexec.mcp_server.render.images import pictures_of
 from kernelexec.mcp_server.render.summary_text import describe_summaries
-from kernelexec.mcp_server.tools.base import (
-    Arguments,
-    SessionName,
-    Tool,
-    said_of_session,
-    session_for,
-)
+from kernelexec.mcp_server.tools.arguments import Arguments, ExistingSession, Limit, Whole, at_most
+from kernelexec.mcp_server.tools.base import Tool, said_of_session, session_for
 from kernelexec.model.execution import Execution
 from kernelexec.model.text import plain
 from kernelexec.model.transcript import Transcript
@@ -31,34 +26,39 @@ from kernelexec.recording.records import sessions_in
 from kernelexec.recording.summaries import read_summaries
 
 _LIMIT = 8_000  # characters of output in a reply, unless it is asked for more
-_LONGEST = 40_000  # some clients keep 50,000 characters of a reply, others 12,000
+_MOST_EXECUTIONS = 1_000  # in a reply
+_LONGEST = 36_000  # with its headings below the 38,000 characters that Codex keeps of a reply
 
 
 class ReadOutput(Arguments):
     execution_id: ExecutionId
     offset: Annotated[
-        int,
-        Field(
-            description="Where to begin: a character position that a reply named (default 0). "
-            "Negative: so many characters before the end."
-        ),
+        Whole,
+        Field(description="The character to begin at; default 0. Negative: so many before the end."),
     ] = 0
     limit: Annotated[
-        int, Field(ge=1, le=_LONGEST, description=f"How many characters (default {_LIMIT:,}).")
+        Whole,
+        Limit(),
+        at_most(_LONGEST),
+        Field(ge=1, description=f"How many characters: default {_LIMIT}, at most {_LONGEST}."),
     ] = _LIMIT
     pattern: Annotated[
         str | None,
         Field(
             max_length=1_000,
-            description="Only lines that match this regular expression (Python's; (?i) ignores case), with "
-            "line number and position.",
+            description="Only lines that match this regular expression (Python's), with number and position.",
         ),
     ] = None
 
 
 class ListExecutions(Arguments):
-    session: SessionName = None
-    limit: Annotated[int, Field(ge=1, le=1_000, description="How many, of the last ones (default 30).")] = 30
+    session: ExistingSession = None
+    limit: Annotated[
+        Whole,
+        Limit(),
+        at_most(_MOST_EXECUTIONS),
+        Field(ge=1, description="How many of the last ones; default 30."),
+    ] = 30
 
 
 async def _read_output(call: Call, arguments: ReadOutput) -> types.CallToolResult:
@@ -149,23 +149,20 @@ READ_OUTPUT = Tool(
     name="read_output",
     title="Read or search a run's output",
     description=(
-        "Read what a reply left out of a run's output, from the offset that the reply named, or search all "
-        "of it with a regular expression. Works for running and for all earlier executions, and for "
-        "gigabytes. Shows the pictures in the part that is read. Runs nothing."
+        "Read what a reply left out of a run's output, from the offset that it named, or search all of "
+        "it. Works for running and earlier executions and for gigabytes; shows the pictures in the part."
     ),
     arguments=ReadOutput,
     run=_read_output,
-    read_only=True,
 )
 LIST_EXECUTIONS = Tool(
     name="list_executions",
     title="List what has been done",
     description=(
-        "What has been run in a session so far, the last ones: number, outcome, duration, first line of "
-        "code. Use it when you have lost track, for instance at the start of a conversation about earlier "
-        "work; then read_output shows what one of them printed, and its .py file what it was. Runs nothing."
+        "What has been run in a session so far: number, outcome, duration, first line of code. Use it "
+        "when you have lost track or begin a conversation about earlier work; read_output then shows what "
+        "one printed, read_code_file what it was."
     ),
     arguments=ListExecutions,
     run=_list_executions,
-    read_only=True,
 )

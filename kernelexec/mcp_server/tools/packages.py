@@ -13,14 +13,8 @@ from kernelexec.environments.requirements import Requirement, read_requirement, 
 from kernelexec.errors import BadRequest
 from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
-from kernelexec.mcp_server.tools.base import (
-    Arguments,
-    SessionName,
-    Tool,
-    WaitSeconds,
-    session_for,
-    wait_for_end,
-)
+from kernelexec.mcp_server.tools.arguments import Arguments, SessionName, WaitSeconds
+from kernelexec.mcp_server.tools.base import Tool, session_for, wait_for_end
 from kernelexec.model.environment import Environment
 from kernelexec.session.installation import Installation
 
@@ -33,7 +27,7 @@ class InstallDependencies(Arguments):
         Field(
             min_length=1,
             max_length=_MOST_PACKAGES,
-            description="Names with an optional version: ['numpy', 'pandas>=2.2', 'httpx[http2]'].",
+            description="For example ['numpy', 'pandas>=2.2', 'httpx[http2]'].",
         ),
     ]
     session: SessionName = None
@@ -46,7 +40,7 @@ class CheckInstalledPackages(Arguments):
         Field(
             min_length=1,
             max_length=_MOST_PACKAGES,
-            description="Names of packages or of modules: ['scikit-learn', 'cv2', 'numpy>=2'].",
+            description="For example ['scikit-learn', 'cv2', 'numpy>=2'].",
         ),
     ]
     session: SessionName = None
@@ -118,25 +112,22 @@ INSTALL_DEPENDENCIES = Tool(
     name="install_dependencies",
     title="Install packages",
     description=(
-        "Install packages into the environment that your code runs in, with its own installer (conda, "
-        "uv or pip). Names with an optional version; no URLs, paths or options. The running kernel can "
-        "import them afterwards without a restart; the reply says if one that was imported before has "
-        "changed. Installations take a while: after wait_seconds the reply is RUNNING and the "
-        "installation goes on, get its end with wait_for_execution. Use this instead of !pip or !conda."
+        "Install packages into your code's environment, with its own installer (conda, uv or pip): use "
+        "this instead of !pip or !conda. Names with an optional version; no URLs, paths or options. The "
+        "running kernel can import them; the reply says if it needs a restart. What takes longer than "
+        "wait_seconds goes on: wait_for_execution."
     ),
     arguments=InstallDependencies,
     run=_install_dependencies,
-    read_only=False,
 )
 
 CHECK_INSTALLED_PACKAGES = Tool(
     name="check_installed_packages",
     title="Check installed packages",
     description=(
-        "Which of these packages or modules are installed in your environment, in what version and "
-        "where. Reads metadata only: nothing is imported, no kernel is started, so it is fast."
+        "Which of these packages or modules are installed in your environment, in what version and where. "
+        "Fast: nothing is imported, no kernel is started."
     ),
     arguments=CheckInstalledPackages,
     run=_check_installed_packages,
-    read_only=True,
 )

@@ -13,13 +13,8 @@ from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.render.kernels_text import describe_kernels
 from kernelexec.mcp_server.render.variables_text import describe_variables
-from kernelexec.mcp_server.tools.base import (
-    Arguments,
-    SessionName,
-    Tool,
-    said_of_session,
-    session_for,
-)
+from kernelexec.mcp_server.tools.arguments import Arguments, SessionName
+from kernelexec.mcp_server.tools.base import Tool, said_of_session, session_for
 from kernelexec.session.session import Session
 
 _MOST = 100  # variables in a reply
@@ -30,7 +25,7 @@ class ListVariables(Arguments):
     session: SessionName = None
     pattern: Annotated[
         str | None,
-        Field(max_length=200, description="Only names with this in them, or like 'df*' with * and ?."),
+        Field(max_length=200, description="Part of a name, or like 'df*' with * and ?."),
     ] = None
 
 
@@ -95,22 +90,20 @@ LIST_VARIABLES = Tool(
     name="list_variables",
     title="List variables",
     description=(
-        "The variables in a session's Python kernel: name, type, shape or length, size in memory, a short "
-        "preview; then imported modules, functions and classes. Works while a cell runs, and runs nothing: "
-        "use it instead of printing things to see what is there."
+        "The variables of a session's Python kernel: name, type, shape or length, memory, a short "
+        "preview; then modules, functions and classes. Works while a cell runs: use it instead of "
+        "printing things."
     ),
     arguments=ListVariables,
     run=_list_variables,
-    read_only=True,
 )
 LIST_KERNELS = Tool(
     name="list_kernels",
     title="List sessions and kernels",
     description=(
-        "All sessions that have your storage directory, with their kernels: environment, idle or busy and "
-        "since when, memory, processor, notebook."
+        "All sessions in your storage directory, with their kernels: environment, idle or busy and since "
+        "when, memory, processor, notebook."
     ),
     arguments=ListKernels,
     run=_list_kernels,
-    read_only=True,
 )
