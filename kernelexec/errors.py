@@ -3,6 +3,7 @@
     KernelexecError             what happened, and what to do next
     ├── ConfigError             the client's configuration cannot be used
     ├── BadRequest              a tool was called with arguments that cannot be served
+    │   └── NotFound            what they name is not there
     ├── EnvironmentUnusable     an interpreter is missing or cannot run a kernel
     ├── KernelFailed            a kernel did not start
     ├── SessionTaken            another hub owns the session
@@ -34,6 +35,10 @@ class ConfigError(KernelexecError):
 
 class BadRequest(KernelexecError):
     """A tool was called with arguments that cannot be served."""
+
+
+class NotFound(BadRequest):
+    """What a tool's arguments, or a resource's address, name is not there."""
 
 
 class EnvironmentUnusable(KernelexecError):

@@ -14,7 +14,7 @@ import sys
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
-from kernelexec.errors import KernelexecError
+from kernelexec.errors import KernelexecError, NotFound
 from kernelexec.kernels.kernel import Death
 from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
@@ -52,10 +52,12 @@ def reply_to(
 def protocol_error(error: BaseException, call: Call, what: str) -> MCPError | None:
     """The error that answers a request without a reply of its own; None as above.
 
-    Clients show its text unless its code is that of wrong parameters.
+    Clients show "not found, it may have been deleted" for the code of wrong parameters and the text of an
+    internal error, so all that is not simply missing is one. (-32000 means a closed connection to some.)
     """
     if isinstance(error, KernelexecError):
-        return MCPError(types.INVALID_PARAMS, plain(str(error)))
+        missing = isinstance(error, NotFound)
+        return MCPError(types.INVALID_PARAMS if missing else types.INTERNAL_ERROR, plain(str(error)))
     told = _explained(error, call, what)
     return (
         MCPError(types.INTERNAL_ERROR, plain(f"{told}\nIt can be asked for again."))

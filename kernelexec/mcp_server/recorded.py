@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kernelexec.errors import BadRequest
+from kernelexec.errors import BadRequest, NotFound
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.render.transcripts import transcript, transcript_of_record
 from kernelexec.model.execution import Execution
@@ -38,7 +38,7 @@ async def recorded_execution(call: Call, execution_id: str) -> Recorded:
     """The execution with this id, in the caller's storage directory. Opens no session.
 
     Raises:
-        BadRequest: there is none, and which there are.
+        NotFound: there is none, and which there are.
     """
     session_id, number = session_and_number(execution_id)
     session = call.hub.find(call.caller, session_id)
@@ -71,12 +71,12 @@ def session_and_number(execution_id: str) -> tuple[str, int]:
 def _from_journal(call: Call, session_id: str, number: int) -> Execution:
     config = call.caller.config()
     if not call.hub.has_journal(call.caller, session_id):
-        raise BadRequest(
+        raise NotFound(
             f"There is no session {session_id} in {config.storage_dir}.",
             f"Sessions there: {', '.join(sessions_in(config.storage_dir)) or 'none'}.",
         )
     journal = ClosedJournal(call.hub.journal_path(call.caller, session_id))
     execution = load_execution(journal, session_id, config.storage_dir, number)
     if execution is None:
-        raise BadRequest(f"There is no execution {session_id}/{number}.", "list_executions lists them.")
+        raise NotFound(f"There is no execution {session_id}/{number}.", "list_executions lists them.")
     return execution

@@ -17,8 +17,9 @@ from urllib.parse import quote, unquote
 
 import mcp_types as types
 
-from kernelexec.errors import BadRequest
+from kernelexec.errors import BadRequest, NotFound
 from kernelexec.mcp_server.call import Call
+from kernelexec.mcp_server.notebook_parts import part_from
 from kernelexec.mcp_server.reading import read_part
 from kernelexec.mcp_server.recorded import Recorded, recorded_execution
 from kernelexec.mcp_server.render.body import how_to_read
@@ -32,6 +33,8 @@ LARGEST = 700_000  # bytes: base64 adds a third, and JSON's escapes as much to s
 _LISTED_FILES = 100  # of large outputs, the newest
 _SESSION = "kernelexec://session/{session}"
 _URI = re.compile(r"kernelexec://session/(?P<session>[^/]+)/(?P<rest>.+)")
+_NOTEBOOK = "application/x-ipynb+json"
+_LARGEST_NOTEBOOK = 200_000_000  # bytes that are read to find a part of it
 _OUTPUT_FILE = re.compile(r"(?P<session>.+@.+)-\d+/outputs/[^/]+")
 
 Contents = types.TextResourceContents | types.BlobResourceContents
@@ -39,7 +42,8 @@ Contents = types.TextResourceContents | types.BlobResourceContents
 TEMPLATES = [
     types.ResourceTemplate(uri_template=f"{_SESSION}/{path}", name=name, title=title, mime_type=mime)
     for path, name, title, mime in (
-        ("notebook", "notebook", "The session's present notebook", "application/x-ipynb+json"),
+        ("notebook", "notebook", "The session's present notebook", _NOTEBOOK),
+        ("notebook/{cell}", "notebook part", "The notebook from this cell on, in parts", _NOTEBOOK),
         ("executions", "executions", "What has been done in the session", "text/plain"),
         ("{number}/code", "code", "The code of an execution", "text/x-python"),
         ("{number}/output", "output", "What an execution has shown, as text", "text/plain"),
@@ -63,7 +67,8 @@ async def read_resource(call: Call, uri: str) -> Contents:
     """What the resource holds.
 
     Raises:
-        BadRequest: there is no such resource, or it is too large for clients.
+        NotFound: there is no such resource.
+        BadRequest: it is too large for clients, or cannot be read.
         KernelexecError
     """
     found = _URI.fullmatch(uri)
@@ -71,7 +76,7 @@ async def read_resource(call: Call, uri: str) -> Contents:
         raise _unknown(uri)
     session_id, path = unquote(found["session"]), unquote(found["rest"])
     if session_id not in sessions_in(call.caller.config().storage_dir):
-        raise BadRequest(
+        raise NotFound(
             f"There is no session {session_id!r} in {call.caller.config().storage_dir}.",
             "resources/list lists what there is.",
         )
@@ -82,9 +87,9 @@ async def read_resource(call: Call, uri: str) -> Contents:
     raise _unknown(uri)
 
 
-def _unknown(uri: str) -> BadRequest:
+def _unknown(uri: str) -> NotFound:
     templates = ", ".join(template.uri_template for template in TEMPLATES)
-    return BadRequest(f"There is no resource {uri!r}.", f"There are: {templates}.")
+    return NotFound(f"There is no resource {uri!r}.", f"There are: {templates}.")
 
 
 def _listed(storage_dir: Path) -> list[types.Resource]:
@@ -92,15 +97,7 @@ def _listed(storage_dir: Path) -> list[types.Resource]:
     for session_id in sessions_in(storage_dir):
         notebook = _notebook(storage_dir, session_id)
         if notebook is not None:
-            listed.append(
-                types.Resource(
-                    uri=uri_of(session_id, "notebook"),
-                    name=notebook.name,
-                    title=f"Notebook of {session_id}",
-                    mime_type="application/x-ipynb+json",
-                    size=notebook.stat().st_size,
-                )
-            )
+            listed.append(_listed_notebook(session_id, notebook))
         listed.append(
             types.Resource(
                 uri=uri_of(session_id, "executions"),
@@ -110,6 +107,19 @@ def _listed(storage_dir: Path) -> list[types.Resource]:
             )
         )
     return listed + _large_outputs(storage_dir)
+
+
+def _listed_notebook(session_id: str, notebook: Path) -> types.Resource:
+    size = notebook.stat().st_size
+    whole = size <= LARGEST
+    return types.Resource(
+        uri=uri_of(session_id, "notebook" if whole else "notebook/1"),
+        name=notebook.name,
+        title=f"Notebook of {session_id}" + ("" if whole else ", the first part"),
+        description=None if whole else f"Of {size:,} bytes; each part names the next.",
+        mime_type=_NOTEBOOK,
+        size=size if whole else None,
+    )
 
 
 def _large_outputs(storage_dir: Path) -> list[types.Resource]:
@@ -138,12 +148,27 @@ def _notebook(storage_dir: Path, session_id: str) -> Path | None:
 
 
 async def _read_notebook(call: Call, uri: str, session_id: str, found: re.Match[str]) -> Contents:
-    storage_dir = call.caller.config().storage_dir
-    notebook = await asyncio.to_thread(_notebook, storage_dir, session_id)
+    path = await asyncio.to_thread(_existing_notebook, call, session_id)
+    instead = f"In parts, each naming the next: {uri}/1 and on. The file is {path}."
+    data = await asyncio.to_thread(_bytes_of, path.parent, path.name, LARGEST, instead)
+    return types.TextResourceContents(uri=uri, mime_type=_NOTEBOOK, text=data.decode("utf-8", "replace"))
+
+
+async def _read_notebook_part(call: Call, uri: str, session_id: str, found: re.Match[str]) -> Contents:
+    path = await asyncio.to_thread(_existing_notebook, call, session_id)
+    data = await asyncio.to_thread(
+        _bytes_of, path.parent, path.name, _LARGEST_NOTEBOOK, f"The file is {path}."
+    )
+    base = uri_of(session_id, "notebook")
+    text = await asyncio.to_thread(part_from, data, int(found["cell"]), LARGEST, base, str(path))
+    return types.TextResourceContents(uri=uri, mime_type=_NOTEBOOK, text=text)
+
+
+def _existing_notebook(call: Call, session_id: str) -> Path:
+    notebook = _notebook(call.caller.config().storage_dir, session_id)
     if notebook is None:
-        raise BadRequest(f"{session_id} has no notebook yet.", "It has one when the first cell has been run.")
-    data = await asyncio.to_thread(_bytes_of, storage_dir, notebook.name)
-    return types.TextResourceContents(uri=uri, mime_type="application/x-ipynb+json", text=data.decode())
+        raise NotFound(f"{session_id} has no notebook yet.", "It has one when the first cell has been run.")
+    return notebook
 
 
 async def _read_executions(call: Call, uri: str, session_id: str, found: re.Match[str]) -> Contents:
@@ -176,7 +201,7 @@ async def _read_image(call: Call, uri: str, session_id: str, found: re.Match[str
     piece = next((piece for piece in recorded.transcript.pieces if piece.number == number), None)
     if piece is None or piece.picture is None:
         last = max((piece.number for piece in recorded.transcript.pieces), default=0)
-        raise BadRequest(f"{recorded.execution.id} has no image {number}; it has {last}.")
+        raise NotFound(f"{recorded.execution.id} has no image {number}; it has {last}.")
     if piece.picture.file is not None:
         return await _blob(call, uri, piece.picture.file)
     size = len(piece.picture.encoded) * 3 // 4
@@ -199,7 +224,9 @@ async def _read_file(call: Call, uri: str, session_id: str, found: re.Match[str]
 
 
 async def _blob(call: Call, uri: str, file: str) -> Contents:
-    data = await asyncio.to_thread(_bytes_of, call.caller.config().storage_dir, file)
+    storage_dir = call.caller.config().storage_dir
+    instead = f"It is in {storage_dir / file}; read_output reads text in parts."
+    data = await asyncio.to_thread(_bytes_of, storage_dir, file, LARGEST, instead)
     mime = mimetypes.guess_type(file)[0] or "application/octet-stream"
     if mime.startswith("text/") or mime == "application/json":
         return types.TextResourceContents(
@@ -208,26 +235,28 @@ async def _blob(call: Call, uri: str, file: str) -> Contents:
     return types.BlobResourceContents(uri=uri, mime_type=mime, blob=base64.b64encode(data).decode())
 
 
-def _bytes_of(storage_dir: Path, file: str) -> bytes:
+def _bytes_of(storage_dir: Path, file: str, limit: int, instead: str) -> bytes:
     try:
         with open(open_inside(storage_dir, PurePath(file), os.O_RDONLY), "rb") as reader:
             size = os.fstat(reader.fileno()).st_size
-            if size > LARGEST:
-                raise _too_large(
-                    file, size, f"It is in {storage_dir / file}; read_output reads text in parts."
-                )
+            if size > limit:
+                raise _too_large(file, size, instead, limit)
             return reader.read()
+    except FileNotFoundError as error:
+        raise NotFound(f"{file} is not there.", "It was moved or deleted.") from error
     except (OSError, ValueError) as error:
         raise BadRequest(f"{file} cannot be read: {error}.") from error
 
 
-def _too_large(what: str, size: int, instead: str) -> BadRequest:
-    return BadRequest(f"{what} has {size:,} bytes, more than the {LARGEST:,} that clients take.", instead)
+def _too_large(what: str, size: int, instead: str, limit: int = LARGEST) -> BadRequest:
+    who = "clients take" if limit == LARGEST else "are read"
+    return BadRequest(f"{what} has {size:,} bytes, more than the {limit:,} that {who}.", instead)
 
 
 Reader = Callable[[Call, str, str, "re.Match[str]"], Awaitable[Contents]]
 _READERS: tuple[tuple[str, Reader], ...] = (
     ("notebook", _read_notebook),
+    (r"notebook/(?P<cell>[1-9]\d{0,8})", _read_notebook_part),
     ("executions", _read_executions),
     (r"(?P<number>[1-9]\d{0,8})/code", _read_code),
     (r"(?P<number>[1-9]\d{0,8})/output", _read_output),

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from kernelexec.errors import BadRequest, StorageFailed
+from kernelexec.errors import BadRequest, NotFound, StorageFailed
 from kernelexec.model.execution import Execution, Question, State
 from kernelexec.recording.history import load_execution
 from kernelexec.recording.journal import now
@@ -48,13 +48,13 @@ class Executions:
         """One of this session's executions, also of its past.
 
         Raises:
-            BadRequest: there was none with this number.
+            NotFound: there was none with this number.
         """
         found = self._in_memory.get(number) or load_execution(
             self._recorder.journal, self._session, self._recorder.storage_dir, number
         )
         if found is None:
-            raise BadRequest(
+            raise NotFound(
                 f"There is no execution {self._session}/{number}; "
                 f"the last one is {self._session}/{self.last_number}."
             )

@@ -84,7 +84,7 @@ async def connected(session: Session, era: str, name: str = "test") -> AsyncIter
     asking = caller(session.recorder.storage_dir)
     asking.id = name
     serving = asyncio.create_task(serve(cast(Hub, hub), asking, reader, writer))
-    peer = Peer(era, name, *await asyncio.open_connection(sock=theirs))
+    peer = Peer(era, name, *await asyncio.open_connection(sock=theirs, limit=4 << 20))
     peer.hub, peer.served = hub, serving
     await peer.initialize()
     try:
