@@ -8,6 +8,7 @@ from typing import Any
 from kernelexec.kernels.kernel import Findings, Reply
 from kernelexec.kernels.wire import Message
 from kernelexec.model.execution import Question
+from kernelexec.model.variable_names import NO_NAMES, VariableNames
 
 
 def read_findings(msg_id: str, content: Mapping[str, Any]) -> Findings:
@@ -24,7 +25,7 @@ def read_findings(msg_id: str, content: Mapping[str, Any]) -> Findings:
         question=Question(question["prompt"], question["password"]) if question else None,
         messages=tuple(_message(msg_id, said) for said in content.get("messages", ())),
         complete=bool(content.get("complete")),
-        names=tuple(content.get("names", ())),
+        names=VariableNames.told_by(content) or NO_NAMES,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from kernelexec.kernels.inspection import Variables
 from kernelexec.kernels.wire import Message
 from kernelexec.model.execution import Question
+from kernelexec.model.variable_names import NO_NAMES, VariableNames
 
 SHUTDOWN_SECONDS = 3.0  # a kernel with an unreaped child takes 29 s to shut down by itself
 
@@ -72,7 +73,7 @@ class Findings:
     question: Question | None = None
     messages: tuple[Message, ...] = ()  # what the run published
     complete: bool = False  # whether that is all of it
-    names: tuple[str, ...] = ()  # the user's variables
+    names: VariableNames = NO_NAMES  # the user's
 
 
 class KernelDied(Exception):

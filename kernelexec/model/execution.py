@@ -25,6 +25,10 @@ class State(str, Enum):
     NOT_RUN = "not_run"
 
 
+# What may be lost with a run (`Execution.lost`), where that is everything.
+ALL_LOST = "all variables are lost"
+LOST_WITH_KERNEL = "its kernel ended with it: all variables are lost"
+
 _OPEN = (State.QUEUED, State.SENT, State.RUNNING)  # what other states follow
 
 
@@ -87,6 +91,7 @@ class Execution:
     finished: datetime | None = None
     problem: str | None = None  # why it was not run, died or was interrupted
     error: str | None = None  # the name of the exception that ended it, as the kernel's reply tells it
+    lost: str | None = None  # what went with it, in words that end a sentence: "all variables are lost"
     interrupt: str | None = None  # why an interrupt was asked for
     was_interrupted: bool = False  # one is known to have reached it, whatever came of that
     question: Question | None = None  # that the code waits for an answer to

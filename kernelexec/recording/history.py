@@ -303,6 +303,7 @@ def _finish(execution: Execution, record: Mapping[str, Any]) -> None:
     execution.state = State(record["state"])
     execution.problem = record["problem"]
     execution.error = record.get("error")
+    execution.lost = record.get("lost")
     execution.execution_count = record["execution_count"]
     execution.started = _moment(record["started"])
     execution.finished = _moment(record["finished"])

@@ -265,6 +265,7 @@ class Recorder:
                 state=execution.state.value,
                 problem=execution.problem,
                 **({} if execution.error is None else {"error": execution.error}),
+                **({} if execution.lost is None else {"lost": execution.lost}),
                 execution_count=execution.execution_count,
                 started=_iso(execution.started),
                 finished=_iso(execution.finished),

@@ -159,12 +159,12 @@ class Engine:
                 self.executions.become(execution, state)
                 if state is State.RUNNING and execution.kind is Kind.CODE:
                     self.interrupts.on_begin(execution)
-            case e.Finish(number, state, problem):
+            case e.Finish(number, state, problem, lost):
                 self.queue.forget(number)
                 execution = self.executions.get(number)
                 if state is State.DIED:
                     problem = told_of_death(execution, problem)
-                self.executions.finish(execution, state, problem)
+                self.executions.finish(execution, state, problem, lost)
             case e.Begin(number):
                 self.queue.begin(number)
             case e.Rejoin(number):

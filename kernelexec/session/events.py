@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from kernelexec.model.execution import Kind, State
+from kernelexec.model.variable_names import NO_NAMES, VariableNames
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,22 @@ class Loss:
 
     generation: int
     cause: str
-    names: tuple[str, ...] = ()  # the user's variables that are gone with it, the newest first
+    names: VariableNames = NO_NAMES  # of what is gone with it
     by: str | None = None  # the caller who had it ended
     begun: str | None = None  # msg_id of the last run that began; "" if none did, None if nobody knows
     stderr: str = ""  # the end of what the process itself wrote there
+    had_success: bool = False  # whether something had been run in it that a replay can run again
+
+    def to_json(self) -> dict[str, Any]:
+        """For the journal; stderr is in what it took along."""
+        return {
+            "generation": self.generation,
+            "cause": self.cause,
+            "names": list(self.names.first),
+            "number": self.names.number,
+            "by": self.by,
+            "begun": self.begun,
+        }
 
 
 # --- events -----------------------------------------------------------------------------------------
@@ -105,11 +118,16 @@ class Aborted:
 
 @dataclass(frozen=True)
 class Ended:
-    """Its end was seen, or is known not to be seen by anybody (State.UNKNOWN)."""
+    """Its end was seen, or is known not to be seen by anybody (State.UNKNOWN).
+
+    `lost`: what went with it, as Execution has it; `with_kernel`: its kernel ended, too.
+    """
 
     number: int
     state: State
     problem: str | None = None
+    lost: str | None = None
+    with_kernel: bool = False
 
 
 @dataclass(frozen=True)
@@ -290,6 +308,7 @@ class Finish:
     number: int
     state: State
     problem: str | None = None
+    lost: str | None = None
 
 
 @dataclass(frozen=True)

@@ -137,12 +137,14 @@ class Executions:
         elif state is State.RUNNING:
             execution.started = now()
 
-    def finish(self, execution: Execution, state: State, problem: str | None = None) -> None:
+    def finish(
+        self, execution: Execution, state: State, problem: str | None = None, lost: str | None = None
+    ) -> None:
         """Bring an execution to a final state, on disk too, and wake who waits for it."""
         execution.state = state
         self.touch()
         execution.finished = self.last_used
-        execution.problem = problem
+        execution.problem, execution.lost = problem, lost
         execution.question = None
         try:
             self._recorder.finished(execution)

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 from kernelexec.errors import KernelexecError, StorageFailed
 from kernelexec.kernels.kernel import Death, Kernel, KernelDied
 from kernelexec.model.environment import Environment
+from kernelexec.model.variable_names import NO_NAMES
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
 from kernelexec.session.events import Died, Loss, Started
 from kernelexec.session.executions import Executions
 from kernelexec.session.happenings import Happenings
-from kernelexec.session.notices import loss_text
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,8 @@ class Generations:
         self.started: datetime | None = None
         self.generation = 0  # of the kernel that is here or was here last
         self.kernel_id: str | None = None  # its id in the registry, as far as the journal has it
-        self.names: tuple[str, ...] = ()  # the user's variables in it, the newest first
+        self.names = NO_NAMES  # the user's variables in it
         self.last_end: str | None = None  # why the kernel before the present one ended
-        self.last_loss_text = ""  # the same with what is lost
         self.end_was_asked = False  # whether it was ended by somebody's wish
         self.left_a_kernel = False  # an earlier hub's, not known to have ended
         self._recorder = recorder
@@ -130,7 +129,8 @@ class Generations:
         if self._adopted:
             await kernel.ready()  # its first output would be lost before our subscription is in place
             self._adopted = False
-            self.names = (await kernel.look("")).names or self.names
+            found = (await kernel.look("")).names
+            self.names = found if found.number else self.names
 
     def let_go(self) -> None:
         """The kernel runs on without us."""
@@ -149,7 +149,7 @@ class Generations:
         new = await self._source.new_kernel(self._environ)
         before, ended = self.generation, self.last_end
         self.generation += 1
-        self.names, self._ended_by, self._ending = (), None, None
+        self.names, self._ended_by, self._ending = NO_NAMES, None, None
         self._executions.begin_kernel()
         metadata = self._notebook_metadata(new)
         if before:
@@ -201,5 +201,4 @@ class Generations:
     def _is_gone(self, loss: Loss) -> None:
         self.kernel, self._adopted = None, False
         self.last_end = loss.cause
-        self.last_loss_text = loss_text(self._recorder.session, loss)
         self._happenings.happened(Died(loss))

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from kernelexec.model.execution import Kind, State
+from kernelexec.model.execution import ALL_LOST, LOST_WITH_KERNEL, Kind, State
 from kernelexec.session import events as e
 from kernelexec.session.acquaintances import Acquaintances
 from kernelexec.session.notices import loss_text
@@ -76,6 +76,7 @@ class Heart:
         self._loss: e.Loss | None = None  # the last
         self._replayed = 0  # the last generation in which something was run again
         self._has_run = False  # whether anything was run in this generation
+        self._has_success = False  # whether something was run in it that a replay can run again
 
     def handle(self, event: e.Event) -> Instructions:
         """What follows from an event, in the order in which it is to be carried out.
@@ -129,7 +130,7 @@ class Heart:
         losses = self.callers.refuse(event.caller, event.number, event.asked) if is_asked_for else ()
         if losses:
             texts = [self._loss_text(each.loss, each.by) for each in losses]
-            yield from self._finish(event.number, State.NOT_RUN, "\n".join(texts))
+            yield from self._finish(event.number, State.NOT_RUN, "\n".join(texts), ALL_LOST)
         elif event.within is not None:
             yield e.Begin(event.number)
         elif event.kind in _IN_KERNEL:
@@ -172,8 +173,12 @@ class Heart:
     def _ended(self, event: e.Ended) -> Iterator[e.Instruction]:
         if self._ends.get(event.number) is event.state:
             return  # it followed from something else already
-        self._check(event.number, self._open(event.number), event.state)
-        yield from self._finish(event.number, event.state, event.problem)
+        problem, lost, run = event.problem, event.lost, self._open(event.number)
+        self._check(event.number, run, event.state)
+        if event.with_kernel and self._loss is not None and not self.has_kernel:
+            problem = "\n".join(filter(None, [problem, self._lost_with(self._loss, run.caller)]))
+            lost = LOST_WITH_KERNEL
+        yield from self._finish(event.number, event.state, problem, lost)
 
     def _no_reply(self, event: e.NoReply) -> Iterator[e.Instruction]:
         run = self._runs.get(event.number)
@@ -186,7 +191,7 @@ class Heart:
             problem += f"\nThe end of its stderr:\n{loss.stderr}"
         never_begun = loss.begun is not None and loss.begun != run.msg_id
         not_run = run.state is State.QUEUED or (run.state is State.SENT and never_begun)
-        yield from self._finish(event.number, State.NOT_RUN if not_run else State.DIED, problem)
+        yield from self._finish(event.number, State.NOT_RUN if not_run else State.DIED, problem, ALL_LOST)
 
     def _failed(self, event: e.Failed) -> Iterator[e.Instruction]:
         run = self._runs.get(event.number)
@@ -198,12 +203,13 @@ class Heart:
 
     def _no_kernel(self, event: e.NoKernel) -> Iterator[e.Instruction]:
         # What waits would meet the same, each after another start.
-        yield from self._refuse_waiting(lambda caller: event.why)
+        yield from self._refuse_waiting(lambda caller: event.why, None)
 
     def _started(self, event: e.Started) -> Iterator[e.Instruction]:
         if event.generation <= self.generation:
             raise IllegalEvent(f"generation {event.generation} after {self.generation}")
-        self.generation, self.has_kernel, self._has_run = event.generation, True, False
+        self.generation, self.has_kernel = event.generation, True
+        self._has_run = self._has_success = False
         self.callers.begin_generation()
         yield from ()
 
@@ -216,36 +222,26 @@ class Heart:
         yield from self._next_turn()
 
     def _died(self, event: e.Died) -> Iterator[e.Instruction]:
-        loss = event.loss
+        loss = replace(event.loss, had_success=self._has_success)
         self.has_kernel = False
         self._loss = loss
         if self._has_run:  # else there was nothing in it that can be missed
             self.callers.lost(loss)
-        yield e.Note(
-            "died",
-            {
-                "generation": loss.generation,
-                "cause": loss.cause,
-                "untold": self._has_run,
-                "names": list(loss.names),
-                "by": loss.by,
-                "begun": loss.begun,
-            },
-        )
-        yield from self._refuse_waiting(lambda caller: self._lost_with(loss, caller))
+        yield e.Note("died", {**loss.to_json(), "untold": self._has_run})
+        yield from self._refuse_waiting(lambda caller: self._lost_with(loss, caller), ALL_LOST)
         for number in self.in_flight:
             if not self._has_turn(number):  # an earlier hub's
                 known = loss.begun is not None
                 end: e.Event = e.NoReply(number) if known else e.Ended(number, State.UNKNOWN, _UNSEEN)
                 yield from self.handle(end)
 
-    def _refuse_waiting(self, why: Callable[[str | None], str]) -> Iterator[e.Instruction]:
+    def _refuse_waiting(self, why: Callable[[str | None], str], lost: str | None) -> Iterator[e.Instruction]:
         """What waits is not run. `why`: in words for the caller whose it is."""
         for number, run in list(self._runs.items()):
             if run.state is State.QUEUED and run.kind in _IN_KERNEL and number != self.turn:
-                yield from self._finish(number, State.NOT_RUN, why(run.caller))
+                yield from self._finish(number, State.NOT_RUN, why(run.caller), lost)
         if self.turn is not None and self._runs[self.turn].state is State.QUEUED:
-            yield from self._finish(self.turn, State.NOT_RUN, why(self._runs[self.turn].caller))
+            yield from self._finish(self.turn, State.NOT_RUN, why(self._runs[self.turn].caller), lost)
 
     def _lost_with(self, loss: e.Loss, caller: str | None) -> str:
         """How a kernel ended, for a caller whose run it took along."""
@@ -351,15 +347,20 @@ class Heart:
         self._check(number, run, state)
         run.state = state
 
-    def _finish(self, number: int, state: State, problem: str | None) -> Iterator[e.Instruction]:
-        self._check(number, self._runs[number], state)
+    def _finish(
+        self, number: int, state: State, problem: str | None, lost: str | None = None
+    ) -> Iterator[e.Instruction]:
+        run = self._runs[number]
+        self._check(number, run, state)
+        if run.kind is Kind.CODE and state is State.OK and lost != LOST_WITH_KERNEL:
+            self._has_success = True
         del self._runs[number]
         self._ends[number] = state
         while len(self._ends) > _ENDS_KEPT:
             del self._ends[next(iter(self._ends))]
         if number in self._waiting:
             self._waiting.remove(number)
-        yield e.Finish(number, state, problem)
+        yield e.Finish(number, state, problem, lost)
         if self.turn == number:
             self.turn = None
             yield from self._next_turn()

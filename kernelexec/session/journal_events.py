@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelexec.model.execution import Kind, State
+from kernelexec.model.variable_names import NO_NAMES, VariableNames
 from kernelexec.recording.history import History, read_history
 from kernelexec.recording.journal import Journal
 from kernelexec.session import events as e
@@ -81,7 +82,7 @@ def _died(record: Mapping[str, Any], generation: int) -> e.Died:
         e.Loss(
             record.get("generation", generation),
             record["cause"],
-            tuple(record.get("names", ())),
+            VariableNames.told_by(record) or NO_NAMES,
             record.get("by"),
             record.get("begun"),
         )

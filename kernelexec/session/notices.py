@@ -9,11 +9,8 @@ from collections.abc import Mapping
 
 from kernelexec.model.execution import Execution, State
 from kernelexec.model.quantities import readable_seconds
-from kernelexec.model.text import clip_line
 from kernelexec.session import events as e
 
-_NAMES_TOLD = 20  # of what was lost
-_NAME_SHOWN = 60  # characters of each: code can make any string a name
 _CODE_SHOWN = 60  # characters of the first line
 _RUNS_NAMED = 5
 
@@ -61,29 +58,31 @@ def loss_text(
     `replayed`: a replay has run something again in that.
     """
     who = "" if by is None else f" by another client{named(by)}"
-    gone = f"{_ended(session, loss)}{loss.cause}{who}. All its variables are lost{lost_names(loss.names)}"
+    gone = f"{_ended(session, loss)}{loss.cause}{who}. All its variables are lost{loss.names.in_brackets()}"
     if now is None:
-        return f"{gone}; nothing was run again. What is submitted next runs in a new kernel."
+        next_one = "What is submitted next runs in a new kernel."
+        return " ".join([f"{gone}; nothing was run again.", next_one, *_how_to_replay(session, loss, now)])
     runs = f"What is submitted next runs in the one that runs now (generation {now})"
     if replayed:
         return (
             f"{gone}. {runs}, in which a replay ran again what had succeeded: list_executions shows what, "
             "list_variables what is there."
         )
-    return f"{gone}; nothing was run again. {runs}, which has none of them."
+    said = f"{gone}; nothing was run again. {runs}, which has none of them."
+    return " ".join([said, *_how_to_replay(session, loss, now)])
+
+
+def _how_to_replay(session: str, loss: e.Loss, now: int | None) -> list[str]:
+    if not loss.had_success:
+        return []
+    if now is None:
+        return [f'To run again what had succeeded in it: restart_kernel(session="{session}", replay=true).']
+    call = f'restart_kernel(session="{session}", replay=true, generation={loss.generation})'
+    return [f"To run again what had succeeded in it, in place of what runs now: {call}."]
 
 
 def _ended(session: str, loss: e.Loss) -> str:
     return f"The kernel of {session} (generation {loss.generation}) ended: "
-
-
-def lost_names(names: tuple[str, ...]) -> str:
-    """The names that are lost with a kernel, for a sentence; empty if none are known."""
-    if not names:
-        return ""
-    shown = ", ".join(clip_line(name, _NAME_SHOWN) for name in names[:_NAMES_TOLD])
-    more = len(names) - _NAMES_TOLD
-    return f" ({shown} and {more} more)" if more > 0 else f" ({shown})"
 
 
 def named(client: str) -> str:
@@ -91,18 +90,17 @@ def named(client: str) -> str:
     return f" ({client})" if client else ""
 
 
-def notices(
-    tell: e.Tell, session: str, executions: Mapping[int, Execution | None], said: str | None = None
-) -> list[str]:
+def says_end(session: str, loss: e.Loss, said: str | None) -> bool:
+    """Whether what a reply says of itself tells of this kernel's end."""
+    return _ended(session, loss) in (said or "")
+
+
+def notices(tell: e.Tell, session: str, executions: Mapping[int, Execution | None]) -> list[str]:
     """What a reply says beside its own matter, a text each.
 
-    `executions`: those that `tell.lost_replies` is about; `said`: what the reply says of itself, which is not
-    said again.
+    `executions`: those that `tell.lost_replies` is about.
     """
-    told = []
-    for each in tell.losses:
-        if _ended(session, each.loss) not in (said or ""):
-            told.append(loss_text(session, each.loss, each.by, tell.now, replayed=tell.replayed))
+    told = [loss_text(session, each.loss, each.by, tell.now, replayed=tell.replayed) for each in tell.losses]
     told += [_lost_reply(lost, session, executions.get(lost.number)) for lost in tell.lost_replies]
     if tell.ran:
         told.append(_ran(tell.ran, tell.ran_number, ended=tell.now is None))

@@ -59,10 +59,14 @@ class _Interrupts:
         return self.asked or _BY_OTHERS
 
 
-def told_by(execution: Execution, reply: Reply, ended: str | None, remark: str | None) -> Outcome:
-    """The end that a reply tells. `ended`: what is lost with the kernel, where the code ended that."""
+def told_by(
+    execution: Execution, reply: Reply, remark: str | None, *, kernel_is_there: bool = True
+) -> Outcome:
+    """The end that a reply tells. `kernel_is_there`: the kernel has not ended with the run."""
     interrupts = _Interrupts.of(execution, reply)
-    state, problem = _end(interrupts, execution, reply, ended or remark)
+    state, problem = _end(interrupts, execution, reply, remark)
+    if problem and not kernel_is_there:
+        problem = problem.removesuffix(_KEPT).rstrip()
     return Outcome(state, problem, bool(interrupts.reached))
 
 

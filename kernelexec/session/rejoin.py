@@ -59,6 +59,8 @@ class Rejoin:
             if reply is None:
                 found = await kernel.look(msg_id, messages=True)
                 reply = found.reply
+            if kernel.died.done():
+                await self._generations.end_of(kernel)
             self._finish(execution, kernel, found, reply, remark)
         except KernelDied:
             await self._runs.finish_dead(execution, kernel)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from kernelexec.errors import KernelexecError, StorageFailed
 from kernelexec.kernels.kernel import Kernel, KernelDied, Reply
 from kernelexec.model.execution import Execution, State
+from kernelexec.model.variable_names import VariableNames
 from kernelexec.recording.recorder import Recorder
 from kernelexec.session.events import Aborted, Ended, NoKernel, NoReply, Sent
 from kernelexec.session.executions import Executions
@@ -53,15 +54,17 @@ class Runs:
     async def _see_through(self, execution: Execution, kernel: Kernel) -> None:
         try:
             reply = await self._send(execution, kernel)
-            self._learn_names(reply.metadata)
+            gone = self._learn_names(reply.metadata)
             if _is_leaving(reply):  # what waits must not be sent to it
                 await asyncio.wait({kernel.died}, timeout=_LEAVING_SECONDS)
+            if kernel.died.done():
+                await self._generations.end_of(kernel)
         except KernelDied:
             await self.finish_dead(execution, kernel)
         except StorageFailed as error:
             self._happenings.happened(Ended(execution.number, State.NOT_RUN, str(error)))
         else:
-            self.finish_with(execution, reply, kernel)
+            self.finish_with(execution, reply, kernel, lost=gone)
 
     async def _send(self, execution: Execution, kernel: Kernel) -> Reply:
         while True:
@@ -80,27 +83,37 @@ class Runs:
         self._happenings.happened(NoReply(execution.number))
 
     def finish_with(
-        self, execution: Execution, reply: Reply, kernel: Kernel, remark: str | None = None
+        self,
+        execution: Execution,
+        reply: Reply,
+        kernel: Kernel,
+        remark: str | None = None,
+        lost: str | None = None,
     ) -> None:
-        """The end that a reply tells. `remark`: what else is to be said of it."""
+        """The end that a reply tells. `remark`: what else is to be said of it; `lost`: what went with it."""
         execution.timing["shell.execute_reply"] = reply.date
         if "started" in reply.metadata:
             execution.timing["shell.execute_reply.started"] = reply.metadata["started"]
         if reply.content.get("execution_count") is not None:
             execution.execution_count = reply.content["execution_count"]
-        ended = self._generations.last_loss_text if kernel.died.done() else None  # it called exit()
-        outcome = told_by(execution, reply, ended, remark)
+        has_ended = kernel.died.done()  # it called exit(), or died as soon as it had replied
+        outcome = told_by(execution, reply, remark, kernel_is_there=not has_ended)
         execution.was_interrupted = outcome.was_interrupted
         if outcome.state is not State.OK:
             execution.error = str(reply.content.get("ename") or "")[:_LONGEST_NAME] or None
         problem = both(outcome.problem, _missing(reply))
-        self._happenings.happened(Ended(execution.number, outcome.state, problem))
+        self._happenings.happened(
+            Ended(execution.number, outcome.state, problem, lost, with_kernel=has_ended)
+        )
 
-    def _learn_names(self, metadata: Mapping[str, object]) -> None:
+    def _learn_names(self, metadata: Mapping[str, object]) -> str | None:
+        """What variables there are now; what of it the run has taken away (%reset), if that is most."""
         said = metadata.get("kernelexec")
-        names = said.get("names") if isinstance(said, Mapping) else None
-        if isinstance(names, list):
-            self._generations.names = tuple(map(str, names))
+        names = VariableNames.told_by(said) if isinstance(said, Mapping) else None
+        if names is None:
+            return None
+        before, self._generations.names = self._generations.names, names
+        return names.taken_since(before)
 
 
 def _missing(reply: Reply) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from kernelexec.session.generations import NewKernel
 from kernelexec.session.idleness import Idleness
 from kernelexec.session.jobs import Job
 from kernelexec.session.journal_events import Past
-from kernelexec.session.notices import notices
+from kernelexec.session.notices import notices, says_end
 from kernelexec.session.replay import Replay, listing
 from kernelexec.session.submission import Submission
 
@@ -36,6 +36,7 @@ class Telling:
     is_first: bool  # it is the first one to this caller about this kernel
     knew_another: bool  # and it was told of an earlier one
     notices: list[str]
+    lost_generations: list[int]  # whose end the notices tell
 
 
 class KernelStarter(Protocol):
@@ -231,8 +232,9 @@ class Session:
         number, said = (about.number, about.problem) if about is not None else (None, None)
         tell = self._engine.tell(e.Replying(caller, number, introduces, reply))
         found = {lost.number: self.executions.recall(lost.number) for lost in tell.lost_replies}
-        texts = [*notices(tell, self.id, found, said), *self._engine.troubles.take()]
-        return Telling(tell.is_first, tell.knew_another, texts)
+        losses = tuple(each for each in tell.losses if not says_end(self.id, each.loss, said))
+        texts = [*notices(replace(tell, losses=losses), self.id, found), *self._engine.troubles.take()]
+        return Telling(tell.is_first, tell.knew_another, texts, [each.loss.generation for each in losses])
 
     def is_of(self, execution: Execution, caller: e.CallerId) -> bool:
         """Whether an execution is a caller's own, or of another connection of its client in its directory."""

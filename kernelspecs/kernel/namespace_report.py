@@ -26,7 +26,10 @@ PREVIEW = 80  # characters
 ITEMS = 6  # of a collection in a preview
 DEPTH = 2
 COLUMNS = 8
+MOST_ORDERED = 5_000  # names, at some microseconds each
 MOST_COLUMNS = 5_000  # above which a frame's size is not added up
+SMALL = 100_000  # bytes, up to which variables are told by their age alone
+CELL = 8  # bytes of a frame's cell, about
 BITS = 3_000  # of an integer that is still written out: the time for that grows with the square
 
 PLAIN = (bool, float, complex, type(None), type(Ellipsis), datetime.date, datetime.datetime, datetime.time)
@@ -45,16 +48,24 @@ module_of, name_of, qualified_name_of, mro_of, held_by = (
 )
 
 
-def variables(namespace, hidden, pattern, limit):
-    """The user's variables, the newest first: {"total", "variables", "modules", "callables", "cut"}.
+def variables(namespace, hidden, pattern, limit, ages=None):
+    """The user's variables, the large first, then the newest: {"total", "variables", "modules", "callables", "cut"}.
 
-    `pattern` is a part of the name or has * and ?; "" means all.
+    `pattern` is a part of the name or has * and ?; "" means all. `ages`: which binding of all each name was, where
+    that is known (bindings.py); else a name is as old as its first binding.
     """
     deadline = time.monotonic() + SECONDS
     names = [name for name, value in reversed(list(namespace.items())) if is_users(name, value, hidden)]
     if pattern:
         wanted = pattern if set(pattern) & set("*?[") else "*%s*" % pattern
         names = [name for name in names if fnmatch.fnmatchcase(name, wanted)]
+    if ages:
+        by_age = [name for name in names if name in ages]
+        new = names.index(by_age[0]) if by_age else 0  # those before it are of the run that goes on
+        older = [name for name in names[new:] if name not in ages]
+        names = names[:new] + sorted(by_age, key=lambda name: -ages[name]) + older
+    first = sorted(names[:MOST_ORDERED], key=lambda name: importance(namespace.get(name)))
+    names = first + names[MOST_ORDERED:]
     told, modules, callables, total = [], {}, [], 0
     for name in names:
         try:
@@ -88,6 +99,42 @@ def is_users(name, value, hidden):
 def one_of(kinds, kind):
     """Whether it is one of these classes; `in` would ask the metaclass, which can be the user's."""
     return any(each is kind for each in kinds)
+
+
+def importance(value):
+    """How much it would be missed: a pair, the least first. Data, then functions and classes, then modules; of data
+    what is large by its size, and all below SMALL alike.
+    """
+    kind = type(value)
+    if kind is types.ModuleType:
+        return 2, 0
+    if one_of(FUNCTIONS, kind) or one_of(mro_of(kind), type):
+        return 1, 0
+    try:
+        told = rough_size(value)
+    except Exception:  # noqa: BLE001 - of whatever library
+        told = 0
+    return 0, -told if told >= SMALL else 0
+
+
+def rough_size(value):
+    """In bytes, without looking at the data; 0 where that is not known. Asked after each run, in its thread."""
+    kind = type(value)
+    if one_of(SIZED, kind) or kind is int:
+        return sys.getsizeof(value)
+    base = known_base(value)
+    if base is None or not library_of(base):
+        return 0
+    if name_of(base) in ("DataFrame", "GeoDataFrame"):  # pandas would add up its columns'
+        rows, columns = attribute(value, "shape")
+        return CELL * rows * columns
+    if name_of(base) in ("Series", "GeoSeries", "Dataset", "DataArray"):
+        return int(attribute(value, "nbytes"))
+    for kind in mro_of(base):
+        told = held_by(kind).get("nbytes")
+        if type(told) is types.GetSetDescriptorType:  # in C: no code that could take long
+            return int(told.__get__(value))
+    return 0
 
 
 def signature(name, value):
@@ -275,13 +322,27 @@ def array(value):
     return told if device is None or str(device) == "cpu" else "%s on %s" % (told, str(device)[:20])
 
 
+def is_installed(kind):
+    """Whether the class is from an installed package, whose objects' insides say little to who did not write it."""
+    module = module_of(kind)
+    package = sys.modules.get(module.split(".")[0]) if type(module) is str else None
+    file = getattr(package, "__dict__", {}).get("__file__")
+    return type(file) is str and ("site-packages" in file or "dist-packages" in file)
+
+
 def attributes_of(value):
+    """The public attributes of an object of the user's own class."""
+    if is_installed(type(value)):
+        return None
     for kind in mro_of(type(value)):
         if "__dict__" in held_by(kind):
             slot = held_by(kind)["__dict__"]
             if type(slot) is not types.GetSetDescriptorType:  # a property of the user's
                 return None
             held = slot.__get__(value)
-            names = ", ".join(name for name in islice(held, ITEMS) if type(name) is str)
-            return "%d attributes: %s" % (len(held), names) if type(held) is dict and held else None
+            if type(held) is not dict:
+                return None
+            names = [name for name in held if type(name) is str and not name.startswith("_")]
+            what = "attribute" if len(names) == 1 else "attributes"
+            return "%d %s: %s" % (len(names), what, ", ".join(names[:ITEMS])) if names else None
     return None

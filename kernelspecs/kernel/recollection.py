@@ -5,7 +5,7 @@ its way, so the kernel keeps the last of both: KEPT_BYTES of iopub and the repli
 a `kernelexec_request` on the control channel, content `{"about": MSG_ID}`, and gets
     {"status": "ok", "running": MSG_ID or null, "begun": bool, "reply": {...} or null, "question": {...} or null,
      "messages": [{"type", "content", "msg_id", "date"}, ...], "complete": bool, "line": str or null, "ending": bool,
-     "names": [...]}
+     "names": [...], "number": int}
 `begun` says whether the run of that request ever began, `complete` whether messages has all that it published, `line`
 where the main thread is, and `ending` whether it is making a traceback. The file `begun` beside the connection file
 holds the msg_id of the last run that began: it can be read when the kernel is dead.
@@ -20,16 +20,14 @@ import os
 import sys
 from collections import OrderedDict, deque
 from datetime import datetime, timezone
-from itertools import islice
 
-from namespace_report import HIDDEN
+from bindings import Bindings
 
 KEPT_BYTES = 4_000_000
 KEPT_MESSAGES = 4_000
 KEPT_REPLIES = 4
 KEPT_BEGUN = 1_000
 MOST_NAMES = 200
-MOST_LOOKED_AT = 2_000  # In[n] and Out[n] take several names a run
 LONGEST_ID = 200  # bytes in the file
 DELIMITER = b"<IDS|MSG>"
 
@@ -43,7 +41,8 @@ class Recollection:
         self.replies = OrderedDict()
         self.begun = deque(maxlen=KEPT_BEGUN)
         self.question = None
-        self.names = None
+        self.bindings = Bindings()
+        self.names = None  # as they were told last: {"names": the first, "number": of all}
         self.file = self.open_file(connection_file)
 
     def open_file(self, connection_file):
@@ -119,20 +118,16 @@ class Recollection:
         return messages, complete
 
     def new_names(self, namespace, hidden):
-        """The user's names, the newest first, if they are others than when this was last asked; else None."""
-        newest = islice(reversed(namespace), MOST_LOOKED_AT)
+        """What is to be told of the user's names, if it is other than when this was last asked; else None."""
         try:
-            names = [
-                name
-                for name in newest
-                if name[:1] != "_" and name not in HIDDEN and namespace[name] is not hidden.get(name, self)
-            ][:MOST_NAMES]
-        except (RuntimeError, KeyError, TypeError):  # another thread adds some, or one is no text
+            names = self.bindings.look(namespace, hidden)
+        except (RuntimeError, KeyError):  # another thread adds some
             return None
-        if names == self.names:
+        told = {"names": names[:MOST_NAMES], "number": len(names)}
+        if told == self.names:
             return None
-        self.names = names
-        return names
+        self.names = told
+        return told
 
 
 def line_of(thread: int) -> str | None:

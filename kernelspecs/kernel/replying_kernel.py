@@ -9,7 +9,8 @@ What it does that ipykernel's alone does not:
 - a `variables_request` on control is told what variables there are (namespace_report.py)
 - a `kernelexec_request` on control is told what is known of a run (recollection.py)
 - a reply's metadata has `{"kernelexec": {"interrupts": N}}`, how many interrupts reached the run; with `"became": true`
-  where its error comes of one (after_interrupts.py), and `"names": [...]` when the user's variables are others than before
+  where its error comes of one (after_interrupts.py), and `"names": [...], "number": int` when the user's variables are
+  others than before, or come in another order (bindings.py)
 - a stdout or stderr that the user's code took away is put back: without it no reply would ever come
 - debugpy is imported with the first debug request; a child forked by a cell ends where the cell ends
 Each change looks for what it changes, and without it leaves ipykernel as it is (made for 6.29 to 7.x, Python 3.8 on).
@@ -114,7 +115,11 @@ class IPythonKernel(ipkernel.IPythonKernel):
         """
         asked = parent["content"]
         report = Report(
-            self.shell.user_ns, self.shell.user_ns_hidden, asked.get("pattern", ""), asked.get("limit", 100)
+            self.shell.user_ns,
+            self.shell.user_ns_hidden,
+            asked.get("pattern", ""),
+            asked.get("limit", 100),
+            self.recollection.bindings.ages(),
         )
         content = await report.within(REPORT_SECONDS)
         self.session.send(stream, "variables_reply", content, parent, ident=ident)
@@ -134,7 +139,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
             told = metadata["kernelexec"] = dict(self.came_of_interrupts)
             names = self.recollection.new_names(self.shell.user_ns, self.shell.user_ns_hidden)
             if names is not None:
-                told["names"] = names
+                told.update(names)
             self.recollection.replied(parent["header"]["msg_id"], reply_content, metadata)
         return metadata
 
@@ -168,7 +173,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
             "complete": complete,
             "line": line_of(self.main_thread),
             "ending": shows_traceback(self.main_thread),
-            "names": self.recollection.names or [],
+            **(self.recollection.names or {"names": []}),
         }
         self.session.send(stream, "kernelexec_reply", content, parent, ident=ident)
 

@@ -112,7 +112,7 @@ def test_a_hundred_long_variables_fit_into_a_reply(tmp_path: Path) -> None:
     many = Variables(100_000, (row,) * 100, {"m" * 80: "m" * 80}, ("f" * 200,) * 100, 0, SEEN)
     text = text_of(told(tmp_path, many))
     assert len(text) < 12_000
-    assert "100,000 variables, of which the newest" in text
+    assert "100,000 variables, of which" in text
 
 
 def test_another_language_is_refused_with_what_to_do(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def test_exit_with_runs_queued_runs_none_of_them(own_client: Client) -> None:
     left, queued = first.result(30), second.result(30)
     assert (left.state, queued.state) == ("OK", "NOT RUN"), queued.text
     assert "exited with code 0" in left.text
-    assert "(time, x)" in left.text
+    assert "(x, time)" in left.text
     assert own_client.execute("import os; os.path.exists('written-after-exit')").block("result") == "False"
 
 

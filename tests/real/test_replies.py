@@ -99,7 +99,7 @@ def test_the_replies_of_one_session_from_its_first_call_to_its_kernels_death(
 
 def test_the_replies_with_data(assistant: Client, held: Held) -> None:
     columns = "{'species': ['Adelie', 'Gentoo'], 'mass': [3750.0, 5000.0]}"
-    frame = f"import pandas as pd\ndf = pd.DataFrame({columns})\ndf"
+    frame = f"import pandas as pd\nlarge = bytes(10**7)\ndf = pd.DataFrame({columns})\ndf"
     held("dataframe", assistant.execute(frame))
     held("html_table", assistant.execute("from IPython.display import HTML\nHTML(df.to_html())"))
     held(
@@ -110,7 +110,8 @@ def test_the_replies_with_data(assistant: Client, held: Held) -> None:
         "image",
         assistant.execute("import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()", filename="plot"),
     )
-    held("list_variables", assistant.call("list_variables", {"pattern": "d*f"}))
+    held("list_variables", assistant.call("list_variables", {}))
+    held("list_variables_with_a_pattern", assistant.call("list_variables", {"pattern": "d*f"}))
 
 
 def test_the_replies_about_code_files(assistant: Client, held: Held) -> None:
@@ -163,6 +164,10 @@ def test_the_replies_about_what_was_lost(assistant: Client, held: Held) -> None:
     eventually(lambda: "no kernel" in assistant.call("list_kernels", {}).text)
     held("not_run_after_a_death_in_between", assistant.execute("df.describe()"))
     held("list_executions", assistant.call("list_executions", {"limit": 6}))
+    assistant.execute("rows = [1]\ndef count(): return len(rows)")
+    held("reset", assistant.execute("%reset -f"))
+    assistant.execute("rows = [2]\nimport os\ndef count(): return len(rows)")
+    held("quit", assistant.execute("quit()"))
 
 
 def test_the_replies_about_a_kernel_that_is_ended_on_request(assistant: Client, held: Held) -> None:

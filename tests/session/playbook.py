@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from kernelexec.model.execution import Kind, State
+from kernelexec.model.variable_names import VariableNames
 from kernelexec.session import events as e
 from kernelexec.session.heart import Heart, IllegalEvent
 from kernelexec.session.notices import notices
@@ -23,11 +24,12 @@ ANN_AGAIN = e.CallerId("ann-2", "claude-code", "/home/ann/sales")  # after a res
 
 @dataclass(frozen=True)
 class Ends:
-    """An execution comes to this end, and `says` is a part of why."""
+    """An execution comes to this end, `says` is a part of why, and `never` none."""
 
     number: int
     state: State
     says: str = ""
+    never: str = "\0"
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,12 @@ class Playbook:
             return self
         raise AssertionError(f"nothing followed, and {expected} was expected; {self._refused}")
 
+    def heard(self) -> list[e.Instruction]:
+        """What followed and has not been named yet, but for journal lines."""
+        left = [each for each in self._pending if not isinstance(each, e.Note)]
+        self._pending = []
+        return left
+
     def ends(self) -> None:
         """Nothing else followed."""
         left = [each for each in self._pending if not isinstance(each, e.Note) and each != e.Tell()]
@@ -86,6 +94,7 @@ def _compare(found: e.Instruction, expected: Expected) -> None:
         assert isinstance(found, e.Finish), f"{found} followed, not {expected}"
         assert (found.number, found.state) == (expected.number, expected.state)
         assert expected.says in (found.problem or ""), found.problem
+        assert expected.never not in (found.problem or ""), found.problem
     elif isinstance(expected, Tells):
         assert isinstance(found, e.Tell), f"{found} followed, not {expected}"
         words = notices(found, SESSION, {})
@@ -128,7 +137,8 @@ def sent(number: int) -> e.Event:
 def died(
     cause: str, *names: str, by: e.CallerId | None = None, begun: str | None = None, generation: int = 1
 ) -> e.Event:
-    return e.Died(e.Loss(generation, cause, names, by.id if by else None, begun))
+    lost = VariableNames(names, len(names))
+    return e.Died(e.Loss(generation, cause, lost, by.id if by else None, begun))
 
 
 def reply(to: e.CallerId = ANN, about: int | None = None, as_reply: int | None = None) -> e.Event:
@@ -150,12 +160,12 @@ def becomes(number: int, state: State) -> e.Instruction:
     return e.Become(number, state)
 
 
-def ends(number: int, state: State = State.OK, says: str = "") -> Ends:
-    return Ends(number, state, says)
+def ends(number: int, state: State = State.OK, says: str = "", never: str = "\0") -> Ends:
+    return Ends(number, state, says, never)
 
 
-def not_run(number: int, says: str = "") -> Ends:
-    return Ends(number, State.NOT_RUN, says)
+def not_run(number: int, says: str = "", never: str = "\0") -> Ends:
+    return Ends(number, State.NOT_RUN, says, never)
 
 
 def tells(*parts: str) -> Tells:

@@ -10,6 +10,7 @@ import pytest
 from kernelexec.errors import BadRequest, KernelFailed
 from kernelexec.kernels.kernel import Death, Findings, Reply
 from kernelexec.model.execution import Kind, State
+from kernelexec.recording.history import load_execution
 from kernelexec.session.obstacles import describe
 from tests.fakes import (
     ANN,
@@ -251,12 +252,27 @@ def test_exit_takes_nothing_of_the_queue_with_it(tmp_path: Path) -> None:
             first, second = submit(session, "exit()"), submit(session, "b")
             await finish(session, first, second)
             assert (first.state, second.state) == (State.OK, State.NOT_RUN)
+            assert first.lost == "its kernel ended with it: all variables are lost"
+            assert second.lost == "all variables are lost"
             for execution in (first, second):
                 assert "exited with code 0" in execution.problem
                 assert "are lost (df, x)" in execution.problem
             assert starter.executed == ["exit()"]
             told(session, first)
             assert (await ran(session, "c")).state is State.OK
+
+    run(test())
+
+
+def test_a_run_that_takes_most_of_the_variables_away_says_so(tmp_path: Path) -> None:
+    async def test() -> None:
+        starter = FakeStarter([naming("df", "x", "y"), naming("df", "x"), naming("z")])
+        async with session_in(tmp_path, starter) as session:
+            assert (await ran(session, "df, x, y = 1, 2, 3")).lost is None
+            assert (await ran(session, "del y")).lost is None
+            reset = await ran(session, "%reset -f\nz = 1")
+            assert reset.lost == "all variables that were there are gone (df, x)"
+            assert load_execution(session.recorder.journal, session.id, tmp_path, 3).lost == reset.lost
 
     run(test())
 

@@ -158,6 +158,44 @@ def test_a_run_that_ends_with_its_kernel_has_its_own_end() -> None:
     (book >> died("it exited with code 0") >> ended(1) << ends(1) >> e.NoReply(1)).ends()
 
 
+def test_a_run_that_took_its_kernel_along_says_that_all_is_lost_whatever_its_own_end_was() -> None:
+    for state in (State.OK, State.ERROR, State.INTERRUPTED):
+        book = Playbook() >> kernel() >> submit(1) << begin(1) >> sent(1) << becomes(1, SENT)
+        book = book >> died("it exited with code 0", "x") >> e.Ended(1, state, "Why.", with_kernel=True)
+        (finish,) = book.heard()
+        assert isinstance(finish, e.Finish)
+        assert finish.lost == "its kernel ended with it: all variables are lost"
+        assert (finish.problem or "").startswith(
+            "Why.\nThe kernel of sales@analysis (generation 1) ended: it exited"
+        )
+
+
+def test_how_to_replay_is_said_where_something_had_succeeded() -> None:
+    book = Playbook() >> kernel() >> submit(1) << begin(1) >> sent(1) << becomes(1, SENT)
+    (book >> died("SIGKILL", "x") >> e.NoReply(1) << ends(1, State.DIED, never="restart_kernel(")).ends()
+    book = ran(Playbook() >> kernel(), 2) >> submit(3) << begin(3) >> sent(3) << becomes(3, SENT)
+    book = book >> submit(4) >> died("SIGKILL", "x")
+    how = 'To run again what had succeeded in it: restart_kernel(session="sales@analysis", replay=true).'
+    (book << not_run(4, how) >> e.NoReply(3) << ends(3, State.DIED, how)).ends()
+
+
+def test_how_to_replay_a_kernel_names_it_where_another_runs_already() -> None:
+    book = ran(ran(Playbook() >> kernel(), 1), 2, BEN) >> died("SIGKILL", "x") >> kernel(2)
+    how = 'in place of what runs now: restart_kernel(session="sales@analysis", replay=true, generation=1).'
+    (book >> submit(3) << not_run(3, how)).ends()
+
+
+def test_a_run_that_ended_its_kernel_is_nothing_to_replay() -> None:
+    book = Playbook() >> kernel() >> submit(1) << begin(1) >> sent(1) << becomes(1, SENT)
+    book = (
+        book
+        >> died("it exited")
+        >> e.Ended(1, State.OK, with_kernel=True)
+        << ends(1, never="restart_kernel(")
+    )
+    (book >> submit(2) << not_run(2, never="restart_kernel(")).ends()
+
+
 # --- each caller is told (O1, O2, K18) -------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from kernelexec.model.execution import Kind, State
+from kernelexec.model.variable_names import VariableNames
 from kernelexec.session import events as e
 from kernelexec.session.heart import NEXT, Heart, IllegalEvent
 from tests.session.playbook import ANN, ANN_AGAIN, BEN, SESSION
@@ -156,7 +157,8 @@ class Hearts(RuleBasedStateMachine):
             self.tell(e.Met(by))
         knew_all = by is not None and not self.is_ignorant(by)
         in_flight = self.heart.in_flight
-        self.tell(e.Died(e.Loss(self.generation, "it died", ("x",), by.id if by else None, begun)))
+        lost = VariableNames(("x",), 1)
+        self.tell(e.Died(e.Loss(self.generation, "it died", lost, by.id if by else None, begun)))
         if self.has_run:
             self.lost.append(self.generation)
             if by is not None and knew_all:

@@ -23,7 +23,7 @@ def outcome(ename: str | None, asked: str | None = None, **said: Any) -> Outcome
         execution.outputs.add("error", {"ename": ename, "evalue": "", "traceback": []})
     content = {"status": "ok"} if ename is None else {"status": "error", "ename": ename, "evalue": ""}
     reply = Reply(content["status"], content, DATE, {"kernelexec": said} if said else {})
-    return told_by(execution, reply, None, None)
+    return told_by(execution, reply, None)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ _COLUMNS = ("name", "type", "size", "memory", "value")
 
 
 def describe_variables(session: Session, found: Variables, pattern: str | None) -> str:
-    """The variables as a table, the newest first; then modules, functions and classes."""
+    """The variables as a table, the large, then the newest; then modules, functions and classes."""
     table = _fitting(_table([_COLUMNS, *map(_row, found.variables)]))
     lines = [_headline(session, found, pattern, len(table) - 1), *_about_time(session, found)]
     if found.variables:
@@ -34,7 +34,7 @@ def _headline(session: Session, found: Variables, pattern: str | None, shown: in
     which = f" with names like {pattern!r}" if pattern else ""
     count = f"{found.total:,} variable{'' if found.total == 1 else 's'}{which}"
     if shown < found.total:
-        count += f", of which the newest {shown:,} are shown (use pattern for others)"
+        count += f", of which {shown:,} are shown, the largest and then the newest (use pattern for others)"
     return f"VARIABLES of {session.id}, kernel generation {session.generation}: {count}."
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from kernelexec.hub.caller import Caller
 from kernelexec.mcp_server.person import is_secret
-from kernelexec.model.execution import Execution, Kind, Question, State, seconds_of
+from kernelexec.model.execution import ALL_LOST, Execution, Kind, Question, State, seconds_of
 from kernelexec.model.quantities import readable_seconds
 from kernelexec.model.shown_errors import error_names, is_error
 from kernelexec.model.text import clip, not_a_heading, one_line, plain
@@ -23,14 +24,12 @@ _LOOP_RUNS = re.compile(r"cannot be called from a running event loop|loop is (?:
 
 def opening(execution: Execution, session: Session, caller: Caller, reply: int | None = None) -> list[str]:
     """The lines before the output. What the caller is told here once is not told again."""
-    lines = [
-        _verdict(execution, session),
-        *_explanation(execution, session),
-        *_hint(execution, session, caller),
-    ]
+    lines = [*_explanation(execution, session), *_hint(execution, session, caller)]
     kernel: list[str] = []
+    lost_since: Sequence[int] = ()
     if not caller.gone:  # else nobody would hear it
         telling = session.telling(caller.identity, execution, reply=reply)
+        lost_since = telling.lost_generations
         if telling.is_first:
             kernel = _kernel_lines(execution, session, telling.knew_another)
         lines += [f"News: {news}" for news in telling.notices]
@@ -46,10 +45,24 @@ def opening(execution: Execution, session: Session, caller: Caller, reply: int |
             f"News: the notebook cannot be written ({session.recorder.notebook_problem}); "
             "the journal has everything, and the notebook follows when it can."
         )
-    return lines
+    return [_verdict(execution, session, lost_since), *lines]
 
 
-def _verdict(execution: Execution, session: Session) -> str:
+def _verdict(execution: Execution, session: Session, lost_since: Sequence[int]) -> str:
+    """What happened, what is lost, and where the code is. `lost_since`: kernels whose end is news, too."""
+    said = _what_happened(execution, session)
+    if execution.lost and execution.state not in (State.DIED, State.NOT_RUN):
+        said += f", {'but' if execution.state is State.OK else 'and'} {execution.lost}"
+    elif execution.generation in lost_since:
+        said += "; its kernel has ended since, and all variables are lost"
+    elif lost_since:
+        said += f"; the kernel of generation {lost_since[-1]} has ended, and its variables are lost"
+    if execution.script is not None:
+        return f"{said}; saved as {execution.script}"
+    return f"{said}; not saved" if execution.kind is Kind.CODE else said
+
+
+def _what_happened(execution: Execution, session: Session) -> str:
     seconds = _seconds(execution)
     match execution.state:
         case State.OK:
@@ -62,20 +75,27 @@ def _verdict(execution: Execution, session: Session) -> str:
         case State.INTERRUPTED:
             said = f"INTERRUPTED: {execution.id} was stopped after {seconds}{_made_of_it(execution)}"
         case State.DIED:
-            said = f"DIED: {execution.id} did not finish, its kernel ended after {seconds}"
+            said = f"DIED: {execution.id} {_how_far(execution)}, and {execution.lost or ALL_LOST}"
         case State.UNKNOWN:
             said = f"UNKNOWN: nobody saw how {execution.id} ended"
         case State.NOT_RUN:
-            said = f"NOT RUN: {execution.id}"
+            why = f", because its kernel had ended: {execution.lost}" if execution.lost else ""
+            said = f"NOT RUN: {execution.id}{why}"
         case State.QUEUED:
             said = f"QUEUED: {execution.id} has not begun; {_what_comes_first(execution, session)}"
         case State.SENT:
             said = f"QUEUED: {execution.id} is with the kernel, which has not said yet that it has begun"
         case _:
             said = _going_on(execution, seconds)
-    if execution.script is not None:
-        return f"{said}; saved as {execution.script}"
-    return f"{said}; not saved" if execution.kind is Kind.CODE else said
+    return said
+
+
+def _how_far(execution: Execution) -> str:
+    """How far a run came whose kernel ended. Without a sign of its begin nobody knows how long it ran."""
+    after = f" after {_seconds(execution)}" if execution.started is not None else ""
+    if any(output["output_type"] == "execute_result" for output in execution.outputs.to_notebook()):
+        return f"had come to its result when its kernel ended{after}"
+    return f"did not finish: its kernel ended{after}"
 
 
 def _in_spite_of(execution: Execution) -> str:

@@ -22,7 +22,6 @@ from kernelexec.mcp_server.tools.base import (
     session_for,
     wait_for_end,
 )
-from kernelexec.session.notices import lost_names
 from kernelexec.session.session import Session
 
 _INPUT_LIMIT = 1_000_000  # characters
@@ -65,7 +64,7 @@ async def _interrupt_kernel(call: Call, arguments: InterruptKernel) -> types.Cal
 async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToolResult:
     session = await _existing(call, arguments.session)
     why = "it was restarted on request (restart_kernel)"
-    had, lost = session.kernel is not None, lost_names(session.generations.names)
+    had, lost = session.kernel is not None, session.generations.names.in_brackets()
     ended = f"Its kernel was ended, all variables are lost{lost}. " if had else "It had no kernel. "
     if arguments.replay:
         try:
@@ -102,7 +101,7 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
 
 async def _stop_kernel(call: Call, arguments: StopKernel) -> types.CallToolResult:
     session = await _existing(call, arguments.session)
-    lost, notebook = lost_names(session.generations.names), session.notebook
+    lost, notebook = session.generations.names.in_brackets(), session.notebook
     if not await session.stop_kernel("it was stopped on request (stop_kernel)", by=call.caller.identity):
         nothing = f"NO KERNEL: {session.id} has no running kernel; nothing was stopped."
         return said_of_session(call, session, nothing)
