@@ -1,6 +1,7 @@
 """The nouns of the project, and what can be said of them without asking anything. Pure.
 
-- `execution`, `outputs`, `display`, `widgets`, `charts`, `transcript`: one submission and what it shows.
+- `execution`, `clock` (when it ran), `outputs`, `display`, `widgets`, `charts`, `transcript`: one submission
+  and what it shows.
 - `text`, `html_text`, `tracebacks`, `shown_errors`: what is said for an assistant to read.
 - `naming`, `environment`, `limits`, `quantities`, `variable_names`.
 

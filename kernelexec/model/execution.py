@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
 
+from kernelexec.model.clock import Times
 from kernelexec.model.outputs import CellOutputs
 
 
@@ -98,7 +98,7 @@ class Execution:
     obstacle: str | None = None  # what was found when an interrupt did not end it
     last_text: str = ""  # the end of its stream text, for progress
     outputs: CellOutputs = field(default_factory=CellOutputs)
-    timing: dict[str, str] = field(default_factory=dict)  # as JupyterLab records it in the cell
+    timing: Times = field(default_factory=Times)
     overflow: Overflow | None = None
 
     @property
@@ -114,14 +114,7 @@ class Execution:
         return f"kernelexec-{self.number}"
 
 
-def seconds_of(timing: Mapping[str, str]) -> float | None:
-    """How long a run took by the kernel's own clock; None if it did not say."""
-    try:
-        began, ended = (_moment(timing[each]) for each in ("iopub.status.busy", "shell.execute_reply"))
-    except (KeyError, ValueError):
-        return None
-    return (ended - began).total_seconds()
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+def seconds_of(times: Times, submitted: datetime, began: datetime | None, ended: datetime) -> float:
+    """How long a run took: by the kernel's own clock, where the hub's does not speak against that."""
+    by_kernel = times.seconds(at_most=ended - submitted)
+    return max((ended - (began or submitted)).total_seconds(), 0.0) if by_kernel is None else by_kernel

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from kernelexec.model.clock import Times
 from kernelexec.model.execution import Execution, Kind, Overflow, State
 from kernelexec.model.outputs import display_id
 from kernelexec.model.widgets import WidgetStates
@@ -307,7 +308,7 @@ def _finish(execution: Execution, record: Mapping[str, Any]) -> None:
     execution.execution_count = record["execution_count"]
     execution.started = _moment(record["started"])
     execution.finished = _moment(record["finished"])
-    execution.timing = dict(record["timing"])
+    execution.timing = Times(record["timing"])
     execution.overflow = Overflow(**record["overflow"]) if record["overflow"] else None
 
 

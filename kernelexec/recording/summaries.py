@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from kernelexec.model.clock import Times
 from kernelexec.model.execution import Kind, State, seconds_of
 from kernelexec.model.shown_errors import error_names
 from kernelexec.recording.journal import OUTPUT_PREFIX, parsed, whole_lines
@@ -99,8 +100,8 @@ def _change(summary: Summary, record: Mapping[str, Any]) -> None:
         summary.error = record.get("error") or summary.error
         if record["started"] and record["finished"]:
             began, ended = map(datetime.fromisoformat, (record["started"], record["finished"]))
-            by_kernel = seconds_of(record.get("timing") or {})  # what the reply said
-            summary.seconds = (ended - began).total_seconds() if by_kernel is None else by_kernel
+            times = Times(record.get("timing") or {})
+            summary.seconds = seconds_of(times, summary.time, began, ended)  # what the reply said
 
 
 def _submitted(record: Mapping[str, Any]) -> Summary:

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 from kernelexec.errors import StorageFailed
 from kernelexec.kernels.wire import Message
+from kernelexec.model.clock import BUSY, INPUT
 from kernelexec.model.execution import Execution, Question
+from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
 from kernelexec.session.events import Began
 from kernelexec.session.executions import Executions
@@ -69,7 +71,7 @@ class Listener:
             self._on_status(execution, message)
         elif message.type == "execute_input":
             execution.execution_count = message.content.get("execution_count")
-            execution.timing["iopub.execute_input"] = message.date
+            execution.timing.began(INPUT, message.date, execution.submitted, now())
         elif message.type == "input_request":
             self._on_question(execution, message)
         elif message.type in _OUTPUT_TYPES:
@@ -100,6 +102,8 @@ class Listener:
         state = message.content.get("execution_state")
         if execution.is_final or state not in ("busy", "idle"):
             return
-        execution.timing[f"iopub.status.{state}"] = message.date
-        if state == "busy":
+        if state == "idle":
+            execution.timing.idle(message.date, now())
+        else:
+            execution.timing.began(BUSY, message.date, execution.submitted, now())
             self._happenings.happened(Began(execution.number))

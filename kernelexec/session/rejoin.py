@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import datetime
 from typing import Any
 
 from kernelexec.errors import KernelexecError
 from kernelexec.kernels.kernel import Findings, Kernel, KernelDied, Reply
 from kernelexec.kernels.wire import Message
+from kernelexec.model.clock import BUSY, read_moment
 from kernelexec.model.execution import Execution, State
 from kernelexec.session.events import Began, Ended
 from kernelexec.session.executions import Executions
@@ -103,7 +103,7 @@ class Rejoin:
         missed = [*began, *(m for m in _after(found.messages, last_heard) if m not in began)]
         self._listener.release(execution, missed)
         if found.complete and execution.started is not None:
-            execution.started = datetime.fromisoformat(began[0].date.replace("Z", "+00:00"))
+            execution.started = read_moment(execution.timing.get(BUSY, "")) or execution.started
         whole = found.complete or (last_heard is not None and len(missed) < len(found.messages))
         return _ALL if whole else _GAP
 

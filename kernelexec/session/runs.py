@@ -9,6 +9,7 @@ from kernelexec.errors import KernelexecError, StorageFailed
 from kernelexec.kernels.kernel import Kernel, KernelDied, Reply
 from kernelexec.model.execution import Execution, State
 from kernelexec.model.variable_names import VariableNames
+from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
 from kernelexec.session.events import Aborted, Ended, NoKernel, NoReply, Sent
 from kernelexec.session.executions import Executions
@@ -91,9 +92,8 @@ class Runs:
         lost: str | None = None,
     ) -> None:
         """The end that a reply tells. `remark`: what else is to be said of it; `lost`: what went with it."""
-        execution.timing["shell.execute_reply"] = reply.date
-        if "started" in reply.metadata:
-            execution.timing["shell.execute_reply.started"] = reply.metadata["started"]
+        started = str(reply.metadata["started"]) if "started" in reply.metadata else None
+        execution.timing.ended(reply.date, started, now(), at_once=remark is None)
         if reply.content.get("execution_count") is not None:
             execution.execution_count = reply.content["execution_count"]
         has_ended = kernel.died.done()  # it called exit(), or died as soon as it had replied

@@ -48,6 +48,7 @@ class Interrupts:
         self.expected: str | None = None  # the run that is about to listen
         self.early = False  # the expected run was interrupted
         self.sent = 0  # interrupts of this run
+        self.sent_at = 0.0  # the last of them
         self.due = False  # it met no code of the user's: the next statement must not begin
 
     def expect(self, msg_id: str) -> None:
@@ -87,7 +88,7 @@ class Interrupts:
 
     def send(self) -> None:
         """Interrupt the kernel and its subprocesses; only the kernel when the group is not the launcher's own."""
-        self.sent += 1
+        self.sent, self.sent_at = self.sent + 1, time.monotonic()
         group = os.getpgrp()
         if group in (self.pid, self.keeper):
             os.killpg(group, signal.SIGINT)

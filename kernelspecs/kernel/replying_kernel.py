@@ -24,6 +24,7 @@ import importlib
 import os
 import sys
 import threading
+import time
 
 from after_interrupts import comes_of_interrupt
 from ipykernel import ipkernel
@@ -149,7 +150,9 @@ class IPythonKernel(ipkernel.IPythonKernel):
         if self.interrupts.sent and reply["status"] == "error":
             result = getattr(self.shell, "last_execution_result", None)
             error = getattr(result, "error_in_exec", None) or getattr(result, "error_before_exec", None)
-            told["became"] = comes_of_interrupt(error, self.cancelled)
+            told["became"] = comes_of_interrupt(
+                error, self.cancelled, time.monotonic() - self.interrupts.sent_at
+            )
         return told
 
     def _input_request(self, prompt, ident, parent, password=False):

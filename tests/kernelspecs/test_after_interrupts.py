@@ -10,7 +10,13 @@ import pytest
 
 from tests.kernelspecs.test_live_kernel import load
 
-comes_of_interrupt = load("kernel", "after_interrupts").comes_of_interrupt
+after_interrupts = load("kernel", "after_interrupts")
+LATER = 60.0  # seconds after the interrupt
+
+
+def comes_of_interrupt(error: BaseException | None, cancelled: bool, seconds: float = LATER) -> bool:
+    comes: bool = after_interrupts.comes_of_interrupt(error, cancelled, seconds)
+    return comes
 
 
 def raised(code: str) -> BaseException:
@@ -38,6 +44,7 @@ INTERRUPTED = "try: raise KeyboardInterrupt\nexcept KeyboardInterrupt as interru
         "raise subprocess.CalledProcessError(130, 'sh')",
         "raise subprocess.CalledProcessError(-2, 'sh')",
         "raise SystemExit(130)",
+        "raise SystemExit('aborted')",
     ],
 )
 def test_what_the_code_makes_of_an_interrupt_comes_of_it(code: str) -> None:
@@ -50,7 +57,7 @@ def test_what_the_code_makes_of_an_interrupt_comes_of_it(code: str) -> None:
         "1/0",
         "try: raise KeyboardInterrupt\nexcept KeyboardInterrupt: pass\nraise ValueError",
         "raise subprocess.CalledProcessError(1, 'sh')",
-        "raise SystemExit('bye')",
+        "raise SystemExit",
         "raise asyncio.CancelledError",
     ],
 )
@@ -62,6 +69,12 @@ def test_a_cancellation_is_an_interrupt_where_one_has_cancelled_the_cell() -> No
     code = "try: raise asyncio.CancelledError\nexcept asyncio.CancelledError: raise TimeoutError from None"
     assert comes_of_interrupt(raised(code), True)
     assert not comes_of_interrupt(raised(code), False)
+
+
+def test_what_comes_at_once_after_an_interrupt_comes_of_it() -> None:
+    flagged = raised("try: raise KeyboardInterrupt\nexcept KeyboardInterrupt: pass\nraise ValueError")
+    assert comes_of_interrupt(flagged, False, 0.2)
+    assert not comes_of_interrupt(flagged, False, 2)
 
 
 class Group(Exception):

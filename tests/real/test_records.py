@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -125,6 +126,14 @@ def test_timing_is_recorded_as_jupyterlab_does(own_client: Client, shared_home: 
     ran = times["shell.execute_reply"] - times["shell.execute_reply.started"]
     assert timedelta(seconds=0.05) <= ran < timedelta(seconds=20)
     assert abs(datetime.now(timezone.utc) - times["iopub.status.idle"]) < timedelta(minutes=1)
+    # As freezegun does it, from the middle of the run on.
+    frozen = "import datetime, jupyter_client.session as s\ns.utcnow = lambda: datetime.datetime(2012, 1, 14)"
+    reply = own_client.execute(frozen)
+    took = re.search(r"ran in (\d+\.\d+) s;", reply.verdict)
+    assert took, reply.verdict
+    assert float(took[1]) < 60
+    _, cell = notebook_of(shared_home, session, 2).cells
+    assert "2012" not in str(cell.metadata.execution)
 
 
 def test_a_note_becomes_a_markdown_cell_above(own_client: Client, shared_home: Home) -> None:

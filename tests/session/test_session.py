@@ -12,6 +12,7 @@ import pytest
 
 from kernelexec.errors import BadRequest
 from kernelexec.kernels.kernel import Death, Reply
+from kernelexec.model.clock import read_moment
 from kernelexec.model.execution import State
 from kernelexec.recording.journal import Journal
 from tests.fakes import (
@@ -52,6 +53,8 @@ def test_a_submission_runs_and_its_output_is_its_own(tmp_path: Path) -> None:
             assert (first.state, first.execution_count, first.generation) == (State.OK, 1, 1)
             assert first.submitted <= first.started <= first.finished
             assert first.timing.keys() >= {"iopub.execute_input", "shell.execute_reply"}
+            moments = [read_moment(said) for said in first.timing.values()]  # the fake's clock stands still
+            assert all(first.submitted <= moment <= first.finished for moment in moments)
 
     run(test())
 

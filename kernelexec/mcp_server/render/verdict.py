@@ -203,12 +203,8 @@ def _what_comes_first(execution: Execution, session: Session) -> str:
 
 
 def _seconds(execution: Execution) -> str:
-    began = execution.started or execution.submitted
-    seconds = ((execution.finished or now()) - began).total_seconds()
-    by_kernel = seconds_of(execution.timing)
-    if by_kernel is not None:
-        seconds = by_kernel
-    return readable_seconds(seconds)
+    ended = execution.finished or now()
+    return readable_seconds(seconds_of(execution.timing, execution.submitted, execution.started, ended))
 
 
 def _error_name(execution: Execution) -> str:
