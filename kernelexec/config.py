@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,19 @@ ENVIRONMENT_VARIABLES = {
     "kernelspec": "KERNEL_NAME",
 }
 ENVIRONMENT_KINDS = (*ENVIRONMENT_VARIABLES, "default")
+_PREFIX = "KERNELEXEC_"
+# All that begin with it. A misspelt one would have no effect, and nobody would know.
+_PREFIXED = (
+    "KERNELEXEC_CELL_MB",
+    "KERNELEXEC_CWD",
+    "KERNELEXEC_HUB_IDLE_SECONDS",
+    "KERNELEXEC_KERNEL_IDLE_SECONDS",
+    "KERNELEXEC_MAX_WAIT_SECONDS",
+    "KERNELEXEC_RUNTIME_DIR",
+    "KERNELEXEC_RUN_MB",
+    "KERNELEXEC_SESSION",
+    "KERNELEXEC_WAIT_SECONDS",
+)
 _KINDS = (
     "Set ENV_TYPE=conda with CONDA_ENV_NAME, ENV_TYPE=venv with VENV_PATH, ENV_TYPE=venv-uv with "
     "UV_VENV_PATH or ENV_TYPE=kernelspec with KERNEL_NAME; or set none of them for a .venv in the "
@@ -53,7 +67,9 @@ class Config:
     environment_settings: Mapping[str, str]  # the variables that chose it, as they are
     session: str | None  # KERNELEXEC_SESSION
     client_dir: Path
-    kernel_dir: Path  # the kernels' working directory
+    project: str  # its real path; "" where it is the home directory or /, which are no project
+    chosen_dir: Path | None  # the kernels' working directory, where the settings name one
+    origin_of_dir: str  # which of them does; "" if none
     wait_seconds: float
     longest_wait_seconds: float
     longest_wait_is_chosen: bool  # and not the default, which some clients can exceed
@@ -65,6 +81,16 @@ class Config:
         """The storage directory's real path, now: two spellings of one directory share their sessions."""
         return os.path.realpath(self.storage_dir)
 
+    def kernel_dir(self, project: str | None = None) -> Path:
+        """Where a new kernel works. `project`: the real path of what its session is for, "" for none of all
+        projects, None for whoever uses it."""
+        if self.chosen_dir is not None:
+            return self.chosen_dir
+        project = self.project if project is None else project
+        if not project:
+            return self.storage_dir
+        return self.client_dir if project == self.project else Path(project)  # in the client's own spelling
+
 
 def read_config(environ: Mapping[str, str], cwd: str) -> Config:
     """The configuration that a client's environment variables give.
@@ -73,10 +99,11 @@ def read_config(environ: Mapping[str, str], cwd: str) -> Config:
         ConfigError: a variable's value cannot be used; the message says how to mend it.
     """
     client_dir = Path(cwd)
-    storage_dir = _path(environ, "CODE_STORAGE_DIR", client_dir) or Path(paths.home(environ), "kernelexec")
+    storage_dir = _path(environ, "CODE_STORAGE_DIR", client_dir)
+    chosen_dir = _path(environ, "KERNELEXEC_CWD", client_dir)
     longest = _seconds(environ, "KERNELEXEC_MAX_WAIT_SECONDS", LONGEST_WAIT_SECONDS)
     return Config(
-        storage_dir=storage_dir,
+        storage_dir=storage_dir or Path(paths.home(environ), "kernelexec"),
         environment=_environment(environ, client_dir),
         environment_settings={
             name: environ[name]
@@ -85,7 +112,9 @@ def read_config(environ: Mapping[str, str], cwd: str) -> Config:
         },
         session=environ.get("KERNELEXEC_SESSION") or None,
         client_dir=client_dir,
-        kernel_dir=_path(environ, "KERNELEXEC_CWD", client_dir) or storage_dir,
+        project=_project(environ, client_dir),
+        chosen_dir=chosen_dir or storage_dir,
+        origin_of_dir="KERNELEXEC_CWD" if chosen_dir else "CODE_STORAGE_DIR" if storage_dir else "",
         wait_seconds=_seconds(environ, "KERNELEXEC_WAIT_SECONDS", min(DEFAULT_WAIT_SECONDS, longest)),
         longest_wait_seconds=longest,
         longest_wait_is_chosen=bool(environ.get("KERNELEXEC_MAX_WAIT_SECONDS", "").strip()),
@@ -97,6 +126,24 @@ def read_config(environ: Mapping[str, str], cwd: str) -> Config:
             run=_megabytes(environ, "KERNELEXEC_RUN_MB", Limits.run),
         ),
     )
+
+
+def unknown_settings(environ: Mapping[str, str]) -> list[str]:
+    """A sentence about each variable that looks like a setting of ours and is none."""
+    unknown = sorted(name for name in environ if name.startswith(_PREFIX) and name not in _PREFIXED)
+    return [f"{name} is no setting of kernelexec's and has no effect{_near(name)}." for name in unknown]
+
+
+def _near(name: str) -> str:
+    near = difflib.get_close_matches(name, _PREFIXED, n=1, cutoff=0.8)
+    return f"; {near[0]} is one" if near else ""
+
+
+def _project(environ: Mapping[str, str], client_dir: Path) -> str:
+    project = os.path.realpath(client_dir)
+    # Where clients without a project are started.
+    nowhere = (os.path.realpath(paths.home(environ)), os.path.realpath("/"))
+    return "" if project in nowhere else project
 
 
 def environment_choice(

@@ -33,6 +33,7 @@ from kernelexec.session.generations import NewKernel
 from kernelexec.session.journal_events import read_past
 from kernelexec.session.session import Session
 from kernelexec.session.submission import Submission
+from kernelexec.session.surroundings import Surroundings
 
 DATE = "2026-11-23T10:00:00.000000Z"
 KERNEL_INFO = {
@@ -307,16 +308,16 @@ class FakeStarter:
         self.plan = list(plan)
         self.kernels: list[FakeKernel] = []
         self.starts = 0
-        self.environs: list[Mapping[str, str]] = []
+        self.surroundings: list[Surroundings] = []
         self.go_on = asyncio.Event()  # a start waits for it
         self.go_on.set()
         self.before_execute: Callable[[str], None] = lambda code: None
 
     async def __call__(
-        self, session: Session, environ: Mapping[str, str], on_message: OnMessage, progress: Progress
+        self, session: Session, surroundings: Surroundings, on_message: OnMessage, progress: Progress
     ) -> NewKernel:
         self.starts += 1
-        self.environs.append(environ)
+        self.surroundings.append(surroundings)
         await self.go_on.wait()
         planned = self.plan.pop(0) if self.plan else ()
         if isinstance(planned, Exception):
@@ -368,9 +369,8 @@ def open_session(
 ) -> Session:
     """The session sales@analysis, opened from its journal as a hub opens it; its kernel lives or has died."""
     journal = Journal(journal_path(storage_dir))
-    session = Session(
-        "sales", environment(), None, storage_dir, Recorder(storage_dir, "sales@analysis", journal), starter
-    )
+    recorder = Recorder(storage_dir, "sales@analysis", journal)
+    session = Session("sales", environment(), None, recorder, starter)
     past = read_past(journal, session.id, storage_dir)
     journal.write("opened", session=session.id, project=None, environment=environment().identity, hub=1)
     session.restore(past)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kernelexec.config import BESIDE_THE_CLIENT, EnvironmentChoice, read_config
+from kernelexec.config import BESIDE_THE_CLIENT, EnvironmentChoice, read_config, unknown_settings
 from kernelexec.errors import ConfigError
 
 HOME = {"HOME": "/home/ann"}
@@ -15,7 +15,7 @@ HOME = {"HOME": "/home/ann"}
 def test_without_any_variable_everything_has_a_place() -> None:
     config = read_config(HOME, "/home/ann/sales")
     assert config.storage_dir == Path("/home/ann/kernelexec")
-    assert config.kernel_dir == config.storage_dir
+    assert config.kernel_dir() == Path("/home/ann/sales")
     assert config.client_dir == Path("/home/ann/sales")
     assert config.environment == EnvironmentChoice("default")
     assert config.session is None
@@ -45,9 +45,55 @@ def test_another_users_home_can_be_named(tmp_path: Path) -> None:
     assert read_config({**HOME, "CODE_STORAGE_DIR": "~root/x"}, "/").storage_dir == Path("/root/x")
 
 
-def test_kernels_can_work_elsewhere_than_in_the_storage_directory() -> None:
-    config = read_config({**HOME, "KERNELEXEC_CWD": "work", "CODE_STORAGE_DIR": "/data"}, "/home/ann")
-    assert (config.kernel_dir, config.storage_dir) == (Path("/home/ann/work"), Path("/data"))
+# Settings, the client's directory, the session's project (None: of whoever uses it), where its kernel works.
+WHERE = [
+    ({}, "/home/ann/sales", "/home/ann/sales", "/home/ann/sales"),
+    ({}, "/home/ann/sales", None, "/home/ann/sales"),
+    ({}, "/home/ann/sales", "/home/ann/other", "/home/ann/other"),
+    ({}, "/home/ann/sales", "", "/home/ann/kernelexec"),
+    ({}, "/home/ann", "", "/home/ann/kernelexec"),
+    ({}, "/home/ann/", None, "/home/ann/kernelexec"),
+    ({}, "/", None, "/home/ann/kernelexec"),
+    ({}, "/", "/home/ann/sales", "/home/ann/sales"),
+    ({"CODE_STORAGE_DIR": " "}, "/home/ann/sales", None, "/home/ann/sales"),
+    ({"CODE_STORAGE_DIR": "/data"}, "/home/ann/sales", "/home/ann/sales", "/data"),
+    ({"CODE_STORAGE_DIR": "/data"}, "/home/ann/sales", "/home/ann/other", "/data"),
+    ({"CODE_STORAGE_DIR": "/data"}, "/", None, "/data"),
+    ({"CODE_STORAGE_DIR": "/data", "KERNELEXEC_CWD": "."}, "/home/ann/sales", None, "/home/ann/sales"),
+    ({"KERNELEXEC_CWD": "src"}, "/home/ann/sales", "/home/ann/other", "/home/ann/sales/src"),
+    ({"KERNELEXEC_CWD": "~"}, "/", None, "/home/ann"),
+]
+
+
+@pytest.mark.parametrize(("settings", "cwd", "project", "directory"), WHERE)
+def test_kernels_work_where_the_settings_say_else_in_the_project(
+    settings: dict[str, str], cwd: str, project: str | None, directory: str
+) -> None:
+    assert read_config({**HOME, **settings}, cwd).kernel_dir(project) == Path(directory)
+
+
+def test_a_link_to_the_home_directory_is_no_project_either(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "link").symlink_to("home")
+    config = read_config({"HOME": str(tmp_path / "link")}, str(tmp_path / "home"))
+    assert (config.project, config.kernel_dir()) == ("", config.storage_dir)
+
+
+def test_a_project_is_shown_as_its_client_spells_it_and_is_the_same_by_every_name(tmp_path: Path) -> None:
+    (tmp_path / "sales").mkdir()
+    (tmp_path / "link").symlink_to("sales")
+    config = read_config(HOME, str(tmp_path / "link"))
+    assert config.project == str((tmp_path / "sales").resolve())
+    assert config.kernel_dir(config.project) == tmp_path / "link"
+
+
+def test_a_setting_that_there_is_not_is_named_with_what_was_meant() -> None:
+    settings = {"KERNELEXEC_CWD": ".", "KERNELEXEC_WAIT_SECOND": "5", "KERNELEXEC_COLOUR": "red", "CWD": "x"}
+    assert unknown_settings({**HOME, **settings}) == [
+        "KERNELEXEC_COLOUR is no setting of kernelexec's and has no effect.",
+        "KERNELEXEC_WAIT_SECOND is no setting of kernelexec's and has no effect; "
+        "KERNELEXEC_WAIT_SECONDS is one.",
+    ]
 
 
 @pytest.mark.parametrize(

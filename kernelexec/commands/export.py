@@ -70,6 +70,8 @@ def _export(options: argparse.Namespace) -> int:
     except OSError as error:
         raise storage_failed(output, error) from error
     print(_report(output, copy, missing))
+    if copy.directory is not None and os.path.realpath(copy.directory) != os.path.realpath(output.parent):
+        print(f"its code ran in {copy.directory}: relative paths in it begin there")
     return 0
 
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from kernelexec.commands.hub_client import ask
 from kernelexec.commands.output import sentence
-from kernelexec.commands.places import absolute, storage_dir
-from kernelexec.config import ENVIRONMENT_VARIABLES
+from kernelexec.commands.places import absolute
+from kernelexec.config import ENVIRONMENT_VARIABLES, read_config
 from kernelexec.errors import BadRequest
 from kernelexec.model.execution import State
 from kernelexec.model.naming import clean_name, folded, with_end
-from kernelexec.recording.history import Submitted, read_submissions
+from kernelexec.recording.history import Submitted, read_directory, read_submissions
 from kernelexec.recording.journal import last_opened
 from kernelexec.recording.records import find_records, sessions_in, split_name
 from kernelexec.recording.script import label_of, numbered_scripts
@@ -34,9 +34,9 @@ def add(commands: Commands) -> None:
         "run",
         help="run a folder's scripts again, in order, in a fresh session",
         description="Run the scripts of a folder (0001-load.py and so on, as they are now) in order, in a "
-        "fresh session of the environment that they ran in, and stop at the first that fails. Its notebook "
-        "and scripts are kept like any other's; its kernel is stopped at the end. Exit status 0 if all ran "
-        "well, else 1. Where the folder has no journal, the environment is that of the settings.",
+        "fresh session of the environment and in the directory that they ran in, and stop at the first that "
+        "fails. Its notebook and scripts are kept like any other's; its kernel is stopped at the end. Exit "
+        "status 0 if all ran well, else 1. Where the folder has no journal, both are those of the settings.",
     )
     command.add_argument("folder", type=Path, metavar="FOLDER", help="for example sales@analysis-1")
     command.add_argument("--session", metavar="NAME", help="the fresh session's name; default: NAME-rerun")
@@ -54,6 +54,7 @@ class _Origin:
     storage_dir: Path
     environment: Mapping[str, Any]  # as the journal describes it; empty without one
     submissions: Mapping[str, Submitted]
+    directory: Path  # where they ran
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -63,15 +64,18 @@ def _run(options: argparse.Namespace) -> int:
         raise BadRequest(f"{folder} is not a folder.", "Give the folder of a notebook's scripts.")
     origin = _origin(folder)
     scripts = _scripts(folder, origin, options.succeeded)
+    _look_at(origin.directory)
     name = _fresh_name(origin, options.session)
     environ = {
         **os.environ,
         **_settings(origin.environment),
         "CODE_STORAGE_DIR": str(origin.storage_dir),
+        "KERNELEXEC_CWD": str(origin.directory),
         "KERNELEXEC_SESSION": name,
     }
     number = sentence([(len(scripts), "script", "scripts")])
-    print(f"{number} of {folder}, in the fresh session {name} in {origin.storage_dir}\n")
+    print(f"{number} of {folder}, in the fresh session {name} in {origin.storage_dir}")
+    print(f"code runs in {origin.directory}\n")
     # Here, because the MCP client takes half a second to import.
     from kernelexec.commands import script_runner
 
@@ -95,17 +99,30 @@ def _stop_kernel(storage_dir: Path, name: str) -> None:
             ask({"command": "stop", "session": f"{storage_dir}:{session['session']}"})
 
 
+def _look_at(directory: Path) -> None:
+    if not directory.is_dir():
+        raise BadRequest(
+            f"The directory that the scripts ran in does not exist: {directory}. Nothing was run.",
+            "Make it, or say where they are to run: KERNELEXEC_CWD=DIRECTORY kernelexec run ...",
+        )
+
+
 def _origin(folder: Path) -> _Origin:
-    chosen = storage_dir()[0]
+    config = read_config(os.environ, os.getcwd())
+    chosen = config.storage_dir
     try:
         records = find_records(folder, [chosen])
     except BadRequest:
         name = (split_name(folder.name) or (folder.name, 1))[0].partition("@")[0]
         print(f"{folder} has no journal beside it or in {chosen}: the environment is that of the settings.")
-        return _Origin(clean_name(name) or "scripts", chosen, {}, {})
+        return _Origin(clean_name(name) or "scripts", chosen, {}, {}, config.kernel_dir())
     environment = last_opened(records.journal).get("described", {})
     submissions = read_submissions(records.journal, records.generation)
-    return _Origin(records.session.partition("@")[0], records.storage_dir, environment, submissions)
+    name, storage = records.session.partition("@")[0], records.storage_dir
+    directory = Path(read_directory(records.journal, records.generation) or storage)
+    if config.origin_of_dir == "KERNELEXEC_CWD":
+        directory = config.kernel_dir()
+    return _Origin(name, storage, environment, submissions, directory)
 
 
 def _settings(environment: Mapping[str, Any]) -> dict[str, str]:

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kernelexec import paths
-from kernelexec.config import Config, EnvironmentChoice, read_config
+from kernelexec.config import Config, EnvironmentChoice, read_config, unknown_settings
 from kernelexec.errors import BadRequest, ConfigError
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import Execution
 from kernelexec.model.naming import clean_name, session_name
 from kernelexec.session.events import CallerId
 from kernelexec.session.session import Session
+from kernelexec.session.surroundings import Surroundings
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,16 @@ class Caller:
         """
         if self._config is None:
             self._config = read_config(self.environ, self.cwd)
+            self.notices += unknown_settings(self.environ)
         return self._config
+
+    def surroundings(self, session: Session) -> Surroundings:
+        """What a kernel of this session gets that has to be started for this caller.
+
+        Raises:
+            ConfigError: the configuration cannot be used.
+        """
+        return Surroundings(self.environ, self.config().kernel_dir(session.project))
 
     @contextmanager
     def opened(self, session: Session, execution: Execution) -> Iterator[None]:
@@ -110,10 +120,8 @@ class Caller:
         configured = self.config().session
         if configured is not None:
             return SessionChoice(_checked(configured, ConfigError), None, None)
-        project = Path(os.path.realpath(self.cwd))
-        home = Path(os.path.realpath(paths.home(self.environ)))
-        nowhere = project in (home, Path(project.anchor))  # where clients without a project are started
-        return SessionChoice(session_name(project, home), None, "" if nowhere else str(project))
+        project, home = Path(os.path.realpath(self.cwd)), Path(os.path.realpath(paths.home(self.environ)))
+        return SessionChoice(session_name(project, home), None, self.config().project)
 
 
 def _checked(name: str, error: type[BadRequest] | type[ConfigError]) -> str:

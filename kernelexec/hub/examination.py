@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kernelexec import paths
 from kernelexec.bridge.rendezvous import socket_path
-from kernelexec.config import Config, EnvironmentChoice, read_config
+from kernelexec.config import Config, EnvironmentChoice, read_config, unknown_settings
 from kernelexec.environments import catalog
 from kernelexec.environments.asking import ask
 from kernelexec.environments.default import Default
@@ -81,6 +81,9 @@ async def examine(
     except ConfigError as error:
         findings.append(_problem("settings", error))
     else:
+        findings += [
+            Finding(Level.NOTE, "settings", each, "correct its name") for each in unknown_settings(environ)
+        ]
         findings += [*_storage(config), await _configured(chosen or config.environment, environ)]
         findings += await _notebooks(config.storage_dir)
     findings += await _kernelspecs(places)
@@ -205,11 +208,17 @@ def _own_directories(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _storage(config: Config) -> Iterator[Finding]:
     yield _writable("storage", config.storage_dir, "set CODE_STORAGE_DIR in the MCP configuration")
-    if config.kernel_dir != config.storage_dir and not config.kernel_dir.is_dir():
-        mend = f"mkdir -p {shlex.quote(str(config.kernel_dir))}, or correct KERNELEXEC_CWD"
-        yield Finding(
-            Level.NOTE, "storage", f"the kernels' directory {config.kernel_dir} does not exist", mend
-        )
+    directory = config.kernel_dir()
+    if directory == config.storage_dir:
+        return
+    if not directory.is_dir():
+        mend = f"mkdir -p {shlex.quote(str(directory))}, or correct KERNELEXEC_CWD"
+        yield Finding(Level.PROBLEM, "directory", f"{directory}, where code is to run, does not exist", mend)
+    elif not os.access(directory, os.W_OK | os.X_OK):
+        mend = "set KERNELEXEC_CWD, if that is not meant"
+        yield Finding(Level.NOTE, "directory", f"code runs in {directory}, where you cannot write", mend)
+    else:
+        yield Finding(Level.OK, "directory", f"code runs in {directory}")
 
 
 async def _notebooks(storage_dir: Path) -> list[Finding]:

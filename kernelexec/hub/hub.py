@@ -193,9 +193,7 @@ class Hub:
             if abandoned is not None and abandoned.is_abandoned:
                 await self._sessions.pop(key).close()
             if key not in self._sessions:
-                session = await self._restored(
-                    config.storage_dir, config.kernel_dir, environment, choice.name, choice.project
-                )
+                session = await self._restored(config.storage_dir, environment, choice.name, choice.project)
                 if session.left_a_kernel:
                     session.report_lost_kernel(Death().cause)
                 if not session.executions.last_number:  # a journal may have been removed, and notebooks kept
@@ -204,7 +202,7 @@ class Hub:
         return self._sessions[key]
 
     async def _restored(
-        self, storage_dir: Path, kernel_dir: Path, environment: Environment, name: str, project: str | None
+        self, storage_dir: Path, environment: Environment, name: str, project: str | None
     ) -> Session:
         """A session with its journal open and its past read; its kernel, if any, is not looked for."""
         session_id = f"{name}@{environment.label}"
@@ -228,7 +226,7 @@ class Hub:
             raise
         recorder = Recorder(storage_dir, session_id, journal)
         recorder.extension = environment.extension
-        session = Session(name, environment, project, kernel_dir, recorder, self._kernels.start)
+        session = Session(name, environment, project, recorder, self._kernels.start)
         session.restore(past)
         return session
 
@@ -270,7 +268,7 @@ class Hub:
         key = (os.path.realpath(storage_dir), f"{entry.session_name}@{environment.label}")
         if key not in self._sessions:  # two entries have the same where a link has come between
             self._sessions[key] = await self._restored(
-                storage_dir, Path(entry.kernel_dir), environment, entry.session_name, entry.project
+                storage_dir, environment, entry.session_name, entry.project
             )
         return self._sessions[key]
 

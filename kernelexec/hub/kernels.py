@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -13,7 +14,7 @@ from kernelexec import paths
 from kernelexec.config import KERNEL_IDLE_SECONDS
 from kernelexec.environments import catalog, kernelspec
 from kernelexec.environments.source import Progress
-from kernelexec.errors import KernelexecError
+from kernelexec.errors import KernelexecError, KernelFailed
 from kernelexec.hub.chosen_environments import ChosenEnvironments
 from kernelexec.kernels.host import OPTIONS, HostedKernel, KernelGone, KernelHost, Launch
 from kernelexec.kernels.kernel import Death, OnMessage
@@ -22,6 +23,7 @@ from kernelexec.model.environment import Environment
 from kernelexec.recording.journal import now
 from kernelexec.session.generations import NewKernel
 from kernelexec.session.session import Session
+from kernelexec.session.surroundings import Surroundings
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ class Kernels:
         self._environments = environments
 
     async def start(
-        self, session: Session, environ: Mapping[str, str], on_message: OnMessage, progress: Progress
+        self, session: Session, surroundings: Surroundings, on_message: OnMessage, progress: Progress
     ) -> NewKernel:
         """A new kernel of a session, ready and in the registry (see session.KernelStarter).
 
@@ -46,17 +48,18 @@ class Kernels:
         """
         # Looked at again for each kernel: what was true when the session was opened may have changed.
         source = catalog.source_at(session.environment)
+        environ, directory = surroundings.environ, surroundings.directory
+        _look_at_directory(directory, session)
         environment = await self._environments.prepare(source, environ, progress)
         environment = replace(environment, label=session.environment.label)
-        launch = _launch(environment, session.kernel_dir, environ)
-        session.kernel_dir.mkdir(parents=True, exist_ok=True)
+        launch = _launch(environment, directory, environ)
         kernel = await self._host.start(launch, on_message)
         self._forget_at_its_end(kernel)
         session.generations.starting = kernel
         try:
-            self._register(session, environment, kernel)
+            self._register(session, environment, directory, kernel)
             info = await kernel.ready()
-            self._register(session, environment, kernel)
+            self._register(session, environment, directory, kernel)
         except (KernelexecError, OSError):
             await kernel.stop("its start was given up", grace=0)
             raise
@@ -91,12 +94,15 @@ class Kernels:
             self._registry.remove(entry.kernel_id)
             return
         self._forget_at_its_end(kernel)
-        session.adopt(kernel, datetime.fromisoformat(entry.started), kernel.environ())
+        surroundings = Surroundings(kernel.environ(), Path(entry.kernel_dir))
+        session.adopt(kernel, datetime.fromisoformat(entry.started), surroundings)
         # What its clients wish they say when they come again; until then it lives as by default.
         session.stop_when_idle_for(KERNEL_IDLE_SECONDS)
         _log.info("%s: kernel %s adopted", session.id, kernel)
 
-    def _register(self, session: Session, environment: Environment, kernel: HostedKernel) -> None:
+    def _register(
+        self, session: Session, environment: Environment, directory: Path, kernel: HostedKernel
+    ) -> None:
         self._registry.write(
             KernelEntry(
                 kernel_id=kernel.kernel_id,
@@ -105,7 +111,7 @@ class Kernels:
                 generation=session.generation + 1,
                 session_name=session.name,
                 storage_dir=str(session.recorder.storage_dir),
-                kernel_dir=str(session.kernel_dir),
+                kernel_dir=str(directory),
                 project=session.project,
                 environment=environment.to_json(),
             )
@@ -118,6 +124,19 @@ class Kernels:
                 self._registry.remove(kernel.kernel_id)
 
         kernel.died.add_done_callback(forget)
+
+
+def _look_at_directory(directory: Path, session: Session) -> None:
+    """Raises KernelFailed: no kernel can work there, and what to do about it."""
+    if directory == session.recorder.storage_dir:
+        directory.mkdir(parents=True, exist_ok=True)
+        return
+    if not directory.is_dir() or not os.access(directory, os.X_OK):
+        problem = "you may not enter" if directory.is_dir() else "does not exist"
+        raise KernelFailed(
+            f"Code is to run in {directory}, which {problem}.",
+            "Make it, or correct KERNELEXEC_CWD in the MCP configuration, which says where code runs.",
+        )
 
 
 async def try_out(host: KernelHost, environment: Environment, environ: Mapping[str, str]) -> None:

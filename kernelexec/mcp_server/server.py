@@ -23,7 +23,7 @@ from kernelexec.mcp_server.requests import Request
 from kernelexec.mcp_server.resources import TEMPLATES, list_resources, read_resource
 from kernelexec.mcp_server.stream import message_streams
 from kernelexec.mcp_server.tools import call_tool, definitions
-from kernelexec.model.text import clip_line
+from kernelexec.model.text import clip_line, one_line
 
 INSTRUCTIONS = (
     "kernelexec runs code in Jupyter kernels that stay: variables are kept between calls, between restarts "
@@ -33,6 +33,7 @@ INSTRUCTIONS = (
     "reply leaves out, read_output reads or searches. list_variables and list_executions show what there "
     "is and what has been done, also in earlier conversations."
 )
+_WHERE = " Relative paths begin in {}."
 _LONGEST_NAME = 60  # characters of a client's
 _WAITS = Waits(DEFAULT_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
 
@@ -55,7 +56,7 @@ async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: 
     async def list_tools(
         context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=definitions(_waits(caller, context)))
+        return types.ListToolsResult(tools=_definitions(caller, _waits(caller, context)))
 
     async def on_call_tool(
         context: ServerRequestContext[Any], params: types.CallToolRequestParams
@@ -94,7 +95,7 @@ async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: 
         "kernelexec",
         version=__version__,
         title="kernelexec",
-        instructions=INSTRUCTIONS,
+        instructions=INSTRUCTIONS + _where(caller),
         on_list_tools=list_tools,
         on_call_tool=on_call_tool,
         on_list_resources=on_list_resources,
@@ -104,6 +105,25 @@ async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: 
     server.middleware.clear()  # OpenTelemetry's: nobody collects its spans here, and each call pays
     async with message_streams(reader, writer, at_end) as (incoming, outgoing):
         await server.run(incoming, outgoing, server.create_initialization_options())
+
+
+def _definitions(caller: Caller, waits: Waits) -> list[types.Tool]:
+    """The tools; execute_code's says where this caller's code runs, as not every model reads instructions."""
+    where = _where(caller)
+    return [
+        tool.model_copy(update={"description": f"{tool.description}{where}"})
+        if tool.name == "execute_code"
+        else tool
+        for tool in definitions(waits)
+    ]
+
+
+def _where(caller: Caller) -> str:
+    """Where a kernel that is started for this caller works; of one that runs the first reply tells it."""
+    try:
+        return _WHERE.format(one_line(str(caller.config().kernel_dir())))
+    except ConfigError:
+        return ""  # each call says what is wrong
 
 
 @contextmanager

@@ -40,6 +40,7 @@ class CleanCopy:
     own_failed: int = 0  # cells that the person added and that end in an error: kept
     embedded: int = 0  # outputs that were in files beside the notebook
     not_embedded: list[str] = field(default_factory=list)  # those that are too large, or gone
+    directory: str | None = None  # where its kernel worked, which relative paths mean
 
 
 def clean_copy(document: Document, read_file: ReadFile) -> CleanCopy:
@@ -48,7 +49,7 @@ def clean_copy(document: Document, read_file: ReadFile) -> CleanCopy:
     `read_file` gives an output that was too large for the notebook, by the name that stands in it; None
     if it is not there.
     """
-    copy = CleanCopy(document)
+    copy = CleanCopy(document, directory=_directory(document.rest))
     cells = [_Cleaned(copy, read_file).cell(cell) for cell in _chosen(document.cells, copy)]
     copy.document = Document(list(_numbered(_distinct(cells))), _rest(document.rest))
     copy.kept = len(cells)
@@ -229,6 +230,13 @@ def _distinct(cells: Iterable[dict[str, JSON]]) -> Iterator[dict[str, JSON]]:
             name = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
         taken.add(name)
         yield {**cell, "id": name}
+
+
+def _directory(rest: Mapping[str, JSON]) -> str | None:
+    metadata = rest.get("metadata")
+    said = metadata.get("kernelexec") if isinstance(metadata, dict) else None
+    directory = said.get("directory") if isinstance(said, dict) else None
+    return directory if isinstance(directory, str) else None
 
 
 def _rest(rest: Mapping[str, JSON]) -> dict[str, JSON]:

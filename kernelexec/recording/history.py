@@ -27,6 +27,7 @@ class History:
     last_number: int = 0
     generation: int = 0
     kernel_id: str | None = None  # of the last kernel, in the registry
+    directory: str | None = None  # where it worked; None: an earlier version's, which did not say
     kernel_ended: bool = True  # false: the last kernel that was started is not known to have ended
     last_end: str | None = None  # why the last kernel that ended did so
     notebooks: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # metadata by generation
@@ -198,6 +199,19 @@ def read_submissions(path: Path, generation: int) -> dict[str, Submitted]:
     return found
 
 
+def read_directory(path: Path, generation: int) -> str | None:
+    """Where the kernel of a generation worked; None if the journal does not say.
+
+    Raises:
+        OSError: the journal cannot be read.
+    """
+    for record in read(path):
+        if record["event"] == "kernel" and record["generation"] == generation:
+            directory = record.get("directory")
+            return directory if isinstance(directory, str) else None
+    return None
+
+
 def unwritten_numbers(path: Path, generation: int) -> set[int]:
     """The executions of a generation that have ended and are not known to be in its notebook.
 
@@ -228,6 +242,7 @@ def _take(
     if event == "kernel":
         history.generation = record["generation"]
         history.kernel_id = record.get("kernel_id")
+        history.directory = record.get("directory")
         history.kernel_ended, history.sent, history.displays = False, {}, {}
         history.notebooks[history.generation] = record["notebook_metadata"]
     elif event == "died":

@@ -5,7 +5,8 @@ The heart is pure; the rest brings it what happens and carries out what follows:
 - `events`: what can happen, and what may follow from it. `heart`: which follows from which; turns and
   states. `acquaintances`: which caller is told what. `notices`: the words for it. `journal_events`: a
   journal as events.
-- `session`: what hub/ and mcp_server/ use; `submission`: what a caller wants to be run.
+- `session`: what hub/ and mcp_server/ use; `submission`: what a caller wants to be run; `surroundings`: what
+  a kernel gets of whoever has it started.
 - `engine`: the heart and the parts around it, put together; it carries out what the heart says. The parts
   bring what they see as `happenings`.
 - `queue` (the tasks of what has its turn), `runs` (a submission in the kernel), `replay`, `rejoin` (a run

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 from kernelexec.errors import StorageFailed
@@ -33,6 +34,7 @@ from kernelexec.session.queue import Queue
 from kernelexec.session.rejoin import Rejoin
 from kernelexec.session.runs import Runs
 from kernelexec.session.submission import Submission
+from kernelexec.session.surroundings import Surroundings
 from kernelexec.session.troubles import Troubles
 
 _log = logging.getLogger(__name__)
@@ -112,6 +114,8 @@ class Engine:
         self.executions.last_number = history.last_number
         self.generations.left_a_kernel = not history.kernel_ended
         self.generations.generation = history.generation
+        if history.directory is not None:
+            self.generations.surroundings = Surroundings({}, Path(history.directory))
         self.generations.kernel_id = history.kernel_id
         self.generations.last_end = history.last_end
         self.executions.remember(history.sent)
@@ -122,9 +126,9 @@ class Engine:
             self.executions.add(execution)
         self.happened(e.HubReplaced(self.generations.left_a_kernel))
 
-    def adopt(self, kernel: Kernel, started: datetime, environ: Mapping[str, str]) -> None:
+    def adopt(self, kernel: Kernel, started: datetime, surroundings: Surroundings) -> None:
         """Take over the kernel that an earlier hub started, and what it may be running."""
-        self.generations.adopt(kernel, started, environ)
+        self.generations.adopt(kernel, started, surroundings)
         self.happened(e.Adopted(self.generations.generation))
 
     def let_go(self) -> None:

@@ -18,6 +18,7 @@ from kernelexec.recording.recorder import Recorder
 from kernelexec.session.events import Died, Loss, Started
 from kernelexec.session.executions import Executions
 from kernelexec.session.happenings import Happenings
+from kernelexec.session.surroundings import Surroundings
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class NewKernel:
 class KernelSource(Protocol):
     """Where the next kernel comes from."""
 
-    async def new_kernel(self, environ: Mapping[str, str]) -> NewKernel:
-        """A kernel that is ready, started with these environment variables.
+    async def new_kernel(self, surroundings: Surroundings) -> NewKernel:
+        """A kernel that is ready, started in these surroundings.
 
         Raises:
             KernelexecError, OSError: there is none, and why.
@@ -64,7 +65,7 @@ class Generations:
         self._executions = executions
         self._source = source
         self._happenings = happenings
-        self._environ: Mapping[str, str] = {}  # of the caller that had the last kernel started
+        self.surroundings = Surroundings({}, recorder.storage_dir)  # of the last kernel
         self._adopted = False  # and not yet heard from
         self._meeting: asyncio.Task[None] | None = None  # with the adopted one
         self._ended_by: str | None = None  # the caller who ends the kernel
@@ -81,15 +82,15 @@ class Generations:
         """Of the kernel that is here, else of the one that will be."""
         return self.generation if self.kernel is not None else self.generation + 1
 
-    async def ready_kernel(self, environ: Mapping[str, str] | None = None) -> Kernel:
-        """The kernel, started if need be: with these environment variables, else with those of the last.
+    async def ready_kernel(self, surroundings: Surroundings | None = None) -> Kernel:
+        """The kernel, started if need be: in these surroundings, else in those of the last.
 
         Raises:
             KernelexecError, OSError: there is none.
         """
         async with self._lock:
             if self.kernel is None:
-                return await self._new_kernel(environ)
+                return await self._new_kernel(surroundings or self.surroundings)
             kernel = self.kernel
             await self._hear_from(kernel)
             return kernel
@@ -110,10 +111,10 @@ class Generations:
         await asyncio.wait({kernel.died})  # to await it would hand on a cancel to all who wait for it
         await asyncio.sleep(0)  # lets _on_death run, which waits on the same future
 
-    def adopt(self, kernel: Kernel, started: datetime, environ: Mapping[str, str]) -> None:
-        """Take over the kernel that an earlier hub started, with these environment variables."""
+    def adopt(self, kernel: Kernel, started: datetime, surroundings: Surroundings) -> None:
+        """Take over the kernel that an earlier hub started in these surroundings."""
         self.left_a_kernel = False
-        self._environ = environ
+        self.surroundings = surroundings
         self._adopted = True
         self._use(kernel, started)
         self._meeting = asyncio.create_task(self._meet())
@@ -144,9 +145,9 @@ class Generations:
         self.left_a_kernel = False
         self._is_gone(Loss(self.generation, cause, begun=begun))
 
-    async def _new_kernel(self, environ: Mapping[str, str] | None) -> Kernel:
-        self._environ = self._environ if environ is None else environ
-        new = await self._source.new_kernel(self._environ)
+    async def _new_kernel(self, surroundings: Surroundings) -> Kernel:
+        new = await self._source.new_kernel(surroundings)
+        self.surroundings = surroundings
         before, ended = self.generation, self.last_end
         self.generation += 1
         self.names, self._ended_by, self._ending = NO_NAMES, None, None
@@ -163,6 +164,7 @@ class Generations:
                 "kernel",
                 generation=self.generation,
                 interpreter=str(new.environment.program),
+                directory=str(surroundings.directory),
                 kernel_id=new.kernel_id,
                 notebook_metadata=metadata,
             )
@@ -186,7 +188,12 @@ class Generations:
                 "name": new.environment.kernelspec,
             },
             "language_info": dict(new.kernel_info["language_info"]),
-            "kernelexec": {"format": 1, "session": self._recorder.session, "generation": self.generation},
+            "kernelexec": {
+                "format": 1,
+                "session": self._recorder.session,
+                "generation": self.generation,
+                "directory": str(self.surroundings.directory),
+            },
         }
 
     def _on_death(self, died: asyncio.Future[Death]) -> None:

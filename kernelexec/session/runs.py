@@ -16,6 +16,7 @@ from kernelexec.session.executions import Executions
 from kernelexec.session.generations import Generations
 from kernelexec.session.happenings import Happenings
 from kernelexec.session.outcomes import both, told_by
+from kernelexec.session.surroundings import Surroundings
 
 _LONGEST_NAME = 100  # characters of an exception's name
 _LEAVING_SECONDS = 5.0  # a kernel that was asked to exit does so 0.1 s after its reply
@@ -37,10 +38,10 @@ class Runs:
         self._generations = generations
         self._happenings = happenings
 
-    async def run(self, execution: Execution, environ: Mapping[str, str] | None) -> None:
-        """Bring it to the kernel, which is started with these variables if there is none, and to its end."""
+    async def run(self, execution: Execution, surroundings: Surroundings | None) -> None:
+        """Bring it to the kernel, which is started in these surroundings if there is none, and to its end."""
         try:
-            kernel = await self._generations.ready_kernel(environ)
+            kernel = await self._generations.ready_kernel(surroundings)
         except (KernelexecError, OSError) as error:
             if not execution.is_final:
                 self._happenings.happened(NoKernel(str(error)))

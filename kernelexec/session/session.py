@@ -27,6 +27,7 @@ from kernelexec.session.journal_events import Past
 from kernelexec.session.notices import notices, says_end
 from kernelexec.session.replay import Replay, listing
 from kernelexec.session.submission import Submission
+from kernelexec.session.surroundings import Surroundings
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class KernelStarter(Protocol):
     """How a session gets its kernel; the hub's, or a fake's."""
 
     async def __call__(
-        self, session: Session, environ: Mapping[str, str], on_message: OnMessage, progress: Progress
+        self, session: Session, surroundings: Surroundings, on_message: OnMessage, progress: Progress
     ) -> NewKernel:
         """A new kernel that is ready.
 
@@ -63,14 +64,12 @@ class Session:
         name: str,
         environment: Environment,
         project: str | None,
-        kernel_dir: Path,
         recorder: Recorder,
         start_kernel: KernelStarter,
     ) -> None:
         self.name = name
         self.environment = environment
         self.project = project
-        self.kernel_dir = kernel_dir
         self.recorder = recorder
         self.listeners: set[Progress] = set()
         self.status = ""  # what takes time before the first run, for progress
@@ -101,6 +100,11 @@ class Session:
     @property
     def kernel_started(self) -> datetime | None:
         return self.generations.started
+
+    @property
+    def directory(self) -> Path:
+        """Where the kernel works that runs or ran last; not where its code may have gone since."""
+        return self.generations.surroundings.directory
 
     @property
     def last_end(self) -> str | None:
@@ -159,7 +163,9 @@ class Session:
         Raises:
             StorageFailed: it could not be kept, and will not be run.
         """
-        return self._engine.accept(submission, partial(self._engine.runs.run, environ=submission.environ))
+        return self._engine.accept(
+            submission, partial(self._engine.runs.run, surroundings=submission.surroundings)
+        )
 
     def perform(self, job: Job, caller: e.CallerId | None = None) -> Execution:
         """Begin what is no request to the kernel; it waits for no run in the kernel.
@@ -268,7 +274,7 @@ class Session:
         return await self.generations.end_kernel(why, by=by.id if by else None)
 
     async def restart_kernel(
-        self, why: str, environ: Mapping[str, str] | None = None, *, by: e.CallerId | None = None
+        self, why: str, surroundings: Surroundings | None = None, *, by: e.CallerId | None = None
     ) -> None:
         """End the kernel, and start the next generation; returns when that is ready.
 
@@ -276,12 +282,14 @@ class Session:
             KernelexecError, OSError: there is no new kernel, and why.
         """
         await self.stop_kernel(why, by=by)
-        await self.generations.ready_kernel(environ)
+        await self.generations.ready_kernel(surroundings)
 
     async def replay(
         self, why: str, environ: Mapping[str, str], by: e.CallerId | None = None
     ) -> Execution | None:
         """End the kernel, and run again in the next what had succeeded in it: an execution of its own.
+
+        The next works where it did: paths in the code may be relative.
 
         None if nothing had, and then the kernel is not touched.
 
@@ -291,9 +299,10 @@ class Session:
         earlier = await asyncio.to_thread(successes, self.recorder.journal, self.generation)
         if not earlier:
             return None
+        surroundings = Surroundings(environ, self.directory)
         await self.stop_kernel(why, by=by)
         code = listing(self.id, earlier)
-        submission = Submission(code, label="replay", kind=Kind.REPLAY, environ=environ, caller=by)
+        submission = Submission(code, "replay", kind=Kind.REPLAY, surroundings=surroundings, caller=by)
         return self._engine.accept(submission, partial(self._replay, earlier=earlier, submission=submission))
 
     async def _replay(self, execution: Execution, earlier: list[Success], submission: Submission) -> None:
@@ -310,7 +319,7 @@ class Session:
                 one.code,
                 label=one.label,
                 note=one.note,
-                environ=self._replayed_for.environ,
+                surroundings=self._replayed_for.surroundings,
                 caller=self._replayed_for.caller,
                 within=replay.number,
             )
@@ -329,9 +338,9 @@ class Session:
         """Whether an earlier hub's kernel is not known to have ended."""
         return self.generations.left_a_kernel
 
-    def adopt(self, kernel: Kernel, started: datetime, environ: Mapping[str, str] | None = None) -> None:
+    def adopt(self, kernel: Kernel, started: datetime, surroundings: Surroundings | None = None) -> None:
         """Take over the kernel that an earlier hub started for this session, and what it may be running."""
-        self._engine.adopt(kernel, started, environ or {})
+        self._engine.adopt(kernel, started, surroundings or self.generations.surroundings)
 
     def report_lost_kernel(self, cause: str, begun: str | None = None) -> None:
         """The last kernel ended while no hub watched. `begun`: msg_id of the last run in it, if known."""
@@ -346,10 +355,10 @@ class Session:
 
     # --- what its parts ask for ------------------------------------------------------
 
-    async def new_kernel(self, environ: Mapping[str, str]) -> NewKernel:
+    async def new_kernel(self, surroundings: Surroundings) -> NewKernel:
         """See generations.KernelSource."""
         self._tell_progress("the kernel is starting")
-        started = await self._start_kernel(self, environ, self.on_message, self._tell_progress)
+        started = await self._start_kernel(self, surroundings, self.on_message, self._tell_progress)
         self.environment = started.environment
         self._idleness.watch()
         return started

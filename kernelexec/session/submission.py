@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kernelexec.model.execution import Kind
 from kernelexec.session.events import CallerId
+from kernelexec.session.surroundings import Surroundings
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Submission:
     source: str | None = None  # the code file that it is, relative to the storage directory
     note: str | None = None
     max_seconds: float | None = None
-    environ: Mapping[str, str] | None = None  # the caller's, for a kernel that has to be started
+    surroundings: Surroundings | None = None  # the caller's, for a kernel that has to be started
     kind: Kind = Kind.CODE
     caller: CallerId | None = None  # None: nobody who could be told of a loss
     asked: int | None = None  # the place of its call among what the caller's connection heard and said

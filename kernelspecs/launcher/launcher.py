@@ -16,7 +16,8 @@ What the keeper promises:
 - with JPY_PARENT_PID the kernel ends with its starter, without it the kernel outlives everybody, even its keeper
 
 Started by a Jupyter frontend for a notebook whose session has a live kernel, the process forks nothing: it joins the
-frontend to that kernel (live_kernel.py finds it, relay.py joins them).
+frontend to that kernel (live_kernel.py finds it, relay.py joins them). Where there is none, the new kernel works in the
+directory that the notebook names.
 
 The kernel is told about in kernel_app.py and replying_kernel.py. For Python 3.8 and newer.
 """
@@ -90,7 +91,7 @@ def take_options(argv: list[str]) -> dict[str, str]:
 
 
 def join_live_kernel() -> None:
-    """Be a relay, and never return, where there is a live kernel to join."""
+    """Be a relay, and never return, where there is a live kernel to join; else be where the last one was."""
     options, notebook = take_options(list(sys.argv)), notebook_of_frontend()
     if notebook is None or "--process-file" in options or "-f" not in sys.argv:
         return
@@ -107,6 +108,9 @@ def join_live_kernel() -> None:
 
         if relay.serve(sys.argv[sys.argv.index("-f") + 1], kernel):
             os._exit(0)
+    directory = live_kernel.directory_named_in(notebook)
+    if directory is not None:
+        os.chdir(directory)
     sys.path[:] = path
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
 

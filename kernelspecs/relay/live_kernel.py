@@ -128,13 +128,26 @@ def belongs(notebook: str, fields: dict) -> bool:
 
 
 def session_named_in(notebook: str) -> str | None:
+    return said_in(notebook).get("session")
+
+
+def directory_named_in(notebook: str) -> str | None:
+    """Where the notebook's kernel worked, which relative paths in its cells mean; None if that is not there."""
+    directory = said_in(notebook).get("directory")
+    is_one = isinstance(directory, str) and os.path.isabs(directory) and os.path.isdir(directory)
+    return directory if is_one else None
+
+
+def said_in(notebook: str) -> dict:
+    """What kernelexec has written into the notebook's metadata."""
     try:
         if os.path.getsize(notebook) > LARGEST_NOTEBOOK:
-            return None
+            return {}
         with open(notebook, encoding="utf-8") as file:
-            return json.load(file)["metadata"]["kernelexec"]["session"]
+            said = json.load(file)["metadata"]["kernelexec"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 # What follows says the same as kernelexec/paths.py, kernels/process.py and rendezvous.py, which are not here.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Mapping
@@ -22,7 +23,7 @@ from kernelexec.kernels.host import KernelGone, Launch
 from kernelexec.kernels.kernel import Death, OnMessage
 from kernelexec.kernels.registry import Registry
 from kernelexec.model.environment import Environment
-from kernelexec.model.execution import State
+from kernelexec.model.execution import Execution, State
 from kernelexec.session.session import Session
 from kernelexec.session.submission import Submission
 from tests.fakes import FakeKernel, environment, journal_lines, ran, run, settled, submit, told
@@ -150,6 +151,77 @@ def test_a_storage_directory_reached_by_another_path_is_the_same(tmp_path: Path)
             first = await session_of(hub, caller(tmp_path))
             linked = caller(tmp_path, CODE_STORAGE_DIR=str(tmp_path / "link"))
             assert await session_of(hub, linked) is first
+
+    run(test())
+
+
+def in_project(folder: Path, name: str, **more: str) -> Caller:
+    """A client with the least configuration."""
+    (folder / name).mkdir(exist_ok=True)
+    environ = {"HOME": str(folder), "VENV_PATH": "/envs/analysis", **more}
+    return Caller(pid=1, cwd=str(folder / name), environ=environ)
+
+
+async def ran_for(hub: Hub, someone: Caller, name: str | None = None) -> tuple[Session, Execution]:
+    session = await session_of(hub, someone, name)
+    return session, await ran(session, "a", surroundings=someone.surroundings(session))
+
+
+def test_kernels_work_in_their_projects_whoever_has_them_started(tmp_path: Path, host: FakeHost) -> None:
+    async def test() -> None:
+        sales, costs = in_project(tmp_path, "sales"), in_project(tmp_path, "costs")
+        async with hub_in(tmp_path, host) as hub:
+            session, _ = await ran_for(hub, sales)
+            assert (session.id, session.directory) == ("sales@analysis", tmp_path / "sales")
+            await session.restart_kernel("it was restarted", costs.surroundings(session))
+            assert session.directory == tmp_path / "sales"
+            shared, _ = await ran_for(hub, costs, "shared")  # is of no project
+            assert (await ran_for(hub, sales, "shared"))[0] is shared
+            assert shared.directory == tmp_path / "costs"
+            await shared.restart_kernel("it was restarted", sales.surroundings(shared))
+            assert shared.directory == tmp_path / "sales"
+        assert [launch.cwd.name for launch in host.launches] == ["sales", "sales", "costs", "sales"]
+        assert not [*(tmp_path / "sales").iterdir(), *(tmp_path / "costs").iterdir()]
+
+    run(test())
+
+
+def test_the_next_hub_knows_where_a_kernel_works_or_worked(tmp_path: Path, host: FakeHost) -> None:
+    async def test() -> None:
+        sales = in_project(tmp_path, "sales")
+        async with hub_in(tmp_path, host) as hub:
+            await ran_for(hub, sales)
+            other, _ = await ran_for(hub, sales, "other")
+            await other.stop_kernel()
+        async with hub_in(tmp_path, host) as hub:
+            adopted = await session_of(hub, in_project(tmp_path, "sales", KERNELEXEC_CWD="/elsewhere"))
+            assert (adopted.state, adopted.directory) == ("idle", tmp_path / "sales")
+            stopped = await session_of(hub, in_project(tmp_path, "costs"), "other")
+            assert (stopped.state, stopped.directory) == ("no kernel", tmp_path / "sales")
+        journal = tmp_path / "kernelexec" / ".kernelexec" / "other@analysis.jsonl"
+        lines = map(json.loads, journal.read_text().splitlines())
+        [kernel] = [line for line in lines if line["event"] == "kernel"]
+        said = kernel["notebook_metadata"]["kernelexec"]["directory"]
+        assert kernel["directory"] == said == str(tmp_path / "sales")
+
+    run(test())
+
+
+def test_a_directory_that_is_not_there_is_an_error_and_is_not_made(tmp_path: Path, host: FakeHost) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path, host) as hub:
+            _, execution = await ran_for(hub, in_project(tmp_path, "sales", KERNELEXEC_CWD="typo"))
+            assert execution.state is State.NOT_RUN
+            assert f"{tmp_path / 'sales' / 'typo'}, which does not exist" in execution.problem
+            assert "correct KERNELEXEC_CWD" in execution.problem
+            assert not (tmp_path / "sales" / "typo").exists()
+            gone = in_project(tmp_path, "costs")
+            (tmp_path / "costs").rmdir()
+            session, execution = await ran_for(hub, gone)
+            assert (session.id, execution.state) == ("costs@analysis", State.NOT_RUN)
+            (tmp_path / "costs").mkdir()
+            assert (await ran_for(hub, gone))[1].state is State.OK
+        assert len(host.launches) == 1
 
     run(test())
 

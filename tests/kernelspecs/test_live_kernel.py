@@ -102,6 +102,18 @@ def test_a_notebook_of_any_generation_finds_it(storage, environ, entry, registry
     assert find(storage, environ, f"{SESSION}-1.ipynb") is not None
 
 
+@pytest.mark.parametrize("said", [None, 7, "relative", "/nowhere/at/all", ["/"], "/dev/null"])
+def test_a_notebook_names_the_directory_of_its_kernel_only_if_that_is_there(storage, tmp_path, said) -> None:
+    notebook = storage / f"{SESSION}-2.ipynb"
+    notebook.write_text(json.dumps({"metadata": {"kernelexec": {"directory": said}}}))
+    assert live_kernel.directory_named_in(str(notebook)) is None
+    notebook.write_text(json.dumps({"metadata": {"kernelexec": {"directory": str(tmp_path)}}}))
+    assert live_kernel.directory_named_in(str(notebook)) == str(tmp_path)
+    for damaged in ("{", "[]", '{"metadata": {"kernelexec": 1}}'):
+        notebook.write_text(damaged)
+        assert live_kernel.directory_named_in(str(notebook)) is None
+
+
 def test_a_renamed_notebook_finds_it_by_its_metadata(storage, environ, entry, registry) -> None:
     registry.write(entry)
     (storage / "mine.ipynb").write_text(json.dumps({"metadata": {"kernelexec": {"session": SESSION}}}))

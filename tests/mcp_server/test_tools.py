@@ -177,7 +177,7 @@ def test_every_argument_has_its_effect(tmp_path: Path) -> None:
             assert "Interrupted after max_seconds=0.01" in text_of(result)
             assert cast(FakeHub, call.hub).opened == ["sales@analysis"]
             assert session.executions.get(1).script.name == "0001-load.py"  # type: ignore[union-attr]
-            assert starter.environs[0]["A"] == "1"
+            assert starter.surroundings[0].environ["A"] == "1"
         assert cells(tmp_path)[0]["source"] == ["# Why"]
 
     run(test())

@@ -12,6 +12,7 @@ from kernelexec.kernels.kernel import Death, Findings, Reply
 from kernelexec.model.execution import Kind, State
 from kernelexec.recording.history import load_execution
 from kernelexec.session.obstacles import describe
+from kernelexec.session.surroundings import Surroundings
 from tests.fakes import (
     ANN,
     BEN,
@@ -328,10 +329,10 @@ def test_a_restart_that_its_caller_knows_of_is_no_news(tmp_path: Path) -> None:
     async def test() -> None:
         starter = FakeStarter()
         async with session_in(tmp_path, starter) as session:
-            await ran(session, "a", environ={"A": "1"})
+            await ran(session, "a", surroundings=Surroundings({"A": "1"}, tmp_path))
             await session.restart_kernel("it was restarted", by=ANN)
             assert (session.generation, session.state, session.last_end) == (2, "idle", "it was restarted")
-            assert starter.environs == [{"A": "1"}, {"A": "1"}]
+            assert [each.environ for each in starter.surroundings] == [{"A": "1"}, {"A": "1"}]
             assert told(session) == []
             execution = await ran(session, "b")
             assert (execution.state, execution.generation) == (State.OK, 2)
@@ -398,6 +399,26 @@ def test_a_replay_runs_what_had_succeeded_in_order(tmp_path: Path) -> None:
             assert second is not None
             await finish(session, second)
             assert starter.kernels[2].executed == ["x = 1", "y = 2"]
+
+    run(test())
+
+
+def test_a_replay_runs_where_the_kernel_worked_and_a_restart_where_its_caller_works(tmp_path: Path) -> None:
+    async def test() -> None:
+        starter, there = FakeStarter(), Surroundings({"A": "1"}, tmp_path / "there")
+        async with session_in(tmp_path, starter) as session:
+            await ran(session, "a", surroundings=there)
+            replay = await session.replay("it was restarted", {"A": "2"})
+            assert replay is not None
+            await finish(session, replay)
+            await session.restart_kernel("again", Surroundings({}, tmp_path))
+            await session.restart_kernel("by the person")
+            assert starter.surroundings == [
+                there,
+                Surroundings({"A": "2"}, there.directory),
+                Surroundings({}, tmp_path),
+                Surroundings({}, tmp_path),
+            ]
 
     run(test())
 

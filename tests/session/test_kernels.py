@@ -13,6 +13,7 @@ import pytest
 from kernelexec.errors import KernelFailed
 from kernelexec.kernels.kernel import Death, Reply
 from kernelexec.model.execution import State
+from kernelexec.session.surroundings import Surroundings
 from tests.fakes import (
     FakeStarter,
     cells,
@@ -285,7 +286,7 @@ def test_who_listens_hears_that_a_kernel_is_being_started(tmp_path: Path) -> Non
         async with session_in(tmp_path, FakeStarter()) as session:
             heard: list[str] = []
             session.listeners.add(heard.append)
-            await ran(session, "a", environ={"A": "1"})
+            await ran(session, "a", surroundings=Surroundings({"A": "1"}, tmp_path))
             assert heard == ["the kernel is starting"]
             await ran(session, "b")
             assert len(heard) == 1
@@ -297,9 +298,9 @@ def test_a_kernel_gets_the_variables_of_the_caller_that_had_it_started(tmp_path:
     async def test() -> None:
         starter = FakeStarter()
         async with session_in(tmp_path, starter) as session:
-            await ran(session, "a", environ={"A": "1"})
-            await ran(session, "b", environ={"A": "2"})
-            assert starter.environs == [{"A": "1"}]
+            await ran(session, "a", surroundings=Surroundings({"A": "1"}, tmp_path))
+            await ran(session, "b", surroundings=Surroundings({"A": "2"}, tmp_path))
+            assert [each.environ for each in starter.surroundings] == [{"A": "1"}]
 
     run(test())
 

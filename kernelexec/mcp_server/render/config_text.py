@@ -44,7 +44,7 @@ def describe(caller: Caller, choice: EnvironmentChoice, session: Session) -> str
             "connection": _CONNECTIONS[transport(environment)],
             "session": session.id,
             "kernel": _kernel(session),
-            "working directory": session.kernel_dir,
+            "working directory": _working_directory(session, caller),
             "your directory": caller.cwd,
             "storage directory": session.recorder.storage_dir,
             "notebook": session.notebook or "none yet",
@@ -151,6 +151,14 @@ def _kernel(session: Session) -> str:
         return "none; the next execute_code starts one"
     since = session.kernel_started.strftime("%Y-%m-%d %H:%M:%S UTC")
     return f"{session.state}, generation {session.generation}, running since {since}"
+
+
+def _working_directory(session: Session, caller: Caller) -> str:
+    """Where the kernel works, or will."""
+    own = caller.surroundings(session).directory
+    if session.kernel is None or session.directory == own:
+        return str(own)
+    return f"{session.directory}; after restart_kernel {own}"
 
 
 def _lines(facts: Mapping[str, object]) -> str:

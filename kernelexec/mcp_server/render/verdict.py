@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 
@@ -31,7 +32,7 @@ def opening(execution: Execution, session: Session, caller: Caller, reply: int |
         telling = session.telling(caller.identity, execution, reply=reply)
         lost_since = telling.lost_generations
         if telling.is_first:
-            kernel = _kernel_lines(execution, session, telling.knew_another)
+            kernel = _kernel_lines(execution, session, caller, telling.knew_another)
         lines += [f"News: {news}" for news in telling.notices]
         lines += [
             f"News: the notebook could not be read (changed by hand?) and is now called {name}; "
@@ -178,7 +179,10 @@ def _hint(execution: Execution, session: Session, caller: Caller) -> list[str]:
         return []
     match _error_name(execution):
         case "FileNotFoundError":
-            return [f"The kernel was started in {session.kernel_dir}; your own directory is {caller.cwd}."]
+            own = "" if str(session.directory) == caller.cwd else f"; your own directory is {caller.cwd}"
+            return [f"The kernel was started in {session.directory}{own}."]
+        case "PermissionError" if not os.access(session.directory, os.W_OK):
+            return [f"The kernel was started in {session.directory}, where you cannot write."]
         case "StdinNotImplementedError":
             return ["Nobody can answer a question of the code: put the value into the code instead."]
         case "RuntimeError" if _LOOP_RUNS.search(_error_text(execution)):
@@ -218,7 +222,7 @@ def _error_text(execution: Execution) -> str:
     return str(errors[-1].get("evalue", "")) if errors else ""
 
 
-def _kernel_lines(execution: Execution, session: Session, knew_another: bool) -> list[str]:
+def _kernel_lines(execution: Execution, session: Session, caller: Caller, knew_another: bool) -> list[str]:
     """Which kernel this is, when it is not the one the caller last spoke to."""
     assert session.kernel_started is not None  # a kernel is introduced once it is there
     environment = session.environment
@@ -231,8 +235,17 @@ def _kernel_lines(execution: Execution, session: Session, knew_another: bool) ->
         which = f"Kernel: {kernel}, running since {since}. {there}"
     return [
         which,
-        f"Working directory: {session.kernel_dir}. Notebook with every call: {session.notebook}",
+        f"Working directory: {_working_directory(session, caller)}. "
+        f"Notebook with every call: {session.notebook}",
     ]
+
+
+def _working_directory(session: Session, caller: Caller) -> str:
+    """The kernel's, and what this caller would not expect of it."""
+    theirs, own = session.directory, caller.surroundings(session).directory
+    if os.path.realpath(theirs) != os.path.realpath(own):
+        return f"{theirs} (the kernel was started there; yours, after restart_kernel, would be {own})"
+    return str(theirs) if os.access(theirs, os.W_OK) else f"{theirs} (you cannot write there)"
 
 
 def _is_the_first_in_it(execution: Execution, session: Session) -> bool:

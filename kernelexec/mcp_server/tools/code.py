@@ -50,7 +50,7 @@ async def _execute_code(call: Call, arguments: ExecuteCode) -> types.CallToolRes
         label=arguments.filename,
         note=arguments.note,
         max_seconds=arguments.max_seconds,
-        environ=call.caller.environ,
+        surroundings=call.caller.surroundings(session),
         caller=call.caller.identity,
         asked=call.reply,
     )

@@ -119,7 +119,7 @@ async def _execute_code_file(call: Call, arguments: ExecuteCodeFile) -> types.Ca
         label=path.name,
         source=str(path.relative_to(call.caller.config().storage_dir)),
         max_seconds=arguments.max_seconds,
-        environ=call.caller.environ,
+        surroundings=call.caller.surroundings(session),
         caller=call.caller.identity,
         asked=call.reply,
     )

@@ -76,7 +76,7 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
         if execution is not None:
             return await wait_for_end(call, session, execution, arguments.wait_seconds)
     restarting = asyncio.ensure_future(
-        session.restart_kernel(why, call.caller.environ, by=call.caller.identity)
+        session.restart_kernel(why, call.caller.surroundings(session), by=call.caller.identity)
     )
     limit = call.caller.config().longest_wait_seconds
     await asyncio.wait({restarting}, timeout=limit)

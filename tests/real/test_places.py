@@ -1,0 +1,83 @@
+"""Where code runs: in the client's project, whoever starts a kernel for it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+from tests.real.clients import RawClient
+from tests.real.conftest import Connect
+from tests.real.home import Home, eventually
+from tests.real.test_launcher import Launched
+
+WHERE = "import os; print('code runs in', os.getcwd())"
+
+
+def test_code_runs_in_the_clients_project_whoever_starts_the_kernel(home: Home) -> None:
+    project = home.project("sales")
+    (project / "data.csv").write_text("344 rows")
+    (project / "helpers.py").write_text("answer = 42")
+    with RawClient(home, project, KERNELEXEC_CWDIR="x") as client:
+        assert f"Relative paths begin in {project}." in client.initialize()["result"]["instructions"]
+        [described] = [
+            tool["description"]
+            for tool in client.request("tools/list", {})["result"]["tools"]
+            if tool["name"] == "execute_code"
+        ]
+        assert f"Relative paths begin in {project}." in described
+        reply = client.execute("import helpers; print(open('data.csv').read(), helpers.answer)")
+        assert reply.block("stdout") == "344 rows 42"
+        assert f"Working directory: {project}. Notebook" in reply.text
+        assert (
+            "KERNELEXEC_CWDIR is no setting of kernelexec's and has no effect; KERNELEXEC_CWD is"
+            in reply.text
+        )
+        assert "no setting" not in client.execute(WHERE).text
+        assert f"started in {project}." in client.execute("open('no.csv')").text
+        again = client.call("restart_kernel", replay=True)
+        assert again.state == "OK", again.text
+        folder = reply.script.parent
+        client.call("stop_kernel", session="sales@plain")
+    notebook = folder.with_suffix(".ipynb")
+    metadata = json.loads(eventually(notebook.read_text))["metadata"]
+    assert metadata["kernelexec"]["directory"] == str(project)
+    assert sorted(path.name for path in project.iterdir() if path.name != "__pycache__") == [
+        "data.csv",
+        "helpers.py",
+    ]
+
+    answer = home.command("run", "--succeeded", str(folder))
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert f"code runs in {project}\n" in answer.stdout.replace("    ", "")
+    assert f"its code ran in {project}" in home.command("export", str(notebook)).stdout
+    in_jupyter = {"JPY_SESSION_NAME": str(notebook), "XDG_STATE_HOME": str(home.path)}
+    with Launched(environment=in_jupyter, files=False, cwd=home.storage) as frontend:
+        assert frontend.value("os.getcwd()") == str(project)
+
+    shutil.rmtree(project)
+    answer = home.command("run", str(folder))
+    assert answer.returncode == 1
+    assert (
+        f"The directory that the scripts ran in does not exist: {project}. Nothing was run." in answer.stderr
+    )
+    with Launched(environment=in_jupyter, files=False, cwd=home.storage) as frontend:
+        assert frontend.value("os.getcwd()") == str(home.storage)
+
+
+def test_a_configured_storage_directory_is_where_code_runs_but_for_kernelexec_cwd(
+    connect: Connect, home: Home
+) -> None:
+    project = home.project("sales")
+    configured = {"CODE_STORAGE_DIR": str(home.path / "analyses")}
+    client = connect(home, project, **configured)
+    assert client.execute(WHERE).block("stdout") == f"code runs in {home.path / 'analyses'}"
+    inside = connect(home, project, **configured, KERNELEXEC_CWD=".")
+    first = inside.execute(WHERE)  # the kernel is there already
+    assert first.block("stdout") == f"code runs in {home.path / 'analyses'}"
+    assert f"(the kernel was started there; yours, after restart_kernel, would be {project})" in first.text
+    inside.call("restart_kernel", {})
+    assert inside.execute(WHERE).block("stdout") == f"code runs in {project}"
+    wrong = connect(home, project, KERNELEXEC_CWD="nowhere").execute(WHERE)
+    assert (wrong.state, wrong.is_error) == ("NOT RUN", True)
+    assert f"Code is to run in {project / 'nowhere'}, which does not exist." in wrong.text
+    assert not (project / "nowhere").exists()
