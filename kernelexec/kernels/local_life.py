@@ -24,7 +24,7 @@ from kernelexec.kernels.process import Process
 PROCESS_FILE, EXIT_FILE, STDERR_FILE = "process.json", "exit.json", "stderr.log"
 _BEGUN_FILE = "begun"  # kept by the kernel (kernelspecs/kernel/recollection.py)
 _KEEPER_SECONDS = 2.0  # to write the exit file and end what the kernel left behind
-_STDERR_TAIL = 4_000  # bytes
+_STDERR_TAIL = 12_000  # bytes: a crash in a deep recursion names a hundred frames
 
 
 @dataclass(frozen=True)

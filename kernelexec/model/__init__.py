@@ -2,7 +2,7 @@
 
 - `execution`, `clock` (when it ran), `outputs`, `display`, `widgets`, `charts`, `transcript`: one submission
   and what it shows.
-- `text`, `html_text`, `tracebacks`, `shown_errors`: what is said for an assistant to read.
+- `text`, `html_text`, `tracebacks`, `crash`, `shown_errors`: what is said for an assistant to read.
 - `naming`, `environment`, `limits`, `quantities`, `variable_names`.
 
 In come values, out come values: no clock, no file, no network, the standard library only. It never imports

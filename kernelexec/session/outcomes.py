@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kernelexec.kernels.kernel import Reply
+from kernelexec.model.crash import crash_in_words
 from kernelexec.model.execution import Execution, State
 from kernelexec.model.shown_errors import is_clean_exit
 
@@ -90,9 +91,8 @@ def _end(
 
 def told_of_death(execution: Execution, problem: str | None) -> str | None:
     """What is to be said of a run whose kernel ended."""
-    if not execution.interrupt:
-        return problem
-    return both(f"Before that: {execution.interrupt}", problem)
+    told = crash_in_words(problem, execution.code, execution.id) if problem else problem
+    return both(f"Before that: {execution.interrupt}", told) if execution.interrupt else told
 
 
 def both(first: str | None, second: str | None) -> str | None:

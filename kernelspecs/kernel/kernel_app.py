@@ -4,6 +4,7 @@ What the application does that ipykernel's alone does not (what its kernel does:
 - iopub has no high-water mark: a slow reader costs memory instead of losing output
 - no file in the working directory, which joins sys.path afterwards, can shadow a module needed at the start
 - DIR comes first on sys.path while ipykernel is imported, and last from then on
+- a crash in native code tells the user's line on the kernel's own stderr
 - the next hub is told what the one before did not see (recollection.py)
 - a character that UTF-8 does not have (a lone surrogate) is sent as its escape: a message cannot have it
 - a chart of Altair or Plotly has a picture, too (still_images.py), where the hub has started the kernel
@@ -12,6 +13,8 @@ Each change looks for what it changes, and without it leaves ipykernel as it is 
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import os
 import sys
 from importlib.machinery import PathFinder
@@ -57,6 +60,7 @@ def launch(side_directory: str | None, *, started_by_hub: bool) -> None:
         os.environ.setdefault(name, value)
     IPKernelApp.side_directory = side_directory
     IPKernelApp.started_by_hub = started_by_hub
+    tell_crashes(2)
     skip_empty_flushes(iostream.OutStream)
     # Below the user's configuration files and command line. ipykernel's own comment on the sleep calls it a mitigation.
     defaults = Config({"IPythonKernel": {"_execute_sleep": 0.0}})
@@ -66,6 +70,14 @@ def launch(side_directory: str | None, *, started_by_hub: bool) -> None:
         # history they are used to.
         defaults.HistoryManager.enabled = False
     IPKernelApp.launch_instance(kernel_class=IPythonKernel, config=defaults)
+
+
+def tell_crashes(stderr: int) -> None:
+    """Have a crash in native code write where Python was to what is stderr now: ipykernel puts a pipe in its place, which
+    nobody reads once the kernel is dead."""
+    options = {"c_stack": False} if sys.version_info >= (3, 14) else {}
+    with contextlib.suppress(OSError, ValueError):
+        faulthandler.enable(os.dup(stderr), all_threads=False, **options)
 
 
 # The stock names: traitlets files the command line under the class's name, and to find `IPKernelApp` in

@@ -117,6 +117,15 @@ def test_a_stopped_kernel_is_stopped_and_not_dead(own_client: Client, shared_hom
     assert own_client.wait_for(reply.id).state == "OK"
 
 
+def test_a_crash_in_native_code_is_told_with_the_line_of_the_cell(own_client: Client) -> None:
+    own_client.execute("import ctypes\ndef crash():\n    ctypes.string_at(0)")
+    died = own_client.execute("x = 1\ncrash()")
+    assert (died.state, "SIGSEGV" in died.text) == ("DIED", True), died.text
+    assert "  an earlier cell, line 3 in crash" in died.text
+    assert f"  {died.id}, line 2 in <module>: crash()" in died.text
+    assert "IPython" not in died.text
+
+
 # --- questions --------------------------------------------------------------------------
 
 
