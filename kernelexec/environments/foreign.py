@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernelexec.environments import kernelspec
+from kernelexec.environments.asking import ask
 from kernelexec.environments.languages import script_extension
 from kernelexec.environments.probe import bare, probe, works_with_launcher
 from kernelexec.environments.source import Places, Progress
@@ -24,6 +25,16 @@ from kernelexec.model.naming import clean_name
 
 _IPYKERNEL = ("ipykernel_launcher", "ipykernel")
 _PYTHON = re.compile(r"python[0-9.]*t?")
+# Built on one of these, a kernel's sockets are ipykernel's, which may be ipc.
+_KNOW_IPC = (b"ipykernel", b"metakernel")
+_MOST_READ = 200  # files of one package
+_SECONDS = 20.0  # a cold network file system; usually 0.05
+# Where `-m NAME` leads, without importing it. Not -I: a kernelspec may set PYTHONPATH.
+_WHERE = """
+import importlib.util, sys
+spec = importlib.util.find_spec(sys.argv[1])
+print(spec.origin or list(spec.submodule_search_locations)[0])
+"""
 _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_]+)\}")  # as jupyter_client knows them
 
 
@@ -71,6 +82,7 @@ class ForeignKernel:
             language=spec.language,
             extension=script_extension(spec.language),
             interrupts=interrupts,
+            transport="ipc" if interrupts == "named" else await _transport(argv, environ),
         )
 
 
@@ -139,6 +151,41 @@ def _ipykernel_at(argv: Sequence[str]) -> int:
     # Only the interpreter's own one-word options may stand before: -X and -W take another word.
     plain = all(word.startswith("-") and word not in ("-X", "-W", "-c") for word in argv[1 : module - 1])
     return module if plain and argv[module] in _IPYKERNEL else 0
+
+
+async def _transport(argv: Sequence[str], environ: Mapping[str, str]) -> str:
+    """ipc, which nobody else can read from, where the kernel surely can: Jupyter itself uses TCP.
+
+    Not every kernel in Python does: xeus-python's library takes 31 characters of a socket's path, and
+    who makes its sockets itself often knows TCP only, and would wait in vain.
+    """
+    if not _PYTHON.fullmatch(Path(argv[0]).name):
+        return "tcp"
+    script = await _script(argv, environ)
+    if script is None:
+        return "tcp"
+    try:
+        beside = sorted(script.parent.glob("*.py")) if script.name in ("__init__.py", "__main__.py") else []
+        found = any(
+            word in file.read_bytes() for file in (script, *beside[:_MOST_READ]) for word in _KNOW_IPC
+        )
+    except OSError:
+        return "tcp"
+    return "ipc" if found else "tcp"
+
+
+async def _script(argv: Sequence[str], environ: Mapping[str, str]) -> Path | None:
+    """The file that a Python kernel's command line runs; None where that cannot be told."""
+    if argv[1].endswith(".py"):
+        return Path(argv[1])
+    if "-m" not in argv[1:-1]:
+        return None
+    package = argv[argv.index("-m") + 1].partition(".")[0]
+    try:
+        said = await ask((argv[0], "-c", _WHERE, package), environ, _SECONDS)
+        return Path(os.fsdecode(said.out.splitlines()[-1]))
+    except (OSError, TimeoutError, IndexError):
+        return None
 
 
 async def _interpreter(spec: Spec, argv: Sequence[str], environ: Mapping[str, str]) -> Interpreter | None:

@@ -148,11 +148,6 @@ def command(environment: Environment, launcher: Path, options: str) -> list[str]
     return [python, "-I", "-S", str(launcher), options, "--exec", *environment.argv]
 
 
-def transport(environment: Environment) -> str:
-    """What the kernel's sockets are: all Python kernels know ipc, of others few do."""
-    return "ipc" if environment.is_ours or "python" in environment.program.name else "tcp"
-
-
 def kernel_variables(environment: Environment, environ: Mapping[str, str]) -> dict[str, str]:
     """The environment variables of a kernel that this client starts: its own, activated."""
     own = {name: value for name, value in environ.items() if not _is_not_the_kernels(name)}

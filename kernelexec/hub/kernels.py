@@ -169,5 +169,5 @@ def _launch(environment: Environment, cwd: Path, environ: Mapping[str, str]) -> 
         cwd,
         kernelspec.kernel_variables(environment, environ),
         environment.interrupts,
-        kernelspec.transport(environment),
+        environment.transport,
     )

@@ -6,7 +6,8 @@
 - `host`: the Protocol of where kernels run: started there, and found again by the next hub; `hosts` chooses.
 - `zmq_link` and `wire` (Jupyter's messages), `replies` (what a link owes); `local` and `local_life` (a
   process of this machine, under its keeper).
-- `inspection` and `findings` (questions beside a run), `dropped` (messages that a foreign kernel has),
+- `inspection` and `findings` (questions beside a run), `dropped` (messages that a foreign kernel has) and
+  `dialects` (how some of these speak),
   `registry` (the running kernels, on disk), `process` (pids that cannot be mistaken).
 
 In come code and questions; out come messages, replies and deaths. It never knows sessions, executions or

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from kernelexec.errors import KernelFailed
+from kernelexec.kernels.dialects import first_request, in_plain_words
 from kernelexec.kernels.dropped import Dropped
 from kernelexec.kernels.findings import read_findings
 from kernelexec.kernels.inspection import Inspection, Variables
@@ -75,6 +76,9 @@ class LinkedKernel:
         if info is None:
             raise KernelFailed(f"The kernel did not answer within {START_SECONDS:.0f} s.")
         self._life.answers()
+        first = None if self._is_ours else first_request(info)
+        if first is not None:
+            self._link.request("shell", "execute_request", first)  # what is sent later, it does later
         return info
 
     # --- runs ----------------------------------------------------------------------
@@ -132,6 +136,7 @@ class LinkedKernel:
             reply.cancel()
             self._idle.pop(msg_id, None)
         if message is not None and idle.done():
+            message = message if self._is_ours else in_plain_words(message)
             return Reply(message.content["status"], message.content, message.date, message.metadata)
         if self._is_over:
             raise KernelDied
@@ -258,6 +263,7 @@ class LinkedKernel:
         if not self._is_ours:
             self._taken += 1
             self._dropped.take(message)
+            message = in_plain_words(message)
         if message.channel not in ("iopub", "stdin"):
             return
         if message.type == "status" and message.content.get("execution_state") == "idle":

@@ -67,6 +67,7 @@ class Environment:
     # "named": our launcher runs the kernel, and an interrupt reaches the run it is meant for or nobody.
     # "signal", "message": somebody else's kernel, interrupted as its kernelspec says.
     interrupts: str = "named"
+    transport: str = "ipc"  # what the kernel's sockets are: "ipc" or "tcp"
 
     @cached_property
     def identity(self) -> str:
@@ -108,6 +109,7 @@ class Environment:
             "language": self.language,
             "extension": self.extension,
             "interrupts": self.interrupts,
+            "transport": self.transport,
         }
 
     @classmethod
@@ -133,4 +135,5 @@ class Environment:
             language=fields.get("language", "python"),
             extension=fields.get("extension", ".py"),
             interrupts=fields.get("interrupts", "named"),
+            transport=fields.get("transport", "ipc"),
         )

@@ -12,7 +12,7 @@ import pytest
 
 from kernelexec.environments.foreign import ForeignKernel
 from kernelexec.environments.jupyter_paths import find_kernelspec, kernelspecs
-from kernelexec.environments.kernelspec import command, transport
+from kernelexec.environments.kernelspec import command
 from kernelexec.environments.languages import script_extension
 from kernelexec.environments.source import Places
 from kernelexec.errors import EnvironmentUnusable
@@ -46,7 +46,7 @@ def test_a_kernel_that_is_not_pythons_is_started_as_it_is_under_our_keeper(tmp_p
     words = command(found, Path("/l/launcher.py"), "OPTIONS")
     assert words[1:6] == ["-I", "-S", "/l/launcher.py", "OPTIONS", "--exec"]
     assert tuple(words[6:]) == found.argv
-    assert transport(found) == "tcp"
+    assert found.transport == "tcp"
 
 
 def test_an_ipykernel_of_the_usual_kind_is_started_through_our_launcher(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_an_ipykernel_of_the_usual_kind_is_started_through_our_launcher(tmp_path
     assert found.argv[3:] == ("-f", "{connection_file}", "--debug")
     words = command(found, Path("/l/launcher.py"), "OPTIONS")
     assert words[3:5] == ["OPTIONS", "-f"]
-    assert transport(found) == "ipc"
+    assert found.transport == "ipc"
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,33 @@ def test_a_python_kernel_of_another_kind_is_left_as_it_is(tmp_path: Path, argv: 
     assert found.argv == tuple(argv)
     assert found.interrupts == "signal"
     assert found.extension == ".py"
+
+
+@pytest.mark.parametrize(
+    ("code", "transport"),
+    [
+        ("from ipykernel.kernelbase import Kernel", "ipc"),
+        ("from metakernel import MetaKernel", "ipc"),
+        ("from zmq import Context", "tcp"),  # it makes its sockets itself
+    ],
+)
+@pytest.mark.parametrize("file", ["odd.py", "odd/__init__.py", "odd/kernel.py"])
+def test_a_python_kernel_has_sockets_that_others_cannot_read_where_its_library_takes_them(
+    tmp_path: Path, code: str, transport: str, file: str
+) -> None:
+    (tmp_path / "code" / "odd").mkdir(parents=True)
+    if file != "odd.py":
+        (tmp_path / "code" / "odd" / "__init__.py").touch()
+    (tmp_path / "code" / file).write_text(code)
+    argv = [sys.executable, "-m", "odd", "-f", "{connection_file}"]
+    folder = write(tmp_path, "odd", argv=argv, env={"PYTHONPATH": str(tmp_path / "code")})
+    assert prepared(folder, tmp_path).transport == transport
+
+
+def test_a_python_kernel_in_a_file_has_sockets_that_others_cannot_read(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("from ipykernel.kernelbase import Kernel")
+    argv = [sys.executable, str(tmp_path / "own.py"), "{connection_file}"]
+    assert prepared(write(tmp_path, "own", argv=argv), tmp_path).transport == "ipc"
 
 
 def test_a_bare_python_is_that_of_the_prefix_that_holds_the_kernelspec(tmp_path: Path) -> None:

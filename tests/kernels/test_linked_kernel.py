@@ -283,6 +283,36 @@ def test_a_kernel_that_knows_signals_only_is_sent_one(linked: Made) -> None:
     run(test())
 
 
+def test_a_kernel_that_would_end_at_an_interrupt_is_told_how_python_takes_one(linked: Made) -> None:
+    async def test() -> None:
+        async with linked("signal", ready=False) as setting:
+            setting.speaker.answers["kernel_info_request"] = {**KERNEL_INFO, "implementation": "xeus-python"}
+            await asyncio.wait_for(setting.kernel.ready(), SECONDS)
+            await execute(setting.kernel)
+            sent = [kind for channel, kind in setting.speaker.requests if channel == "shell"]
+            assert sent[-2:] == ["execute_request", "execute_request"]  # the first of them silent
+        async with linked("signal") as setting:
+            assert "execute_request" not in setting.speaker.contents
+
+    run(test())
+
+
+def test_an_exception_has_its_name_whatever_the_kernel_makes_of_it(linked: Made) -> None:
+    async def test() -> None:
+        async with linked("signal") as setting:
+            error = {"status": "error", "ename": "<class 'my.pkg.Failed'>", "evalue": "x", "traceback": []}
+            setting.speaker.answers["execute_request"] = error
+            setting.speaker.on_execute = lambda request: setting.speaker.publish(
+                "error", error, request["header"]
+            )
+            reply = await execute(setting.kernel)
+            assert reply.content["ename"] == "Failed"
+            (heard,) = [message for message in setting.heard if message.type == "error"]
+            assert heard.content["ename"] == "Failed"
+
+    run(test())
+
+
 def test_an_interrupt_that_is_not_answered_is_given_up(linked: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_INTERRUPT_REPLY_SECONDS", 0.02)
 

@@ -1,15 +1,17 @@
-"""Kernels of somebody else's kernelspecs: bash, and an ipykernel that a person installed."""
+"""Kernels of somebody else's kernelspecs: bash, R, xeus-python, and an ipykernel that a person installed."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from tests.real.conftest import Connect
@@ -28,8 +30,8 @@ def uv_venv(folder: Path, *packages: str) -> Path:
 
 @pytest.fixture(scope="module")
 def jupyter(place: Path) -> Path:
-    """An environment as a person has it: ipykernel, bash_kernel and their kernelspecs."""
-    prefix = uv_venv(place / "jupyter", "ipykernel", "bash_kernel")
+    """An environment as a person has it: ipykernel, bash_kernel, xeus-python and their kernelspecs."""
+    prefix = uv_venv(place / "jupyter", "ipykernel", "bash_kernel", "xeus-python")
     python = str(prefix / "bin" / "python")
     subprocess.run([python, "-m", "bash_kernel.install", "--prefix", str(prefix)], check=True)
     own = ["--prefix", str(prefix), "--name", "mine", "--display-name", "My own", "--env", "MINE", "$HOME/x"]
@@ -118,6 +120,50 @@ def test_a_foreign_kernel_outlives_the_hub(
     assert reply.block("stdout") == "1"
     home.end_hub(9)
     assert connect(home).execute("echo $kept", max_seconds=30).block("stdout") == "1"
+
+
+def test_a_python_kernel_that_is_not_ipykernel_does_the_whole_job(
+    connect: Connect, shared_home: Home, variables: dict[str, str]
+) -> None:
+    client = connect(shared_home, KERNEL_NAME="xpython", **variables)
+    assert client.execute("kept = 6\nkept + 1").block("result") == "7"
+    assert client.execute("1 / 0").verdict.partition(" with ")[2].startswith("ZeroDivisionError;")
+    reply = client.execute("import time; time.sleep(50)", max_seconds=0.5, wait_seconds=30)
+    assert reply.state == "INTERRUPTED", reply.text  # by itself it would end
+    asked = client.execute("print('hello', input('who? '))")
+    assert asked.state == "WAITING FOR INPUT"
+    assert client.call("send_input", {"execution_id": asked.id, "text": "you"}).block("stdout") == "hello you"
+    assert "kept" in client.call("list_variables", {}).text
+    assert client.config()["connection"].startswith("TCP")  # its library takes no path of our length
+    assert client.execute("import os; os.kill(os.getpid(), 9)").state == "DIED"
+    assert client.execute("kept").verdict.partition(" with ")[2].startswith("NameError;")
+
+
+@pytest.mark.skipif(
+    not os.environ.get("CI") and shutil.which("R", path="/usr/bin:/usr/local/bin") is None,
+    reason="there is no R here (apt-get install r-cran-irkernel)",
+)
+def test_r_does_the_whole_job(connect: Connect, shared_home: Home, variables: dict[str, str]) -> None:
+    client = connect(shared_home, KERNEL_NAME="ir", **variables)
+    reply = client.execute("kept <- 6\nkept + 1")
+    assert (reply.block("display"), reply.script.suffix) == ("7", ".r")
+    reply = client.execute("print(kept)\nstop('boom')")
+    assert (reply.state, reply.block("stdout")) == ("ERROR", "[1] 6")
+    assert "boom" in reply.block("error")
+    assert client.execute("Sys.sleep(50)", max_seconds=0.5, wait_seconds=30).state in ("INTERRUPTED", "ERROR")
+    asked = client.execute("cat('hello', readline('who? '))")
+    assert asked.state == "WAITING FOR INPUT"
+    assert client.call("send_input", {"execution_id": asked.id, "text": "you"}).block("stdout") == "hello you"
+    assert len(client.execute("plot(1:10)").images) == 1
+    told = client.call("list_variables", {})
+    assert told.is_error
+    assert "runs R" in told.text
+    facts = client.config()
+    assert client.execute("tools::pskill(Sys.getpid(), 9)").state == "DIED"
+    assert "object 'kept' not found" in client.execute("kept").block("error")
+    notebook = nbformat.read(facts["notebook"], 4)
+    nbformat.validate(notebook)
+    assert notebook.metadata.kernelspec.name == "ir"
 
 
 def test_a_python_kernelspec_runs_as_it_says(

@@ -9,7 +9,6 @@ from itertools import groupby
 from kernelexec import __version__
 from kernelexec.config import EnvironmentChoice
 from kernelexec.environments.inventory import Listed
-from kernelexec.environments.kernelspec import transport
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.hub.caller import Caller
 from kernelexec.model.environment import Environment
@@ -41,7 +40,7 @@ def describe(caller: Caller, choice: EnvironmentChoice, session: Session) -> str
             "ipykernel": _ipykernel(environment),
             "kernelspec": f"{environment.kernelspec}, shown as {environment.display_name!r}",
             "interrupts": _interrupts(environment),
-            "connection": _CONNECTIONS[transport(environment)],
+            "connection": _CONNECTIONS[environment.transport],
             "session": session.id,
             "kernel": _kernel(session),
             "working directory": _working_directory(session, caller),
