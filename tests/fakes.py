@@ -122,6 +122,7 @@ class FakeKernel:
         self.before_execute: Callable[[str], None] = lambda code: None
         self._on_message = on_message
         self._packed = itertools.count(1)
+        self.files: list[str | None] = []  # the code file of each request
         self._now: Run | None = None
 
     async def ready(self) -> Mapping[str, Any]:
@@ -129,7 +130,8 @@ class FakeKernel:
             raise self.not_ready
         return KERNEL_INFO
 
-    def pack(self, code: str) -> tuple[str, list[bytes]]:
+    def pack(self, code: str, file: str | None = None) -> tuple[str, list[bytes]]:
+        self.files.append(file)
         return f"{id(self):x}_{next(self._packed)}", [code.encode()]
 
     async def execute(self, msg_id: str, frames: list[bytes]) -> Reply:

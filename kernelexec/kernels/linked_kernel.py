@@ -83,8 +83,8 @@ class LinkedKernel:
 
     # --- runs ----------------------------------------------------------------------
 
-    def pack(self, code: str) -> tuple[str, list[bytes]]:
-        content = {
+    def pack(self, code: str, file: str | None = None) -> tuple[str, list[bytes]]:
+        content: dict[str, Any] = {
             "code": code,
             "silent": False,
             "store_history": True,
@@ -93,6 +93,8 @@ class LinkedKernel:
             # Only one request of ours is in flight: there is nothing that an error should abort.
             "stop_on_error": False,
         }
+        if file is not None and self._is_ours:
+            content["kernelexec"] = {"file": file}
         return self._link.pack("execute_request", content)
 
     async def execute(self, msg_id: str, frames: list[bytes]) -> Reply:

@@ -51,6 +51,7 @@ class Success:
     code: str
     label: str | None
     note: str | None
+    source: str | None = None  # the code file that it was
 
     @property
     def first_line(self) -> str:
@@ -93,7 +94,9 @@ def successes(journal: Journal, generation: int) -> list[Success]:
     for record in journal.records():
         if record["event"] == "submitted" and record["generation"] == generation:
             if record.get("kind", Kind.CODE) == Kind.CODE:
-                found[record["n"]] = Success(record["n"], record["code"], record["label"], record["note"])
+                found[record["n"]] = Success(
+                    record["n"], record["code"], record["label"], record["note"], record.get("source")
+                )
         elif record["event"] == "finished" and record["state"] == State.OK and record["n"] in found:
             well.append(found[record["n"]])
     return well

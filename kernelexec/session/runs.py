@@ -70,7 +70,9 @@ class Runs:
 
     async def _send(self, execution: Execution, kernel: Kernel) -> Reply:
         while True:
-            msg_id, frames = kernel.pack(execution.code)
+            source = execution.source
+            file = None if source is None else str(self._recorder.storage_dir / source)
+            msg_id, frames = kernel.pack(execution.code, file)
             self._recorder.sent(execution, msg_id)
             self._executions.sent(execution, msg_id)
             self._happenings.happened(Sent(execution.number, msg_id))

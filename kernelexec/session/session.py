@@ -318,6 +318,7 @@ class Session:
             Submission(
                 one.code,
                 label=one.label,
+                source=one.source,
                 note=one.note,
                 surroundings=self._replayed_for.surroundings,
                 caller=self._replayed_for.caller,

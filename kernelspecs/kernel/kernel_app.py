@@ -20,6 +20,7 @@ import sys
 from importlib.machinery import PathFinder
 
 import zmq
+from code_files import unsafe_path_forbidden
 from ipykernel import iostream, kernelapp
 from recollection import Recollection
 from replying_kernel import IPythonKernel
@@ -112,12 +113,6 @@ class IPKernelApp(kernelapp.IPKernelApp):
             sys.path.append(self.side_directory)
         if not unsafe_path_forbidden():
             super().init_path()
-
-
-def unsafe_path_forbidden() -> bool:
-    """Whether the user wants no working directory on sys.path. Before 3.11 Python, before 9.7 IPython did not ask."""
-    by_environment = os.environ.get("PYTHONSAFEPATH") and not sys.flags.ignore_environment
-    return bool(by_environment or sys.flags.isolated or getattr(sys.flags, "safe_path", False))
 
 
 class LateImports:

@@ -22,6 +22,7 @@ from collections import OrderedDict, deque
 from datetime import datetime, timezone
 
 from bindings import Bindings
+from code_files import running_file
 
 KEPT_BYTES = 4_000_000
 KEPT_MESSAGES = 4_000
@@ -138,6 +139,8 @@ def line_of(thread: int) -> str | None:
         name = frame.f_code.co_filename
         if "ipykernel_" in name or name.startswith("<ipython-input"):
             return describe(frame, "the cell")
+        if name == running_file():
+            return describe(frame, name)
         if innermost is None and "ipykernel" not in name and "IPython" not in name:
             innermost = frame
         frame = frame.f_back

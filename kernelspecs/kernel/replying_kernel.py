@@ -7,6 +7,7 @@ What it does that ipykernel's alone does not:
 - an `imports_request` on control, with `{"modules": [NAME]}`, has imports look at the disk anew, and is told which of
   them are imported and in what version: `{"status": "ok", "modules": {NAME: VERSION or null}}`
 - a `variables_request` on control is told what variables there are (namespace_report.py)
+- an `execute_request` with `{"kernelexec": {"file": PATH}}` is run as that code file (code_files.py)
 - a `kernelexec_request` on control is told what is known of a run (recollection.py)
 - a reply's metadata has `{"kernelexec": {"interrupts": N}}`, how many interrupts reached the run; with `"became": true`
   where its error comes of one (after_interrupts.py), and `"names": [...], "number": int` when the user's variables are
@@ -27,6 +28,7 @@ import threading
 import time
 
 from after_interrupts import comes_of_interrupt
+from code_files import run_as, unsafe_path_forbidden
 from ipykernel import ipkernel
 from named_interrupts import (
     Cancellation,
@@ -85,6 +87,14 @@ class IPythonKernel(ipkernel.IPythonKernel):
     async def do_execute(self, *arguments, **options):
         if not self.in_main_thread():
             return await super().do_execute(*arguments, **options)
+        content = self.get_parent("shell")["content"]
+        path = (content.get("kernelexec") or {}).get("file")
+        if path is None:
+            return await self.execute_in_main_thread(*arguments, **options)
+        with run_as(self.shell, path, content["code"], on_path=not unsafe_path_forbidden()):
+            return await self.execute_in_main_thread(*arguments, **options)
+
+    async def execute_in_main_thread(self, *arguments, **options):
         self.cancelled = False
         msg_id = self.get_parent("shell")["header"]["msg_id"]
         self.recollection.begins(msg_id)

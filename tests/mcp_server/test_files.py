@@ -38,6 +38,7 @@ def test_a_file_is_run_as_one_submission_and_a_traceback_names_it(tmp_path: Path
             assert text_of(ran).startswith("ERROR: sales@analysis/1 failed after ")
             assert f"Cell In[1], line 2 ({path.name})" in text_of(ran)
             assert starter.executed == ["x = 1\n1/0\n"]
+            assert starter.kernels[0].files == [str(path)]
             assert session.executions.get(1).script == tmp_path / "sales@analysis-1" / f"0001-{path.stem}.py"
             [submitted] = [line for line in journal_lines(tmp_path) if line["event"] == "submitted"]
             assert submitted["source"] == path.name
