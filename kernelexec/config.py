@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from kernelexec import paths
 from kernelexec.errors import ConfigError
@@ -18,6 +21,7 @@ KERNEL_IDLE_SECONDS = 86_400.0  # a day: a kernel that is needed tomorrow mornin
 _LONGEST_SECONDS = 86_400.0
 _LONGEST_IDLE_SECONDS = 10 * 365 * 86_400.0
 BESIDE_THE_CLIENT = "the .venv in the client's directory"
+OF_THE_UV_PROJECT = "the environment of the uv project or workspace that the client's directory is in"
 # By kind of environment: the variable that names one. Alone, the first of them that is set decides.
 ENVIRONMENT_VARIABLES = {
     "conda": "CONDA_ENV_NAME",
@@ -183,9 +187,77 @@ def _environment_without_type(environ: Mapping[str, str], client_dir: Path) -> E
         if environ.get(variable, "").strip():
             return environment_choice(kind, environ[variable], variable, environ, client_dir)
     beside = client_dir / ".venv"
-    if (beside / "pyvenv.cfg").is_file():
-        return EnvironmentChoice("venv", str(beside), BESIDE_THE_CLIENT)
+    found = _kind_of(beside)
+    if found is not None:
+        return EnvironmentChoice(found, str(beside), BESIDE_THE_CLIENT)
+    of_uv = _uv_environment(environ, client_dir)
+    found = _kind_of(of_uv) if of_uv is not None else None
+    if found is not None:
+        return EnvironmentChoice(found, str(of_uv), OF_THE_UV_PROJECT)
     return EnvironmentChoice("default")
+
+
+def _kind_of(folder: Path) -> str | None:
+    """The kind of the environment that somebody made or meant to make here; what is wrong with it is told
+    when it is looked at. None: nothing is here."""
+    if os.path.isfile(folder / "conda-meta" / "history"):
+        return "conda"
+    if os.path.isfile(folder / "pyvenv.cfg") or (folder.is_symlink() and not os.path.isfile(folder)):
+        return "venv"
+    # Half of one is somebody's, too; a folder of many is not.
+    return "venv" if any(os.path.lexists(folder / part) for part in ("bin", "lib")) else None
+
+
+def _uv_environment(environ: Mapping[str, str], client_dir: Path) -> Path | None:
+    """Where uv has the environment of the project that this directory is in: in the workspace's root, where
+    the project is a workspace's member. None: it is in no project of uv's.
+
+    https://docs.astral.sh/uv/concepts/projects/workspaces/
+    """
+    above = (client_dir, *client_dir.parents)
+    project = next((folder for folder in above if os.path.isfile(folder / "pyproject.toml")), None)
+    if project is None:
+        return None
+    name = environ.get("UV_PROJECT_ENVIRONMENT") or ".venv"
+    for root in (project, *project.parents):
+        workspace = _uv_settings(root).get("workspace")
+        if isinstance(workspace, Mapping) and (root == project or _has_member(workspace, root, project)):
+            return root / name
+    is_uvs = os.path.isfile(project / "uv.lock") or bool(_uv_settings(project))
+    return project / name if is_uvs else None
+
+
+def _uv_settings(folder: Path) -> Mapping[str, Any]:
+    """The table `tool.uv` of a folder's pyproject.toml, empty if there is none."""
+    # Here, because few need it.
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        said = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+        settings = said["tool"]["uv"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return settings if isinstance(settings, Mapping) else {}
+
+
+def _has_member(workspace: Mapping[str, Any], root: Path, project: Path) -> bool:
+    parts = project.relative_to(root).parts
+
+    def is_meant(name: str) -> bool:
+        patterns = workspace.get(name)
+        return isinstance(patterns, list) and any(_fits(parts, str(pattern)) for pattern in patterns)
+
+    return is_meant("members") and not is_meant("exclude")
+
+
+def _fits(parts: Sequence[str], pattern: str) -> bool:
+    """Whether a folder's path is one that a glob means."""
+    wanted = [part for part in pattern.split("/") if part not in ("", ".")]
+    if "**" in wanted:
+        return fnmatch("/".join(parts), pattern.removeprefix("./").replace("**/", "*"))
+    return len(wanted) == len(parts) and all(map(fnmatch, parts, wanted))
 
 
 def _path(environ: Mapping[str, str], variable: str, relative_to: Path) -> Path | None:

@@ -88,7 +88,9 @@ def make_private_dir(path: str) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)
         found = os.lstat(path)
         if not stat.S_ISDIR(found.st_mode):
-            raise HubUnavailable(f"{path} is not a directory.", f"Remove it: rm {path}")
+            import shlex  # here, because the bridge's start is a user's wait
+
+            raise HubUnavailable(f"{path} is not a directory.", f"Remove it: rm {shlex.quote(path)}")
         if found.st_uid != os.getuid():
             raise HubUnavailable(
                 f"{path} belongs to another user (uid {found.st_uid}).",

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from kernelexec.config import BESIDE_THE_CLIENT, EnvironmentChoice, read_config, unknown_settings
+from kernelexec.config import (
+    BESIDE_THE_CLIENT,
+    OF_THE_UV_PROJECT,
+    EnvironmentChoice,
+    read_config,
+    unknown_settings,
+)
 from kernelexec.errors import ConfigError
 
 HOME = {"HOME": "/home/ann"}
@@ -160,6 +166,92 @@ def test_without_configuration_the_venv_beside_the_client_is_used(tmp_path: Path
 def test_a_folder_that_is_only_called_so_is_no_venv(tmp_path: Path) -> None:
     (tmp_path / ".venv").mkdir()
     assert read_config(HOME, str(tmp_path)).environment.kind == "default"
+    make_venv(tmp_path / ".venv" / "one of many")
+    assert read_config(HOME, str(tmp_path)).environment.kind == "default"
+
+
+def test_a_venv_beside_the_client_that_is_broken_is_meant_all_the_same(tmp_path: Path) -> None:
+    beside = tmp_path / ".venv"
+    meant = EnvironmentChoice("venv", str(beside), BESIDE_THE_CLIENT)
+    for target in (tmp_path / "gone", tmp_path, beside):  # nothing, no environment, itself
+        beside.symlink_to(target)
+        assert read_config(HOME, str(tmp_path)).environment == meant
+        beside.unlink()
+    (beside / "lib").mkdir(parents=True)
+    assert read_config(HOME, str(tmp_path)).environment == meant
+
+
+def test_a_conda_environment_beside_the_client_is_one(tmp_path: Path) -> None:
+    (tmp_path / ".venv" / "conda-meta").mkdir(parents=True)
+    (tmp_path / ".venv" / "conda-meta" / "history").touch()
+    assert read_config(HOME, str(tmp_path)).environment.kind == "conda"
+
+
+def project(folder: Path, text: str = "[project]\nname = 'x'\n") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "pyproject.toml").write_text(text)
+    return folder
+
+
+WORKSPACE = "[tool.uv.workspace]\nmembers = ['packages/*', 'apps/**/web']\nexclude = ['packages/old']\n"
+
+
+@pytest.mark.parametrize(
+    ("folder", "is_member"),
+    [
+        (".", True),
+        ("src", True),  # a folder of the root's own
+        ("packages/a", True),
+        ("packages/a/src/deep", True),
+        ("apps/shop/web", True),
+        ("packages/old", False),
+        ("packages/a/nested", False),
+        ("other/b", False),
+    ],
+)
+def test_a_member_of_a_uv_workspace_has_the_workspaces_environment(
+    tmp_path: Path, folder: str, is_member: bool
+) -> None:
+    root = project(tmp_path / "work", WORKSPACE)
+    venv = make_venv(root / ".venv")
+    for member in ("packages/a", "packages/old", "packages/a/nested", "apps/shop/web", "other/b"):
+        project(root / member)
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    found = read_config(HOME, str(root / folder)).environment
+    if folder == ".":
+        assert (found.kind, found.value, found.origin) == ("venv", str(venv), BESIDE_THE_CLIENT)
+    elif is_member:
+        assert found == EnvironmentChoice("venv", str(venv), OF_THE_UV_PROJECT)
+    else:
+        assert found.kind == "default"
+
+
+def test_a_members_own_environment_is_nearer_than_the_workspaces(tmp_path: Path) -> None:
+    root = project(tmp_path / "work", WORKSPACE)
+    make_venv(root / ".venv")
+    own = make_venv(project(root / "packages" / "a") / ".venv")
+    assert read_config(HOME, str(own.parent)).environment.value == str(own)
+
+
+def test_a_folder_in_a_uv_project_has_the_projects_environment_wherever_uv_keeps_it(tmp_path: Path) -> None:
+    root = project(tmp_path / "work")
+    make_venv(root / ".venv")
+    (root / "notebooks").mkdir()
+    assert read_config(HOME, str(root / "notebooks")).environment.kind == "default"  # not uv's
+    (root / "uv.lock").touch()
+    found = read_config(HOME, str(root / "notebooks")).environment
+    assert found == EnvironmentChoice("venv", str(root / ".venv"), OF_THE_UV_PROJECT)
+    elsewhere = make_venv(tmp_path / "elsewhere")
+    variables = {**HOME, "UV_PROJECT_ENVIRONMENT": str(elsewhere)}
+    assert read_config(variables, str(root / "notebooks")).environment.value == str(elsewhere)
+
+
+def test_a_pyproject_that_cannot_be_read_is_no_project_of_uvs(tmp_path: Path) -> None:
+    make_venv(project(tmp_path / "work", "[tool.uv.workspace") / ".venv")
+    make_venv(project(tmp_path / "odd", "[tool]\nuv = 5\n") / ".venv")
+    for name in ("work", "odd"):
+        (tmp_path / name / "src").mkdir()
+        assert read_config(HOME, str(tmp_path / name / "src")).environment.kind == "default"
 
 
 @pytest.mark.parametrize(

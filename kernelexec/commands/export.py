@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import shlex
 import stat
 import time
 from collections.abc import Iterator
@@ -115,12 +116,13 @@ def _read(notebook: Path) -> Document:
     except OSError as error:
         raise BadRequest(
             f"{notebook} cannot be read: {error.strerror}.",
-            f"If it was deleted: kernelexec rebuild {notebook}",
+            f"If it was deleted: kernelexec rebuild {shlex.quote(str(notebook))}",
         ) from error
     if document is None:
         raise BadRequest(
             f"{notebook} is not a notebook of version 4.",
-            f"If it was damaged, make a new one from its journal: kernelexec rebuild {notebook}",
+            "If it was damaged, make a new one from its journal: kernelexec rebuild "
+            f"{shlex.quote(str(notebook))}",
         )
     return document
 
@@ -154,7 +156,7 @@ def _check(data: bytes, notebook: Path) -> None:
         raise BadRequest(
             f"{notebook} has something that is not valid in a notebook, {problem}",
             "Nothing was written. Mend that cell in JupyterLab, or leave it out, and save; or export the "
-            f"notebook as it was recorded, which this makes: kernelexec rebuild {notebook}",
+            f"notebook as it was recorded, which this makes: kernelexec rebuild {shlex.quote(str(notebook))}",
         )
 
 

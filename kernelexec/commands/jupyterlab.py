@@ -13,6 +13,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from urllib.parse import quote
 
 from kernelexec import paths
 from kernelexec.bridge.rendezvous import LONGEST_SOCKET_PATH
+from kernelexec.environments.probe import OF_ANOTHER_PYTHON
 from kernelexec.errors import BadRequest, HubUnavailable, KernelexecError
 
 _START_SECONDS = 60.0  # a cold disk; usually 2
@@ -69,7 +71,9 @@ def _named(sessions: Sequence[Mapping[str, Any]], wanted: str, folder: Path) -> 
     if len(found) == 1:
         return _target(found[0])
     if found:
-        names = "\n".join(f"  kernelexec lab {s['storage_dir']}:{s['session']}" for s in found)
+        names = "\n".join(
+            "  kernelexec lab " + shlex.quote(f"{s['storage_dir']}:{s['session']}") for s in found
+        )
         raise BadRequest(f"{wanted} is ambiguous.", f"Say which:\n{names}")
     written = _written(wanted, folder)
     if written is not None:
@@ -114,7 +118,11 @@ def run(target: Target, *, browser: bool) -> int:
         file.flush()
         server = subprocess.Popen(
             _command(target, runtime, browser=browser),
-            env={**os.environ, "JUPYTER_TOKEN_FILE": file.name, "JUPYTER_RUNTIME_DIR": str(runtime)},
+            env={
+                **{name: value for name, value in os.environ.items() if name not in OF_ANOTHER_PYTHON},
+                "JUPYTER_TOKEN_FILE": file.name,
+                "JUPYTER_RUNTIME_DIR": str(runtime),
+            },
             cwd=target.folder,
         )
         # The terminal sends Ctrl-C to JupyterLab too, which ends in its own way.
@@ -184,7 +192,7 @@ def _said(target: Target, url: str, token: str) -> str:
 
 def install_command() -> str:
     """What adds JupyterLab to this installation of kernelexec, however it was made."""
-    prefix = Path(sys.prefix)
+    prefix, python = Path(sys.prefix), shlex.quote(sys.executable)
     if (prefix / "uv-receipt.toml").exists():
         return "uv tool install 'kernelexec[lab]'"
     if (prefix / "pipx_metadata.json").exists():
@@ -192,5 +200,5 @@ def install_command() -> str:
     if "archive-v0" in prefix.parts or "environments-v2" in prefix.parts:  # uvx's cache
         return "uvx --from 'kernelexec[lab]' kernelexec lab"
     if importlib.util.find_spec("pip") is None:
-        return f"uv pip install --python {sys.executable} 'kernelexec[lab]'"
-    return f"{sys.executable} -m pip install 'kernelexec[lab]'"
+        return f"uv pip install --python {python} 'kernelexec[lab]'"
+    return f"{python} -m pip install 'kernelexec[lab]'"

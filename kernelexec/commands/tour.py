@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
 import textwrap
 import time
@@ -121,7 +122,7 @@ async def _has_packages(client: ClientSession) -> bool:
     python = _facts(await client.call_tool("get_environment_config", {}))["interpreter"]
     print(
         "The environment lacks packages that this tour needs. Install them with\n\n"
-        f"    {python} -m pip install {' '.join(missing)}\n\n"
+        f"    {shlex.quote(python)} -m pip install {' '.join(missing)}\n\n"
         "or point the tour at an environment that has them: ENV_TYPE=venv VENV_PATH=/path kernelexec try"
     )
     return False

@@ -141,7 +141,12 @@ class _Daemon:
             self._ending.set()
             return
         writer.write(rendezvous.answer("ok", __version__))
-        caller = Caller(pid=hello["pid"], cwd=hello["cwd"], environ=hello["environ"])
+        caller = Caller(
+            pid=hello["pid"],
+            cwd=hello["cwd"],
+            # Of the process that started the client it may be another directory.
+            environ={**hello["environ"], "PWD": hello["cwd"]},
+        )
         if isinstance(hello.get("caller"), str):  # bridges of earlier versions give themselves no name
             caller.id = hello["caller"][:_LONGEST_ID]
         if hello["role"] == "admin":

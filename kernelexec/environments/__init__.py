@@ -7,6 +7,7 @@
 - `probe`, `python`, `kernelspec`, `our_kernelspecs`, `jupyter_paths`: from an interpreter to a kernelspec.
 - `asking`, `replaced`: a question to a program, a small file written anew.
 - `borrowed`, `fetched`: an ipykernel that is lent where there is none.
+- `remedies`: the commands that messages recommend.
 - `packages`, `installers`, `requirements`, `report`, `program`, `redaction`: installing, and what came of
   it.
 

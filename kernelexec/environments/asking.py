@@ -24,6 +24,7 @@ async def ask(
     environ: Mapping[str, str],
     seconds: float,
     question: bytes = b"",
+    cwd: str = "/",
 ) -> Answer:
     """Run a program, with the question on its stdin, to its end.
 
@@ -37,7 +38,7 @@ async def ask(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=dict(environ),
-        cwd="/",
+        cwd=cwd,
         start_new_session=True,
     )
     try:

@@ -22,7 +22,7 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from packaging.utils import canonicalize_name
 
 from kernelexec.environments.fetched import REQUIREMENT, fetch
 from kernelexec.environments.probe import own_abi
+from kernelexec.environments.remedies import install_command, quoted
 from kernelexec.environments.source import Places, Progress
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Interpreter
@@ -62,7 +63,7 @@ async def borrow_ipykernel(places: Places, interpreter: Interpreter, progress: P
         await _once(folder, lambda: _make(folder, places, interpreter, progress))
     except (OSError, EnvironmentUnusable) as error:
         if older is None:
-            raise _failed(interpreter, folder, error) from error
+            raise _failed(interpreter, folder, error, places.environ) from error
         _log.warning("a newer ipykernel for %s could not be had: %s", interpreter.executable, error)
         _mark_as_failed(folder)
         return older
@@ -169,7 +170,9 @@ def _mark_as_failed(folder: Path) -> None:
     folder.with_suffix(".failed").touch()
 
 
-def _failed(interpreter: Interpreter, folder: Path, error: Exception) -> EnvironmentUnusable:
+def _failed(
+    interpreter: Interpreter, folder: Path, error: Exception, environ: Mapping[str, str]
+) -> EnvironmentUnusable:
     has = f"ipykernel {interpreter.ipykernel}, which is too old" if interpreter.ipykernel else "no ipykernel"
     if isinstance(error, OSError):
         why = f"{folder} cannot be written: {error.strerror or error}."
@@ -178,8 +181,9 @@ def _failed(interpreter: Interpreter, folder: Path, error: Exception) -> Environ
     return EnvironmentUnusable(
         f"{interpreter.executable} (Python {interpreter.version_text}) has {has}, and none could be lent "
         f"to it. {why}",
-        f"Mend that and call again, or install it there: {interpreter.executable} -m pip install "
-        "'ipykernel>=6.29' (in a conda environment: conda install ipykernel).",
+        "Mend that and call again, or install it there: "
+        f"{install_command(interpreter, ['ipykernel>=6.29'], environ)} (in a conda environment: conda "
+        f"install -p {quoted(interpreter.prefix)} 'ipykernel>=6.29').",
     )
 
 

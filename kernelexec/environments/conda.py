@@ -6,8 +6,10 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from kernelexec import paths
 from kernelexec.environments import conda_activation, conda_places, python
 from kernelexec.environments.probe import bare, probe
+from kernelexec.environments.remedies import free, is_empty
 from kernelexec.environments.source import Found, Places, Progress
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Environment
@@ -35,7 +37,7 @@ class Conda:
         if not conda_places.is_prefix(prefix):
             raise EnvironmentUnusable(
                 f"{prefix} is not a conda environment: it has no conda-meta/history.",
-                _hint(prefix) or f"Make one with: conda create -p {quoted} python",
+                _hint(prefix) or _elsewhere(prefix, environ),
             )
         executable = prefix / "bin" / "python"
         if not executable.exists() and not executable.is_symlink():
@@ -62,6 +64,16 @@ class Conda:
             variables=variables,
             watched=tuple(conda_activation.files_of(prefix)),
         )
+
+
+def _elsewhere(prefix: Path, environ: Mapping[str, str]) -> str:
+    """conda would take over a folder that holds other things."""
+    if is_empty(prefix):
+        return f"Make one with: conda create -p {shlex.quote(str(prefix))} python"
+    place = free(Path(paths.home(environ), ".conda", "envs", prefix.name or "python"))
+    return (
+        f"Make one with: conda create -p {shlex.quote(str(place))} python    and set CONDA_ENV_NAME={place}"
+    )
 
 
 def _hint(prefix: Path) -> str:

@@ -63,6 +63,8 @@ class ForeignKernel:
         environ = kernelspec.with_variables(bare(places.environ), spec.variables)
         argv = _resolved(spec.argv, self.prefix, environ)
         interpreter = await _interpreter(spec, argv, environ)
+        if interpreter is not None:  # no shim, which might start another elsewhere
+            argv = (str(interpreter.executable), *argv[1:])
         interrupts = spec.interrupt_mode
         module = _ipykernel_at(argv)
         if interpreter is not None and module and works_with_launcher(interpreter.ipykernel):

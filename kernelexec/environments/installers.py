@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from kernelexec import paths
 from kernelexec.environments.conda_places import find_tool
+from kernelexec.environments.probe import OF_ANOTHER_PYTHON
 from kernelexec.environments.requirements import Requirement
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Environment, Interpreter
@@ -41,7 +43,7 @@ _UNSET = frozenset(
         ),
         *("UV_TARGET", "UV_PREFIX", "UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_DRY_RUN", "VIRTUAL_ENV"),
         *("CONDA_PREFIX", "CONDA_DEFAULT_ENV", "CONDA_SHLVL", "CONDA_DRY_RUN", "CONDA_DOWNLOAD_ONLY"),
-        *("PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__"),
+        *(*OF_ANOTHER_PYTHON, "PYTHONPATH"),
     )
 )
 _SYSTEM_CERTIFICATES = (
@@ -117,7 +119,7 @@ def python_installer(
         return Installer("pip", (executable, "-m", "pip", "install"))
     raise EnvironmentUnusable(
         f"{interpreter.prefix} has no pip, and uv was not found.",
-        f"Run: {executable} -m ensurepip    or install uv (https://docs.astral.sh/uv/).",
+        f"Run: {shlex.quote(executable)} -m ensurepip    or install uv (https://docs.astral.sh/uv/).",
     )
 
 

@@ -13,6 +13,7 @@ from kernelexec import paths
 from kernelexec.environments import conda_places, kernelspec
 from kernelexec.environments.foreign import read_spec
 from kernelexec.environments.jupyter_paths import kernelspecs
+from kernelexec.environments.remedies import quoted
 from kernelexec.errors import EnvironmentUnusable
 
 _VENV_NAMES = (".venv", "venv", "env", ".env")
@@ -90,7 +91,9 @@ def _venvs(environ: Mapping[str, str], folders: Iterable[Path]) -> Iterator[List
             venvs.append(project)
         yield from map(_venv, venvs)
         if not venvs and (project / "uv.lock").is_file():
-            problem = f"a uv project without its environment; make it with: uv sync --project {project}"
+            problem = (
+                f"a uv project without its environment; make it with: uv sync --project {quoted(project)}"
+            )
             yield Listed("venv-uv", str(project / ".venv"), project / ".venv", "no Python yet", None, problem)
     for collection in (environ.get("WORKON_HOME"), home / ".virtualenvs", home / ".venvs"):
         if collection:

@@ -24,6 +24,7 @@ from string import Template
 from typing import Any
 
 from kernelexec import paths
+from kernelexec.environments.probe import OF_ANOTHER_PYTHON
 from kernelexec.environments.replaced import replace_file
 from kernelexec.environments.source import Found
 from kernelexec.errors import EnvironmentUnusable
@@ -162,7 +163,7 @@ def with_variables(environ: Mapping[str, str], variables: Sequence[tuple[str, st
 
 def _is_not_the_kernels(name: str) -> bool:
     # Ours, an outer Jupyter's, and what would make another Python start as if it were the client's.
-    return name.startswith(("KERNELEXEC_", "JPY_")) or name in ("PYTHONHOME", "__PYVENV_LAUNCHER__")
+    return name.startswith(("KERNELEXEC_", "JPY_")) or name in OF_ANOTHER_PYTHON
 
 
 def _free_name(found: Found, kernels_dir: Path) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import platform
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from kernelexec.model.environment import Interpreter
 
 OLDEST_PYTHON = (3, 8)
 OLDEST_IPYKERNEL = Version("6.29")
+# Variables that tell a Python where it lies. Those of the client's, an AppImage's say, would lead another
+# astray, or end it before its first line.
+OF_ANOTHER_PYTHON = ("PYTHONHOME", "PYTHONPLATLIBDIR", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
+_MANAGERS = ("mise", "rtx", "asdf", "pyenv", "rye")
 _MACHINES = {3: "x86", 40: "ARM", 62: "x86-64", 183: "AArch64", 243: "RISC-V", 21: "PowerPC64", 22: "S/390"}
 _SECONDS = 20.0  # a cold network file system; usually 0.02
 
@@ -41,7 +46,7 @@ for folder in sys.path:
                 found = name[len('ipykernel-'):-len('.dist-info')]
         break
 print(json.dumps({'version': list(sys.version_info[:3]), 'prefix': sys.prefix,
-                  'abi': EXTENSION_SUFFIXES[0], 'ipykernel': found}))
+                  'executable': sys.executable, 'abi': EXTENSION_SUFFIXES[0], 'ipykernel': found}))
 """
 
 
@@ -73,8 +78,21 @@ def works_with_launcher(ipykernel: str | None) -> bool:
 
 def bare(environ: Mapping[str, str]) -> dict[str, str]:
     """Without what would make another Python start as if it were the client's."""
-    unwanted = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV")
+    unwanted = (*OF_ANOTHER_PYTHON, "PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV")
     return {name: value for name, value in environ.items() if name not in unwanted}
+
+
+def is_shim(executable: Path) -> bool:
+    """Whether it is a version manager's stand-in for a Python that depends on the working directory: a
+    script in a folder called `shims` (pyenv, asdf, rye), or a link to the manager itself (mise)."""
+    real = Path(os.path.realpath(executable))
+    return "shims" in (*executable.parts, *real.parts) or real.name in _MANAGERS
+
+
+def _place_of_choice(executable: Path, environ: Mapping[str, str]) -> str:
+    """Where a shim is asked which Python it stands for: in the client's directory."""
+    place = environ.get("PWD", "")
+    return place if os.path.isabs(place) and os.path.isdir(place) and is_shim(executable) else "/"
 
 
 async def _ask(executable: Path, environ: Mapping[str, str]) -> Interpreter:
@@ -82,11 +100,13 @@ async def _ask(executable: Path, environ: Mapping[str, str]) -> Interpreter:
         broken = " (a link to a Python that is gone)" if executable.is_symlink() else ""
         raise EnvironmentUnusable(f"There is no Python interpreter at {executable}{broken}.")
     if not os.access(executable, os.X_OK):
-        raise EnvironmentUnusable(f"{executable} is not executable.", f"chmod +x {executable}")
+        raise EnvironmentUnusable(
+            f"{executable} is not executable.", f"chmod +x {shlex.quote(str(executable))}"
+        )
     # -I: neither PYTHONPATH nor the user's own packages nor a module in the cwd may answer.
     command = (executable, "-I", "-c", _PROGRAM)
     try:
-        said = await ask(command, environ, _SECONDS)
+        said = await ask(command, environ, _SECONDS, cwd=_place_of_choice(executable, environ))
     except TimeoutError:
         raise EnvironmentUnusable(f"{executable} did not answer within {_SECONDS:.0f} s.") from None
     except OSError as error:
@@ -125,7 +145,7 @@ def _understand(executable: Path, out: bytes) -> Interpreter:
             "Make the environment anew with a newer Python.",
         )
     return Interpreter(
-        executable=executable,
+        executable=Path(said["executable"]) if is_shim(executable) else executable,
         prefix=Path(said["prefix"]),
         version=(major, minor, micro),
         abi=str(said["abi"]),

@@ -11,4 +11,4 @@ class UvVenv(Venv):
     kind = "venv-uv"
     setting = "UV_VENV_PATH"
     make = "uv venv"
-    mend = "uv venv --allow-existing {}"
+    make_anew = "uv venv --allow-existing"

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from kernelexec.config import BESIDE_THE_CLIENT, EnvironmentChoice
+from kernelexec.config import BESIDE_THE_CLIENT, OF_THE_UV_PROJECT, EnvironmentChoice
 from kernelexec.environments import catalog
 from kernelexec.environments.choices import Choice, Choices
 from kernelexec.environments.source import Progress, Source
@@ -19,6 +19,10 @@ from kernelexec.recording.journal import now
 _log = logging.getLogger(__name__)
 
 CHOSEN = "configure_environment"
+_FOUND = {
+    BESIDE_THE_CLIENT: "found in your directory",
+    OF_THE_UV_PROJECT: "that of the uv project that your directory is in",
+}
 _OTHERS = "list_environments shows others, configure_environment chooses one."
 
 
@@ -93,9 +97,10 @@ class ChosenEnvironments:
         config = caller.config()
         kept = self._choices.get(caller.client, config)
         if kept is None:
-            if config.environment.origin == BESIDE_THE_CLIENT:
+            where = _FOUND.get(config.environment.origin)
+            if where is not None:
                 caller.notices.append(
-                    f"Environment: {config.environment.value}, found in your directory; none is configured."
+                    f"Environment: {config.environment.value}, {where}; none is configured."
                 )
             return config.environment
         if kept.holds_against(config):

@@ -23,6 +23,7 @@ from kernelexec.environments.default import Default
 from kernelexec.environments.installers import installer_of
 from kernelexec.environments.our_kernelspecs import OurKernelspec, our_kernelspecs
 from kernelexec.environments.packages import Packages
+from kernelexec.environments.remedies import install_command
 from kernelexec.environments.source import Places
 from kernelexec.errors import ConfigError, EnvironmentUnusable, HubUnavailable, KernelexecError, KernelFailed
 from kernelexec.hub.kernels import try_out
@@ -165,7 +166,7 @@ async def _try(environment: Environment, environ: Mapping[str, str]) -> None:
     except KernelFailed as error:
         lent = environment.borrowed_ipykernel
         where = "the lent ipykernel" if lent else "its ipykernel"
-        anew = f"{shlex.quote(str(environment.program))} -m pip install --force-reinstall ipykernel pyzmq"
+        anew = install_command(environment.interpreter, ["ipykernel", "pyzmq"], environ, again=True)
         mend = f"rm -r {shlex.quote(str(lent))} (it is made anew)" if lent else anew
         last = error.what.splitlines()[-1]
         raise EnvironmentUnusable(
@@ -188,10 +189,17 @@ def _runtime(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(Level.OK, "sockets", f"{folder}, which is made when it is first used")
     else:
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            mend = f"rm {folder} as its owner, or set KERNELEXEC_RUNTIME_DIR to a directory of your own"
+            mend = "set KERNELEXEC_RUNTIME_DIR to a directory of your own"
+            if not stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid():
+                mend = f"rm {shlex.quote(str(folder))}"
             yield Finding(Level.PROBLEM, "sockets", f"{folder} is not a directory of yours", mend)
         elif found.st_mode & 0o077:
-            yield Finding(Level.PROBLEM, "sockets", f"{folder} is open to others", f"chmod 700 {folder}")
+            yield Finding(
+                Level.PROBLEM,
+                "sockets",
+                f"{folder} is open to others",
+                f"chmod 700 {shlex.quote(str(folder))}",
+            )
         else:
             yield _room("sockets", folder)
 

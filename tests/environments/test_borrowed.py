@@ -128,7 +128,8 @@ def test_where_none_can_be_lent_the_command_that_helps_is_told(
     python, places = other_python(tmp_path, None)
     with pytest.raises(EnvironmentUnusable, match=told) as refused:
         run(borrow_ipykernel(places, replace(python, ipykernel=ipykernel), lambda text: None))
-    assert f"{python.executable} -m pip install" in refused.value.next_step
+    assert "pip install" in refused.value.next_step
+    assert str(python.executable) in refused.value.next_step
     assert list(tmp_path.glob("data/ipykernel/*")) == []
 
 
@@ -215,7 +216,7 @@ def test_what_cannot_be_fetched_is_told_and_leaves_nothing(tmp_path: Path) -> No
     python, places = other_python(tmp_path, None)
     with pytest.raises(EnvironmentUnusable, match="no route to host") as refused:
         run(borrow_ipykernel(places, python, lambda text: None))
-    assert "-m pip install" in refused.value.next_step
+    assert "pip install" in refused.value.next_step
     assert list((tmp_path / "data" / "ipykernel").iterdir()) == []
 
 

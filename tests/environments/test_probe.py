@@ -53,6 +53,19 @@ def test_a_path_with_spaces_and_quotes_is_one_word(tmp_path: Path) -> None:
     assert not Path("/x").exists()
 
 
+def test_a_version_managers_stand_in_is_asked_in_the_clients_directory_which_python_it_means(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "shims").mkdir()
+    (tmp_path / "project").mkdir()
+    choose = f'[ "$PWD" = {tmp_path}/project ] && exec {PYTHON} "$@"\nexit 9'
+    shim = program(tmp_path / "shims" / "python3", choose)
+    found = run(probe(shim, {**os.environ, "PWD": str(tmp_path / "project")}))
+    assert found.executable == Path(PYTHON)
+    with pytest.raises(EnvironmentUnusable, match="exit code 9"):
+        run(probe(shim, {**os.environ, "PWD": "/"}))
+
+
 def test_a_missing_interpreter_is_named(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentUnusable, match=f"no Python interpreter at {tmp_path}/python"):
         run(probe(tmp_path / "python", os.environ))

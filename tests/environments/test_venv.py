@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -94,10 +92,22 @@ def test_a_venv_nearby_is_proposed(tmp_path: Path, made: str, named: str) -> Non
     assert refused.value.next_step == f"Did you mean VENV_PATH={tmp_path / made}?"
 
 
-def test_without_one_nearby_the_command_that_makes_one_is_told(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentUnusable) as refused:
-        find(tmp_path)
-    assert f"python3 -m venv {tmp_path}" in refused.value.next_step
+def test_a_path_to_the_python_of_one_is_told_as_such(tmp_path: Path) -> None:
+    folder = make(tmp_path / "analysis")
+    with pytest.raises(EnvironmentUnusable, match="which is a file") as refused:
+        find(folder / "bin" / "python")
+    assert refused.value.next_step == f"Did you mean VENV_PATH={folder}?"
+
+
+def test_the_python_of_another_environment_is_not_its_own(tmp_path: Path) -> None:
+    folder, shims = make(tmp_path / "analysis"), tmp_path / "shims"
+    shims.mkdir()
+    (shims / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (shims / "python").chmod(0o755)
+    (folder / "bin" / "python").unlink()
+    (folder / "bin" / "python").symlink_to(shims / "python")
+    with pytest.raises(EnvironmentUnusable, match=f"starts the Python of {sys.prefix} instead"):
+        find(folder)
 
 
 def test_a_venv_whose_python_is_gone_is_told_with_the_command_that_mends_it(tmp_path: Path) -> None:
@@ -106,11 +116,14 @@ def test_a_venv_whose_python_is_gone_is_told_with_the_command_that_mends_it(tmp_
     (folder / "bin" / "python").symlink_to("/gone/python3.8")
     with pytest.raises(EnvironmentUnusable, match="gone") as refused:
         find(folder)
-    told = "Make it anew with: "
-    assert refused.value.next_step.startswith(f"{told}python3 -m venv --clear {folder} ")
-    command = refused.value.next_step.removeprefix(told).partition("    (")[0]
-    subprocess.run([sys.executable, *shlex.split(command)[1:], "--without-pip"], check=True)
-    assert find(folder).interpreter.version[:2] == sys.version_info[:2]
+    told = f"Make it anew with: mv {folder} {folder}-broken && python3 -m venv {folder} "
+    assert refused.value.next_step.startswith(told)  # --clear would remove whatever is in there
+    (folder / "analysis.py").touch()
+    with pytest.raises(EnvironmentUnusable) as refused:
+        find(folder)
+    assert refused.value.next_step == (
+        f"Make another with: python3 -m venv {folder}/.venv    and set VENV_PATH={folder}/.venv"
+    )
 
 
 # --- the default environment --------------------------------------------------------

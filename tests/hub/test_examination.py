@@ -108,7 +108,7 @@ def test_an_ipykernel_that_cannot_be_imported_is_found(environ: dict[str, str], 
     [problem] = problems({**environ, "VENV_PATH": str(venv)}, tmp_path)[:1]
     assert "with its ipykernel" in problem.what
     assert "zmq_that_is_not_there" in problem.what
-    assert "--force-reinstall ipykernel" in problem.mend
+    assert "--reinstall ipykernel pyzmq" in problem.mend  # with uv: it has no pip
 
 
 def test_sockets_that_others_could_reach_are_a_problem(environ: dict[str, str], tmp_path: Path) -> None:
