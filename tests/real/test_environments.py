@@ -320,7 +320,7 @@ def test_without_a_network_what_is_missing_is_told_and_it_works_once_it_is_there
     offline = connect(home, UV_OFFLINE="1", UV_CACHE_DIR=str(tmp_path / "cache")).execute("1 + 1")
     assert offline.is_error
     assert "It could not be fetched" in offline.text
-    assert f"{venv}/bin/python -m pip install" in offline.text
+    assert f"pip install --python {venv}/bin/python" in offline.text  # by uv: it has no pip
     folders = tmp_path / "data" / "kernelexec" / "ipykernel"
     assert list(folders.iterdir()) == []
     client = connect(home)
