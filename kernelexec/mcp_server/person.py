@@ -6,7 +6,6 @@ says what is needed, and the client calls again with the answer.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,12 +16,13 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from kernelexec.model.execution import Execution, Question
-from kernelexec.model.text import plain
+from kernelexec.model.text import one_line, plain
 
 _ROUNDS = 8  # clients give up after 10 rounds of one call; the assistant answers what comes after
 _KEY = "answer"
 _SECRET = re.compile(r"pass(word|phrase|wort|code)|secret|token|api.?key|\bpin\b|credential", re.IGNORECASE)
 _PROMPT_LIMIT = 2_000  # characters
+_REASON_LIMIT = 200  # characters of a client's error
 
 
 def is_secret(question: Question) -> bool:
@@ -30,11 +30,25 @@ def is_secret(question: Question) -> bool:
     return question.password or _SECRET.search(question.prompt) is not None
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What the person typed; may be empty."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class NoAnswer:
+    """None came; in words for the assistant, which are empty where nobody was asked."""
+
+    why: str = ""
+
+
 class Person(Protocol):
     """Who can be asked."""
 
-    async def ask(self, execution: Execution, question: Question) -> str | None:
-        """The answer; None if there is none.
+    async def ask(self, execution: Execution, question: Question) -> Answer | NoAnswer:
+        """What comes of it.
 
         Raises:
             CallAgain: the client is to ask, and to call again.
@@ -44,8 +58,8 @@ class Person(Protocol):
 class Nobody:
     """At a client without elicitation."""
 
-    async def ask(self, execution: Execution, question: Question) -> str | None:
-        return None
+    async def ask(self, execution: Execution, question: Question) -> Answer | NoAnswer:
+        return NoAnswer()
 
 
 class CallAgain(Exception):
@@ -62,14 +76,17 @@ class PersonAtForm:
 
     context: ServerRequestContext[Any]
 
-    async def ask(self, execution: Execution, question: Question) -> str | None:
+    async def ask(self, execution: Execution, question: Question) -> Answer | NoAnswer:
         try:
-            answer = await self.context.session.elicit_form(
+            result = await self.context.session.elicit_form(
                 _message(execution, question), _schema(question), related_request_id=self.context.request_id
             )
-        except MCPError:  # it said that it could, and cannot
-            return None
-        return read_answer(answer)
+        except (
+            MCPError,
+            ValueError,
+        ) as error:  # it said that it could, and cannot; or says what is no result
+            return NoAnswer(f"The client could not ask the person ({one_line(str(error))[:_REASON_LIMIT]})")
+        return read_answer(result)
 
 
 @dataclass(frozen=True)
@@ -77,11 +94,13 @@ class PersonNextCall:
     """Since 2026-07-28: asked by the client, which then calls again."""
 
     rounds: int = 0  # of this call so far
-    declined: bool = False  # the last of them
+    last: Answer | NoAnswer = Answer("")  # what came of the last of them
 
-    async def ask(self, execution: Execution, question: Question) -> str | None:
-        if self.declined or self.rounds >= _ROUNDS:
-            return None
+    async def ask(self, execution: Execution, question: Question) -> Answer | NoAnswer:
+        if isinstance(self.last, NoAnswer):
+            return self.last
+        if self.rounds >= _ROUNDS:
+            return NoAnswer()
         request = types.ElicitRequest(
             params=types.ElicitRequestFormParams(
                 message=_message(execution, question), requested_schema=_schema(question)
@@ -97,7 +116,7 @@ class Continuation:
 
     rounds: int
     execution_id: str
-    answer: str | None  # None: declined
+    answer: Answer | NoAnswer
 
     @classmethod
     def of(cls, params: types.CallToolRequestParams) -> Continuation | None:
@@ -106,7 +125,10 @@ class Continuation:
             return None
         rounds, _, execution_id = params.request_state.partition(" ")
         response = (params.input_responses or {}).get(_KEY)
-        answer = read_answer(response) if isinstance(response, types.ElicitResult) else None
+        if isinstance(response, types.ElicitResult):
+            answer = read_answer(response)
+        else:
+            answer = NoAnswer("The client did not ask the person")
         return cls(int(rounds) if rounds.isdigit() else _ROUNDS, execution_id, answer)
 
 
@@ -120,25 +142,18 @@ def person_at(context: ServerRequestContext[Any], continuation: Continuation | N
         return PersonAtForm(context)
     if continuation is None:
         return PersonNextCall()
-    return PersonNextCall(continuation.rounds, declined=continuation.answer is None)
+    return PersonNextCall(continuation.rounds, continuation.answer)
 
 
-def read_answer(result: types.ElicitResult) -> str | None:
-    if result.action != "accept":
-        return None
-    value = (result.content or {}).get(_KEY, "")
-    return value if isinstance(value, str) else str(value)
-
-
-async def first_answer(asked: asyncio.Task[str | None], until: asyncio.Task[bool]) -> str | None:
-    """The person's answer, unless `until` ends before; both are ended."""
-    try:
-        await asyncio.wait({asked, until}, return_when=asyncio.FIRST_COMPLETED)
-        return asked.result() if asked.done() else None
-    finally:
-        for task in (asked, until):
-            task.cancel()
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+def read_answer(result: types.ElicitResult) -> Answer | NoAnswer:
+    match result.action:
+        case "accept":
+            value = (result.content or {}).get(_KEY)
+            return Answer("" if value is None else str(value))
+        case "decline":
+            return NoAnswer("The person was asked and declined")
+        case _:  # also what a client answers that runs without a person
+            return NoAnswer("The person was asked, and closed the form without an answer")
 
 
 def _message(execution: Execution, question: Question) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from kernelexec.mcp_server.call import Call
-from kernelexec.mcp_server.person import first_answer, is_secret
-from kernelexec.model.execution import Execution, Kind, State
+from kernelexec.mcp_server.person import Answer, NoAnswer, is_secret
+from kernelexec.model.execution import Execution, Kind, Question, State
+from kernelexec.model.quantities import readable_seconds
 from kernelexec.model.text import plain
 from kernelexec.recording.journal import now
 from kernelexec.session.session import Session
@@ -22,41 +25,83 @@ _LINE = 200  # characters
 async def wait(call: Call, session: Session, execution: Execution, seconds: float) -> None:
     """Until the execution has ended, or asks what nobody here answers, or this time is over.
 
+    Where nobody answered though a person was asked, the call's notes say so.
+
     Raises:
         CallAgain: the client is to ask the person.
     """
     seconds = max(seconds, _AT_ONCE_SECONDS)
-    deadline = asyncio.get_running_loop().time() + seconds
+    clock = _Clock(seconds)
     if await session.executions.wait(execution, min(seconds, _QUIET_SECONDS)) and not execution.question:
         return
     telling = asyncio.create_task(_tell(call, session, execution))
     try:
         while True:
-            left = deadline - asyncio.get_running_loop().time()
-            await session.executions.wait(execution, max(left, 0))
-            if not execution.question or not await _ask(call, session, execution, deadline):
+            await session.executions.wait(execution, clock.left())
+            if not execution.question or not await _ask(call, session, execution, clock):
                 return
     finally:
         telling.cancel()
 
 
-async def _ask(call: Call, session: Session, execution: Execution, deadline: float) -> bool:
+class _Clock:
+    """The time that a call has, without what its client does not count."""
+
+    def __init__(self, seconds: float) -> None:
+        self._deadline = self._now() + seconds
+
+    def left(self) -> float:
+        return max(self._deadline - self._now(), 0.0)
+
+    @contextmanager
+    def standing_still(self, longest: float) -> Iterator[None]:
+        """While a form is open, for so long at most."""
+        began = self._now()
+        try:
+            yield
+        finally:
+            self._deadline += min(self._now() - began, longest)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+async def _ask(call: Call, session: Session, execution: Execution, clock: _Clock) -> bool:
     """Whether what the code asks has been answered, here or elsewhere."""
     question = execution.question
     if question is None:
         return True
-    left = deadline - asyncio.get_running_loop().time()
-    if is_secret(question) or left <= 0:
+    if is_secret(question) or not clock.left():
         return False
-    asked = asyncio.create_task(call.person.ask(execution, question))
-    answered = asyncio.create_task(session.executions.wait_for_answer(execution, left))
-    answer = await first_answer(asked, answered)
+    with clock.standing_still(call.patience.form):
+        answer = await _asked(call, session, execution, question, clock.left() + call.patience.form)
     if execution.question is not question:
         return True
-    if answer is None:
-        return False
-    session.answer(execution, answer)
-    return True
+    if isinstance(answer, Answer):
+        session.answer(execution, answer.text)
+        return True
+    if answer.why:
+        call.notes.append(f"{answer.why}; send_input answers, also with an empty text.")
+    return False
+
+
+async def _asked(
+    call: Call, session: Session, execution: Execution, question: Question, seconds: float
+) -> Answer | NoAnswer:
+    """What comes of asking the person, unless the question is answered elsewhere, or this time is over."""
+    asked = asyncio.create_task(call.person.ask(execution, question))
+    elsewhere = asyncio.create_task(session.executions.wait_for_answer(execution, seconds))
+    try:
+        await asyncio.wait({asked, elsewhere}, return_when=asyncio.FIRST_COMPLETED)
+        if asked.done():
+            return asked.result()
+        time = readable_seconds(seconds)
+        return NoAnswer(f"The person was asked, and has not answered within {time}; the form has expired")
+    finally:
+        for task in (asked, elsewhere):
+            task.cancel()
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 async def _tell(call: Call, session: Session, execution: Execution) -> None:

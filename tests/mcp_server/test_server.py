@@ -37,12 +37,17 @@ class Peer:
         self.hub: FakeHub
         self.served: asyncio.Task[None]
         self.writer = writer
+        self.capabilities: dict[str, Any] = {}
         self._reader = reader
         self._ids = itertools.count(1)
 
     async def initialize(self) -> None:
         if self.era == HANDSHAKE:
-            params = {"protocolVersion": self.era, "capabilities": {}, "clientInfo": self._client}
+            params = {
+                "protocolVersion": self.era,
+                "capabilities": self.capabilities,
+                "clientInfo": self._client,
+            }
             await self.answer(self.ask("initialize", params))
             self.notify("initialized", {})
 
@@ -52,7 +57,7 @@ class Peer:
             envelope = {
                 types.PROTOCOL_VERSION_META_KEY: MODERN,
                 types.CLIENT_INFO_META_KEY: self._client,
-                types.CLIENT_CAPABILITIES_META_KEY: {},
+                types.CLIENT_CAPABILITIES_META_KEY: self.capabilities,
             }
             params = {**params, "_meta": envelope}
         self._send(id=request_id, method=method, params=params)
@@ -66,18 +71,34 @@ class Peer:
 
     async def answer(self, request_id: int) -> dict[str, Any]:
         while True:
-            line = await asyncio.wait_for(self._reader.readline(), 5)
-            assert line, "the connection was closed"
-            message = json.loads(line)
+            message = await self._heard()
             if message.get("id") == request_id and "method" not in message:
-                return cast(dict[str, Any], message)
+                return message
+
+    async def asked(self) -> dict[str, Any]:
+        """The next request of the server's."""
+        while True:
+            message = await self._heard()
+            if "method" in message and "id" in message:
+                return message
+
+    def reply(self, request: dict[str, Any], **outcome: Any) -> None:
+        """Answer a request of the server's with its `result` or `error`."""
+        self._send(id=request["id"], **outcome)
+
+    async def _heard(self) -> dict[str, Any]:
+        line = await asyncio.wait_for(self._reader.readline(), 5)
+        assert line, "the connection was closed"
+        return cast(dict[str, Any], json.loads(line))
 
     def _send(self, **message: Any) -> None:
         self.writer.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
 
 
 @asynccontextmanager
-async def connected(session: Session, era: str, name: str = "test") -> AsyncIterator[Peer]:
+async def connected(
+    session: Session, era: str, name: str = "test", **capabilities: Any
+) -> AsyncIterator[Peer]:
     ours, theirs = socket.socketpair()
     hub = FakeHub(session)
     reader, writer = await asyncio.open_connection(sock=ours)
@@ -85,7 +106,7 @@ async def connected(session: Session, era: str, name: str = "test") -> AsyncIter
     asking.id = name
     serving = asyncio.create_task(serve(cast(Hub, hub), asking, reader, writer))
     peer = Peer(era, name, *await asyncio.open_connection(sock=theirs, limit=4 << 20))
-    peer.hub, peer.served = hub, serving
+    peer.hub, peer.served, peer.capabilities = hub, serving, capabilities
     await peer.initialize()
     try:
         yield peer

@@ -193,6 +193,7 @@ def test_a_client_with_a_form_has_its_person_asked(
                 )
             )
             if first.state == "WAITING FOR INPUT":
+                assert "The person was asked" in first.text.splitlines()[1]
                 answer = {"execution_id": first.id, "text": "Bob"}
                 first = Reply(await client.call_tool("send_input", answer))
             await client.call_tool("stop_kernel", {"session": "other"})

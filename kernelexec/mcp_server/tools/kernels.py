@@ -11,7 +11,7 @@ from pydantic import Field
 from kernelexec.errors import BadRequest, KernelexecError, StorageFailed
 from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
-from kernelexec.mcp_server.person import Continuation
+from kernelexec.mcp_server.person import Answer, Continuation
 from kernelexec.mcp_server.recorded import ExecutionId
 from kernelexec.mcp_server.tools.arguments import Arguments, ExistingSession, WaitSeconds
 from kernelexec.mcp_server.tools.base import (
@@ -128,8 +128,8 @@ async def go_on(call: Call, continuation: Continuation, wait_seconds: float | No
     """The rest of a call whose client has asked the person; the execution goes on, it is not run again."""
     session, execution = await find_execution(call, continuation.execution_id)
     question = execution.question
-    if question is not None and not question.password and continuation.answer is not None:
-        session.answer(execution, continuation.answer)
+    if question is not None and not question.password and isinstance(continuation.answer, Answer):
+        session.answer(execution, continuation.answer.text)
     return await wait_for_end(call, session, execution, wait_seconds)
 
 
