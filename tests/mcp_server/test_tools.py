@@ -286,6 +286,7 @@ def test_a_cancelled_call_in_the_queue_is_not_run(tmp_path: Path) -> None:
             cancelled.request.cancellation = Cancellation("cancelled")
             second.cancel()
             await asyncio.wait({second}, timeout=2)
+            assert session.queued == 0
             go_on.set()
             await first
             assert starter.executed == ["a"]

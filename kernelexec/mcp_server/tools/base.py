@@ -110,9 +110,14 @@ def said_of_session(
 
     `introduces`: it says which kernel this is.
     """
+    return render.said("\n".join([text, *news_of(call, session, introduces=introduces)]))
+
+
+def news_of(call: Call, session: Session, *, introduces: bool = False) -> list[str]:
+    """Lines with what this caller is to know of a session besides; the reply has to carry them."""
     call.will_tell(session)
     telling = session.telling(call.caller.identity, introduces=introduces, reply=call.reply)
-    return render.said("\n".join([text, *(f"News: {news}" for news in telling.notices)]))
+    return [f"News: {news}" for news in telling.notices]
 
 
 async def find_execution(call: Call, execution_id: str) -> tuple[Session, Execution]:

@@ -16,7 +16,7 @@ from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.render import config_text
 from kernelexec.mcp_server.tools.arguments import Arguments
-from kernelexec.mcp_server.tools.base import Tool, prepared, session_for
+from kernelexec.mcp_server.tools.base import Tool, prepared, said_of_session, session_for
 from kernelexec.model.text import plain
 
 # By type of environment: the argument that names one.
@@ -59,7 +59,7 @@ async def _get_environment_config(call: Call, arguments: GetEnvironmentConfig) -
     except EnvironmentUnusable as error:
         text = config_text.describe_unusable(call.caller, choice, error)
         return types.CallToolResult(content=[types.TextContent(text=plain(text))], is_error=True)
-    return render.said(config_text.describe(call.caller, choice, session))
+    return said_of_session(call, session, config_text.describe(call.caller, choice, session))
 
 
 async def _configure_environment(call: Call, arguments: ConfigureEnvironment) -> types.CallToolResult:

@@ -11,10 +11,9 @@ from pydantic import Field
 from kernelexec.environments.packages import Package, Packages
 from kernelexec.environments.requirements import Requirement, read_requirement, read_requirements
 from kernelexec.errors import BadRequest
-from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.tools.arguments import Arguments, SessionName, WaitSeconds
-from kernelexec.mcp_server.tools.base import Tool, session_for, wait_for_end
+from kernelexec.mcp_server.tools.base import Tool, said_of_session, session_for, wait_for_end
 from kernelexec.model.environment import Environment
 from kernelexec.session.installation import Installation
 
@@ -56,13 +55,14 @@ async def _install_dependencies(call: Call, arguments: InstallDependencies) -> t
 
 async def _check_installed_packages(call: Call, arguments: CheckInstalledPackages) -> types.CallToolResult:
     asked = [_name_and_versions(text) for text in arguments.packages]
-    environment = (await session_for(call, arguments.session)).environment
+    session = await session_for(call, arguments.session)
+    environment = session.environment
     packages = Packages(environment, call.caller.environ)
     found = await packages.look_up(list(dict.fromkeys(requirement.name for requirement in asked)))
     lines = [_described(requirement, found[requirement.name]) for requirement in asked]
     missing = [requirement.name for requirement in asked if not found[requirement.name]]
     text = "\n".join([_verdict(environment, len(asked) - len(missing), missing), *lines])
-    return render.said(text)
+    return said_of_session(call, session, text)
 
 
 def _name_and_versions(text: str) -> Requirement:
