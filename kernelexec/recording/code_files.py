@@ -1,7 +1,9 @@
-"""Long code in files: made, added to and read in the storage directory, and nowhere else.
+"""Long code in files: made and added to in the storage directory, read there and in the client's project, and
+nowhere else.
 
 A path is text that an assistant wrote. It is taken apart, and each part is opened inside the folder before
-it, never through a symbolic link: so it cannot lead out, whatever happens to the folders meanwhile.
+it, never through a symbolic link: so it cannot lead out, whatever happens to the folders meanwhile. Where a
+file is read, the links in its path are resolved before, and what they lead to has to be inside, too.
 """
 
 from __future__ import annotations
@@ -26,10 +28,18 @@ _LISTED = 10  # files that an error names
 
 @dataclass(frozen=True)
 class CodeFiles:
-    """The code files of one storage directory."""
+    """The code files of one storage directory, and those of a project."""
 
     storage_dir: Path
     extensions: Sequence[str]  # of code files, the first that of new ones
+    project: Path | None = None  # another folder to read in
+    project_first: bool = False  # whether a relative path means that one, if both have it
+
+    @property
+    def readable(self) -> list[Path]:
+        """The folders to read in; a relative path means the first that has such a file."""
+        places = [self.storage_dir, *([self.project] if self.project is not None else [])]
+        return places[::-1] if self.project_first else places
 
     def create(self, name: str | None, content: str) -> Path:
         """A new file, called after `name` with eight hex digits, so that it is never one that is there.
@@ -62,7 +72,7 @@ class CodeFiles:
         """
         relative = self._inside(path)
         data = self._encoded(content)
-        with self._opened(relative, os.O_RDWR) as file:
+        with self._opened(self.storage_dir, relative, os.O_RDWR) as file:
             size = os.fstat(file.fileno()).st_size
             if size + len(data) > LARGEST:
                 raise BadRequest(
@@ -84,66 +94,105 @@ class CodeFiles:
         Raises:
             BadRequest: there is no such code file, or it is no text.
         """
-        relative = self._inside(path)
-        with self._opened(relative, os.O_RDONLY) as file:
+        place, plain = self._place_of(path)
+        root, relative = self._resolved(place, plain)
+        with self._opened(root, relative, os.O_RDONLY) as file:
             size = os.fstat(file.fileno()).st_size
             if size > LARGEST:
-                raise BadRequest(f"{relative} has {size:,} bytes, more than the limit of {LARGEST:,}.")
+                raise BadRequest(f"{plain} has {size:,} bytes, more than the limit of {LARGEST:,}.")
             data = file.readall()
-        return self.storage_dir / relative, _decoded(relative, data)
+        return place / plain, _decoded(plain, data)
+
+    def _place_of(self, path: str) -> tuple[Path, PurePath]:
+        """In which folder a path is to be read, and its path there; the file need not be there."""
+        inside = [(place, plain) for place in self.readable if (plain := _below(place, path)) is not None]
+        if not inside:
+            raise self._refusal(path, self.readable)
+        named = [(place, self._named(plain)) for place, plain in inside]
+        well = [(place, plain) for place, plain in named if self._is_code(plain)]
+        if not well:
+            raise self._no_code(path, self.readable)
+        return next((one for one in well if os.path.lexists(one[0] / one[1])), well[0])
+
+    def _resolved(self, place: Path, plain: PurePath) -> tuple[Path, PurePath]:
+        """The folder that a file is in when all links are resolved, and its path there."""
+        real = Path(os.path.realpath(place / plain))
+        for root in (Path(os.path.realpath(readable)) for readable in self.readable):
+            if real.is_relative_to(root) and self._is_code(relative := real.relative_to(root)):
+                return root, relative
+        raise BadRequest(
+            f"{place / plain} is not read: a symbolic link in it leads out, or to what is no code file.",
+            self._what_there_is(self.readable),
+        )
 
     def _inside(self, path: str) -> PurePath:
         """The path, relative to the storage directory."""
-        if "\0" in path:
-            raise self._refusal(path.replace("\0", "\\0"))
-        plain = PurePath(os.path.normpath(path))
-        for root in (self.storage_dir, Path(os.path.realpath(self.storage_dir))):
-            if plain.is_absolute() and plain.is_relative_to(root):
-                plain = plain.relative_to(root)
-        if plain.is_absolute() or ".." in plain.parts or plain == PurePath("."):
-            raise self._refusal(path)
-        if not plain.suffix and not plain.name.startswith("."):
-            plain = plain.with_name(plain.name + self.extensions[0])
-        if any(part.startswith(".") for part in plain.parts) or plain.suffix.lower() not in self.extensions:
-            raise BadRequest(
-                f"{path!r} is no code file: its name has to end in {' or '.join(self.extensions)}, "
-                "and no part of it may begin with a dot.",
-                self._what_there_is(),
-            )
+        plain = _below(self.storage_dir, path)
+        if plain is None:
+            raise self._refusal(path, [self.storage_dir])
+        plain = self._named(plain)
+        if not self._is_code(plain):
+            raise self._no_code(path, [self.storage_dir])
         return plain
 
-    def _opened(self, relative: PurePath, flags: int) -> io.FileIO:
+    def _named(self, plain: PurePath) -> PurePath:
+        """The path with its extension, which may be left out."""
+        has_one = plain.suffix or plain.name.startswith(".")
+        return plain if has_one else plain.with_name(plain.name + self.extensions[0])
+
+    def _is_code(self, plain: PurePath) -> bool:
+        is_hidden = any(part.startswith(".") for part in plain.parts)
+        return plain.suffix.lower() in self.extensions and not is_hidden
+
+    def _opened(self, root: Path, relative: PurePath, flags: int) -> io.FileIO:
         try:
-            file = open_inside(self.storage_dir, relative, flags)
+            file = open_inside(root, relative, flags)
         except FileNotFoundError:
-            raise BadRequest(
-                f"There is no {relative} in {self.storage_dir}.", self._what_there_is()
-            ) from None
+            places = self.readable if flags == os.O_RDONLY else [root]
+            where = " or ".join(map(str, places))
+            raise BadRequest(f"There is no {relative} in {where}.", self._what_there_is(places)) from None
         except OSError as error:
-            what = f"{relative} in {self.storage_dir} cannot be opened: {error.strerror or error}"
-            raise BadRequest(f"{what}. Symbolic links are not followed.", self._what_there_is()) from error
+            what = f"{relative} in {root} cannot be opened: {error.strerror or error}"
+            raise BadRequest(
+                f"{what}. Symbolic links are not followed.", self._what_there_is([root])
+            ) from error
         if not stat.S_ISREG(os.fstat(file).st_mode):
             os.close(file)
-            raise BadRequest(f"{relative} is not a file.", self._what_there_is())
+            raise BadRequest(f"{relative} is not a file.", self._what_there_is([root]))
         return io.FileIO(file, "r+b" if flags & os.O_RDWR else "rb")
 
-    def _refusal(self, path: str) -> BadRequest:
+    def _refusal(self, path: str, places: Sequence[Path]) -> BadRequest:
+        where = f"the storage directory {self.storage_dir}"
+        if self.project in places:
+            where = f"{where} or your project {self.project}"
+        shown = path.replace("\0", "\\0")
         return BadRequest(
-            f"{path!r} is not inside the storage directory {self.storage_dir}; nothing outside is touched.",
-            self._what_there_is(),
+            f"{shown!r} is not inside {where}; nothing outside is touched.", self._what_there_is(places)
         )
 
-    def _what_there_is(self) -> str:
-        found = [
-            (entry.stat(follow_symlinks=False).st_mtime, entry.name)
-            for entry in (os.scandir(self.storage_dir) if self.storage_dir.is_dir() else ())
-            if entry.name.endswith(tuple(self.extensions)) and entry.is_file(follow_symlinks=False)
-        ]
+    def _no_code(self, path: str, places: Sequence[Path]) -> BadRequest:
+        return BadRequest(
+            f"{path!r} is no code file: its name has to end in {' or '.join(self.extensions)}, "
+            "and no part of it may begin with a dot.",
+            self._what_there_is(places),
+        )
+
+    def _what_there_is(self, places: Sequence[Path]) -> str:
+        listed = [text for place in places if (text := self._listed(place))]
+        return "\n".join(listed) or "There is no code file there yet; initialize_code_file makes one."
+
+    def _listed(self, place: Path) -> str:
+        try:
+            found = [
+                (entry.stat(follow_symlinks=False).st_mtime, entry.name)
+                for entry in os.scandir(place)
+                if entry.name.endswith(tuple(self.extensions)) and entry.is_file(follow_symlinks=False)
+            ]
+        except OSError:  # it is gone, or may not be read: then there is nothing to name
+            return ""
         names = [name for _, name in sorted(found, reverse=True)[:_LISTED]]
-        if not names:
-            return "There is no code file there yet; initialize_code_file makes one."
         more = " (the newest)" if len(found) > _LISTED else ""
-        return f"Code files there{more}: {', '.join(names)}."
+        return f"Code files in {place}{more}: {', '.join(names)}." if names else ""
 
     def _name_parts(self, name: str | None) -> tuple[str, str]:
         text = (name or "").strip()
@@ -181,6 +230,18 @@ class CodeFiles:
         except OSError:
             file.truncate(size)
             raise
+
+
+def _below(place: Path, path: str) -> PurePath | None:
+    """The path, relative to a folder; None if it leads out, as far as its words go."""
+    if "\0" in path:
+        return None
+    plain = PurePath(os.path.normpath(path))
+    for root in (place, Path(os.path.realpath(place))):
+        if plain.is_absolute() and plain.is_relative_to(root):
+            plain = plain.relative_to(root)
+    leads_out = plain.is_absolute() or ".." in plain.parts or plain == PurePath(".")
+    return None if leads_out else plain
 
 
 def _decoded(name: PurePath, data: bytes) -> str:

@@ -15,7 +15,7 @@ class Submission:
 
     code: str
     label: str | None = None
-    source: str | None = None  # the code file that it is, relative to the storage directory
+    source: str | None = None  # the code file that it is: relative to the storage directory, or a whole path
     note: str | None = None
     max_seconds: float | None = None
     surroundings: Surroundings | None = None  # the caller's, for a kernel that has to be started

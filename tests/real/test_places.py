@@ -36,6 +36,17 @@ def test_code_runs_in_the_clients_project_whoever_starts_the_kernel(home: Home) 
         assert f"started in {project}." in client.execute("open('no.csv')").text
         again = client.call("restart_kernel", replay=True)
         assert again.state == "OK", again.text
+        (project / "src").mkdir()
+        (project / "src" / "train.py").write_text("trained = 7\n1 / 0\n")
+        ran = client.call("execute_code_file", file_path="src/train.py")
+        assert (ran.state, client.execute("trained").block("result")) == ("ERROR", "7")
+        assert "src/train.py" in ran.block("error")
+        read = client.call("read_code_file", file_path=str(project / "src" / "train.py"))
+        assert read.text.endswith("trained = 7\n1 / 0\n")
+        outside = client.call("read_code_file", file_path="../x.py")
+        assert f"not inside the storage directory {home.storage} or your project {project}" in outside.text
+        assert (ran.is_error, outside.is_error) == (True, True)
+        shutil.rmtree(project / "src")
         folder = reply.script.parent
         client.call("stop_kernel", session="sales@plain")
     notebook = folder.with_suffix(".ipynb")

@@ -142,6 +142,81 @@ def test_a_file_in_a_folder_of_the_storage_directory_is_found(tmp_path: Path, pa
     assert (named, text) == (tmp_path / "data" / "sub" / "x.py", "found")
 
 
+@pytest.fixture
+def project(storage: Path) -> Path:
+    folder = storage.parent / "project"
+    (folder / "src").mkdir(parents=True)
+    (folder / "src" / "train.py").write_text("the project's")
+    (folder / "both.py").write_text("the project's")
+    (storage / "both.py").write_text("the storage's")
+    (storage / "own.py").write_text("the storage's")
+    return folder
+
+
+def test_a_file_of_the_project_is_read_too_and_a_relative_path_means_where_code_runs(
+    storage: Path, project: Path
+) -> None:
+    files = CodeFiles(storage, (".py",), project)
+    for path in ("src/train.py", "src/train", "./src/../src/train.py", str(project / "src" / "train.py")):
+        assert files.read(path) == (project / "src" / "train.py", "the project's")
+    assert files.read("both.py") == (storage / "both.py", "the storage's")
+    assert files.read(str(project / "both.py"))[1] == "the project's"
+    where_code_runs = CodeFiles(storage, (".py",), project, project_first=True)
+    assert where_code_runs.read("both.py") == (project / "both.py", "the project's")
+    assert where_code_runs.read("own.py") == (storage / "own.py", "the storage's")
+    with pytest.raises(BadRequest) as missing:
+        files.read("train.py")
+    assert f"There is no train.py in {storage} or {project}." in str(missing.value)
+    assert f"Code files in {project}: both.py." in str(missing.value)
+
+
+def test_nothing_is_added_to_a_file_of_the_project(storage: Path, project: Path) -> None:
+    for path in ("src/train.py", str(project / "both.py")):
+        with pytest.raises(BadRequest):
+            CodeFiles(storage, (".py",), project, project_first=True).append(path, "x")
+    assert (project / "both.py").read_text() == (project / "src" / "train.py").read_text() == "the project's"
+
+
+def test_links_in_the_project_are_followed_inside_and_not_out(storage: Path, project: Path) -> None:
+    (project / ".venv").mkdir()
+    (project / ".venv" / "x.py").write_text("hidden")
+    (project / "notes.txt").write_text("no code")
+    for name, target in {
+        "inner.py": "src/train.py",
+        "to_storage.py": storage / "own.py",
+        "folder": "src",
+        "out.py": storage.parent / "x.py",
+        "folder_out": storage.parent / "data-other",
+        "hidden.py": ".venv/x.py",
+        "text.py": "notes.txt",
+        "loop.py": "loop.py",
+        "device.py": "/dev/zero",
+    }.items():
+        (project / name).symlink_to(target)
+    files = CodeFiles(storage, (".py",), project, project_first=True)
+    assert files.read("inner.py") == (project / "inner.py", "the project's")
+    assert files.read("folder/train.py")[1] == "the project's"
+    assert files.read("to_storage.py")[1] == "the storage's"
+    for path in (
+        *("out.py", "folder_out/x.py", "hidden.py", "text.py", "loop.py", "device.py"),
+        *("../x.py", "../data-other/x.py", f"{storage.parent}/x.py", ".venv/x.py", "notes.txt", "src"),
+    ):
+        with pytest.raises(BadRequest) as refused:
+            files.read(path)
+        assert "secret" not in str(refused.value)
+
+
+def test_a_project_that_is_reached_by_a_link_and_a_storage_directory_in_it(tmp_path: Path) -> None:
+    (tmp_path / "real" / ".notes" / "s@e-1").mkdir(parents=True)
+    (tmp_path / "real" / "x.py").write_text("x")
+    (tmp_path / "real" / ".notes" / "s@e-1" / "0001.py").write_text("a run's")
+    (tmp_path / "link").symlink_to("real")
+    project, storage = tmp_path / "link", tmp_path / "link" / ".notes"
+    files = CodeFiles(storage, (".py",), project, project_first=True)
+    assert files.read(str(tmp_path / "real" / "x.py")) == (project / "x.py", "x")
+    assert files.read("s@e-1/0001.py")[1] == files.read(str(storage / "s@e-1" / "0001.py"))[1] == "a run's"
+
+
 def test_text_is_read_as_python_reads_it(files: CodeFiles, storage: Path) -> None:
     (storage / "bom.py").write_bytes("\ufeffx = 'ä'\r\n".encode())
     (storage / "latin.py").write_bytes("# -*- coding: latin-1 -*-\nx = 'ä'".encode("latin-1"))

@@ -35,7 +35,7 @@ FilePath = Annotated[
     str,
     Field(
         max_length=4_000,
-        description="As a reply named it, or relative to the storage directory.",
+        description="A whole path, or relative to your project or to the storage directory.",
     ),
 ]
 
@@ -75,7 +75,10 @@ def _files(call: Call) -> CodeFiles:
     """The caller's; nothing here waits for its environment."""
     own = call.caller.environment.extension if call.caller.environment else ".py"
     extensions = dict.fromkeys((own.lower(), ".py"))
-    return CodeFiles(call.caller.config().storage_dir, tuple(extensions))
+    config = call.caller.config()
+    project = config.client_dir if config.project else None
+    # A relative path means what it means to code.
+    return CodeFiles(config.storage_dir, tuple(extensions), project, config.kernel_dir() == project)
 
 
 async def _initialize_code_file(call: Call, arguments: InitializeCodeFile) -> types.CallToolResult:
@@ -117,13 +120,18 @@ async def _execute_code_file(call: Call, arguments: ExecuteCodeFile) -> types.Ca
     submission = Submission(
         code=code,
         label=path.name,
-        source=str(path.relative_to(call.caller.config().storage_dir)),
+        source=_source(path, call.caller.config().storage_dir),
         max_seconds=arguments.max_seconds,
         surroundings=call.caller.surroundings(session),
         caller=call.caller.identity,
         asked=call.reply,
     )
     return await wait_for_end(call, session, session.submit(submission), arguments.wait_seconds)
+
+
+def _source(path: Path, storage_dir: Path) -> str:
+    """What the records call a file: by its path in their own folder, where it is in there."""
+    return str(path.relative_to(storage_dir) if path.is_relative_to(storage_dir) else path)
 
 
 def _size(text: str) -> str:
@@ -161,8 +169,8 @@ READ_CODE_FILE = Tool(
     name="read_code_file",
     title="Read a code file",
     description=(
-        "Read a code file: one that initialize_code_file made, or the saved code of an earlier run, whose "
-        "path its reply named."
+        "Read a code file: one of your project, one that initialize_code_file made, or the saved code of an "
+        "earlier run, whose path its reply named."
     ),
     arguments=ReadCodeFile,
     run=_read_code_file,
@@ -171,7 +179,7 @@ EXECUTE_CODE_FILE = Tool(
     name="execute_code_file",
     title="Run a code file",
     description=(
-        "Run a code file as one submission, in the kernel that execute_code uses and with the same reply; "
+        "Run a code file, of your project too, as one submission, in execute_code's kernel, with its reply; "
         "its variables stay. Errors name the file and its line."
     ),
     arguments=ExecuteCodeFile,
