@@ -15,8 +15,6 @@ from kernelexec.recording.journal import now
 from kernelexec.session.session import Session
 
 _QUIET_SECONDS = 0.5  # most calls end before: nothing is told of those
-# What a model in a converter's strict mode sends for "left out" is 0: most runs have ended by then.
-_AT_ONCE_SECONDS = 0.2
 _PAUSE_SECONDS = 0.3  # between two progress notifications
 _KEEP_ALIVE_SECONDS = 5.0  # some clients give up after 60 s without progress
 _LINE = 200  # characters
@@ -30,7 +28,6 @@ async def wait(call: Call, session: Session, execution: Execution, seconds: floa
     Raises:
         CallAgain: the client is to ask the person.
     """
-    seconds = max(seconds, _AT_ONCE_SECONDS)
     clock = _Clock(seconds)
     if await session.executions.wait(execution, min(seconds, _QUIET_SECONDS)) and not execution.question:
         return

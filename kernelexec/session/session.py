@@ -242,10 +242,6 @@ class Session:
         texts = [*notices(replace(tell, losses=losses), self.id, found), *self._engine.troubles.take()]
         return Telling(tell.is_first, tell.knew_another, texts, [each.loss.generation for each in losses])
 
-    def knows(self, caller: e.CallerId) -> bool:
-        """Whether this caller has had to do with the session."""
-        return self._engine.heart.callers.knows(caller.id)
-
     def is_of(self, execution: Execution, caller: e.CallerId) -> bool:
         """Whether an execution is a caller's own, or of another connection of its client in its directory."""
         if execution.caller in (None, caller.id):

@@ -32,7 +32,6 @@ class Ann:
 TOOLS = [
     ("read_output", {"execution_id": "sales@analysis/1"}),
     ("read_output", {"execution_id": "sales@analysis/1", "pattern": "hello"}),
-    ("list_kernels", {}),
     ("list_executions", {}),
     ("interrupt_kernel", {}),
     ("get_environment_config", {}),
@@ -70,12 +69,13 @@ def test_what_could_not_be_told_with_an_error_is_told_with_the_next_reply(tmp_pa
     run(test())
 
 
-def test_who_has_had_nothing_to_do_with_a_session_hears_no_news_of_it(tmp_path: Path) -> None:
+def test_a_glance_at_all_kernels_is_not_taken_for_being_told_of_a_loss(tmp_path: Path) -> None:
     async def test() -> None:
         async with session_in(tmp_path, FakeStarter()) as session:
-            await Ann(session)("execute_code", code="x = 1")
-            other = Ann(session)
-            other._caller.id = "cid"
-            assert "News" not in await other("list_kernels")
+            ann = Ann(session)
+            await ann("execute_code", code="x = 1")
+            await session.restart_kernel("it was restarted", {}, by=BEN)
+            assert "News" not in await ann("list_kernels")
+            assert (await ann("execute_code", code="y = x")).startswith("NOT RUN: sales@analysis/2")
 
     run(test())

@@ -65,15 +65,3 @@ def test_a_call_waits_as_long_as_its_client_bears_and_no_call_longer(tmp_path: P
             assert cut == "Waited 0.05 s of wait_seconds=300: no call waits longer here."
 
     run(test())
-
-
-def test_who_waits_for_nothing_has_the_result_of_what_ends_at_once(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with session_in(tmp_path, FakeStarter()) as session:
-            text = text_of(
-                await call_tool(call_on(session), "execute_code", {"code": "x", "wait_seconds": 0})
-            )
-            assert text.startswith("OK: sales@analysis/1")
-            assert "wait_seconds" not in text
-
-    run(test())

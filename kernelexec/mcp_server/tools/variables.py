@@ -14,7 +14,7 @@ from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.render.kernels_text import describe_kernels
 from kernelexec.mcp_server.render.variables_text import describe_variables
 from kernelexec.mcp_server.tools.arguments import Arguments, SessionName
-from kernelexec.mcp_server.tools.base import Tool, news_of, said_of_session, session_for
+from kernelexec.mcp_server.tools.base import Tool, said_of_session, session_for
 from kernelexec.session.session import Session
 
 _MOST = 100  # variables in a reply
@@ -79,9 +79,9 @@ async def _list_kernels(call: Call, arguments: ListKernels) -> types.CallToolRes
     for session, seconds in before.items():
         after = _cpu_seconds(session)
         load[session] = None if seconds is None or after is None else (after - seconds) / _SAMPLE_SECONDS
-    known = [each for each in call.hub.sessions_of(call.caller) if each.knows(call.caller.identity)]
-    news = [line for session in known for line in news_of(call, session)]
-    return render.said("\n".join([describe_kernels(load, config), *news]))
+    # No news here: it is a glance at all sessions, which shows their state itself. Who took one must not be
+    # taken for told what is lost in one of them, and have its next submission run in a kernel without it.
+    return render.said(describe_kernels(load, config))
 
 
 def _cpu_seconds(session: Session) -> float | None:
