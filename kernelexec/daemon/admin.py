@@ -49,27 +49,26 @@ async def _serve(hub: Hub, command: Mapping[str, Any], ending: asyncio.Event) ->
             return {"error": f"unknown command {unknown!r}"}
 
 
-def _waiting(hub: Hub, wanted: str) -> Execution:
-    """The execution with this id that waits for input.
+def _waiting(hub: Hub, wanted: str) -> tuple[Session, Execution]:
+    """The execution with this id that waits for input, and its session.
 
     Raises:
         BadRequest: there is none.
     """
-    waiting = [s.current for s in hub.sessions if s.current is not None and s.current.question is not None]
-    found = [execution for execution in waiting if execution.id == wanted]
+    waiting = [(session, execution) for session in hub.sessions for execution in session.asking]
+    found = [(session, execution) for session, execution in waiting if execution.id == wanted]
     if len(found) != 1:
-        ids = ", ".join(execution.id for execution in waiting) or "none"
+        ids = ", ".join(execution.id for _, execution in waiting) or "none"
         raise BadRequest(f"{wanted} does not wait for input.", f"Runs that do: {ids}.")
     return found[0]
 
 
 def _input(hub: Hub, wanted: str, text: str | None) -> dict[str, Any]:
     """What a run asks; with a text, that is the answer."""
-    execution = _waiting(hub, wanted)
+    session, execution = _waiting(hub, wanted)
     question = execution.question
     assert question is not None
     if text is not None:
-        session = next(s for s in hub.sessions if s.current is execution)
         session.answer(execution, text)
     return {"prompt": question.prompt, "password": question.password}
 

@@ -3,7 +3,7 @@
 - `execution`, `clock` (when it ran), `outputs`, `display`, `widgets`, `charts`, `transcript`: one submission
   and what it shows.
 - `text`, `html_text`, `tracebacks`, `crash`, `shown_errors`: what is said for an assistant to read.
-- `naming`, `environment`, `limits`, `quantities`, `variable_names`.
+- `first_line`, `naming`, `environment`, `limits`, `quantities`, `variable_names`.
 
 In come values, out come values: no clock, no file, no network, the standard library only. It never imports
 anything of the project but itself.

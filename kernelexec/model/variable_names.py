@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,13 @@ class VariableNames:
             return None
         return cls(tuple(map(str, names)), max(int(said.get("number") or 0), len(names)))
 
+    @classmethod
+    def of_all(cls, several: Iterable[VariableNames]) -> VariableNames:
+        """Those of several kernels as one; of the later kernels first."""
+        found = list(several)
+        first = tuple(dict.fromkeys(name for one in reversed(found) for name in one.first))
+        return cls(first, len(first) + sum(one.number - len(one.first) for one in found))
+
     def in_brackets(self) -> str:
         """For a sentence, with a space before it; empty if there are none, or none are known."""
         if not self.first:
@@ -45,6 +52,15 @@ class VariableNames:
         if len(gone) == len(before.first):
             return before
         return VariableNames(gone, len(gone))
+
+    def missing_since(self, before: VariableNames) -> str | None:
+        """What was there before a replay and is not there after it, for a sentence."""
+        gone = self.gone_since(before)
+        if not gone.number:
+            return None
+        are = "is" if gone.number == 1 else "are"
+        count = f"{gone.number:,} of the {before.number:,} variables before {are} not there again"
+        return f"{count}{gone.in_brackets()}"
 
     def taken_since(self, before: VariableNames) -> str | None:
         """What a run has taken away of what was there, where that is most of it (%reset), for a sentence."""

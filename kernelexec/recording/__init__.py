@@ -4,8 +4,8 @@
 - `notebook`, `notebook_format`, `cells`, `ledger`, `replaced_file`: a notebook that a person edits, too.
 - `spill`, `overflow`, `large`, `output_folder`, `output_file`, `search`: output that is too much for a
   cell.
-- `history`, `summaries`, `records`: reading it again. `rebuild`, `export`, `housekeeping`: the person's
-  commands.
+- `history`, `summaries`, `records`, `replayable`: reading it again.
+- `rebuild`, `export`, `housekeeping`: the person's commands.
 - `validity`: what nbformat says of a notebook.
 - `code_files`, `inside`, `whole_file`: files that stay in their folder.
 

@@ -15,7 +15,6 @@ from kernelexec.model.widgets import WidgetStates
 from kernelexec.recording.journal import ClosedJournal, Journal, read
 from kernelexec.recording.ledger import Ledger
 
-_FIRST_LINE = 80  # characters
 # What an execution is after such a line.
 _STATES = {"sent": State.SENT, "aborted": State.QUEUED, "begun": State.SENT}
 
@@ -41,22 +40,6 @@ class History:
     heard: dict[int, int] = field(default_factory=dict)  # serial of the last message of an unfinished one
     sent: dict[str, int] = field(default_factory=dict)  # all that the last kernel was sent: msg_id, number
     set_aside: list[str] = field(default_factory=list)  # unreadable notebooks that nobody was told of
-
-
-@dataclass(frozen=True)
-class Success:
-    """A submission that ran well."""
-
-    number: int
-    code: str
-    label: str | None
-    note: str | None
-    source: str | None = None  # the code file that it was
-
-    @property
-    def first_line(self) -> str:
-        lines = (line.strip() for line in self.code.splitlines())
-        return next((line for line in lines if line), "")[:_FIRST_LINE]
 
 
 def read_history(
@@ -85,21 +68,6 @@ def read_history(
         if execution.is_final and execution.state is not State.NOT_RUN
     ]
     return history
-
-
-def successes(journal: Journal, generation: int) -> list[Success]:
-    """The code that ran well in the kernel of this generation, in order."""
-    found: dict[int, Success] = {}
-    well: list[Success] = []
-    for record in journal.records():
-        if record["event"] == "submitted" and record["generation"] == generation:
-            if record.get("kind", Kind.CODE) == Kind.CODE:
-                found[record["n"]] = Success(
-                    record["n"], record["code"], record["label"], record["note"], record.get("source")
-                )
-        elif record["event"] == "finished" and record["state"] == State.OK and record["n"] in found:
-            well.append(found[record["n"]])
-    return well
 
 
 def load_execution(

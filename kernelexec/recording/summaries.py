@@ -14,6 +14,7 @@ from typing import Any
 
 from kernelexec.model.clock import Times
 from kernelexec.model.execution import Kind, State, seconds_of
+from kernelexec.model.first_line import first_line
 from kernelexec.model.shown_errors import error_names
 from kernelexec.recording.journal import OUTPUT_PREFIX, parsed, whole_lines
 
@@ -74,7 +75,7 @@ def _take(record: Mapping[str, Any], found: list[Summary], by_number: dict[int, 
     elif event == "died":
         found.append(_happened(record, f"the kernel ended: {record['cause']}"))
     elif event == "other":
-        code = _first_line(record.get("code") or "")
+        code = first_line(record.get("code") or "")
         found.append(_happened(record, f"another client ran: {code}"))
     elif number in by_number:
         _change(by_number[number], record)
@@ -107,7 +108,7 @@ def _change(summary: Summary, record: Mapping[str, Any]) -> None:
 def _submitted(record: Mapping[str, Any]) -> Summary:
     return Summary(
         time=datetime.fromisoformat(record["time"]),
-        text=_first_line(record["code"]),
+        text=first_line(record["code"]),
         number=record["n"],
         generation=record["generation"],
         kind=Kind(record.get("kind", Kind.CODE)),
@@ -118,11 +119,3 @@ def _submitted(record: Mapping[str, Any]) -> Summary:
 
 def _happened(record: Mapping[str, Any], text: str) -> Summary:
     return Summary(datetime.fromisoformat(record["time"]), text)
-
-
-def _first_line(code: str) -> str:
-    """The first line that says something."""
-    lines = [line.strip() for line in code[:10_000].split("\n")]
-    telling = [line for line in lines if line and not line.startswith("#")]
-    first = (telling or [line for line in lines if line] or [""])[0]
-    return f"{first} ..." if len(telling) > 1 else first

@@ -16,6 +16,7 @@ from kernelexec.errors import StorageFailed
 from kernelexec.kernels.kernel import Kernel, OnMessage
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import Execution, Kind, State
+from kernelexec.model.first_line import first_line
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
 from kernelexec.session import events as e
@@ -28,7 +29,6 @@ from kernelexec.session.interrupts import Interrupts
 from kernelexec.session.jobs import Jobs
 from kernelexec.session.journal_events import Past
 from kernelexec.session.listener import Listener
-from kernelexec.session.notices import first_line
 from kernelexec.session.outcomes import told_of_death
 from kernelexec.session.queue import Queue
 from kernelexec.session.rejoin import Rejoin

@@ -39,6 +39,7 @@ class Loss:
     by: str | None = None  # the caller who had it ended
     begun: str | None = None  # msg_id of the last run that began; "" if none did, None if nobody knows
     stderr: str = ""  # the end of what the process itself wrote there
+    wished: bool = False  # somebody had it ended: a crash or too long an idleness is none
     had_success: bool = False  # whether something had been run in it that a replay can run again
 
     def to_json(self) -> dict[str, Any]:
@@ -49,6 +50,7 @@ class Loss:
             "names": list(self.names.first),
             "number": self.names.number,
             "by": self.by,
+            "wished": self.wished,
             "begun": self.begun,
         }
 

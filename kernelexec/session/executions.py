@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from math import inf
 
 from kernelexec.errors import BadRequest, NotFound, StorageFailed
 from kernelexec.model.execution import Execution, Question, State
@@ -82,6 +83,14 @@ class Executions:
         finally:
             end.cancel()
         return execution.is_final
+
+    async def see_through(self, part: Execution, whole: Execution) -> None:
+        """Returns when a part of a replay has ended; what it asks meanwhile, the replay asks."""
+        while not await self.wait_for_end(part, 0):
+            if await self.wait(part, inf) and part.question is not None:
+                self.asks(whole, part.question)
+                await self.wait_for_answer(part, inf)
+                self.asks(whole, None)
 
     async def wait_for_answer(self, execution: Execution, seconds: float) -> bool:
         """Whether the execution no longer waits with the question it has now, within this time."""

@@ -70,6 +70,7 @@ class Generations:
         self._meeting: asyncio.Task[None] | None = None  # with the adopted one
         self._ended_by: str | None = None  # the caller who ends the kernel
         self._ending: Kernel | None = None  # which that is
+        self._wished = False  # and that somebody wants it ended
         self._lock = asyncio.Lock()
 
     @property
@@ -95,13 +96,16 @@ class Generations:
             await self._hear_from(kernel)
             return kernel
 
-    async def end_kernel(self, why: str, *, by: str | None) -> bool:
-        """End the kernel, if there is one. `by`: the caller who wishes it, who need not be told."""
+    async def end_kernel(self, why: str, *, by: str | None, wished: bool = True) -> bool:
+        """End the kernel, if there is one.
+
+        `by`: the caller who wishes it, who need not be told; `wished`: whether somebody does.
+        """
         kernel = self.kernel or self.starting
         if kernel is None:
             return False
         if kernel is not self._ending:  # else somebody did so before, who is told of nobody else
-            self._ending, self._ended_by = kernel, by
+            self._ending, self._ended_by, self._wished = kernel, by, wished
         await kernel.stop(why)
         await self.end_of(kernel)
         return True
@@ -150,7 +154,7 @@ class Generations:
         self.surroundings = surroundings
         before, ended = self.generation, self.last_end
         self.generation += 1
-        self.names, self._ended_by, self._ending = NO_NAMES, None, None
+        self.names, self._ended_by, self._ending, self._wished = NO_NAMES, None, None, False
         self._executions.begin_kernel()
         metadata = self._notebook_metadata(new)
         if before:
@@ -202,7 +206,15 @@ class Generations:
         death = died.result()
         self.end_was_asked = death.asked is not None
         self._is_gone(
-            Loss(self.generation, death.cause, self.names, self._ended_by, death.begun, death.stderr)
+            Loss(
+                self.generation,
+                death.cause,
+                self.names,
+                self._ended_by,
+                death.begun,
+                death.stderr,
+                wished=self._wished,
+            )
         )
 
     def _is_gone(self, loss: Loss) -> None:

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from kernelexec.model.execution import Kind, State
+from kernelexec.model.first_line import first_line
 from kernelexec.model.variable_names import NO_NAMES, VariableNames
 from kernelexec.recording.history import History, read_history
 from kernelexec.recording.journal import Journal
 from kernelexec.session import events as e
 from kernelexec.session.heart import Heart, IllegalEvent
-from kernelexec.session.notices import first_line, foreign_cell
+from kernelexec.session.notices import foreign_cell
 
 _log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kernelexec.model.execution import Execution, State
+from kernelexec.model.first_line import first_line
 from kernelexec.model.quantities import readable_seconds
 from kernelexec.session import events as e
 
-_CODE_SHOWN = 60  # characters of the first line
 _RUNS_NAMED = 5
 
 _BECAME = {
@@ -29,14 +29,6 @@ _LOST_BECAUSE = {
     "hub": "the hub was replaced",
     "overtaken": "another call of yours came while it was open",
 }
-
-
-def first_line(code: str) -> str:
-    """The first line of some code, short enough for a list."""
-    lines = code.strip().splitlines() or [""]
-    if len(lines) == 1 and len(lines[0]) <= _CODE_SHOWN:
-        return lines[0]
-    return lines[0][:_CODE_SHOWN] + " ..."
 
 
 def foreign_cell(count: int | None, code: str) -> str:
@@ -76,9 +68,15 @@ def _how_to_replay(session: str, loss: e.Loss, now: int | None) -> list[str]:
     if not loss.had_success:
         return []
     if now is None:
-        return [f'To run again what had succeeded in it: restart_kernel(session="{session}", replay=true).']
-    call = f'restart_kernel(session="{session}", replay=true, generation={loss.generation})'
+        return [f"To run again what had succeeded in it: {replay_call(session)}."]
+    call = replay_call(session, loss.generation)
     return [f"To run again what had succeeded in it, in place of what runs now: {call}."]
+
+
+def replay_call(session: str, generation: int | None = None) -> str:
+    """The call that replays what had succeeded in a kernel, the last one if none is named."""
+    which = "" if generation is None else f", generation={generation}"
+    return f'restart_kernel(session="{session}", replay=true{which})'
 
 
 def _ended(session: str, loss: e.Loss) -> str:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
-from kernelexec.errors import StorageFailed
-from kernelexec.model.execution import Execution, State
-from kernelexec.recording.history import Success
+from kernelexec.errors import BadRequest, StorageFailed
+from kernelexec.model.execution import LOST_WITH_KERNEL, Execution, Kind, State
+from kernelexec.model.shown_errors import is_error
+from kernelexec.model.text import one_line
+from kernelexec.model.variable_names import VariableNames
+from kernelexec.recording.journal import Journal
 from kernelexec.recording.recorder import Recorder
+from kernelexec.recording.replayable import Choice, Success, choose, in_words
 from kernelexec.session.events import Began, Ended, Sent
 from kernelexec.session.executions import Executions
+from kernelexec.session.generations import Generations
 from kernelexec.session.happenings import Happenings
+from kernelexec.session.notices import replay_call
+from kernelexec.session.submission import Submission
 
 
 class Replaying(Happenings, Protocol):
@@ -25,11 +34,49 @@ class Replaying(Happenings, Protocol):
             StorageFailed: it could not be kept, and was not run.
         """
 
+    @property
+    def names(self) -> VariableNames:
+        """The variables that there are now."""
+
+
+_ERROR_SHOWN = 300  # characters of an exception's text in a sentence
+
 
 def listing(session: str, earlier: Sequence[Success]) -> str:
     """The replay's own code: what it runs again, as comments."""
     lines = [f"#   {session}/{one.number}: {one.first_line}" for one in earlier]
     return "\n".join(["# restart_kernel(replay=True): run again in this kernel:", *lines])
+
+
+async def chosen(session: str, journal: Journal, generations: Generations, wanted: int | None) -> Choice:
+    """What is to be run again: see replayable.choose. `wanted`: the generation that somebody named.
+
+    Raises:
+        BadRequest: there was no such generation.
+    """
+    last = generations.generation
+    choice = await asyncio.to_thread(choose, journal, last, wanted)
+    if choice is None:
+        raise BadRequest(
+            f"{session} has had no kernel of generation {wanted}; the last one is {last}.",
+            "list_executions shows which there were.",
+        )
+    if generations.kernel is not None and last in choice.generations:  # its end is not in the journal yet
+        return replace(choice, names=VariableNames.of_all([choice.names, generations.names]))
+    return choice
+
+
+def again(one: Success, replay: Submission, number: int) -> Submission:
+    """A submission as it was, as a part of the replay with this number."""
+    return replace(
+        replay,
+        code=one.code,
+        label=one.label,
+        source=one.source,
+        note=one.note,
+        kind=Kind.CODE,
+        within=number,
+    )
 
 
 class Replay:
@@ -38,13 +85,13 @@ class Replay:
     def __init__(
         self,
         execution: Execution,
-        earlier: Sequence[Success],
+        choice: Choice,
         session: Replaying,
         recorder: Recorder,
         executions: Executions,
     ) -> None:
         self._execution = execution
-        self._earlier = earlier
+        self._choice = choice
         self._session = session
         self._recorder = recorder
         self._executions = executions
@@ -59,40 +106,85 @@ class Replay:
             return
         self._session.happened(Sent(number))
         self._session.happened(Began(number))
-        state, problem = await self._outcome()
-        self._session.happened(Ended(number, state, problem))
+        self._session.happened(await self._end())
 
-    async def _outcome(self) -> tuple[State, str]:
-        earlier, execution = self._earlier, self._execution
+    async def _end(self) -> Ended:
+        earlier, execution = self._choice.successes, self._execution
         for done, one in enumerate(earlier):
             if execution.interrupt:
-                return State.INTERRUPTED, _stopped(execution.interrupt, done, earlier)
+                return self._stopped(State.INTERRUPTED, done, execution.interrupt, earlier[done:])
             try:
                 child = await self._session.run_within(execution, one)
             except StorageFailed as error:
-                return State.ERROR, _stopped(str(error), done, earlier)
-            line = f"{child.id} (again {one.number}): {child.state.value}  {one.first_line}\n"
-            _report(execution, line, self._recorder)
-            self._executions.heard(execution)
+                return self._stopped(State.ERROR, done, str(error), earlier[done:])
+            self._report(child, one)
             if child.state is not State.OK:
-                state = State.INTERRUPTED if child.state is State.INTERRUPTED else State.ERROR
-                return state, _stopped(_why(child, one), done, earlier)
+                return self._failed(child, one, done)
         all_of_them = f"All {len(earlier)} submissions" if len(earlier) > 1 else "The one submission"
-        return State.OK, f"{all_of_them} ran again and succeeded."
+        said = [f"{all_of_them} ran again and succeeded.", *self._what_is_not_there()]
+        lost = self._session.names.missing_since(self._choice.names)
+        return Ended(execution.number, State.OK, " ".join(said), lost)
+
+    def _failed(self, child: Execution, one: Success, done: int) -> Ended:
+        """The end with what did not run well again."""
+        state = State.INTERRUPTED if child.state is State.INTERRUPTED else State.ERROR
+        self._execution.error = child.error
+        took_kernel = child.state is State.DIED or child.lost == LOST_WITH_KERNEL
+        end = self._stopped(state, done, _why(child, one, took_kernel), self._choice.successes[done + 1 :])
+        return replace(end, with_kernel=took_kernel)
+
+    def _stopped(self, state: State, done: int, why: str, rest: Sequence[Success]) -> Ended:
+        left = ", ".join(str(one.number) for one in rest)
+        said = [
+            f"{done} of {len(self._choice.successes)} submissions ran again and succeeded.",
+            why,
+            *([f"Not run again: {left}."] if left else []),
+            *self._what_is_not_there(),
+        ]
+        lost = self._session.names.missing_since(self._choice.names)
+        return Ended(self._execution.number, state, " ".join(said), lost)
+
+    def _what_is_not_there(self) -> list[str]:
+        """What was run in those kernels and is not run again; and what might be."""
+        choice, said = self._choice, []
+        left_out = [in_words(choice.left_out)] if choice.left_out else []
+        if choice.foreign:
+            what = "1 cell" if choice.foreign == 1 else f"{choice.foreign} cells"
+            left_out.append(f"{what} of other clients (the user in JupyterLab, for example)")
+        if left_out:
+            said.append(f"Left out: {', '.join(left_out)}.")
+        if choice.other is not None:
+            generation, count = choice.other.generation, len(choice.other.successes)
+            call = replay_call(self._execution.session, generation)
+            said.append(
+                f"Nothing of generation {generation}, in which {count} had succeeded; {call} takes that."
+            )
+        return said
+
+    def _report(self, child: Execution, one: Success) -> None:
+        """What became of it, with its error: as the replay's own output."""
+        line = f"{child.id} (again {one.number}): {child.state.value}  {one.first_line}\n"
+        self._execution.last_text = line
+        with contextlib.suppress(StorageFailed):  # the next submission meets it, too, and says so
+            self._recorder.output(self._execution, "stream", {"name": "stdout", "text": line})
+            for error in filter(is_error, child.outputs.to_notebook()):
+                content = {key: error[key] for key in ("ename", "evalue", "traceback")}
+                self._recorder.output(self._execution, "error", content)
+        self._executions.heard(self._execution)
 
 
-def _report(execution: Execution, line: str, recorder: Recorder) -> None:
-    execution.last_text = line
-    with contextlib.suppress(StorageFailed):  # the next submission meets it, too, and says so
-        recorder.output(execution, "stream", {"name": "stdout", "text": line})
+def _why(child: Execution, one: Success, took_kernel: bool) -> str:
+    what = f"{child.id}, which is {one.number} again,"
+    if child.state is State.ERROR:
+        return f"{what} failed with {_error(child)}."
+    if took_kernel:
+        return f'{what} ended its kernel; wait_for_execution(execution_id="{child.id}") has its reply.'
+    why = f" {child.problem}" if child.problem else ""
+    return f"{what} ended with: {child.state.value.replace('_', ' ')}.{why}"
 
 
-def _why(child: Execution, one: Success) -> str:
-    what = f"{child.id}, which is {one.number} again, ended with: {child.state.value}."
-    return f"{what} {child.problem}" if child.problem else what
-
-
-def _stopped(why: str, done: int, earlier: Sequence[Success]) -> str:
-    left = [str(one.number) for one in earlier[done + 1 :]]
-    rest = f" Not run again: {', '.join(left)}." if left else ""
-    return f"{done} of {len(earlier)} submissions ran again and succeeded. {why}{rest}"
+def _error(child: Execution) -> str:
+    """The name and the text of the exception that ended it."""
+    errors = [output for output in child.outputs.to_notebook() if is_error(output)]
+    text = one_line(str(errors[-1].get("evalue", "")))[:_ERROR_SHOWN] if errors else ""
+    return ": ".join(filter(None, (child.error or "an error", text)))

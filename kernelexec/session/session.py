@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,8 +15,9 @@ from kernelexec.kernels.kernel import Kernel, OnMessage
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import Execution, Kind, State
 from kernelexec.model.quantities import spelled_age
-from kernelexec.recording.history import Success, successes
+from kernelexec.model.variable_names import VariableNames
 from kernelexec.recording.recorder import Recorder
+from kernelexec.recording.replayable import Choice, Success
 from kernelexec.session import events as e
 from kernelexec.session.engine import Engine
 from kernelexec.session.generations import NewKernel
@@ -25,7 +25,7 @@ from kernelexec.session.idleness import Idleness
 from kernelexec.session.jobs import Job
 from kernelexec.session.journal_events import Past
 from kernelexec.session.notices import notices, says_end
-from kernelexec.session.replay import Replay, listing
+from kernelexec.session.replay import Replay, again, chosen, listing
 from kernelexec.session.submission import Submission
 from kernelexec.session.surroundings import Surroundings
 
@@ -115,6 +115,11 @@ class Session:
     def current(self) -> Execution | None:
         """What the kernel was sent and has not answered yet."""
         return self._engine.runs.current
+
+    @property
+    def asking(self) -> list[Execution]:
+        """What waits for an answer: the run that asks, and the replay that it is a part of."""
+        return [each for each in (self.current, self._replaying) if each is not None and each.question]
 
     @property
     def state(self) -> str:
@@ -213,6 +218,8 @@ class Session:
             )
         # First: to send may take in what has come meanwhile, and that may be the next question already.
         self.executions.asks(execution, None)
+        if execution is self._replaying and self.current is not None:  # which asks for what it runs again
+            self.executions.asks(self.current, None)
         self.kernel.answer(text)
 
     def stop_when_idle_for(self, seconds: float) -> None:
@@ -285,48 +292,47 @@ class Session:
         await self.generations.ready_kernel(surroundings)
 
     async def replay(
-        self, why: str, environ: Mapping[str, str], by: e.CallerId | None = None
+        self,
+        why: str,
+        environ: Mapping[str, str],
+        by: e.CallerId | None = None,
+        generation: int | None = None,
     ) -> Execution | None:
         """End the kernel, and run again in the next what had succeeded in it: an execution of its own.
 
-        The next works where it did: paths in the code may be relative.
-
+        The next works where the last did: paths in the code may be relative. `generation`: of that one.
         None if nothing had, and then the kernel is not touched.
 
         Raises:
+            BadRequest: there was no such generation.
             StorageFailed: it could not be kept, and will not be run.
         """
-        earlier = await asyncio.to_thread(successes, self.recorder.journal, self.generation)
-        if not earlier:
+        choice = await chosen(self.id, self.recorder.journal, self.generations, generation)
+        if not choice.successes:
             return None
         surroundings = Surroundings(environ, self.directory)
         await self.stop_kernel(why, by=by)
-        code = listing(self.id, earlier)
+        code = listing(self.id, choice.successes)
         submission = Submission(code, "replay", kind=Kind.REPLAY, surroundings=surroundings, caller=by)
-        return self._engine.accept(submission, partial(self._replay, earlier=earlier, submission=submission))
+        return self._engine.accept(submission, partial(self._replay, choice=choice, submission=submission))
 
-    async def _replay(self, execution: Execution, earlier: list[Success], submission: Submission) -> None:
+    async def _replay(self, execution: Execution, choice: Choice, submission: Submission) -> None:
         self._replaying, self._replayed_for = execution, submission
         try:
-            await Replay(execution, earlier, self, self.recorder, self.executions).work()
+            await Replay(execution, choice, self, self.recorder, self.executions).work()
         finally:
             self._replaying = None
 
     async def run_within(self, replay: Execution, one: Success) -> Execution:
         """See replay.Replaying."""
-        child = self.submit(
-            Submission(
-                one.code,
-                label=one.label,
-                source=one.source,
-                note=one.note,
-                surroundings=self._replayed_for.surroundings,
-                caller=self._replayed_for.caller,
-                within=replay.number,
-            )
-        )
-        await self.executions.wait_for_end(child, None)
+        child = self.submit(again(one, self._replayed_for, replay.number))
+        await self.executions.see_through(child, replay)
         return child
+
+    @property
+    def names(self) -> VariableNames:
+        """See replay.Replaying."""
+        return self.generations.names
 
     # --- what the hub does -----------------------------------------------------
 
@@ -376,7 +382,8 @@ class Session:
 
     async def stop_idle(self, seconds: float) -> None:
         """See idleness.Usage."""
-        await self.stop_kernel(f"it was stopped because it had been idle for {spelled_age(seconds)}")
+        why = f"it was stopped because it had been idle for {spelled_age(seconds)}"
+        await self.generations.end_kernel(why, by=None, wished=False)
 
     def _tell_progress(self, text: str) -> None:
         self.status = text

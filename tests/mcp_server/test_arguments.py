@@ -133,7 +133,7 @@ def test_nought_is_none_for_a_limit(spelling: object) -> None:
         for tool, name in OPTIONAL
         if Limit() in TOOLS[tool].arguments.model_fields[name].metadata
     ]
-    assert {name for _, name in limits} == {"limit", "max_seconds"}
+    assert {name for _, name in limits} == {"limit", "max_seconds", "generation"}
     for tool, name in limits:
         arguments = TOOLS[tool].arguments
         given = REQUIRED.get(tool, {})

@@ -9,7 +9,7 @@ import pytest
 
 from kernelexec.errors import BadRequest, KernelFailed
 from kernelexec.kernels.kernel import Death, Findings, Reply
-from kernelexec.model.execution import Kind, State
+from kernelexec.model.execution import Kind, Question, State
 from kernelexec.recording.history import load_execution
 from kernelexec.session.obstacles import describe
 from kernelexec.session.surroundings import Surroundings
@@ -434,9 +434,96 @@ def test_a_replay_stops_at_the_first_failure_and_says_what_is_left(tmp_path: Pat
             await finish(session, replay)
             assert replay.state is State.ERROR
             assert "1 of 3 submissions ran again" in replay.problem
-            assert "Not run again: 3" in replay.problem
+            assert "Not run again: 3." in replay.problem
+            assert "sales@analysis/6, which is 2 again, failed with KeyError" in replay.problem
+            assert replay.error == "KeyError"
+            assert [o["ename"] for o in replay.outputs.to_notebook() if o["output_type"] == "error"] == [
+                "KeyError"
+            ]
             assert starter.kernels[1].executed == ["a", "b"]
         assert [states[-1] for states in told_states(tmp_path).values()].count(State.ERROR) == 2
+
+    run(test())
+
+
+def test_a_replay_whose_kernel_dies_says_first_that_all_is_lost(tmp_path: Path) -> None:
+    async def test() -> None:
+        crash = dying(Death(signal=11, stderr="Fatal Python error"))
+        starter = FakeStarter([fine, fine, fine], [fine, crash], [fine])
+        async with session_in(tmp_path, starter) as session:
+            for code in ("a", "b", "c"):
+                await ran(session, code)
+            replay = await session.replay("it was restarted", {})
+            assert replay is not None
+            await finish(session, replay)
+            assert (replay.state, replay.lost) == (
+                State.ERROR,
+                "its kernel ended with it: all variables are lost",
+            )
+            assert "which is 2 again, ended its kernel;" in replay.problem
+            assert "Not run again: 3.\nThe kernel of" in replay.problem
+            assert "killed by signal 11" in replay.problem
+
+    run(test())
+
+
+def test_a_replay_names_the_variables_that_are_not_there_again(tmp_path: Path) -> None:
+    async def test() -> None:
+        answers = [naming("a"), failing("ValueError"), naming("b", "a", "c")]
+        starter = FakeStarter(answers, [naming("a"), naming("b", "a")])
+        async with session_in(tmp_path, starter) as session:
+            for code in ("a", "c = 1; raise", "b"):
+                await ran(session, code)
+            replay = await session.replay("it was restarted", {})
+            assert replay is not None
+            await finish(session, replay)
+            assert replay.lost == "1 of the 3 variables before is not there again (c)"
+            assert "Left out: 2 (ValueError)." in replay.problem
+
+    run(test())
+
+
+def test_a_replay_takes_the_kernel_that_died_before_the_last(tmp_path: Path) -> None:
+    async def test() -> None:
+        starter = FakeStarter([fine, fine])
+        async with session_in(tmp_path, starter) as session:
+            await ran(session, "a")
+            await ran(session, "b")
+            starter.kernels[0].die()
+            await settled(lambda: session.kernel is None)
+            told(session)
+            await ran(session, "c")
+            replay = await session.replay("it was restarted", {})
+            assert replay is not None
+            await finish(session, replay)
+            assert starter.kernels[2].executed == ["a", "b", "c"]
+            again = await session.replay("again", {}, generation=1)
+            assert again is not None
+            await finish(session, again)
+            assert starter.kernels[3].executed == ["a", "b"]
+            with pytest.raises(BadRequest, match="no kernel of generation 9; the last one is 4"):
+                await session.replay("again", {}, generation=9)
+            assert session.generation == 4
+
+    run(test())
+
+
+def test_what_a_replay_runs_again_asks_through_the_replay(tmp_path: Path) -> None:
+    async def test() -> None:
+        starter = FakeStarter([fine, fine], [asking("Name?"), asking("Token?", password=True)])
+        async with session_in(tmp_path, starter) as session:
+            await ran(session, "a")
+            await ran(session, "b")
+            replay = await session.replay("it was restarted", {})
+            assert replay is not None
+            assert await session.executions.wait(replay, 5)
+            assert replay.question == Question("Name?")
+            assert [each.number for each in session.asking] == [4, 3]
+            session.answer(replay, "ann")
+            await settled(lambda: replay.question == Question("Token?", password=True))
+            session.answer(session.executions.get(5), "secret")
+            assert await session.executions.wait_for_end(replay, 5)
+            assert (replay.state, session.asking) == (State.OK, [])
 
     run(test())
 

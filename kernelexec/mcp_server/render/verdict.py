@@ -16,6 +16,7 @@ from kernelexec.recording.journal import now
 from kernelexec.session.session import Session
 
 _PROBLEM_LIMIT = 3_000  # characters of why a run did not end well, with a dead kernel's stderr
+_DID = {Kind.CODE: "ran", Kind.INSTALL: "finished", Kind.REPLAY: "(a replay) finished"}
 _LONGEST_PROMPT = 500  # characters of what running code asks
 _LONGEST_NAME = 100  # characters of an exception's name
 _NAMED = 3  # exceptions that the verdict names
@@ -67,12 +68,14 @@ def _what_happened(execution: Execution, session: Session) -> str:
     seconds = _seconds(execution)
     match execution.state:
         case State.OK:
-            did = "ran" if execution.kind is Kind.CODE else "finished"
+            did = _DID[execution.kind]
             notes = f"{_in_spite_of(execution)}{_but_an_error(execution, session)}"
             said = f"OK: {execution.id} {did} in {seconds}{notes}"
         case State.ERROR:
-            error = f" with {_error_name(execution)}" if execution.kind is Kind.CODE else ""
-            said = f"ERROR: {execution.id} failed after {seconds}{error}"
+            has_name = execution.kind is Kind.CODE or execution.error
+            error = f" with {_error_name(execution)}" if has_name else ""
+            failed = "(a replay) stopped" if execution.kind is Kind.REPLAY else "failed"
+            said = f"ERROR: {execution.id} {failed} after {seconds}{error}"
         case State.INTERRUPTED:
             said = f"INTERRUPTED: {execution.id} was stopped after {seconds}{_made_of_it(execution)}"
         case State.DIED:

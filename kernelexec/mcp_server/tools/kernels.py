@@ -13,7 +13,7 @@ from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.person import Answer, Continuation
 from kernelexec.mcp_server.recorded import ExecutionId
-from kernelexec.mcp_server.tools.arguments import Arguments, ExistingSession, WaitSeconds
+from kernelexec.mcp_server.tools.arguments import Arguments, ExistingSession, Limit, WaitSeconds, Whole
 from kernelexec.mcp_server.tools.base import (
     Tool,
     find_execution,
@@ -34,6 +34,9 @@ class InterruptKernel(Arguments):
 class RestartKernel(Arguments):
     session: ExistingSession = None
     replay: Annotated[bool, Field(description="Run again what had succeeded; default false.")] = False
+    generation: Annotated[
+        Annotated[Whole, Field(ge=1)] | None, Limit(), Field(description="Replay that of this kernel.")
+    ] = None
     wait_seconds: WaitSeconds = None
 
 
@@ -66,9 +69,12 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
     why = "it was restarted on request (restart_kernel)"
     had, lost = session.kernel is not None, session.generations.names.in_brackets()
     ended = f"Its kernel was ended, all variables are lost{lost}. " if had else "It had no kernel. "
-    if arguments.replay:
+    is_replay = arguments.replay or arguments.generation is not None
+    if is_replay:
         try:
-            execution = await session.replay(why, call.caller.environ, call.caller.identity)
+            execution = await session.replay(
+                why, call.caller.environ, call.caller.identity, arguments.generation
+            )
         except StorageFailed as error:
             if session.kernel is not None or not had:
                 raise
@@ -89,7 +95,7 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
         restarting.result()
     except (KernelexecError, OSError) as error:
         return render.failure(f"NOT RESTARTED: {session.id}. {ended}The new one did not start.\n{error}")
-    again = "Nothing had succeeded that could be run again" if arguments.replay else "Nothing was run again"
+    again = "Nothing had succeeded that could be run again" if is_replay else "Nothing was run again"
     return said_of_session(
         call,
         session,
