@@ -1,7 +1,8 @@
 """Replies as the assistant reads them: the verdict first, then what happened, then the output.
 
 - `verdict` (what is said first), `transcripts` and `body` (the output), `images`: about an execution.
-- `config_text`, `kernels_text`, `summary_text`, `variables_text`: the replies of the tools that look.
+- `config_text`, `kernels_text`, `summary_text`, `variables_text`: the replies of the tools that look;
+  `news`, what they tell besides.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from kernelexec.errors import BadRequest
 from kernelexec.mcp_server import render, waiting
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.patience import Waits
+from kernelexec.mcp_server.render.news import News
 from kernelexec.mcp_server.requests import Cancellation
 from kernelexec.mcp_server.tools.arguments import WAIT_DESCRIPTION, Arguments
 from kernelexec.mcp_server.tools.effects import EFFECTS
@@ -110,14 +111,14 @@ def said_of_session(
 
     `introduces`: it says which kernel this is.
     """
-    return render.said("\n".join([text, *news_of(call, session, introduces=introduces)]))
+    return render.said(news_of(call, session, introduces=introduces).told_with(text))
 
 
-def news_of(call: Call, session: Session, *, introduces: bool = False) -> list[str]:
-    """Lines with what this caller is to know of a session besides; the reply has to carry them."""
+def news_of(call: Call, session: Session, *, introduces: bool = False) -> News:
+    """What this caller is to know of a session besides; the reply has to carry it."""
     call.will_tell(session)
     telling = session.telling(call.caller.identity, introduces=introduces, reply=call.reply)
-    return [f"News: {news}" for news in telling.notices]
+    return News(tuple(telling.notices), session.id if telling.lost_generations else None)
 
 
 async def find_execution(call: Call, execution_id: str) -> tuple[Session, Execution]:

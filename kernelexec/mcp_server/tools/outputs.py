@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ from kernelexec.mcp_server.reading import Matches, find, read_part
 from kernelexec.mcp_server.recorded import ExecutionId, recorded_execution
 from kernelexec.mcp_server.render.body import how_to_read
 from kernelexec.mcp_server.render.images import pictures_of
+from kernelexec.mcp_server.render.news import News
 from kernelexec.mcp_server.render.summary_text import describe_summaries
 from kernelexec.mcp_server.tools.arguments import Arguments, ExistingSession, Limit, Whole, at_most
 from kernelexec.mcp_server.tools.base import Tool, news_of, said_of_session, session_for
@@ -68,8 +68,8 @@ async def _read_output(call: Call, arguments: ReadOutput) -> types.CallToolResul
     start = _start(transcript, arguments.offset, execution)
     if arguments.pattern is not None:
         matches = await find(transcript, storage_dir, arguments.pattern, start, arguments.limit)
-        found = _found(execution, arguments.pattern, matches, storage_dir, _news(call, execution))
-        return render.said(found)
+        found = _found(execution, arguments.pattern, matches, storage_dir)
+        return render.said(_news(call, execution).told_with(found))
     part = await asyncio.to_thread(read_part, transcript, storage_dir, start, arguments.limit)
     pieces = [p for p in transcript.pieces if p.end >= part.start and p.position < part.end]
     pictures = await pictures_of(pieces, execution.id, storage_dir)
@@ -78,18 +78,17 @@ async def _read_output(call: Call, arguments: ReadOutput) -> types.CallToolResul
         f"{_what_became_of(execution)}",
         _what_comes_next(execution, part.end, transcript.end),
         *(f"Pictures: {note}." for note in pictures.notes),
-        *_news(call, execution),
     ]
-    head = "\n".join(filter(None, lines))
+    head = _news(call, execution).told_with("\n".join(filter(None, lines)))
     return types.CallToolResult(
         content=[types.TextContent(text=f"{plain(head)}\n\n{part.text}".rstrip("\n")), *pictures.content]
     )
 
 
-def _news(call: Call, execution: Execution) -> list[str]:
+def _news(call: Call, execution: Execution) -> News:
     """Of its session, if that is open; to be asked for when nothing can fail any more."""
     session = call.hub.find(call.caller, execution.session)
-    return news_of(call, session) if session is not None else []
+    return news_of(call, session) if session is not None else News()
 
 
 def _start(transcript: Transcript, offset: int, execution: Execution) -> int:
@@ -114,14 +113,11 @@ def _what_comes_next(execution: Execution, end: int, all_of_it: int) -> str:
     return "" if all_of_it else "It has no output."
 
 
-def _found(
-    execution: Execution, pattern: str, matches: Matches, storage_dir: Path, news: Sequence[str]
-) -> str:
+def _found(execution: Execution, pattern: str, matches: Matches, storage_dir: Path) -> str:
     count = len(matches.lines)
     lines = [
         f"FOUND {count:,} line{'' if count == 1 else 's'} with {pattern!r} in the output of {execution.id}; "
-        f"{_what_became_of(execution)}",
-        *news,
+        f"{_what_became_of(execution)}"
     ]
     lines += [f"NOT SEARCHED: {storage_dir / file} cannot be read." for file in matches.missing]
     if matches.next_position is not None:
