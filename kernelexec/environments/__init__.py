@@ -1,7 +1,7 @@
 """The user's environments: found, activated, prepared for a kernel, installed into. One module a kind.
 
 - `catalog` and `source`: which kind a setting means; `choices`: what an assistant chose instead;
-  `inventory`: which there are.
+  `inventory`: which there are; `module_search`: which of them has a module.
 - `conda`, `conda_places`, `conda_activation`, `venv`, `uv_venv`, `default`, `foreign` (any kernelspec,
   with `languages`).
 - `probe`, `python`, `kernelspec`, `our_kernelspecs`, `jupyter_paths`: from an interpreter to a kernelspec.

@@ -3,7 +3,8 @@
 - `execution`, `clock` (when it ran), `outputs`, `display`, `widgets`, `charts`, `transcript`: one submission
   and what it shows.
 - `text`, `html_text`, `tracebacks`, `crash`, `shown_errors`: what is said for an assistant to read.
-- `first_line`, `naming`, `environment`, `limits`, `quantities`, `variable_names`.
+- `distributions` (which package has a module), `first_line`, `naming`, `environment`, `limits`,
+  `quantities`, `variable_names`.
 
 In come values, out come values: no clock, no file, no network, the standard library only. It never imports
 anything of the project but itself.

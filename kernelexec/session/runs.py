@@ -104,7 +104,7 @@ class Runs:
         execution.was_interrupted = outcome.was_interrupted
         if outcome.state is not State.OK:
             execution.error = str(reply.content.get("ename") or "")[:_LONGEST_NAME] or None
-        problem = both(outcome.problem, _missing(reply))
+        problem = both(both(outcome.problem, _about_staying(reply)), _missing(reply))
         self._happenings.happened(
             Ended(execution.number, outcome.state, problem, lost, with_kernel=has_ended)
         )
@@ -128,6 +128,14 @@ def _missing(reply: Reply) -> str | None:
         "because it printed faster than they could be fetched. A kernel that is not kernelexec's own does "
         "that; print less at once, or write to a file."
     )
+
+
+def _about_staying(reply: Reply) -> str | None:
+    """IPython takes the argument of exit(3) for whether the kernel is to be kept."""
+    payloads = reply.content.get("payload") or ()
+    if not any(p.get("source") == "ask_exit" and p.get("keepkernel") for p in payloads):
+        return None
+    return "exit(3) and the like end nothing here: the kernel goes on, and so did the code after it."
 
 
 def _is_leaving(reply: Reply) -> bool:

@@ -30,6 +30,7 @@ import time
 from after_interrupts import comes_of_interrupt
 from code_files import run_as, unsafe_path_forbidden
 from ipykernel import ipkernel
+from exits import show_exits
 from named_interrupts import (
     Cancellation,
     Interrupts,
@@ -58,6 +59,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
         self.control_handlers["variables_request"] = self.variables_request
         self.control_handlers["kernelexec_request"] = self.kernelexec_request
         self.streams = sys.stdout, sys.stderr
+        show_exits(self.shell)
         show_cancelled_as_interrupted(self)
         lose_no_interrupt(self)
 

@@ -208,6 +208,13 @@ def test_the_replies_to_what_cannot_be_served(assistant: Client, held: Held) -> 
     held("bad_pattern", assistant.call("read_output", {"execution_id": "penguins@demo/1", "pattern": "(["}))
 
 
+def test_the_replies_to_exits_and_imports(assistant: Client, held: Held) -> None:
+    session = {"session": "fresh"}
+    held("exit_in_a_cell", assistant.execute("import sys\nprint('no data')\nsys.exit(3)", **session))
+    held("exit_with_an_argument", assistant.execute("exit(3)\n'still here'", **session))
+    held("no_such_module", assistant.execute("import sklearn", **session))
+
+
 def test_every_text_is_one_that_is_tested() -> None:
     source = Path(__file__).read_text()
     assert {path.stem for path in REPLIES.glob("*.txt")} == set(re.findall(r'held\(\s*"(\w+)"', source))

@@ -1,6 +1,7 @@
 """Replies as the assistant reads them: the verdict first, then what happened, then the output.
 
-- `verdict` (what is said first), `transcripts` and `body` (the output), `images`: about an execution.
+- `verdict` (what is said first), `hints` and `import_hints` (what to do about an error), `transcripts` and
+  `body` (the output), `images`: about an execution.
 - `config_text`, `kernels_text`, `summary_text`, `variables_text`: the replies of the tools that look;
   `news`, what they tell besides.
 """
@@ -11,6 +12,7 @@ import mcp_types as types
 
 from kernelexec.hub.caller import Caller
 from kernelexec.mcp_server.render.body import body, how_to_read
+from kernelexec.mcp_server.render.hints import hints_on
 from kernelexec.mcp_server.render.images import pictures_of
 from kernelexec.mcp_server.render.transcripts import transcript
 from kernelexec.mcp_server.render.verdict import opening
@@ -41,7 +43,8 @@ async def execution_result(
     storage_dir = session.recorder.storage_dir
     new = [piece for piece in text.pieces if piece.end > since]
     pictures = await pictures_of(new, execution.id, storage_dir)
-    lines = [*opening(execution, session, caller, reply), *_seen_already(text, since, execution)]
+    hints = await hints_on(execution, session, caller)
+    lines = [*opening(execution, session, caller, hints, reply), *_seen_already(text, since, execution)]
     lines += [f"Pictures: {note}." for note in pictures.notes]
     head = "\n".join(lines)
     shown = plain(head) + body(text, TEXT_LIMIT - len(head), since, execution.id, storage_dir)

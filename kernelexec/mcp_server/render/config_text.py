@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -117,6 +118,11 @@ def describe_inventory(
             lines.append(f"  ... {len(listed) - _MOST_LISTED} more")
     lines += ["", 'default: configure_environment(type="default")']
     return "\n".join(lines)
+
+
+def how_to_choose(one: Listed) -> str:
+    """The call that has code run in an environment."""
+    return f"configure_environment({_HOW[one.kind].replace('...', json.dumps(one.name))})"
 
 
 def _listed(one: Listed, yours: str) -> str:

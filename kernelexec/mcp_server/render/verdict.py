@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 
 from kernelexec.hub.caller import Caller
 from kernelexec.mcp_server.person import is_secret
+from kernelexec.mcp_server.render.hints import error_of
 from kernelexec.model.execution import ALL_LOST, Execution, Kind, Question, State, seconds_of
 from kernelexec.model.quantities import readable_seconds
-from kernelexec.model.shown_errors import error_names, is_error
+from kernelexec.model.shown_errors import error_names
 from kernelexec.model.text import clip, not_a_heading, one_line, plain
 from kernelexec.recording.journal import now
 from kernelexec.session.session import Session
@@ -20,13 +20,17 @@ _DID = {Kind.CODE: "ran", Kind.INSTALL: "finished", Kind.REPLAY: "(a replay) fin
 _LONGEST_PROMPT = 500  # characters of what running code asks
 _LONGEST_NAME = 100  # characters of an exception's name
 _NAMED = 3  # exceptions that the verdict names
-# What asyncio says where a loop runs already, as one does in each cell.
-_LOOP_RUNS = re.compile(r"cannot be called from a running event loop|loop is (?:already )?running")
 
 
-def opening(execution: Execution, session: Session, caller: Caller, reply: int | None = None) -> list[str]:
+def opening(
+    execution: Execution,
+    session: Session,
+    caller: Caller,
+    hints: Sequence[str] = (),
+    reply: int | None = None,
+) -> list[str]:
     """The lines before the output. What the caller is told here once is not told again."""
-    lines = [*_explanation(execution, session), *_hint(execution, session, caller)]
+    lines = [*_explanation(execution, session), *hints]
     kernel: list[str] = []
     lost_since: Sequence[int] = ()
     if not caller.gone:  # else nobody would hear it
@@ -176,28 +180,6 @@ def _hindrances(execution: Execution, session: Session) -> list[str]:
     return [f"{execution.interrupt} {execution.obstacle or 'It has not stopped yet.'}"]
 
 
-def _hint(execution: Execution, session: Session, caller: Caller) -> list[str]:
-    """What the error alone does not tell an assistant that cannot look around."""
-    if execution.state is not State.ERROR:
-        return []
-    match _error_name(execution):
-        case "FileNotFoundError":
-            own = "" if str(session.directory) == caller.cwd else f"; your own directory is {caller.cwd}"
-            return [f"The kernel was started in {session.directory}{own}."]
-        case "PermissionError" if not os.access(session.directory, os.W_OK):
-            return [f"The kernel was started in {session.directory}, where you cannot write."]
-        case "StdinNotImplementedError":
-            return ["Nobody can answer a question of the code: put the value into the code instead."]
-        case "RuntimeError" if _LOOP_RUNS.search(_error_text(execution)):
-            return [
-                "Cells run in an event loop: write `await main()` instead of `asyncio.run(main())`. A "
-                "library that starts a loop of its own can do so in a thread: "
-                "`await asyncio.to_thread(function)`."
-            ]
-        case _:
-            return []
-
-
 def _what_comes_first(execution: Execution, session: Session) -> str:
     if execution.kind is Kind.INSTALL:
         return "another installation is running in this environment"
@@ -215,14 +197,7 @@ def _seconds(execution: Execution) -> str:
 
 
 def _error_name(execution: Execution) -> str:
-    shown = list(error_names(execution.outputs.to_notebook()))
-    name = execution.error or (shown[-1] if shown else "")
-    return one_line(name)[:_LONGEST_NAME] or "an error"
-
-
-def _error_text(execution: Execution) -> str:
-    errors = [output for output in execution.outputs.to_notebook() if is_error(output)]
-    return str(errors[-1].get("evalue", "")) if errors else ""
+    return one_line(error_of(execution)[0])[:_LONGEST_NAME] or "an error"
 
 
 def _kernel_lines(execution: Execution, session: Session, caller: Caller, knew_another: bool) -> list[str]:
