@@ -59,7 +59,11 @@ class EnvironmentChoice:
 
     kind: str
     value: str = ""
-    origin: str = "nothing is configured"  # in words: what asked for it
+    origin: str = ""  # in words: what asked for it; nothing did where it is empty
+
+    @property
+    def why(self) -> str:
+        return f"because of {self.origin}" if self.origin else "because nothing is configured"
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def _input(hub: Hub, wanted: str, text: str | None) -> dict[str, Any]:
     question = execution.question
     assert question is not None
     if text is not None:
-        session.answer(execution, text)
+        session.answer(execution, text, privately=True)
     return {"prompt": question.prompt, "password": question.password}
 
 

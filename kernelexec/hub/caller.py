@@ -48,6 +48,9 @@ class Caller:
     notices: list[str] = field(default_factory=list)  # what the next reply has to say, once
     gone: bool = False  # its connection has ended
     seen: dict[str, int] = field(default_factory=dict)
+    introduced: dict[str, tuple[str, str]] = field(
+        default_factory=dict
+    )  # by session: what a reply told of it
     open: dict[object, tuple[float, Session, Execution]] = field(default_factory=dict)  # calls that wait
     id: str = field(default_factory=lambda: secrets.token_hex(8))  # of its bridge
     _config: Config | None = None

@@ -106,7 +106,7 @@ async def _configured(choice: EnvironmentChoice, environ: Mapping[str, str]) -> 
         how = await _installer(environment, environ)
     except (KernelexecError, OSError) as error:
         return _problem("environment", error)
-    what = f"{environment.label} ({environment.kind}, {environment.runs}), because of {choice.origin}; {how}"
+    what = f"{environment.label} ({environment.kind}, {environment.runs}), {choice.why}; {how}"
     return Finding(Level.OK, "environment", what)
 
 

@@ -6,7 +6,6 @@ says what is needed, and the client calls again with the answer.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,14 +19,8 @@ from kernelexec.model.text import one_line, plain
 
 _ROUNDS = 8  # clients give up after 10 rounds of one call; the assistant answers what comes after
 _KEY = "answer"
-_SECRET = re.compile(r"pass(word|phrase|wort|code)|secret|token|api.?key|\bpin\b|credential", re.IGNORECASE)
 _PROMPT_LIMIT = 2_000  # characters
 _REASON_LIMIT = 200  # characters of a client's error
-
-
-def is_secret(question: Question) -> bool:
-    """Whether the answer must not pass the assistant or a form: getpass(), or a prompt that reads like it."""
-    return question.password or _SECRET.search(question.prompt) is not None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kernelexec.mcp_server.call import Call
-from kernelexec.mcp_server.person import Answer, NoAnswer, is_secret
+from kernelexec.mcp_server.person import Answer, NoAnswer
 from kernelexec.model.execution import Execution, Kind, Question, State
 from kernelexec.model.quantities import readable_seconds
 from kernelexec.model.text import plain
@@ -69,7 +69,7 @@ async def _ask(call: Call, session: Session, execution: Execution, clock: _Clock
     question = execution.question
     if question is None:
         return True
-    if is_secret(question) or not clock.left():
+    if question.is_secret or not clock.left():
         return False
     with clock.standing_still(call.patience.form):
         answer = await _asked(call, session, execution, question, clock.left() + call.patience.form)

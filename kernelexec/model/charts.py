@@ -54,7 +54,7 @@ def _plotly(figure: Mapping[str, Any]) -> str:
     layout = _mapping(figure.get("layout"))
     said = [
         f"Plotly figure{_title(layout.get('title'))}",
-        f"{len(traces)} traces: {_named(_trace_names(traces))}",
+        f"{len(traces)} trace{'' if len(traces) == 1 else 's'}: {_named(_trace_names(traces))}",
     ]
     for axis in ("xaxis", "yaxis"):
         label = _title(_mapping(layout.get(axis)).get("title"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -9,6 +10,9 @@ from pathlib import Path
 
 from kernelexec.model.clock import Times
 from kernelexec.model.outputs import CellOutputs
+
+_HIDDEN = "········"  # as JupyterLab shows a password
+_SECRET = re.compile(r"pass(word|phrase|wort|code)|secret|token|api.?key|\bpin\b|credential", re.IGNORECASE)
 
 
 class State(str, Enum):
@@ -68,6 +72,16 @@ class Question:
     prompt: str
     password: bool = False
 
+    @property
+    def is_secret(self) -> bool:
+        """Whether the answer must pass neither the assistant nor a form: getpass(), or a prompt like it."""
+        return self.password or _SECRET.search(self.prompt) is not None
+
+    def answered(self, text: str, *, privately: bool) -> str:
+        """What the cell shows of it, with the answer but where that is a secret or was given `privately`."""
+        hidden = privately or self.is_secret
+        return f"{self.prompt}{_HIDDEN if hidden else text}\n"
+
 
 @dataclass(eq=False)
 class Execution:
@@ -104,6 +118,13 @@ class Execution:
     @property
     def id(self) -> str:
         return f"{self.session}/{self.number}"
+
+    @property
+    def doing(self) -> str:
+        """In a few words, of one that does not wait for an answer."""
+        if self.is_final:
+            return f"it has ended ({self.state.value})"
+        return "it has not begun" if self.state is State.QUEUED else "it is running"
 
     @property
     def is_final(self) -> bool:

@@ -5,6 +5,8 @@ By hand: humanize would take 10 ms of every start for these ten lines, and has t
 
 from __future__ import annotations
 
+from datetime import datetime
+
 
 def readable_size(size: float) -> str:
     """A number of bytes: 1.5 MB."""
@@ -30,6 +32,11 @@ def spelled_age(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}s"
     return f"{seconds:.0f} seconds"
+
+
+def local_time(moment: datetime) -> str:
+    """A moment as clocks on this machine show it: 2026-11-29 03:47:08 CET."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def readable_seconds(seconds: float) -> str:

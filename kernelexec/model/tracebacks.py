@@ -11,7 +11,7 @@ from kernelexec.model.text import plain
 _RULE = re.compile(r"-{20,}\Z")
 _TITLE = re.compile(r"^(?P<name>\S+) {2,}(?P<rest>Traceback \(most recent call last\))", re.MULTILINE)
 # `Cell In[7], line 2, in f(x)`; before IPython 8.7 `Input In [7], in f(x)`.
-_CELL = re.compile(r"^(?P<place>\s*(?:Cell|Input) In ?\[(?P<count>\d+)\](?:, line \d+)?)")
+_CELL = re.compile(r"^(?P<indent>\s*)(?:Cell|Input) In ?\[(?P<count>\d+)\]")
 _FILE = re.compile(r"^(?:File )?(?P<path>(?:[~/<]|\w+/)[^\n]*?)(?::\d+)?(?:,? in [^\n]*)?(?:\n|\Z)")
 # What runs the user's code. Nobody looks for his mistake there. Our launcher's folder is called by its hash.
 _MACHINERY = re.compile(r"/(?:IPython|ipykernel|kernelexec/launcher/[0-9a-f]{12})/")
@@ -50,7 +50,8 @@ def _shortened(part: str, files: Mapping[int, str]) -> str:
     cell = _CELL.match(part)
     if cell is not None:
         name = files.get(int(cell["count"]))
-        return f"{cell['place']} ({name}){part[cell.end() :]}" if name else part
+        # Its file alone: the count begins again with each kernel, executions' numbers do not.
+        return f"{cell['indent']}{name}{part[cell.end() :]}" if name else part
     if not _is_library(part):
         part = "\n".join(line for line in part.split("\n") if _NO_SOURCE not in line)
         return _TITLE.sub(r"\g<name>: \g<rest>", part)

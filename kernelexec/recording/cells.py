@@ -13,11 +13,14 @@ from kernelexec.recording.notebook import code_cell, markdown_cell
 
 
 def cells_of(execution: Execution, storage_dir: Path) -> list[dict[str, JSON]]:
-    """The notebook cells of an execution: note and code, or for an installation one line of text."""
+    """The notebook cells of an execution: note and code, or one of them; of an installation one line."""
     about: dict[str, JSON] = {"execution": execution.id, "state": execution.state.value}
     if execution.kind is Kind.INSTALL:
         summary = (execution.problem or execution.code).partition("\n")[0]
         return [markdown_cell(execution.cell_id, summary, {"kernelexec": about})]
+    outputs = shown_outputs(execution)
+    if execution.note and not execution.code.strip() and not outputs:  # the note is all there is
+        return [markdown_cell(execution.cell_id, execution.note, {"kernelexec": about})]
     cells = []
     if execution.note:
         cells.append(markdown_cell(f"{execution.cell_id}-note", execution.note))
@@ -26,7 +29,7 @@ def cells_of(execution: Execution, storage_dir: Path) -> list[dict[str, JSON]]:
         code_cell(
             execution.cell_id,
             execution.code,
-            shown_outputs(execution),
+            outputs,
             execution.execution_count,
             execution.timing or None,
             {"kernelexec": {**about, "script": script}},

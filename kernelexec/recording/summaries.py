@@ -19,6 +19,7 @@ from kernelexec.model.shown_errors import error_names
 from kernelexec.recording.journal import OUTPUT_PREFIX, parsed, whole_lines
 
 _ERROR = b'"type":"error"'
+_LONGEST_NOTE = 10_000  # characters that are looked at
 _HEAD = 80  # bytes of an output's line in which its type stands
 # Events that are of no use here and can be long: the notebook's metadata, the lists of cells.
 _WANTED = ("submitted", "sent", "begun", "finished", "kernel", "died", "other", "output")
@@ -34,6 +35,7 @@ class Summary:
     generation: int = 0
     kind: Kind = Kind.CODE
     label: str | None = None
+    note: str | None = None  # its first line
     state: State | None = None
     error: str | None = None  # the exception's name
     seconds: float | None = None
@@ -113,9 +115,15 @@ def _submitted(record: Mapping[str, Any]) -> Summary:
         generation=record["generation"],
         kind=Kind(record.get("kind", Kind.CODE)),
         label=record.get("source") or record.get("label"),
+        note=_heading(record.get("note") or ""),
         state=State.QUEUED,
     )
 
 
 def _happened(record: Mapping[str, Any], text: str) -> Summary:
     return Summary(datetime.fromisoformat(record["time"]), text)
+
+
+def _heading(note: str) -> str | None:
+    lines = (line.strip().lstrip("#").strip() for line in note[:_LONGEST_NOTE].splitlines())
+    return next((line for line in lines if line), None)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kernelexec.environments.source import Progress
-from kernelexec.errors import BadRequest
+from kernelexec.errors import BadRequest, StorageFailed
 from kernelexec.kernels.kernel import Kernel, OnMessage
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import Execution, Kind, State
@@ -130,7 +130,7 @@ class Session:
         if self.foreign_runs.running is not None and (ours is None or ours.state is State.SENT):
             return BUSY_ELSEWHERE
         if ours is not None:
-            return "busy"
+            return "busy" if ours.question is None else "waits for input"
         if self.kernel is None:
             is_coming = self._engine.heart.is_turn_taken or self.generations.is_starting
             return "starting" if is_coming else "no kernel"
@@ -206,20 +206,27 @@ class Session:
             await self._engine.interrupts.interrupt(execution, why)
         return execution
 
-    def answer(self, execution: Execution, text: str) -> None:
-        """Answer the question that a run waits with.
+    def answer(self, execution: Execution, text: str, *, privately: bool = False) -> None:
+        """Answer the question that a run waits with; `privately`: past the assistant, so the cell hides it.
 
         Raises:
             BadRequest: it does not ask anything.
         """
         if execution.question is None or self.kernel is None:
             raise BadRequest(
-                f"{execution.id} does not wait for input, it is {execution.state.value}.", "Nothing was sent."
+                f"{execution.id} does not wait for input: {execution.doing}.", "Nothing was sent."
             )
+        said = execution.question.answered(text, privately=privately)
         # First: to send may take in what has come meanwhile, and that may be the next question already.
         self.executions.asks(execution, None)
         if execution is self._replaying and self.current is not None:  # which asks for what it runs again
-            self.executions.asks(self.current, None)
+            execution = self.current
+            self.executions.asks(execution, None)
+        try:
+            self.recorder.output(execution, "stream", {"name": "stdout", "text": said})
+        except StorageFailed as error:
+            trouble = f"An answer to {execution.id} could not be written to disk: {error.what}"
+            self._engine.troubles.add(trouble)
         self.kernel.answer(text)
 
     def stop_when_idle_for(self, seconds: float) -> None:

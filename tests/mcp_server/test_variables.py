@@ -10,9 +10,11 @@ import mcp_types as types
 import pytest
 
 from kernelexec.kernels.inspection import Variables
+from kernelexec.kernels.kernel import Reply
 from kernelexec.model.execution import State
 from tests.fakes import (
     FakeStarter,
+    Run,
     environment,
     ran,
     run,
@@ -22,6 +24,14 @@ from tests.fakes import (
     submit,
 )
 from tests.mcp_server.calls import called, text_of
+
+
+async def asking(kernel_run: Run) -> Reply:
+    kernel_run.busy()
+    await kernel_run.ask("Name? ")
+    kernel_run.idle()
+    return kernel_run.reply()
+
 
 SEEN = datetime(2026, 11, 25, 3, 0, 0, tzinfo=timezone.utc)
 FOUND = Variables(
@@ -129,16 +139,22 @@ def test_another_language_is_refused_with_what_to_do(tmp_path: Path) -> None:
 
 def test_kernels_are_told_with_their_state(tmp_path: Path) -> None:
     async def test() -> None:
-        starter = FakeStarter([stalling()])
+        starter = FakeStarter([asking, stalling()])
         async with session_in(tmp_path, starter) as session:
             assert "no kernel; the next execute_code starts one" in text_of(
                 await called(session, "list_kernels")
             )
+            asks = submit(session, "input('Name? ')")
+            await settled(lambda: asks.question is not None)
+            text = text_of(await called(session, "list_kernels"))
+            assert "waits for input: sales@analysis/1 asks 'Name?'; send_input answers" in text
+            assert session.state == "waits for input"
+            session.answer(asks, "Ann")
             running = submit(session, "x")
             await settled(lambda: running.state is State.RUNNING)
             text = text_of(await called(session, "list_kernels"))
             assert text.startswith(f"KERNELS: 1 running in {tmp_path}, 1 open session.")
-            assert "sales@analysis: busy with sales@analysis/1 for 0 s" in text
+            assert "sales@analysis: busy with sales@analysis/2 for 0 s" in text
             assert "memory 50.0 MB, processor 0%" in text
             starter.kernels[0].is_stopped = True
             assert "sales@analysis: stopped" in text_of(await called(session, "list_kernels"))

@@ -91,6 +91,13 @@ def test_a_plotly_figure_is_a_sentence_and_says_how_to_get_a_picture() -> None:
     assert len(text) < 300
 
 
+def test_one_trace_is_called_one() -> None:
+    one = {"data": PLOTLY["data"][:1], "layout": {}}
+    assert in_words({"application/vnd.plotly.v1+json": one}).text.startswith(
+        "[Plotly figure; 1 trace: scatter"
+    )
+
+
 def test_a_vega_chart_is_a_sentence() -> None:
     text = in_words({"application/vnd.vegalite.v5+json": VEGA, "text/plain": "alt.LayerChart(...)"}).text
     assert text.startswith("[Vega chart 'Cars'; marks: point, rule; x = mpg, y = mean of hp, x = count. ")

@@ -25,7 +25,7 @@ def test_the_users_line_is_shown_with_its_file_and_a_library_only_with_the_line_
     shown = short_traceback([RULE, TITLE, CELL, OWN, LIBRARY.format(337), MESSAGE], {7: "0007-load.py"})
     assert shown.split("\n") == [
         "ValueError: Traceback (most recent call last)",
-        "Cell In[7], line 2 (0007-load.py)",
+        "0007-load.py, line 2",
         "      1 import json",
         "----> 2 json.loads('{')",
         "File ~/project/helpers.py:3, in load(name)",
@@ -61,7 +61,7 @@ def test_a_recursion_is_told_once() -> None:
     shown = short_traceback([RULE, TITLE, CELL, *[frame] * 975, MESSAGE], {5: "0005.py"})
     assert shown.count("def f(n)") == 1
     assert "[... the same 974 times more ...]" in shown
-    assert "Cell In[5], line 1 (0005.py), in f(n)" in shown
+    assert "0005.py, line 1, in f(n)" in shown
 
 
 def test_a_recursion_through_two_functions_is_shown_at_both_ends() -> None:
@@ -84,7 +84,7 @@ def test_a_syntax_error_keeps_its_mark_and_names_the_file() -> None:
         "    x = = 1\n        ^\nSyntaxError: invalid syntax\n"
     )
     assert short_traceback([error], {4: "0004.py"}).split("\n") == [
-        "  Cell In[4], line 1 (0004.py)",
+        "  0004.py, line 1",
         "    x = = 1",
         "        ^",
         "SyntaxError: invalid syntax",
@@ -94,7 +94,7 @@ def test_a_syntax_error_keeps_its_mark_and_names_the_file() -> None:
 def test_an_older_ipython_is_understood() -> None:
     frame = "Input \x1b[0;32mIn [7]\x1b[0m, in \x1b[0;36m<cell line: 1>\x1b[0;34m()\x1b[0m\n----> 1 f()\n"
     shown = short_traceback([RULE, TITLE, frame, MESSAGE], {7: "0007.py"})
-    assert "Input In [7] (0007.py), in <cell line: 1>()" in shown
+    assert "0007.py, in <cell line: 1>()" in shown
 
 
 def test_what_other_kernels_send_stays_as_it_is() -> None:

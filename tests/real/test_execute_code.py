@@ -238,7 +238,7 @@ def test_input_waits_for_an_answer_and_goes_on_with_it(client: Client) -> None:
     assert asks.state == "WAITING FOR INPUT"
     assert "'Name?'" in asks.verdict
     reply = client.call("send_input", {"execution_id": asks.id, "text": "Ann"})
-    assert (reply.state, reply.id, reply.block("stdout")) == ("OK", asks.id, "Hello Ann")
+    assert (reply.state, reply.id, reply.block("stdout")) == ("OK", asks.id, "Name? Ann\nHello Ann")
 
 
 def test_many_outputs_are_cut_in_the_middle_and_the_reply_says_where_all_are(client: Client) -> None:

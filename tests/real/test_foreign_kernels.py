@@ -132,7 +132,8 @@ def test_a_python_kernel_that_is_not_ipykernel_does_the_whole_job(
     assert reply.state == "INTERRUPTED", reply.text  # by itself it would end
     asked = client.execute("print('hello', input('who? '))")
     assert asked.state == "WAITING FOR INPUT"
-    assert client.call("send_input", {"execution_id": asked.id, "text": "you"}).block("stdout") == "hello you"
+    said = client.call("send_input", {"execution_id": asked.id, "text": "you"}).block("stdout")
+    assert said == "who? you\nhello you"
     assert "kept" in client.call("list_variables", {}).text
     assert client.config()["connection"].startswith("TCP")  # its library takes no path of our length
     assert client.execute("import os; os.kill(os.getpid(), 9)").state == "DIED"

@@ -34,6 +34,12 @@ def test_what_was_submitted_is_told_with_its_end(tmp_path: Path) -> None:
     assert (summary.number, summary.text, summary.state) == (1, "x = 1", State.OK)
 
 
+def test_a_note_is_told_by_its_first_line(tmp_path: Path) -> None:
+    noted = line(SUBMITTED, note="\n## Load the data\nfrom the survey")
+    [summary] = read_summaries(journal(tmp_path, noted))
+    assert summary.note == "Load the data"
+
+
 def test_a_line_that_was_changed_by_hand_or_torn_is_passed_over(tmp_path: Path) -> None:
     changed = [without(SUBMITTED, "code"), without(FINISHED, "state"), line(FINISHED, v=2), "[1]\n", "x\n"]
     torn = line(FINISHED)[:-1]

@@ -37,12 +37,14 @@ from tests.fakes import (
 )
 
 
-def asking(prompt: str, password: bool = False) -> Answer:
+def asking(prompt: str, password: bool = False, *, prints: bool = True) -> Answer:
     """Asks once, prints the answer and ends."""
 
     async def answer(kernel_run: Run) -> Reply:
         kernel_run.busy()
-        kernel_run.print(await kernel_run.ask(prompt, password))
+        said = await kernel_run.ask(prompt, password)
+        if prints:
+            kernel_run.print(said)
         kernel_run.idle()
         return kernel_run.reply()
 
@@ -83,9 +85,29 @@ def test_a_run_that_asks_wakes_who_waits_and_goes_on_with_the_answer(tmp_path: P
             session.answer(execution, "Ann")
             assert execution.question is None
             assert await session.executions.wait(execution, 2)
-            assert (execution.state, text_of(execution.outputs.to_notebook())) == (State.OK, "Ann")
-            with pytest.raises(BadRequest, match="does not wait for input, it is ok"):
+            assert (execution.state, text_of(execution.outputs.to_notebook())) == (State.OK, "Name? Ann\nAnn")
+            with pytest.raises(BadRequest, match="does not wait for input: it has ended"):
                 session.answer(execution, "again")
+        assert "Name? Ann\n" in "".join(cells(tmp_path)[0]["outputs"][0]["text"])
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("question", "privately"), [("Password: ", False), ("Your API key? ", False), ("Name? ", True)]
+)
+def test_a_secret_answer_and_one_that_passed_the_assistant_by_are_recorded_nowhere(
+    tmp_path: Path, question: str, privately: bool
+) -> None:
+    async def test() -> None:
+        async with session_in(tmp_path, FakeStarter([asking(question, prints=False)])) as session:
+            execution = submit(session, "a")
+            assert await session.executions.wait(execution, 2)
+            session.answer(execution, "xyzzy", privately=privately)
+            assert await session.executions.wait(execution, 2)
+            assert text_of(execution.outputs.to_notebook()) == f"{question}········\n"
+        for path in tmp_path.rglob("*"):
+            assert path.is_dir() or b"xyzzy" not in path.read_bytes()
 
     run(test())
 
@@ -120,7 +142,7 @@ def test_a_question_that_comes_while_the_one_before_is_answered_is_not_lost(tmp_
             assert execution.question.prompt == "Age? "
             session.answer(execution, "36")
             assert await session.executions.wait(execution, 2)
-            assert text_of(execution.outputs.to_notebook()) == "Ann36"
+            assert text_of(execution.outputs.to_notebook()) == "Name? Ann\nAge? 36\nAnn36"
 
     run(test())
 

@@ -179,6 +179,21 @@ def test_a_note_comes_back_with_its_cell(tmp_path: Path) -> None:
     run(test())
 
 
+def test_a_note_without_code_is_one_cell_and_comes_back_once(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with session_in(tmp_path, FakeStarter()) as session:
+            loaded = await written(session, tmp_path, "a")
+            await ran(session, " \n", note="What we have seen so far")
+            await session.recorder.flush()
+            save(tmp_path, loaded)
+            await settled(lambda: len(cells(tmp_path)) == 2)
+            await ran(session, "b")
+        assert sources(tmp_path) == ["a", "What we have seen so far", "b"]
+        assert [cell["cell_type"] for cell in cells(tmp_path)] == ["code", "markdown", "code"]
+
+    run(test())
+
+
 def test_a_notebook_that_the_person_deleted_is_not_made_again_for_old_cells(tmp_path: Path) -> None:
     async def test() -> None:
         async with session_in(tmp_path, FakeStarter()) as session:

@@ -13,6 +13,7 @@ from kernelexec.environments.inventory import Listed
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.hub.caller import Caller
 from kernelexec.model.environment import Environment
+from kernelexec.model.quantities import local_time
 from kernelexec.session.session import Session
 
 _HOW = {
@@ -25,6 +26,7 @@ _CONNECTIONS = {
     "ipc": "sockets that only you can open",
     "tcp": "TCP on 127.0.0.1: other users of this machine can read the output",
 }
+_NOTHING = "nothing, so it is the default one"
 _MOST_LISTED = 60  # of one kind; a reply is read by somebody with little room
 
 
@@ -34,7 +36,7 @@ def describe(caller: Caller, choice: EnvironmentChoice, session: Session) -> str
     return _lines(
         {
             "environment": f"{environment.label} ({environment.kind})",
-            "chosen by": choice.origin,
+            "chosen by": choice.origin or _NOTHING,
             "prefix": environment.prefix,
             "interpreter": environment.program,
             "runs": environment.runs,
@@ -57,7 +59,7 @@ def describe_unusable(caller: Caller, choice: EnvironmentChoice, error: Environm
     """The same for an environment that no kernel can run in."""
     facts = {
         "environment": _named(choice),
-        "chosen by": choice.origin,
+        "chosen by": choice.origin or _NOTHING,
         "your directory": caller.cwd,
         "storage directory": caller.config().storage_dir,
         "kernelexec": __version__,
@@ -68,8 +70,8 @@ def describe_unusable(caller: Caller, choice: EnvironmentChoice, error: Environm
 def in_short(choice: EnvironmentChoice, environment: Environment | None) -> str:
     """A configuration in one line."""
     if environment is None:
-        return f"{_named(choice)} (by {choice.origin}; not used yet)"
-    return f"{_named(choice)} (by {choice.origin}), {environment.runs}, {environment.program}"
+        return f"{_named(choice)} ({choice.why}; not used yet)"
+    return f"{_named(choice)} ({choice.why}), {environment.runs}, {environment.program}"
 
 
 def describe_change(
@@ -105,8 +107,8 @@ def describe_inventory(
     yours = environment.identity if environment is not None else ""
     count = f"{len(found)} environment{'s' if len(found) != 1 else ''}" if found else "No environments"
     lines = [
-        f"{count}, and the default one of kernelexec's own. Yours is {_named(choice)} (by "
-        f"{choice.origin})" + ("; it is marked with *." if yours else "."),
+        f"{count}, and the default one of kernelexec's own. Yours is {_named(choice)} "
+        f"({choice.why})" + ("; it is marked with *." if yours else "."),
         "Choose one with configure_environment.",
     ]
     order = list(_HOW)
@@ -154,7 +156,7 @@ def _interrupts(environment: Environment) -> str:
 def _kernel(session: Session) -> str:
     if session.kernel is None or session.kernel_started is None:
         return "none; the next execute_code starts one"
-    since = session.kernel_started.strftime("%Y-%m-%d %H:%M:%S UTC")
+    since = local_time(session.kernel_started)
     return f"{session.state}, generation {session.generation}, running since {since}"
 
 

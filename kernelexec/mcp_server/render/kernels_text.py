@@ -6,9 +6,13 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from kernelexec.config import Config
-from kernelexec.model.quantities import readable_age, readable_size
+from kernelexec.model.execution import Execution
+from kernelexec.model.quantities import local_time, readable_age, readable_size
+from kernelexec.model.text import clip_line
 from kernelexec.recording.journal import now
 from kernelexec.session.session import BUSY_ELSEWHERE, Session
+
+_LONGEST_PROMPT = 100  # characters of what running code asks
 
 
 def describe_kernels(load: Mapping[Session, float | None], config: Config) -> str:
@@ -42,7 +46,7 @@ def _about(session: Session, load: float | None) -> Iterator[str]:
         used = "memory unknown" if memory is None else f"memory {readable_size(memory)}"
         if load is not None:
             used += f", processor {load:.0%}"
-        started = session.kernel_started.strftime("%Y-%m-%d %H:%M:%S UTC")
+        started = local_time(session.kernel_started)
         yield f"  kernel: generation {session.generation}, started {started}, {used}"
     elif session.last_end:
         yield f"  the last kernel (generation {session.generation}) ended: {session.last_end}"
@@ -60,12 +64,20 @@ def _state(session: Session) -> str:
         waiting = f"; {current.id} waits for that" if current is not None else ""
         return f"{BUSY_ELSEWHERE} (the user in JupyterLab, for example){waiting}"
     if current is not None:
-        return f"busy with {current.id} for {_ago(current.started or current.submitted)}"
+        return _at_work(current)
     if session.kernel is None and session.state == "no kernel":
         return "no kernel; the next execute_code starts one"
     if session.state == "idle":
         return f"idle for {_ago(session.last_used)}"
     return session.state
+
+
+def _at_work(execution: Execution) -> str:
+    if execution.question is None:
+        return f"busy with {execution.id} for {_ago(execution.started or execution.submitted)}"
+    prompt = clip_line(execution.question.prompt, _LONGEST_PROMPT)
+    how = "the user types the password" if execution.question.password else "send_input answers"
+    return f"waits for input: {execution.id} asks {prompt!r}; {how}"
 
 
 def _ago(moment: datetime) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from kernelexec.model.execution import Kind, State
 from kernelexec.model.text import one_line, plain
@@ -26,7 +27,7 @@ def describe_summaries(session_id: str, summaries: Sequence[Summary], limit: int
         else f"the last {len(shown)} of {len(submissions)}"
     )
     lines = [
-        f"EXECUTIONS of session {session_id}: {count}, the newest last; times are UTC.",
+        f"EXECUTIONS of session {session_id}: {count}, the newest last; times are {_zone(shown[-1].time)}.",
         f'Details: wait_for_execution(execution_id="{session_id}/{shown[-1].number}"), or read_output.',
         "",
     ]
@@ -51,14 +52,20 @@ def _outcome(summary: Summary) -> str:
 
 
 def _line(summary: Summary, outcome: str, width: int, widest: int) -> str:
-    when = summary.time.strftime("%Y-%m-%d %H:%M:%S")
+    when = summary.time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     if summary.number is None:
         return f"{'':{width}}  {when}  -- {_cut(summary.text)}"
     seconds = "" if summary.seconds is None else f"{summary.seconds:.1f} s"
     what = "" if summary.kind is Kind.CODE else f"[{summary.kind.value}] "
     label = f"({summary.label}) " if summary.label and summary.label != summary.kind.value else ""
-    said = f"{what}{_cut(label + summary.text)}"
+    note = f"  -- note: {_cut(summary.note)}" if summary.note else ""
+    said = f"{what}{_cut(label + summary.text)}{note}"
     return f"{summary.number:{width}}  {when}  {outcome:<{widest}} {seconds:>8}  {said}"
+
+
+def _zone(moment: datetime) -> str:
+    zone = moment.astimezone().strftime("%Z")
+    return zone if zone == "UTC" else f"this machine's ({zone})"
 
 
 def _cut(text: str) -> str:

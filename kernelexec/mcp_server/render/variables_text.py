@@ -40,7 +40,7 @@ def _headline(session: Session, found: Variables, pattern: str | None, shown: in
 
 def _about_time(session: Session, found: Variables) -> Iterable[str]:
     if found.is_old:
-        when = found.seen.strftime("%H:%M:%S UTC")
+        when = found.seen.astimezone().strftime("%H:%M:%S %Z")
         yield f"The kernel does not answer now (it is busy): this is what it said at {when}."
     elif session.current is not None:
         yield f"{session.current.id} is running and may change them."

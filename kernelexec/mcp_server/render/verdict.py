@@ -6,10 +6,9 @@ import os
 from collections.abc import Sequence
 
 from kernelexec.hub.caller import Caller
-from kernelexec.mcp_server.person import is_secret
 from kernelexec.mcp_server.render.hints import error_of
 from kernelexec.model.execution import ALL_LOST, Execution, Kind, Question, State, seconds_of
-from kernelexec.model.quantities import readable_seconds
+from kernelexec.model.quantities import local_time, readable_seconds
 from kernelexec.model.shown_errors import error_names
 from kernelexec.model.text import clip, not_a_heading, one_line, plain
 from kernelexec.recording.journal import now
@@ -160,7 +159,7 @@ def _how_to_answer(execution: Execution, question: Question) -> str:
             f'{in_terminal}. Then call wait_for_execution(execution_id="{execution.id}").'
         )
     answer = f'Answer with send_input(execution_id="{execution.id}", text=...)'
-    if is_secret(question):
+    if question.is_secret:
         return f"If that is a secret, ask the user to type it in a terminal: {in_terminal}. Else: {answer}."
     return f"{answer}, or interrupt_kernel ends the run. The user can answer too: {in_terminal}"
 
@@ -203,19 +202,22 @@ def _error_name(execution: Execution) -> str:
 def _kernel_lines(execution: Execution, session: Session, caller: Caller, knew_another: bool) -> list[str]:
     """Which kernel this is, when it is not the one the caller last spoke to."""
     assert session.kernel_started is not None  # a kernel is introduced once it is there
-    environment = session.environment
-    kernel = f"generation {session.generation} of {session.id}, {environment.runs}"
+    environment, kernel = session.environment, f"generation {session.generation} of {session.id}"
+    facts = f"{environment.runs} {environment.prefix}", _working_directory(session, caller)
+    is_repeated = knew_another and caller.introduced.get(session.id) == facts
+    caller.introduced[session.id] = facts
+    if not is_repeated:
+        kernel = f"{kernel}, {environment.runs}"
     if _is_the_first_in_it(execution, session):
-        which = f"Kernel: new, {kernel} in {environment.prefix}. {_why_new(session, execution)}"
+        where = "" if is_repeated else f" in {environment.prefix}"
+        which = f"Kernel: new, {kernel}{where}. {_why_new(session, execution)}"
     else:
-        since = session.kernel_started.strftime("%Y-%m-%d %H:%M:%S UTC")
+        since = local_time(session.kernel_started)
         there = _what_is_there(execution, session, knew_another)
         which = f"Kernel: {kernel}, running since {since}. {there}"
-    return [
-        which,
-        f"Working directory: {_working_directory(session, caller)}. "
-        f"Notebook with every call: {session.notebook}",
-    ]
+    if is_repeated:
+        return [which, f"Notebook: {session.notebook}"]
+    return [which, f"Working directory: {facts[1]}. Notebook with every call: {session.notebook}"]
 
 
 def _working_directory(session: Session, caller: Caller) -> str:
