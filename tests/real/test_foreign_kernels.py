@@ -154,7 +154,10 @@ def test_r_does_the_whole_job(connect: Connect, shared_home: Home, variables: di
     assert client.execute("Sys.sleep(50)", max_seconds=0.5, wait_seconds=30).state in ("INTERRUPTED", "ERROR")
     asked = client.execute("cat('hello', readline('who? '))")
     assert asked.state == "WAITING FOR INPUT"
-    assert client.call("send_input", {"execution_id": asked.id, "text": "you"}).block("stdout") == "hello you"
+    assert (
+        client.call("send_input", {"execution_id": asked.id, "text": "you"}).block("stdout")
+        == "who? you\nhello you"
+    )
     assert len(client.execute("plot(1:10)").images) == 1
     told = client.call("list_variables", {})
     assert told.is_error
