@@ -31,7 +31,7 @@ except ImportError:  # not CPython
     from json import dumps as _quote
 
 FORMAT = 1  # of the hello line and its answer
-PROTOCOL = 1  # what hub and bridge say to each other after it
+PROTOCOL = 2  # what hub and bridge say to each other; 2: a bridge joins the next hub with what is open
 START_SECONDS = 30.0  # a cold disk and a slow machine; usually 0.5
 LONGEST_SOCKET_PATH = 103  # bytes; macOS has the smaller limit
 _RETRY_SECONDS = 0.005
@@ -58,15 +58,16 @@ def lock_path(environ: Mapping[str, str]) -> str:
     return os.path.join(runtime_dir(environ), "hub.lock")
 
 
-def hello(role: str, environ: Mapping[str, str]) -> bytes:
+def hello(role: str, environ: Mapping[str, str], begun: str = "[]") -> bytes:
     """The first line of a connection: who asks, from where, with which environment variables.
 
-    `caller` is the same in each connection of this process: by it a later hub knows who this is.
+    `caller` is the same in each connection of this process: by it a later hub knows who this is. `begun`:
+    the requests that an earlier hub did not answer (see `open_requests`), a JSON array of [id, seconds].
     """
     variables = ",".join(f"{_quote(name)}:{_quote(value)}" for name, value in environ.items())
     return (
         f'{{"kernelexec":{FORMAT},"protocol":{PROTOCOL},"role":{_quote(role)},'
-        f'"version":{_quote(__version__)},"pid":{os.getpid()},"caller":"{_CALLER}",'
+        f'"version":{_quote(__version__)},"pid":{os.getpid()},"caller":"{_CALLER}","begun":{begun},'
         f'"cwd":{_quote(_working_directory(environ))},"environ":{{{variables}}}}}\n'
     ).encode()
 
@@ -76,8 +77,8 @@ def answer(verdict: str, detail: str) -> bytes:
     return f"kernelexec {FORMAT} {verdict} {' '.join(detail.split())}\n".encode()
 
 
-def join_hub(role: str, environ: Mapping[str, str], *, start: bool = True) -> socket:
-    """A connection to the hub, past hello and answer; starts a hub if none runs.
+def join_hub(role: str, environ: Mapping[str, str], *, start: bool = True, begun: str = "[]") -> socket:
+    """A connection to the hub, past hello (with `begun`) and answer; starts a hub if none runs.
 
     Raises:
         HubUnavailable: none runs and `start` is false, or it did not start.
@@ -88,9 +89,10 @@ def join_hub(role: str, environ: Mapping[str, str], *, start: bool = True) -> so
     starting: int | None = None
     failures = 0
     deadline = time.monotonic() + START_SECONDS
+    greeting = hello(role, environ, begun)
     while True:
         connection = _connect(path)
-        if connection is not None and _introduce(connection, role, environ):
+        if connection is not None and _introduce(connection, greeting, environ):
             return connection
         if not start:
             raise NoHub("No hub is running.", "It starts by itself with the next client.")
@@ -145,11 +147,11 @@ def _connect(path: str) -> socket | None:
     return connection
 
 
-def _introduce(connection: socket, role: str, environ: Mapping[str, str]) -> bool:
+def _introduce(connection: socket, greeting: bytes, environ: Mapping[str, str]) -> bool:
     """Exchange hello and answer. False: this hub is ending, look again."""
     connection.settimeout(START_SECONDS)
     try:
-        connection.sendall(hello(role, environ))
+        connection.sendall(greeting)
         line = read_line(connection)
     except (BrokenPipeError, ConnectionResetError):
         line = b""

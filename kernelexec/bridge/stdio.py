@@ -1,6 +1,8 @@
-"""The stdio MCP server as clients start it: finds the hub and passes bytes both ways.
+"""The stdio MCP server as clients start it: finds the hub and passes lines both ways.
 
-Standard library only; it knows nothing of MCP but how to refuse when there is no hub.
+Standard library only. Of MCP it knows what it needs to outlive a hub (`open_requests`): when the hub ends,
+killed or upgraded, it joins the next one, repeats the handshake and what is open, and the client goes on.
+Two threads: this process's first passes what the hub says, and joins hubs; the other what the client says.
 """
 
 from __future__ import annotations
@@ -9,23 +11,24 @@ import _thread
 import os
 import sys
 from _socket import SHUT_WR, socket  # see rendezvous
+from collections.abc import Callable, Iterator
 
+from kernelexec.bridge.open_requests import OpenRequests
 from kernelexec.bridge.rendezvous import join_hub
 from kernelexec.errors import HubUnavailable
 from kernelexec.paths import log_file
 
 _CHUNK = 1 << 16  # bytes
+_LONGEST = (32 << 20) + 1  # bytes of a client's line: one more than the hub takes, which says so
+_TAIL = 300  # bytes of the end of a longer one, where the hub looks for its id
 # Between the client's end of input and our own end: the hub answers what was already asked
 # (`printf ... | kernelexec` gets its replies) and no client has to wait for longer.
 _LAST_WORDS_SECONDS = 0.9
 _INTERNAL_ERROR = -32603  # JSON-RPC
 
 
-_input_ended = _thread.allocate_lock()  # locked once the client has closed its input
-
-
 def main() -> int:
-    """Serve one client until it or the hub closes. Exit status 0, or 1 where the hub is missing."""
+    """Serve one client until it closes. Exit status 0, or 1 where there is no hub to begin with."""
     for descriptor in (0, 1):
         os.set_blocking(descriptor, True)  # some clients hand over sockets of their own event loop
     try:
@@ -33,30 +36,149 @@ def main() -> int:
     except HubUnavailable as error:
         _refuse(error)
         return 1
-    _thread.start_new_thread(_pass_input, (hub,))
     try:
-        while chunk := hub.recv(_CHUNK):
-            _write_all(1, chunk)
-    except ConnectionResetError:
-        pass
-    except BrokenPipeError:  # the client is gone
-        return 0
-    if not _input_ended.locked():
-        print(f"kernelexec: the hub ended; its log: {log_file(os.environ)}", file=sys.stderr)
-        return 1
+        _Bridge(hub).run()
+    except BrokenPipeError:
+        return 0  # the client is gone
     return 0
 
 
-def _pass_input(hub: socket) -> None:
+class _Bridge:
+    """One client, and the hub that it has now."""
+
+    def __init__(self, hub: socket) -> None:
+        self._hub: socket | None = hub
+        self._open = OpenRequests()
+        self._input_ended = False
+        self._books = _thread.allocate_lock()  # for `_hub` and `_open`; never held while sending
+        self._sending = _thread.allocate_lock()
+        self._wanted = _thread.allocate_lock()  # let go by a request that has no hub
+        self._wanted.acquire()
+
+    def run(self) -> None:
+        hub = self._hub
+        _thread.start_new_thread(self._pass_input, ())
+        while hub is not None:
+            self._pass_replies(hub)
+            hub = None if self._input_ended else self._join_next_hub()
+
+    def _pass_replies(self, hub: socket) -> None:
+        """Until the hub ends. What it has not sent to its end is dropped: half a line is no message."""
+        for line in _lines(lambda: _received(hub)):
+            if not line.endswith(b"\n"):
+                return
+            if self._open.has_read:
+                with self._books:
+                    passes = self._open.answered(line)
+                if passes:
+                    _write_all(1, line)
+            else:  # the client waits for this one
+                _write_all(1, line)
+                with self._books:
+                    self._open.answered(line)
+
+    def _join_next_hub(self) -> socket:
+        """Once there is something to ask it."""
+        print(f"kernelexec: the hub ended; its log: {log_file(os.environ)}", file=sys.stderr, flush=True)
+        with self._books:
+            self._hub = None
+            said = self._open.hub_ended()
+        self._say(said)
+        while True:
+            while not self._open:
+                self._wanted.acquire()
+            with self._books:
+                said, begun = self._open.given_up(), self._open.begun()
+            self._say(said)
+            if not self._open:
+                continue
+            try:
+                hub = join_hub("mcp", os.environ, begun=begun)
+            except HubUnavailable as error:
+                with self._books:
+                    said = self._open.given_up(
+                        f"{error} What was open may have been begun, and then goes on."
+                    )
+                self._say(said)
+                continue
+            self._catch_up(hub)
+            return hub
+
+    def _catch_up(self, hub: socket) -> None:
+        """The hub is sent what is open, and then what the client says from now on."""
+        with self._sending:
+            with self._books:
+                lines, self._hub = self._open.again(), hub
+            for line in lines:
+                _send(hub, line)
+
+    def _pass_input(self) -> None:
+        for read in _lines(lambda: os.read(0, _CHUNK), _LONGEST):
+            line = read if read.endswith(b"\n") else read + b"\n"
+            with self._books:
+                hub = self._hub
+                passes = self._open.asked(line, is_sent=hub is not None)
+                if hub is None and self._open and self._wanted.locked():
+                    self._wanted.release()
+            if hub is not None and passes:
+                with self._sending:
+                    _send(hub, line)
+        with self._books:
+            self._input_ended, hub = True, self._hub
+        if hub is not None:
+            with self._sending:
+                _end_input(hub)
+        _wait_while_anybody_reads()
+        os._exit(0)
+
+    def _say(self, lines: list[bytes]) -> None:
+        for line in lines:
+            _write_all(1, line)
+
+
+def _lines(read: Callable[[], bytes], longest: int | None = None) -> Iterator[bytes]:
+    """The lines of what is read, with their ends; the last one may have none.
+
+    Of one that is longer than `longest` only so much and its last bytes.
+    """
+    parts: list[bytes] = []
+    size = 0
+    while chunk := read():
+        *whole, rest = chunk.split(b"\n")
+        for line in whole:
+            yield b"".join((*parts, line, b"\n"))
+            parts, size = [], 0
+        if longest is not None and size > longest:
+            parts[1] = (parts[1] + rest)[-_TAIL:]
+        elif rest:
+            parts.append(rest)
+            size += len(rest)
+            if longest is not None and size > longest:
+                line = b"".join(parts)
+                parts = [line[:longest], line[-_TAIL:]]
+    if parts:
+        yield b"".join(parts)
+
+
+def _received(hub: socket) -> bytes:
     try:
-        while chunk := os.read(0, _CHUNK):
-            hub.sendall(chunk)
-        _input_ended.acquire()
+        return hub.recv(_CHUNK)
+    except ConnectionResetError:
+        return b""
+
+
+def _send(hub: socket, line: bytes) -> None:
+    try:
+        hub.sendall(line)
+    except OSError:
+        return  # it is gone; the other thread sees that too, and the next hub gets what is open
+
+
+def _end_input(hub: socket) -> None:
+    try:
         hub.shutdown(SHUT_WR)
     except OSError:
-        return  # the hub is gone: the main thread sees it too
-    _wait_while_anybody_reads()
-    os._exit(0)
+        return  # it is gone
 
 
 def _wait_while_anybody_reads() -> None:

@@ -152,7 +152,7 @@ class _Daemon:
         if hello["role"] == "admin":
             await serve_admin(self._hub, reader, writer, self._ending)
         else:
-            await serve(self._hub, caller, reader, writer)
+            await serve(self._hub, caller, reader, writer, _begun(hello))
 
     def _count_down(self) -> None:
         """End after a while with neither client nor kernel."""
@@ -178,6 +178,15 @@ def _read_hello(line: bytes) -> Mapping[str, Any]:
     if not all(isinstance(value, str) for value in hello["environ"].values()):
         raise ValueError("an environment variable is no text")
     return hello
+
+
+def _begun(hello: Mapping[str, Any]) -> Mapping[int | str, float]:
+    """The requests that an earlier hub may have begun, with the seconds that their client has waited."""
+    begun = hello.get("begun", [])
+    try:
+        return {identity: float(seconds) for identity, seconds in begun if isinstance(identity, (int, str))}
+    except (TypeError, ValueError):
+        return {}
 
 
 def _peer_uid(connection: socket.socket) -> int:

@@ -14,6 +14,7 @@ from kernelexec.mcp_server.person import Nobody, Person
 from kernelexec.mcp_server.requests import Cancellation, Request
 from kernelexec.model.execution import Execution
 from kernelexec.session.session import Session
+from kernelexec.session.submission import Asked
 
 Report = Callable[[str], Awaitable[None]]
 
@@ -57,6 +58,12 @@ class Call:
     def reply(self) -> int | None:
         """Names its reply among those of this connection."""
         return self.request.came
+
+    @property
+    def asked(self) -> Asked:
+        """What it is to a session that it submits to."""
+        request = self.request
+        return Asked(request.came, request.identity, was_begun=request.waited is not None)
 
     def will_tell(self, session: Session) -> None:
         """Its reply tells the caller of this session; the session hears whether that was delivered."""

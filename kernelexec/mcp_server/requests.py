@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -46,8 +47,10 @@ class Cancellation:
 class Request:
     """One request of a client."""
 
-    def __init__(self, came: int | None = None) -> None:
+    def __init__(self, came: int | None = None, identity: str = "", waited: float | None = None) -> None:
         self.came = came  # its place among what this connection has heard and said
+        self.identity = identity  # its id, as JSON
+        self.waited = waited  # how long an earlier hub, which may have begun it, has let its client wait
         self.cancellation: Cancellation | None = None  # known before the handler is cancelled
         self._undelivered = False
         self._callbacks: list[Callable[[], None]] = []
@@ -91,7 +94,8 @@ def _call(callback: Callable[[], None]) -> None:
 class Requests:
     """Those of one connection. Ids are told apart as the SDK does, for which "7" is 7."""
 
-    def __init__(self) -> None:
+    def __init__(self, begun: Mapping[types.RequestId, float]) -> None:
+        self._begun = {coerce_request_id(identity): waited for identity, waited in begun.items()}
         self._open: dict[types.RequestId, Request] = {}
         self._answered: dict[types.RequestId, Request] = {}
         self._changed = asyncio.Event()
@@ -99,7 +103,9 @@ class Requests:
 
     def add(self, message: types.JSONRPCRequest) -> Request:
         """A request that has come."""
-        request = self._open[coerce_request_id(message.id)] = Request(next(self._places))
+        request_id = coerce_request_id(message.id)
+        waited = self._begun.pop(request_id, None) if self._begun else None
+        request = self._open[request_id] = Request(next(self._places), json.dumps(message.id), waited)
         return request
 
     def heard(self, message: types.JSONRPCNotification) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,8 +38,17 @@ _LONGEST_NAME = 60  # characters of a client's
 _WAITS = Waits(DEFAULT_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
 
 
-async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Serve one client until it closes its input. Its runs go on."""
+async def serve(
+    hub: Hub,
+    caller: Caller,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    begun: Mapping[types.RequestId, float],
+) -> None:
+    """Serve one client until it closes its input. Its runs go on.
+
+    `begun`: its requests that an earlier hub may have begun, by id, with the seconds that it has waited.
+    """
 
     def call(context: ServerRequestContext[Any], continuation: Continuation | None = None) -> Call:
         caller.client = _name_of_client(context)
@@ -103,7 +112,10 @@ async def serve(hub: Hub, caller: Caller, reader: asyncio.StreamReader, writer: 
         on_read_resource=on_read_resource,
     )
     server.middleware.clear()  # OpenTelemetry's: nobody collects its spans here, and each call pays
-    async with message_streams(reader, writer, at_end) as (incoming, outgoing):
+    async with message_streams(reader, writer, at_end, begun, lambda: hub.closing) as (
+        incoming,
+        outgoing,
+    ):
         await server.run(incoming, outgoing, server.create_initialization_options())
 
 

@@ -11,7 +11,8 @@ import contextlib
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Callable
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -30,24 +31,34 @@ _LAST_WORDS_SECONDS = 0.75  # the bridge ends 0.9 s after its input
 _PARSE_ERROR, _INVALID_REQUEST = -32700, -32600  # JSON-RPC
 _ID = re.compile(rb'"id"\s*:\s*(-?[0-9]{1,18}(?![0-9])|"[^"\\]{0,200}")')
 
+_COMPACT = (",", ":")  # as pydantic writes JSON
+# What a client is asked has an id of this hub's: the answer to what an earlier one has asked is nobody's.
+_THIS_HUB = secrets.token_hex(4)
+
 Inbox = MemoryObjectReceiveStream[SessionMessage | Exception]
 Outbox = MemoryObjectSendStream[SessionMessage]
 
 
 @asynccontextmanager
 async def message_streams(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, at_end: Callable[[], None]
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    at_end: Callable[[], None],
+    begun: Mapping[types.RequestId, float],
+    is_closing: Callable[[], bool],
 ) -> AsyncIterator[tuple[Inbox, Outbox]]:
     """Messages from and to a client.
 
     `at_end` is called at its end of input. What it had asked by then is answered if that takes less
     than a second; then the SDK hears of the end and cancels what is under way. What becomes of a request
-    is told to its `Request`, which is its handler's `context.request`.
+    is told to its `Request`, which is its handler's `context.request`. `begun`: see `server.serve`. Once
+    the hub `is_closing` nothing more is sent: the SDK would answer what is open with an error, and the next
+    hub has the answer.
     """
     incoming_send, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     outgoing, outgoing_receive = anyio.create_memory_object_stream[SessionMessage](0)
 
-    requests = Requests()
+    requests = Requests(begun)
 
     async def receive() -> None:
         async with incoming_send:
@@ -56,9 +67,9 @@ async def message_streams(
                     continue
                 message = _parse(line)
                 if isinstance(message, dict):
-                    writer.write(json.dumps(message).encode() + b"\n")
+                    writer.write(json.dumps(message, separators=_COMPACT).encode() + b"\n")
                 else:
-                    await incoming_send.send(_known(message, requests))
+                    await incoming_send.send(_known(_theirs(message), requests))
             at_end()
             await requests.wait(_LAST_WORDS_SECONDS)
             requests.end()
@@ -66,7 +77,10 @@ async def message_streams(
     async def send() -> None:
         async with outgoing_receive:
             async for message in outgoing_receive:
-                data = message.message.model_dump_json(by_alias=True, exclude_unset=True)
+                if is_closing():
+                    continue
+                # Begins with the id (bridge/open_requests counts on it).
+                data = _ours(message.message).model_dump_json(by_alias=True, exclude_unset=True)
                 written = False
                 with contextlib.suppress(ConnectionError):  # the reader sees the end too
                     writer.write(data.encode() + b"\n")
@@ -91,6 +105,30 @@ def _known(message: types.JSONRPCMessage, requests: Requests) -> SessionMessage:
     if isinstance(message, types.JSONRPCNotification):
         requests.heard(message)
     return SessionMessage(message)
+
+
+def _ours(message: types.JSONRPCMessage) -> types.JSONRPCMessage:
+    """As it is sent: a request to the client has an id that no other hub gives."""
+    if isinstance(message, types.JSONRPCRequest):
+        return message.model_copy(update={"id": f"{_THIS_HUB}-{message.id}"})
+    if isinstance(message, types.JSONRPCNotification) and message.method == "notifications/cancelled":
+        params = dict(message.params or {})
+        return message.model_copy(
+            update={"params": params | {"requestId": f"{_THIS_HUB}-{params['requestId']}"}}
+        )
+    return message
+
+
+def _theirs(message: types.JSONRPCMessage) -> types.JSONRPCMessage:
+    """As the SDK knows it: the answer has the id that the SDK gave its request."""
+    if not isinstance(message, types.JSONRPCResponse | types.JSONRPCError) or not isinstance(message.id, str):
+        return message
+    hub, _, identity = message.id.partition("-")
+    return (
+        message.model_copy(update={"id": int(identity)})
+        if hub == _THIS_HUB and identity.isdigit()
+        else message
+    )
 
 
 class _TooLong(bytes):

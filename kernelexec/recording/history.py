@@ -39,6 +39,8 @@ class History:
     widgets: dict[int, WidgetStates] = field(default_factory=dict)  # by generation
     heard: dict[int, int] = field(default_factory=dict)  # serial of the last message of an unfinished one
     sent: dict[str, int] = field(default_factory=dict)  # all that the last kernel was sent: msg_id, number
+    # The last for each caller and each id of a request of its; both are None in journals of earlier versions.
+    requests: dict[tuple[str | None, str | None], int] = field(default_factory=dict)
     set_aside: list[str] = field(default_factory=list)  # unreadable notebooks that nobody was told of
 
 
@@ -252,6 +254,7 @@ def _take_execution(
         executions[number].state = _STATES[event]
     if event == "submitted":
         history.last_number = max(history.last_number, number)
+        history.requests[record.get("caller"), record.get("request")] = number
         executions[number] = _submitted(record, session, storage_dir)
     elif event == "sent":
         history.sent[record["msg_id"]] = number

@@ -93,10 +93,10 @@ class Recorder:
             if outdated is not None:
                 self.notebooks.change(outdated)
 
-    def accept(self, execution: Execution, within: int | None = None) -> None:
+    def accept(self, execution: Execution, within: int | None = None, request: str = "") -> None:
         """The submission and its script are on disk when this returns.
 
-        `within`: the replay that it is a part of.
+        `within`: the replay that it is a part of; `request`: the id of its caller's request, as JSON.
 
         Raises:
             StorageFailed: they are not, and the code must not be run.
@@ -120,6 +120,7 @@ class Recorder:
                 note=execution.note,
                 code=execution.code,
                 **({} if execution.caller is None else {"caller": execution.caller}),
+                **({"request": request} if request else {}),
                 **({} if within is None else {"within": within}),
             )
         except StorageFailed:

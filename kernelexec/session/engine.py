@@ -66,7 +66,19 @@ class Engine:
         self._recorder = recorder
         self._around = around
         self._begun: Mapping[int, Mapping[str, Any]] = {}  # by an earlier hub: what each job recorded
+        self._requests: Mapping[tuple[str | None, str | None], int] = {}  # see History
+        self._never_begun: set[int] = set()  # of these: what still waited, and so can be asked for again
         self._heard: Mapping[int, int] = {}  # the serials of the last messages that it heard, by execution
+
+    def begun_before(self, submission: Submission) -> Execution | None:
+        """What an earlier hub, which ended before it could answer, has made of this very request."""
+        if submission.caller is None or not submission.asked.was_begun:
+            return None
+        number = self._requests.get((submission.caller.id, submission.asked.request))
+        if number is None or number in self._never_begun:
+            return None
+        found = self.executions.get(number)
+        return found if found.kind is submission.kind else None
 
     def accept(
         self, submission: Submission, work: Callable[[Execution], Awaitable[None]] | None = None
@@ -91,7 +103,7 @@ class Engine:
         )
         if submission.caller is not None:
             self.happened(e.Met(submission.caller))
-        self._recorder.accept(execution, submission.within)
+        self._recorder.accept(execution, submission.within, submission.asked.request)
         self.executions.add(execution)
         if work is not None:
             self.queue.add(execution.number, partial(work, execution))
@@ -103,7 +115,7 @@ class Engine:
                 execution.caller,
                 submission.within,
                 words,
-                submission.asked,
+                submission.asked.place,
             )
         )
         return execution
@@ -121,10 +133,12 @@ class Engine:
         self.executions.remember(history.sent)
         self._recorder.restore(history)
         self._begun, self._heard = history.begun, history.heard
+        self._requests = history.requests
         self.heart = past.heart
         for execution in history.unfinished:
             self.executions.add(execution)
         self.happened(e.HubReplaced(self.generations.left_a_kernel))
+        self._never_begun = {each.number for each in history.unfinished if each.state is State.NOT_RUN}
 
     def adopt(self, kernel: Kernel, started: datetime, surroundings: Surroundings) -> None:
         """Take over the kernel that an earlier hub started, and what it may be running."""

@@ -26,7 +26,7 @@ from kernelexec.session.jobs import Job
 from kernelexec.session.journal_events import Past
 from kernelexec.session.notices import notices, says_end
 from kernelexec.session.replay import Replay, again, chosen, listing
-from kernelexec.session.submission import Submission
+from kernelexec.session.submission import NO_REQUEST, Asked, Submission
 from kernelexec.session.surroundings import Surroundings
 
 
@@ -165,20 +165,26 @@ class Session:
     def submit(self, submission: Submission) -> Execution:
         """Accept a submission: when this returns its code is on disk and it will be run in turn.
 
+        What an earlier hub has accepted for the same request is returned as it is, and not run again.
+
         Raises:
             StorageFailed: it could not be kept, and will not be run.
         """
-        return self._engine.accept(
+        return self._engine.begun_before(submission) or self._engine.accept(
             submission, partial(self._engine.runs.run, surroundings=submission.surroundings)
         )
 
-    def perform(self, job: Job, caller: e.CallerId | None = None) -> Execution:
-        """Begin what is no request to the kernel; it waits for no run in the kernel.
+    def perform(self, job: Job, caller: e.CallerId | None = None, asked: Asked = NO_REQUEST) -> Execution:
+        """Begin what is no request to the kernel; it waits for no run in the kernel. As `submit` otherwise.
 
         Raises:
             StorageFailed: it could not be recorded, and was not begun.
         """
-        execution = self._engine.accept(Submission(job.what, kind=job.kind, caller=caller))
+        submission = Submission(job.what, kind=job.kind, caller=caller, asked=asked)
+        begun = self._engine.begun_before(submission)
+        if begun is not None:
+            return begun
+        execution = self._engine.accept(submission)
         self._engine.jobs.begin(execution, job)
         return execution
 

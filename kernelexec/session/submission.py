@@ -10,6 +10,18 @@ from kernelexec.session.surroundings import Surroundings
 
 
 @dataclass(frozen=True)
+class Asked:
+    """The request of a caller's connection that submits something."""
+
+    place: int | None = None  # among what the connection heard and said
+    request: str = ""  # its id, as JSON; "": it has none
+    was_begun: bool = False  # an earlier hub may have begun it: what it came to then is not done again
+
+
+NO_REQUEST = Asked()
+
+
+@dataclass(frozen=True)
 class Submission:
     """What a caller wants to be run."""
 
@@ -21,5 +33,5 @@ class Submission:
     surroundings: Surroundings | None = None  # the caller's, for a kernel that has to be started
     kind: Kind = Kind.CODE
     caller: CallerId | None = None  # None: nobody who could be told of a loss
-    asked: int | None = None  # the place of its call among what the caller's connection heard and said
+    asked: Asked = NO_REQUEST
     within: int | None = None  # the replay that it is a part of

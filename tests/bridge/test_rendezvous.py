@@ -82,6 +82,7 @@ def test_a_hello_says_who_asks_from_where_and_with_which_variables() -> None:
         "role": "mcp",
         "version": __version__,
         "pid": os.getpid(),
+        "begun": [],
         "cwd": os.getcwd(),
         "environ": variables,
     }

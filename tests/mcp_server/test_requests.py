@@ -47,7 +47,7 @@ def answer(requests: Requests, request_id: int | str = 1, *, written: bool = Tru
     ],
 )
 def test_a_cancel_is_told_from_a_time_out_by_its_reason(reason: object, cancellation: Cancellation) -> None:
-    requests = Requests()
+    requests = Requests({})
     request, _ = asked(requests)
     cancel(requests, reason=reason)
     assert request.cancellation == cancellation
@@ -57,7 +57,7 @@ def test_a_cancel_is_told_from_a_time_out_by_its_reason(reason: object, cancella
 def test_a_cancel_names_its_request_as_the_sdk_understands_it(
     asked_as: int | str, cancelled_as: int | str
 ) -> None:
-    requests = Requests()
+    requests = Requests({})
     request, _ = asked(requests, asked_as)
     cancel(requests, cancelled_as)
     assert request.cancellation == Cancellation("cancelled")
@@ -65,7 +65,7 @@ def test_a_cancel_names_its_request_as_the_sdk_understands_it(
 
 @pytest.mark.parametrize("request_id", [2, "b", True, None, [1], {"id": 1}])
 def test_a_cancel_of_another_request_or_of_none_ends_nothing(request_id: object) -> None:
-    requests = Requests()
+    requests = Requests({})
     request, told = asked(requests)
     cancel(requests, request_id)
     cancel(requests, 1, method="progress")
@@ -74,7 +74,7 @@ def test_a_cancel_of_another_request_or_of_none_ends_nothing(request_id: object)
 
 
 def test_the_end_of_the_connection_ends_what_is_open_and_nothing_else() -> None:
-    requests = Requests()
+    requests = Requests({})
     (done, done_told), (cancelled, _), (open_one, open_told) = (asked(requests, n) for n in (1, 2, 3))
     answer(requests, 1)
     cancel(requests, 2)
@@ -87,14 +87,14 @@ def test_the_end_of_the_connection_ends_what_is_open_and_nothing_else() -> None:
 
 
 def test_a_result_that_was_written_is_delivered() -> None:
-    requests = Requests()
+    requests = Requests({})
     _, told = asked(requests)
     answer(requests)
     assert told == []
 
 
 def test_a_result_that_could_not_be_written_is_told_once() -> None:
-    requests = Requests()
+    requests = Requests({})
     _, told = asked(requests)
     answer(requests, written=False)
     cancel(requests)
@@ -103,7 +103,7 @@ def test_a_result_that_could_not_be_written_is_told_once() -> None:
 
 
 def test_an_error_in_place_of_a_result_is_no_delivery() -> None:
-    requests = Requests()
+    requests = Requests({})
     _, told = asked(requests)
     closed = types.ErrorData(code=types.CONNECTION_CLOSED, message="Connection closed")
     requests.answered(types.JSONRPCError(jsonrpc="2.0", id=1, error=closed), written=True)
@@ -112,7 +112,7 @@ def test_an_error_in_place_of_a_result_is_no_delivery() -> None:
 
 def test_a_result_that_the_client_cancelled_before_it_arrived_is_told_too() -> None:
     """A client that gives up after as long as the call waits cancels while the result is under way."""
-    requests = Requests()
+    requests = Requests({})
     request, told = asked(requests)
     answer(requests)
     cancel(requests, reason="timed out")
@@ -122,7 +122,7 @@ def test_a_result_that_the_client_cancelled_before_it_arrived_is_told_too() -> N
 
 
 def test_of_answered_requests_only_the_newest_are_remembered() -> None:
-    requests = Requests()
+    requests = Requests({})
     told = {}
     for number in range(1_000):
         _, told[number] = asked(requests, number)
@@ -137,7 +137,7 @@ def test_of_answered_requests_only_the_newest_are_remembered() -> None:
 def test_who_asks_afterwards_is_told_at_once_and_a_callback_that_fails_spares_the_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    requests = Requests()
+    requests = Requests({})
     request, told = asked(requests)
 
     def failing() -> None:
@@ -153,7 +153,7 @@ def test_who_asks_afterwards_is_told_at_once_and_a_callback_that_fails_spares_th
 
 def test_waiting_ends_with_the_last_answer_and_a_cancelled_request_needs_none() -> None:
     async def test() -> None:
-        requests = Requests()
+        requests = Requests({})
         asked(requests, 1)
         asked(requests, 2)
         waiting = asyncio.create_task(requests.wait(60))

@@ -104,7 +104,7 @@ async def connected(
     reader, writer = await asyncio.open_connection(sock=ours)
     asking = caller(session.recorder.storage_dir)
     asking.id = name
-    serving = asyncio.create_task(serve(cast(Hub, hub), asking, reader, writer))
+    serving = asyncio.create_task(serve(cast(Hub, hub), asking, reader, writer, {}))
     peer = Peer(era, name, *await asyncio.open_connection(sock=theirs, limit=4 << 20))
     peer.hub, peer.served, peer.capabilities = hub, serving, capabilities
     await peer.initialize()

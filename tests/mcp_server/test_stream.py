@@ -53,7 +53,7 @@ async def exchange(
     def at_end() -> None:
         order.append("at_end")
 
-    streams = message_streams(reader, cast(asyncio.StreamWriter, writer), at_end)
+    streams = message_streams(reader, cast(asyncio.StreamWriter, writer), at_end, {}, lambda: False)
     async with streams as (incoming, outgoing), incoming, outgoing:  # the SDK closes both
         for reply in replies:
             message = types.jsonrpc_message_adapter.validate_python(reply, by_name=False)
@@ -166,7 +166,7 @@ def test_a_connection_that_breaks_is_an_end_like_any_other() -> None:
         def at_end() -> None:
             order.append("at_end")
 
-        streams = message_streams(reader, cast(asyncio.StreamWriter, Writer()), at_end)
+        streams = message_streams(reader, cast(asyncio.StreamWriter, Writer()), at_end, {}, lambda: False)
         async with streams as (incoming, outgoing), incoming, outgoing:
             async for _ in incoming:
                 order.append("message")
@@ -180,7 +180,9 @@ def test_what_is_open_when_the_server_lets_go_of_a_connection_is_not_delivered()
         reader = asyncio.StreamReader()
         reader.feed_data(ping() + b"\n")
         order: list[str] = []
-        streams = message_streams(reader, cast(asyncio.StreamWriter, Writer()), lambda: None)
+        streams = message_streams(
+            reader, cast(asyncio.StreamWriter, Writer()), lambda: None, {}, lambda: False
+        )
         async with streams as (incoming, outgoing), incoming, outgoing:
             message = await incoming.receive()
             assert isinstance(message, SessionMessage)

@@ -175,12 +175,18 @@ class RawClient:
         self._lines: queue.Queue[bytes | None] = queue.Queue()
         self._others: list[dict[str, Any]] = []
         self._last_id = 0
+        self._meta: dict[str, Any] = {}
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def initialize(self) -> dict[str, Any]:
+    def initialize(self, era: str = "2025-06-18") -> dict[str, Any]:
+        """The handshake of this version of the protocol; since 2026-07-28 each request says who asks."""
         client = {"name": "test", "version": "1"}
-        params = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}
+        if era >= "2026":
+            said = {"protocolVersion": era, "clientInfo": client, "clientCapabilities": {}}
+            self._meta = {f"io.modelcontextprotocol/{key}": value for key, value in said.items()}
+            return self.request("server/discover", {})
+        params = {"protocolVersion": era, "capabilities": {}, "clientInfo": client}
         answer = self.request("initialize", params)
         self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
         return answer
@@ -191,7 +197,9 @@ class RawClient:
     def begin(self, method: str, params: Mapping[str, Any]) -> int:
         """Send a request; returns its id."""
         self._last_id += 1
-        self.send({"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params})
+        about = {"_meta": self._meta} if self._meta else {}
+        message = {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": {**params, **about}}
+        self.send(message)
         return self._last_id
 
     def begin_execute(self, code: str, **arguments: Any) -> int:

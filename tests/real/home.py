@@ -122,6 +122,9 @@ class Home:
         """End everything; returns what was left behind although it should not be."""
         answer = self.command("stop", "--all")
         left = [] if answer.returncode == 0 else [f"stop --all: {answer.stdout}{answer.stderr}"]
+        for pid, line in self.processes().items():
+            if line.endswith(COMMAND):  # the bridge of a client that stays longer than its home
+                os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while (alive := self.processes()) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)

@@ -18,9 +18,10 @@ import nbformat
 import pytest
 
 from kernelexec import paths
+from kernelexec.bridge.rendezvous import PROTOCOL
 from tests.real.clients import RawClient
 from tests.real.conftest import Connect, ConnectRaw
-from tests.real.home import COMMAND, Home, eventually
+from tests.real.home import COMMAND, Home, eventually, until
 
 
 def join(home: Home) -> socket.socket:
@@ -34,7 +35,7 @@ def join(home: Home) -> socket.socket:
 def hello(home: Home, **changes: Any) -> bytes:
     message = {
         "kernelexec": 1,
-        "protocol": 1,
+        "protocol": PROTOCOL,
         "role": "mcp",
         "version": "99.0",
         "pid": os.getpid(),
@@ -310,11 +311,65 @@ def test_a_hub_that_ends_logs_no_traceback(home: Home, connect_raw: ConnectRaw) 
     assert "Traceback" not in home.log(), home.log()
 
 
-def test_a_bridge_whose_hub_ends_says_so_and_ends(home: Home, connect_raw: ConnectRaw) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("era", ["2025-06-18", "2026-07-28"])
+def test_a_client_keeps_its_tools_when_the_hub_ends(home: Home, number: signal.Signals, era: str) -> None:
+    """What was open is answered, what is asked meanwhile waits, and nothing is run a second time."""
+    with RawClient(home) as client:
+        client.initialize(era)
+        client.execute("runs = 0\nimport os, time")
+        begun, gate = home.path / "begun", home.path / "gate"
+        run = client.begin_execute(f"runs += 1\n{until(gate, begun)}\nprint('the end')\nruns")
+        queued = client.begin_execute("runs + 1")
+        waits = client.begin(
+            "tools/call", {"name": "wait_for_execution", "arguments": {"execution_id": "main@plain/2"}}
+        )
+        eventually(begun.exists)
+        home.end_hub(number)
+        listed = client.call("list_executions")
+        assert "main@plain/2" in listed.text
+        gate.touch()
+        reply = client.reply(run)
+        assert (reply.verdict.split()[:2], reply.block("stdout"), reply.block("result")) == (
+            ["OK:", "main@plain/2"],
+            "the end",
+            "1",
+        )
+        assert client.reply(queued).block("result") == "2", "it had not begun, and its client still waits"
+        assert client.reply(waits).block("result") == "1"
+        home.end_hub(number)
+        later = client.execute("runs")
+        assert (later.number, later.block("result")) == (5, "1")
+        assert "Kernel:" not in later.text, "its client knows this kernel"
+
+
+def test_what_a_hub_may_have_done_is_not_done_again_by_the_next(home: Home, connect_raw: ConnectRaw) -> None:
     client = connect_raw(home)
+    client.execute("import signal, os")
+    os.kill(home.hub(), signal.SIGSTOP)  # it accepts nothing, as one that is about to be killed
+    restart = client.begin("tools/call", {"name": "restart_kernel", "arguments": {}})
+    run = client.begin_execute("'once'")
     home.end_hub(signal.SIGKILL)
-    assert client.process.wait(10) == 1
-    assert connect_raw(home).execute("1 + 1").block("result") == "2"
+    reply = client.reply(restart)
+    assert reply.is_error
+    assert reply.verdict.startswith("UNKNOWN: whether restart_kernel was carried out."), reply.text
+    assert client.reply(run).block("result") == "'once'"
+    assert client.call("list_executions").text.count("'once'") == 1
+
+
+def test_a_bridge_without_a_next_hub_says_so_and_goes_on_once_there_is_one(
+    home: Home, connect_raw: ConnectRaw
+) -> None:
+    client = connect_raw(home)
+    client.execute("kept = 1")
+    home.end_hub(signal.SIGKILL)
+    log = home.path / ".local/state/kernelexec/hub.log"
+    log.rename(log.with_name("old.log"))
+    log.mkdir()  # so that no hub can start
+    answer = client.answer(client.begin_execute("kept"))
+    assert "cannot be written" in answer["error"]["message"], answer
+    log.rmdir()
+    assert client.execute("kept").block("result") == "1"
 
 
 def test_an_idle_hub_without_client_and_kernel_ends(home: Home, connect_raw: ConnectRaw) -> None:
@@ -355,6 +410,7 @@ def left_entry(home: Home, connect_raw: ConnectRaw) -> dict[str, Any]:
     entry: dict[str, Any] = json.loads(path.read_text())
     connection = Path(entry["directory"], "connection.json").read_text()
     home.command("stop", "--all")
+    client.close()
     eventually(lambda: not home.processes())
     Path(entry["directory"]).mkdir(parents=True)
     Path(entry["directory"], "connection.json").write_text(connection)
@@ -519,7 +575,7 @@ def test_a_newer_client_makes_the_hub_retire_and_the_kernels_stay(
     eventually(begun.exists)
     old = home.hub()
     with join(home) as newer:
-        newer.sendall(hello(home, protocol=2))
+        newer.sendall(hello(home, protocol=PROTOCOL + 1))
         with newer.makefile("rb") as answers:
             assert answers.readline().split()[:3] == [b"kernelexec", b"1", b"retire"]
     eventually(lambda: old not in home.processes())

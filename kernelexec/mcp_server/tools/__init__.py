@@ -71,6 +71,11 @@ TOOLS = {
         DIAGNOSE_SETUP,
     )
 }
+# What may be asked again of the next hub, although an earlier one may have begun it: what that accepted is in
+# the journal, and goes on.
+_GO_ON = {
+    tool.name for tool in (EXECUTE_CODE, EXECUTE_CODE_FILE, INSTALL_DEPENDENCIES, CONFIGURE_ENVIRONMENT)
+}
 
 
 @lru_cache(maxsize=16)
@@ -105,6 +110,13 @@ async def call_tool(
 async def _reply(
     call: Call, tool: Tool, arguments: dict[str, Any], continuation: Continuation | None
 ) -> types.CallToolResult:
+    if call.request.waited is not None and not (tool.read_only or tool.name in _GO_ON):
+        return render.failure(
+            f"UNKNOWN: whether {tool.name} was carried out. kernelexec's hub ended before it could answer; a "
+            "new one has taken over, with all kernels that still run.\n"
+            "Look before you repeat it: list_kernels shows the kernels as they are now, list_executions what "
+            "was run, read_code_file a code file."
+        )
     try:
         return await _run(call, tool, arguments, continuation)
     except CallAgain:

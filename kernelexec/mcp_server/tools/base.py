@@ -28,6 +28,7 @@ T = TypeVar("T")
 # Some clients give up without a cancel (the Python SDK 1.x, Gemini CLI) and call again: what was open for so
 # long when another call came may have been given up. What a client asks in parallel comes at once.
 OVERTAKEN_SECONDS = 4.0
+_AT_LEAST_SECONDS = 2.0  # to find out what became of a run whose hub has ended
 _LOST_BECAUSE = {
     "cancelled": "cancelled",
     "timed_out": "timed out",
@@ -178,6 +179,8 @@ async def _wait_for_end(
 ) -> None:
     waits = call.waits
     asked = waits.default if wait_seconds is None else wait_seconds
+    if call.request.waited is not None:  # for an earlier hub, which ended
+        asked = min(asked, max(asked - call.request.waited, _AT_LEAST_SECONDS))
     # The environment's preparation is part of the call, whose client waits for so long and no longer.
     seconds = max(0.0, min(asked, waits.longest - (time.monotonic() - call.began)))
     try:

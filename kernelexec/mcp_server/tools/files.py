@@ -124,7 +124,7 @@ async def _execute_code_file(call: Call, arguments: ExecuteCodeFile) -> types.Ca
         max_seconds=arguments.max_seconds,
         surroundings=call.caller.surroundings(session),
         caller=call.caller.identity,
-        asked=call.reply,
+        asked=call.asked,
     )
     return await wait_for_end(call, session, session.submit(submission), arguments.wait_seconds)
 

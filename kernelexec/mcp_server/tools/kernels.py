@@ -133,7 +133,8 @@ async def _send_input(call: Call, arguments: SendInput) -> types.CallToolResult:
 async def go_on(call: Call, continuation: Continuation, wait_seconds: float | None) -> types.CallToolResult:
     """The rest of a call whose client has asked the person; the execution goes on, it is not run again."""
     session, execution = await find_execution(call, continuation.execution_id)
-    question = execution.question
+    # An earlier hub may have given this answer: then the next question is another.
+    question = execution.question if call.request.waited is None else None
     if question is not None and not question.password and isinstance(continuation.answer, Answer):
         session.answer(execution, continuation.answer.text)
     return await wait_for_end(call, session, execution, wait_seconds)
