@@ -26,6 +26,9 @@ _INTERRUPT_REPLY_SECONDS = 2.0
 _IMPORTS_SECONDS = 3.0  # a kernel in native code that holds the GIL answers when that returns
 _LOOK_SECONDS = 2.0  # in which a kernel answers that is not in native code
 _LATE_REPLY_SECONDS = 1.0  # after the kernel has answered what was sent later
+_PRINTED_SECONDS = (
+    1.0  # after which a question is told though the kernel has not said that all before it has come
+)
 _SILENCE_SECONDS = 2.0  # what a kernel has sent is read in far less
 
 
@@ -45,6 +48,7 @@ class LinkedKernel:
         self._dropped = Dropped()
         self._idle: dict[str, asyncio.Future[None]] = {}  # by the msg_id of a request that is awaited
         self._asked: str | None = None  # why it is to end
+        self._questions: dict[str, Message] = {}  # by the msg_id of what was asked when each came
         self._link = connect(self._take)
         self._inspection = Inspection(self._link)
         self._watcher = asyncio.create_task(self._watch())
@@ -272,7 +276,24 @@ class LinkedKernel:
             idle = self._idle.get(message.parent_id or "")
             if idle is not None and not idle.done():
                 idle.set_result(None)
-        self._on_message(message)
+            self._tell_question(message.parent_id or "")
+        if message.type == "input_request" and self._is_ours:
+            self._hold_question(message)
+        else:
+            self._on_message(message)
+
+    def _hold_question(self, message: Message) -> None:
+        """Who is told of a question reads what was printed before it. That comes on another socket: it is
+        all here when iopub has the end of what is asked now."""
+        msg_id, frames = self._link.pack("kernel_info_request", {})
+        self._questions[msg_id] = message
+        self._link.send("control", msg_id, frames)
+        asyncio.get_running_loop().call_later(_PRINTED_SECONDS, self._tell_question, msg_id)
+
+    def _tell_question(self, msg_id: str) -> None:
+        question = self._questions.pop(msg_id, None)
+        if question is not None:
+            self._on_message(question)
 
 
 def _told(future: asyncio.Future[_T]) -> _T | None:

@@ -396,6 +396,53 @@ def test_variables_are_told_and_the_last_known_where_it_does_not_answer(linked: 
     run(test())
 
 
+def question() -> Message:
+    return Message("stdin", "input_request", {"prompt": "? "}, "q_1", "m", None, "", {})
+
+
+def types_of(heard: list[Message]) -> list[str]:
+    return [message.type for message in heard if message.type != "status"]
+
+
+def test_a_question_is_told_after_what_was_printed_before_it(linked: Made) -> None:
+    async def test() -> None:
+        async with linked() as setting:
+            setting.speaker.publish("stream", {"name": "stdout", "text": "which?"}, None)
+            setting.kernel._take(question())  # on a socket of its own, so that it may come first
+            await settled(lambda: "input_request" in types_of(setting.heard))
+            assert types_of(setting.heard)[-2:] == ["stream", "input_request"]
+
+    run(test())
+
+
+def test_a_question_is_told_once_and_also_where_the_kernel_says_nothing_more(
+    linked: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kernelexec.kernels.linked_kernel._PRINTED_SECONDS", 0.05)
+
+    async def test() -> None:
+        async with linked() as setting:
+            setting.speaker.silent = {"kernel_info_request"}
+            setting.kernel._take(question())
+            await settled(lambda: "input_request" in types_of(setting.heard))
+            setting.speaker.silent = set()
+            setting.kernel._take(question())
+            await settled(lambda: types_of(setting.heard).count("input_request") == 2)
+            await asyncio.sleep(0.1)  # past the time after which it would have been told anyway
+            assert types_of(setting.heard).count("input_request") == 2
+
+    run(test())
+
+
+def test_a_foreign_kernels_question_is_told_at_once(linked: Made) -> None:
+    async def test() -> None:
+        async with linked("message") as setting:
+            setting.kernel._take(question())
+            assert types_of(setting.heard)[-1] == "input_request"
+
+    run(test())
+
+
 def test_an_answer_is_for_the_code_that_asks(linked: Made) -> None:
     async def test() -> None:
         async with linked("message") as setting:

@@ -153,9 +153,11 @@ def test_a_password_goes_past_the_assistant_and_is_recorded_nowhere(
 
 
 def test_of_many_questions_answered_at_once_none_is_lost(own_client: Client) -> None:
-    asks = own_client.execute("for number in range(300):\n    answer = input(f'{number}? ')\nprint(answer)")
+    code = "for number in range(300):\n    print('row', number)\n    answer = input(f'{number}? ')\n"
+    asks = own_client.execute(f"{code}print(answer)")
     for number in range(300):
         assert asks.state == "WAITING FOR INPUT", number
+        assert asks.block("stdout").splitlines()[-1] == f"row {number}", "it was printed before the question"
         asks = call(own_client, "send_input", execution_id=asks.id, text=str(number), wait_seconds=30)
     assert (asks.state, asks.block("stdout")) == ("OK", "299? 299\n299")
 
