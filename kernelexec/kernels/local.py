@@ -46,11 +46,13 @@ class LocalKernels:
         directory = _make_directory(self._runtime_dir, launch.transport)
         try:
             popen = _spawn(directory, launch)
+        except OSError as error:
+            raise _not_started(directory, f"The kernel could not be started: {error}.") from error
+        try:
             keeper = Process(popen.pid)
-        except OSError as error:  # also ProcessLookupError: it has ended already
-            tail = stderr_tail(directory)
-            shutil.rmtree(directory, ignore_errors=True)
-            raise KernelFailed(f"The kernel could not be started: {error}.\n{tail}".strip()) from error
+        except ProcessLookupError as error:
+            code = popen.wait()
+            raise _not_started(directory, f"The kernel ended at once, with exit code {code}.") from error
         place = LocalPlace(str(directory), boot_id(), keeper.pid, keeper.identity, None, None)
         life = LocalLife(place, keeper, None, popen)
         return LinkedKernel(partial(ZmqLink, _connection(directory)), life, on_message, launch.interrupts)
@@ -80,6 +82,12 @@ class LocalKernels:
 
     def clear_up(self, place: Mapping[str, Any]) -> None:
         shutil.rmtree(_read(place).directory, ignore_errors=True)
+
+
+def _not_started(directory: Path, why: str) -> KernelFailed:
+    tail = stderr_tail(directory)
+    shutil.rmtree(directory, ignore_errors=True)
+    return KernelFailed(f"{why}\n{tail}".strip())
 
 
 def _read(place: Mapping[str, Any]) -> LocalPlace:

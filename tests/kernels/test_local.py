@@ -331,13 +331,18 @@ def test_the_death_of_a_kernel_that_is_gone_is_the_systems_restart_or_what_was_l
 
 
 def test_a_kernel_started_for_a_trial_knows_whom_to_end_with(tmp_path: Path) -> None:
-    program = "import os, sys; print(os.environ.get('JPY_PARENT_PID'), file=sys.stderr)"
+    program = (
+        "import os, sys, time; print(os.environ.get('JPY_PARENT_PID'), file=sys.stderr)\n"
+        "while not os.path.exists('seen'): time.sleep(0.01)"  # who has ended at once has not been started
+    )
 
     async def test() -> None:
         for ends_with_us, told in ((True, str(os.getpid())), (False, "None")):
             planned = replace(launch(tmp_path, program), ends_with_us=ends_with_us)
             kernel = await start(tmp_path / "run", planned)
+            (tmp_path / "seen").touch()
             assert (await asyncio.wait_for(kernel.died, 5)).stderr == told
+            (tmp_path / "seen").unlink()
         assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
 
     run(test())
