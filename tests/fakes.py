@@ -130,7 +130,7 @@ class FakeKernel:
             raise self.not_ready
         return KERNEL_INFO
 
-    def pack(self, code: str, file: str | None = None) -> tuple[str, list[bytes]]:
+    def pack(self, code: str, file: str | None = None, saved: str | None = None) -> tuple[str, list[bytes]]:
         self.files.append(file)
         return f"{id(self):x}_{next(self._packed)}", [code.encode()]
 

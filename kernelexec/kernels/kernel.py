@@ -92,8 +92,11 @@ class Kernel(Protocol):
             KernelFailed: it ended, or did not answer in time.
         """
 
-    def pack(self, code: str, file: str | None = None) -> tuple[str, list[bytes]]:
-        """An execute request: its msg_id and its frames. `file`: the path of the code file that it is."""
+    def pack(self, code: str, file: str | None = None, saved: str | None = None) -> tuple[str, list[bytes]]:
+        """An execute request: its msg_id and its frames.
+
+        `file`: the path of the code file that it is, `saved`: that of the file where it is kept.
+        """
 
     async def execute(self, msg_id: str, frames: list[bytes]) -> Reply:
         """Send a packed request and wait for reply and idle, which are independent facts.

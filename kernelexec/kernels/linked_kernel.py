@@ -87,7 +87,7 @@ class LinkedKernel:
 
     # --- runs ----------------------------------------------------------------------
 
-    def pack(self, code: str, file: str | None = None) -> tuple[str, list[bytes]]:
+    def pack(self, code: str, file: str | None = None, saved: str | None = None) -> tuple[str, list[bytes]]:
         content: dict[str, Any] = {
             "code": code,
             "silent": False,
@@ -97,8 +97,9 @@ class LinkedKernel:
             # Only one request of ours is in flight: there is nothing that an error should abort.
             "stop_on_error": False,
         }
-        if file is not None and self._is_ours:
-            content["kernelexec"] = {"file": file}
+        names = {name: path for name, path in (("file", file), ("saved", saved)) if path is not None}
+        if names and self._is_ours:
+            content["kernelexec"] = names
         return self._link.pack("execute_request", content)
 
     async def execute(self, msg_id: str, frames: list[bytes]) -> Reply:

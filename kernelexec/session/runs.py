@@ -72,7 +72,8 @@ class Runs:
         while True:
             source = execution.source
             file = None if source is None else str(self._recorder.storage_dir / source)
-            msg_id, frames = kernel.pack(execution.code, file)
+            saved = None if execution.script is None else str(execution.script)
+            msg_id, frames = kernel.pack(execution.code, file, saved)
             self._recorder.sent(execution, msg_id)
             self._executions.sent(execution, msg_id)
             self._happenings.happened(Sent(execution.number, msg_id))

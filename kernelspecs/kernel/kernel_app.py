@@ -7,6 +7,7 @@ What the application does that ipykernel's alone does not (what its kernel does:
 - a crash in native code tells the user's line on the kernel's own stderr
 - the next hub is told what the one before did not see (recollection.py)
 - a character that UTF-8 does not have (a lone surrogate) is sent as its escape: a message cannot have it
+- warnings and log records name the file that a cell is saved in (saved_names.py), where the hub has started the kernel
 - a chart of Altair or Plotly has a picture, too (still_images.py), where the hub has started the kernel
 Each change looks for what it changes, and without it leaves ipykernel as it is (made for 6.29 to 7.x, Python 3.8 on).
 """
@@ -24,6 +25,7 @@ from code_files import unsafe_path_forbidden
 from ipykernel import iostream, kernelapp
 from recollection import Recollection
 from replying_kernel import IPythonKernel
+from saved_names import name_saved_files
 from still_images import StillImages
 from traitlets.config import Config
 
@@ -95,6 +97,7 @@ class IPKernelApp(kernelapp.IPKernelApp):
             self.kernel.recollection = Recollection(self.abs_connection_file)
             self.kernel.recollection.watch(iostream.IOPubThread)
             StillImages(self.kernel.shell)
+            name_saved_files()
 
     def init_iopub(self, context):
         pack_every_character(self.session)

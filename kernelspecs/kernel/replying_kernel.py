@@ -8,6 +8,8 @@ What it does that ipykernel's alone does not:
   them are imported and in what version: `{"status": "ok", "modules": {NAME: VERSION or null}}`
 - a `variables_request` on control is told what variables there are (namespace_report.py)
 - an `execute_request` with `{"kernelexec": {"file": PATH}}` is run as that code file (code_files.py)
+- an `execute_request` with `{"kernelexec": {"saved": PATH}}` has its warnings and log records name that file
+  (saved_names.py)
 - a `kernelexec_request` on control is told what is known of a run (recollection.py)
 - a reply's metadata has `{"kernelexec": {"interrupts": N}}`, how many interrupts reached the run; with `"became": true`
   where its error comes of one (after_interrupts.py), and `"names": [...], "number": int` when the user's variables are
@@ -40,6 +42,7 @@ from named_interrupts import (
 from namespace_report import variables
 from postponed_debugger import PostponedDebugger
 from recollection import Recollection, line_of, shows_traceback
+from saved_names import saved_as
 
 REPORT_SECONDS = 2.0  # for what takes 1.5 at most, unless a library hangs
 
@@ -90,10 +93,15 @@ class IPythonKernel(ipkernel.IPythonKernel):
         if not self.in_main_thread():
             return await super().do_execute(*arguments, **options)
         content = self.get_parent("shell")["content"]
-        path = (content.get("kernelexec") or {}).get("file")
-        if path is None:
-            return await self.execute_in_main_thread(*arguments, **options)
-        with run_as(self.shell, path, content["code"], on_path=not unsafe_path_forbidden()):
+        told = content.get("kernelexec") or {}
+        path, saved = told.get("file"), told.get("saved")
+        with contextlib.ExitStack() as stack:
+            if path is not None:
+                stack.enter_context(
+                    run_as(self.shell, path, content["code"], on_path=not unsafe_path_forbidden())
+                )
+            elif saved is not None:
+                stack.enter_context(saved_as(self.shell.compile, saved))
             return await self.execute_in_main_thread(*arguments, **options)
 
     async def execute_in_main_thread(self, *arguments, **options):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from kernelexec.config import ENVIRONMENT_VARIABLES
 from tests.real.clients import Client, Reply
 from tests.real.conftest import Connect
 from tests.real.home import Home
@@ -37,8 +38,8 @@ def test_another_environment_is_chosen_and_the_first_can_be_returned_to_with_its
     assert client.execute("x = 'first'").session == "main@plain"
     reply = choose(client, other)
     assert reply.verdict.startswith("OK: your code now runs in other (venv), Python 3."), reply.text
-    assert f"before: venv {venv} (by VENV_PATH), Python 3." in reply.text
-    assert f"now: venv {other} (by configure_environment), Python 3." in reply.text
+    assert f"before: venv {venv} (because of VENV_PATH), Python 3." in reply.text
+    assert f"now: venv {other} (because of configure_environment), Python 3." in reply.text
     assert f"{other}/bin/python" in reply.text
     assert "session: main@other" in reply.text
     assert 'session="main@plain"' in reply.text
@@ -103,6 +104,8 @@ def test_what_is_not_there_is_refused_and_changes_nothing(
     reply = client.call("configure_environment", arguments)
     assert reply.is_error
     assert told in reply.text
+    for variable in ENVIRONMENT_VARIABLES.values():
+        assert variable not in reply.text.partition("Unchanged:")[0], "the tool has arguments, not variables"
     assert client.config()["environment"] == "plain (venv)"
 
 

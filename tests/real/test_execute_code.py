@@ -233,6 +233,23 @@ def test_a_display_that_is_updated_is_shown_once(client: Client) -> None:
     assert "first" not in reply.text
 
 
+def test_warnings_and_log_records_name_the_saved_file(client: Client) -> None:
+    code = "import logging, warnings\ndef old():\n    warnings.warn('old')\nold()\nlogging.warning('here')"
+    logged = "%(pathname)s:%(lineno)d %(message)s"
+    client.execute(f"import logging; logging.basicConfig(format={logged!r}, force=True)")
+    reply = client.execute(code, filename="say")
+    script = reply.script
+    assert reply.block("stderr").splitlines() == [
+        f"{script}:3: UserWarning: old",
+        "  warnings.warn('old')",
+        f"{script}:5 here",
+    ]
+    later = client.execute("old()\n1 / 0")
+    assert f"{script}:3: UserWarning: old" in later.block("stderr")
+    assert f"{later.script.name}, line 2" in later.block("error")
+    assert "/ipykernel_" not in reply.text + later.text
+
+
 def test_input_waits_for_an_answer_and_goes_on_with_it(client: Client) -> None:
     asks = client.execute("name = input('Name? ')\nprint('Hello', name)")
     assert asks.state == "WAITING FOR INPUT"

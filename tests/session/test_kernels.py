@@ -319,8 +319,8 @@ def test_output_after_the_end_of_a_run_lands_in_its_own_cell(tmp_path: Path) -> 
             kernel = starter.kernels[0]
             kernel_pack = kernel.pack
 
-            def pack(code: str, file: str | None = None) -> tuple[str, list[bytes]]:
-                msg_id, frames = kernel_pack(code, file)
+            def pack(*arguments: Any) -> tuple[str, list[bytes]]:
+                msg_id, frames = kernel_pack(*arguments)
                 first_id.append(msg_id)
                 return msg_id, frames
 

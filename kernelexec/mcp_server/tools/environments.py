@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Annotated, Literal
 
 import mcp_types as types
 from pydantic import Field
 
-from kernelexec.config import EnvironmentChoice, environment_choice
+from kernelexec.config import ENVIRONMENT_VARIABLES, EnvironmentChoice, environment_choice
 from kernelexec.environments.inventory import Listed, inventory, near
 from kernelexec.errors import BadRequest, EnvironmentUnusable, KernelFailed
 from kernelexec.hub.chosen_environments import CHOSEN
@@ -27,6 +28,9 @@ _ARGUMENTS = {
     "kernelspec": "kernel_name",
     "default": "",
 }
+
+_KIND_OF = {variable: kind for kind, variable in ENVIRONMENT_VARIABLES.items()}
+_VARIABLES = re.compile(rf"\b(?:{'|'.join(_KIND_OF)})\b")
 
 
 class GetEnvironmentConfig(Arguments):
@@ -71,12 +75,18 @@ async def _configure_environment(call: Call, arguments: ConfigureEnvironment) ->
     except (EnvironmentUnusable, KernelFailed) as error:
         told = "There are:" in error.next_step  # by who looked for it
         others = "" if told else near(choice.kind, choice.value, await _inventory(call))
+        next_steps = (_in_arguments(error.next_step), others, f"Unchanged: {before}")
         raise EnvironmentUnusable(
-            error.what, "\n".join(part for part in (error.next_step, others, f"Unchanged: {before}") if part)
+            _in_arguments(error.what), "\n".join(part for part in next_steps if part)
         ) from error
     call.caller.take_notices()  # they were about the environment before
     session = await session_for(call, None)
     return render.said(config_text.describe_change(before, choice, environment, session, running))
+
+
+def _in_arguments(text: str) -> str:
+    """What an error advises, in the tool's own words: it names variables of the configuration elsewhere."""
+    return _VARIABLES.sub(lambda found: _ARGUMENTS[_KIND_OF[found[0]]], text)
 
 
 async def _list_environments(call: Call, arguments: ListEnvironments) -> types.CallToolResult:
