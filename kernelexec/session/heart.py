@@ -144,11 +144,10 @@ class Heart:
 
     def _sent(self, event: e.Sent) -> Iterator[e.Instruction]:
         run = self._open(event.number)
-        if run.kind is Kind.CODE:
-            if not self._has_turn(event.number):
-                raise IllegalEvent(f"it is not the turn of {event.number}")
-            if self.in_flight:
-                raise IllegalEvent(f"{event.number} was sent while {self.in_flight} are in flight")
+        if run.kind in _IN_KERNEL and not self._has_turn(event.number):
+            raise IllegalEvent(f"it is not the turn of {event.number}")
+        if run.kind is Kind.CODE and self.in_flight:
+            raise IllegalEvent(f"{event.number} was sent while {self.in_flight} are in flight")
         self._advance(event.number, run, State.SENT)
         if run.kind is Kind.CODE:
             self.has_kernel = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -213,7 +214,7 @@ def test_a_client_that_gave_up_in_silence_is_told_with_its_next_call(
     assert "whose reply you may not have got (another call of yours came while it was open)" in reply.text
 
 
-def test_a_run_under_way_when_the_hub_was_killed_is_told_by_the_next(
+def test_a_run_under_way_when_hub_and_client_were_killed_is_told_by_the_next(
     connect_raw: ConnectRaw, home: Home
 ) -> None:
     first = connect_raw(home)
@@ -221,6 +222,8 @@ def test_a_run_under_way_when_the_hub_was_killed_is_told_by_the_next(
     begun, gate = home.path / "begun", home.path / "gate"
     first.begin_execute(until(gate, begun) + "shared = 2")
     eventually(begun.exists)
+    os.kill(home.hub(), signal.SIGSTOP)  # it does not see its client go
+    first.kill()
     home.end_hub(signal.SIGKILL)
     second = connect_raw(home)
     gate.touch()

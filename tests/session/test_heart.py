@@ -115,7 +115,7 @@ def test_a_replay_holds_its_turn_for_what_it_runs_again() -> None:
 
 def test_a_replay_that_does_not_have_its_turn_runs_nothing() -> None:
     book = Playbook() >> kernel() >> submit(4) << begin(4) >> submit_replay(5)
-    (book >> submit(6, within=5) << Impossible()).ends()
+    (book >> submit(6, within=5) << Impossible() >> sent(5) << Impossible()).ends()
 
 
 def test_an_installation_waits_for_nothing_and_nothing_waits_for_it() -> None:
