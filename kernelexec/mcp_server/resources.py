@@ -198,16 +198,16 @@ async def _read_output(call: Call, uri: str, session_id: str, found: re.Match[st
 async def _read_image(call: Call, uri: str, session_id: str, found: re.Match[str]) -> Contents:
     recorded = await recorded_execution(call, f"{session_id}/{found['number']}")
     number = int(found["image"])
-    piece = next((piece for piece in recorded.transcript.pieces if piece.number == number), None)
-    if piece is None or piece.picture is None:
-        last = max((piece.number for piece in recorded.transcript.pieces), default=0)
-        raise NotFound(f"{recorded.execution.id} has no image {number}; it has {last}.")
-    if piece.picture.file is not None:
-        return await _blob(call, uri, piece.picture.file)
-    size = len(piece.picture.encoded) * 3 // 4
+    images = {image.number: image.picture for piece in recorded.transcript.pieces for image in piece.images}
+    picture = images.get(number)
+    if picture is None:
+        raise NotFound(f"{recorded.execution.id} has no image {number}; it has {len(images)}.")
+    if picture.file is not None:
+        return await _blob(call, uri, picture.file)
+    size = len(picture.encoded) * 3 // 4
     if size > LARGEST:
         raise _too_large(uri, size, _in_the_notebook(recorded))
-    return types.BlobResourceContents(uri=uri, mime_type=piece.picture.mime, blob=piece.picture.encoded)
+    return types.BlobResourceContents(uri=uri, mime_type=picture.mime, blob=picture.encoded)
 
 
 def _in_the_notebook(recorded: Recorded) -> str:

@@ -1,7 +1,7 @@
 """The nouns of the project, and what can be said of them without asking anything. Pure.
 
-- `execution`, `clock` (when it ran), `outputs`, `display`, `widgets`, `charts`, `transcript`: one submission
-  and what it shows.
+- `execution`, `clock` (when it ran), `outputs`, `transcript`: one submission and what it shows.
+- `display` (which words, which pictures), `pictures`, `charts`, `pages`, `widgets`: what a display is.
 - `text`, `html_text`, `tracebacks`, `crash`, `shown_errors`: what is said for an assistant to read.
 - `distributions` (which package has a module), `first_line`, `naming`, `environment`, `limits`,
   `quantities`, `variable_names`.

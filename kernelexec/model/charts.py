@@ -1,4 +1,7 @@
-"""Interactive charts in a sentence: Plotly figures and Vega (Altair) specifications. Pure."""
+"""Interactive charts in a sentence: Plotly figures and Vega (Altair) specifications. Pure.
+
+Programs of other libraries: pages.py.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ _PLOTLY = "application/vnd.plotly.v1+json"
 _ALTAIR = (
     '; for a picture in the reply, with vl-convert-python in the environment: altair.renderers.enable("png")'
 )
+_KALEIDO = '; for a picture in the reply, with kaleido in the environment: fig.show("png")'
+_NEW_PLOT = re.compile(r"Plotly\.newPlot\(\s*(?P<quote>[\"'])[^\"']*(?P=quote),\s*(?=\[)")
 _EMBEDDING = "})("  # what the specification follows in Altair's HTML
 _LARGEST_HTML = 5_000_000  # characters of HTML that are looked at
 _NAMED = 8  # traces and encodings that are named
@@ -23,6 +28,7 @@ _WORD = 80  # characters of a title
 class Chart:
     text: str
     how_to_see_it: str  # follows "in the notebook"
+    picture: str = ""  # the mark of one that is among the pictures of the page
 
 
 def describe_chart(mime: str, value: object) -> Chart | None:
@@ -30,10 +36,7 @@ def describe_chart(mime: str, value: object) -> Chart | None:
     if not isinstance(value, Mapping):
         return None
     if mime == _PLOTLY:
-        return Chart(
-            _plotly(value),
-            '; for a picture in the reply, with kaleido in the environment: fig.show("png")',
-        )
+        return Chart(_plotly(value), _KALEIDO)
     return Chart(_vega(value), _ALTAIR) if _VEGA.match(mime) else None
 
 
@@ -49,15 +52,29 @@ def vega_in_html(html: str) -> Chart | None:
     return Chart(_vega(spec), _ALTAIR) if isinstance(spec, Mapping) else None
 
 
+def plotly_in_html(html: str) -> Chart | None:
+    """What the figure shows that Plotly writes as a page with scripts."""
+    call = _NEW_PLOT.search(html)
+    if call is None:
+        return Chart("Plotly figure", "")
+    read = json.JSONDecoder().raw_decode
+    try:
+        data, end = read(html, call.end())
+        layout, _ = read(html, html.index("{", end))
+    except (ValueError, RecursionError):
+        return Chart("Plotly figure", "")
+    return Chart(_plotly({"data": data, "layout": layout}), _KALEIDO)
+
+
 def _plotly(figure: Mapping[str, Any]) -> str:
     traces = [trace for trace in _list(figure.get("data")) if isinstance(trace, Mapping)]
     layout = _mapping(figure.get("layout"))
     said = [
-        f"Plotly figure{_title(layout.get('title'))}",
-        f"{len(traces)} trace{'' if len(traces) == 1 else 's'}: {_named(_trace_names(traces))}",
+        f"Plotly figure{title_of(layout.get('title'))}",
+        f"{len(traces)} trace{'' if len(traces) == 1 else 's'}: {named(_trace_names(traces))}",
     ]
     for axis in ("xaxis", "yaxis"):
-        label = _title(_mapping(layout.get(axis)).get("title"))
+        label = title_of(_mapping(layout.get(axis)).get("title"))
         if label:
             said.append(f"{axis[0]} axis{label}")
     return "; ".join(said)
@@ -66,18 +83,18 @@ def _plotly(figure: Mapping[str, Any]) -> str:
 def _trace_names(traces: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for trace in traces:
         name = trace.get("name")
-        yield f"{_word(trace.get('type', 'scatter'))}{f' {_word(name)!r}' if name else ''}"
+        yield f"{word(trace.get('type', 'scatter'))}{f' {word(name)!r}' if name else ''}"
 
 
 def _vega(spec: Mapping[str, Any]) -> str:
     views = list(_views(spec))
-    marks = [_word(_mapping(view["mark"]).get("type") or view["mark"]) for view in views if view.get("mark")]
+    marks = [word(_mapping(view["mark"]).get("type") or view["mark"]) for view in views if view.get("mark")]
     encodings = dict.fromkeys(each for view in views for each in _encodings(view))
-    said = [f"Vega chart{_title(spec.get('title'))}"]
+    said = [f"Vega chart{title_of(spec.get('title'))}"]
     if marks:
-        said.append(f"marks: {_named(iter(marks))}")
+        said.append(f"marks: {named(iter(marks))}")
     if encodings:
-        said.append(_named(iter(encodings)))
+        said.append(named(iter(encodings)))
     return "; ".join(said)
 
 
@@ -100,23 +117,23 @@ def _encodings(view: Mapping[str, Any]) -> Iterator[str]:
         field = encoding.get("field") or encoding.get("aggregate")
         if field:
             how = encoding.get("aggregate") if encoding.get("field") else None
-            yield f"{_word(channel)} = {f'{_word(how)} of ' if how else ''}{_word(field)}"
+            yield f"{word(channel)} = {f'{word(how)} of ' if how else ''}{word(field)}"
 
 
-def _named(names: Iterator[str]) -> str:
+def named(names: Iterator[str]) -> str:
     listed = list(names)
     more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
     return ", ".join(listed[:_NAMED]) + more if listed else "none"
 
 
-def _title(title: object) -> str:
+def title_of(title: object) -> str:
     text = _mapping(title).get("text") if isinstance(title, Mapping) else title
     if isinstance(text, list):
         text = " ".join(map(str, text))
-    return f" {_word(text)!r}" if text else ""
+    return f" {word(text)!r}" if text else ""
 
 
-def _word(value: object) -> str:
+def word(value: object) -> str:
     text = " ".join(str(value).split())
     return text if len(text) <= _WORD else f"{text[:_WORD]}..."
 

@@ -1,46 +1,58 @@
-"""What a display says in words, and which pictures it has: a MIME bundle as an assistant reads it. Pure."""
+"""What a display says in words, and which pictures it has: a MIME bundle as an assistant reads it. Pure.
+
+The tables below are the whole choice: WAYS for the words, PICTURE_TYPES (pictures.py) for the picture.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from kernelexec.model.charts import describe_chart, vega_in_html
+from kernelexec.model.charts import Chart, describe_chart
 from kernelexec.model.html_text import html_to_text
+from kernelexec.model.pages import describe_page
+from kernelexec.model.pictures import (
+    MOST,
+    PICTURE_TYPES,
+    Picture,
+    encoded,
+    mark,
+    marks_in,
+    those_in,
+    unmarked,
+    without_data,
+)
 from kernelexec.model.text import one_line, plain
 
-# PNG and JPEG are what models see; the others are made into PNG for the reply.
-IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
-_INTERACTIVE = {
-    "application/vnd.jupyter.widget-view+json": "an interactive widget",
-    "application/vnd.bokehjs_exec.v0+json": "an interactive Bokeh plot",
-    "application/vnd.holoviews_exec.v0+json": "an interactive HoloViews plot",
-    "application/javascript": "JavaScript",
-}
-_UNDER_A_PICTURE = re.compile(r"<(?:Figure|PIL|IPython\.core\.display\.Image)\b[^<>\n]*>\Z")
-# What Python says of an object that has no better words: beside HTML the HTML says more.
-_NO_WORDS = re.compile(r"<[\w.]+ object(?: at 0x[0-9a-f]+)?>\Z|<[^<>\n]+ at 0x[0-9a-f]+>\Z")
-_VERBATIM = r"\begin{Verbatim}"  # how IPython writes source code in LaTeX; it has it in plain text, too
+_FIGURE = re.compile(r"<(?:Figure|PIL|IPython\.core\.display\.Image)\b[^<>\n]*>\Z")
+# What a language says of an object that has no better words: beside HTML the HTML says more.
+_NO_WORDS = re.compile(
+    r"<[^\n]*\b0x[0-9a-fA-F]+[^\n]*>\Z|<[\w.]+ object>\Z|<class '[\w.]+'>\Z|[\w.$]+@[0-9a-f]{5,}\Z"
+)
+# LaTeX that is a formula; other LaTeX is a table or a text, set for paper.
+_FORMULA = re.compile(
+    r"\s*(?:\$|\\\(|\\\[|\\begin\{(?:equation|align|gather|eqnarray|math|displaymath)\*?\})"
+)
+_MARKDOWN_PICTURE = re.compile(r"!\[(?P<alt>[^\]\n]*)\]\((?P<mark>[^)\s]+)[^)\n]*\)")
+_NEEDS_A_BROWSER = ("<script", "<canvas", "<object", "<embed", "<form", "<input", "<svg")
+_TRUST = "Make this Notebook Trusted to load map: File -> Trust Notebook"  # folium's, where HTML is shown
+_LONGEST_ADDRESS = 300  # characters of an object's
+_DUMP = 1_500  # characters of text, above which a table in HTML may say the same in fewer
+_LABELS = 300  # characters of a page around what a program draws, and of the text in a drawing
 _LONGEST_TYPE = 80  # characters of a MIME type
 _LONG_JSON = 120  # characters, above which each member gets its line
 
 
 @dataclass(frozen=True)
-class Picture:
-    mime: str
-    encoded: str = ""  # base64, without white space
-    file: str | None = None  # where it is instead, relative to the storage directory
-
-
-@dataclass(frozen=True)
 class Shown:
-    """A display in words; the picture, if it has one, is to be shown with it."""
+    """A display in words. Each picture, to be shown with them, has its mark in the text, in their order."""
 
     text: str
-    picture: Picture | None = None
+    pictures: tuple[Picture, ...] = ()
     text_file: str | None = None  # that has all of the text, relative to the storage directory
 
 
@@ -51,18 +63,26 @@ def in_words(data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None)
     """
     files = _files(metadata)
     if files:
-        picture = next((Picture(mime, file=file) for mime, file in files if mime in IMAGE_TYPES), None)
-        text_file = next((file for mime, file in files if mime == "text/plain"), None)
-        return Shown(plain(_joined(data.get("text/plain", ""))), picture, text_file)
-    image = next((mime for mime in IMAGE_TYPES if mime in data), None)
-    picture = Picture(image, "".join(_joined(data[image]).split())) if image else None
-    text = _chart(data, picture is not None) or _text(data) or ""
-    if picture is not None and _UNDER_A_PICTURE.match(text):
-        text = ""
-    if not text and picture is None and not any(mime.startswith("text/") for mime in data):
-        types = ", ".join(one_line(mime)[:_LONGEST_TYPE] for mime in data) or "an empty display"
-        text = f"[{types}: not text; it is in the notebook]"
-    return Shown(text, picture)
+        return _of_files(data, files)
+    bundle = _Bundle(data)
+    words = bundle.words()
+    if words is None:
+        words = bundle.text if bundle.text and not bundle.picture else bundle.why_none()
+    if bundle.picture is not None:
+        words = "" if _FIGURE.match(words) else unmarked(words).strip()
+        return Shown(f"{words}\n{mark(0)}".strip(), (bundle.picture,))
+    if bundle.pictures and not marks_in(words):
+        words = "\n".join([words, *marks_in(bundle.html)]).strip()
+    return Shown(*those_in(words, bundle.pictures))
+
+
+def _of_files(data: Mapping[str, Any], files: Sequence[tuple[str, str]]) -> Shown:
+    picture = next((Picture(mime, file=file) for mime, file in files if mime in PICTURE_TYPES), None)
+    text_file = next((file for mime, file in files if mime == "text/plain"), None)
+    words = plain(_joined(data.get("text/plain", "")))
+    if picture is None:
+        return Shown(words, (), text_file)
+    return Shown(f"{words}\n{mark(0)}".strip(), (picture,), text_file)
 
 
 def _files(metadata: Mapping[str, Any] | None) -> list[tuple[str, str]]:
@@ -79,49 +99,212 @@ def _files(metadata: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     ]
 
 
-def _chart(data: Mapping[str, Any], has_picture: bool) -> str | None:
-    for mime, value in data.items():
-        chart = vega_in_html(_joined(value)) if mime == "text/html" else describe_chart(mime, value)
-        if chart is not None:
-            advice = "" if has_picture else f" It can be seen in the notebook{chart.how_to_see_it}."
-            return plain(f"[{chart.text}.{advice}]")
-    return None
+class _Bundle:
+    """A display's data, and what each representation of it says."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self.data = data
+        self.pictures: list[Picture] = []  # that stand inside HTML or Markdown
+
+    def words(self) -> str | None:
+        """What the first way says that says something, with what it cannot say beside it; None: nothing."""
+        chart = self.chart
+        if chart is not None and chart.is_whole:
+            return chart.said
+        said = next((words for way in WAYS if (words := way.of(self)) is not None), None)
+        beside = chart.said if chart is not None else self._what_works_in_a_notebook_only()
+        if beside is None:
+            return said
+        return f"{said or ''}\n{beside}".strip()
+
+    @cached_property
+    def chart(self) -> _Sentence | None:
+        """A chart or another program, in a sentence."""
+        for mime, value in self.data.items():
+            chart = describe_chart(mime, value)
+            if chart is not None:
+                return _Sentence.of(chart, is_whole=True, has_picture=self.picture is not None)
+        for mime in ("text/html", "application/javascript"):
+            chart = describe_page(self.source(mime)) if mime in self.data else None
+            if chart is not None:
+                is_whole = chart.how_to_see_it != ""  # as exact as the specification
+                return _Sentence.of(chart, is_whole=is_whole, has_picture=self.picture is not None)
+        return None
+
+    @cached_property
+    def picture(self) -> Picture | None:
+        """The one that is a representation of its own."""
+        for mime in PICTURE_TYPES:
+            if mime in self.data:
+                value = _joined(self.data[mime])
+                return Picture(mime, encoded(value) if mime == "image/svg+xml" else "".join(value.split()))
+        return None
+
+    @cached_property
+    def text(self) -> str:
+        return plain(_joined(self.data.get("text/plain", "")))
+
+    @cached_property
+    def html(self) -> str:
+        """The text of the HTML."""
+        source = self.source("text/html")
+        text = plain(html_to_text(source)).replace(_TRUST, "").strip("\n")
+        if self.chart is not None and len(text) <= _LABELS:
+            return ""  # its buttons
+        drawing = self._drawing(source)
+        if drawing is not None:
+            self.pictures.append(drawing)
+            return f"{text[:_LABELS]}\n{mark(len(self.pictures) - 1)}".strip()
+        if text or not any(sign in source for sign in _NEEDS_A_BROWSER):
+            return text
+        return f"[HTML that only a browser can show, {len(source):,} characters: see the notebook]"
+
+    def _drawing(self, source: str) -> Picture | None:
+        """The SVG that HTML consists of."""
+        start, end = source.find("<svg"), source.rfind("</svg>")
+        if not 0 <= start < end or self.text_has_words or self.pictures:
+            return None
+        end += len("</svg>")
+        around = html_to_text(source[:start] + source[end:])
+        return None if around else Picture("image/svg+xml", encoded(source[start:end]))
+
+    @cached_property
+    def text_has_words(self) -> bool:
+        is_address = len(self.text) <= _LONGEST_ADDRESS and _NO_WORDS.match(self.text)
+        return bool(self.text) and not is_address
+
+    def source(self, mime: str) -> str:
+        """HTML or Markdown with marks in the place of its pictures."""
+        if mime not in self._sources:
+            text, pictures = without_data(_joined(self.data.get(mime, "")))
+            if self.pictures:  # two representations of the same: the first has them
+                text, pictures = unmarked(text), []
+            self.pictures += pictures
+            self._sources[mime] = text
+        return self._sources[mime]
+
+    @cached_property
+    def _sources(self) -> dict[str, str]:
+        return {}
+
+    def _what_works_in_a_notebook_only(self) -> str | None:
+        said = next((said for mime, said in _INTERACTIVE.items() if mime in self.data), None)
+        return f"[{said}: it works in the notebook only]" if said else said
+
+    def why_none(self) -> str:
+        """Of a display that says nothing in words."""
+        if self.picture is not None or any(mime.startswith("text/") for mime in self.data):
+            return ""
+        types = ", ".join(one_line(mime)[:_LONGEST_TYPE] for mime in self.data) or "an empty display"
+        return f"[{types}: not text; it is in the notebook]"
 
 
-def _text(data: Mapping[str, Any]) -> str | None:
-    for mime in ("text/markdown", "text/latex"):
-        if mime in data and not _joined(data[mime]).startswith(_VERBATIM):
-            return plain(_joined(data[mime]))
-    for mime in ("application/json", "application/geo+json"):
-        if mime in data:
-            return plain(_json(data[mime]))
-    words = plain(_joined(data["text/plain"])) if "text/plain" in data else None
-    interactive = next((said for mime, said in _INTERACTIVE.items() if mime in data), None)
-    if interactive is not None:
-        words = None if words is None or _NO_WORDS.match(words) else words
-        return f"{words or ''}\n[{interactive}: it works in the notebook only]".strip()
-    if words is not None and not _NO_WORDS.match(words):
-        return words
-    return _other_text(data) or words
+@dataclass(frozen=True)
+class _Sentence:
+    said: str
+    is_whole: bool  # whether nothing else need be said
+
+    @classmethod
+    def of(cls, chart: Chart, *, is_whole: bool, has_picture: bool) -> _Sentence:
+        advice = "" if has_picture else f" It can be seen in the notebook{chart.how_to_see_it}."
+        return cls(f"{plain(f'[{chart.text}.{advice}]')}\n{chart.picture}".strip(), is_whole)
 
 
-def _other_text(data: Mapping[str, Any]) -> str | None:
-    if "text/html" in data:
-        html = _joined(data["text/html"])
-        return plain(html_to_text(html)) or f"[HTML without text, {len(html):,} characters: see the notebook]"
-    if "image/svg+xml" in data:
-        svg = _joined(data["image/svg+xml"])
-        words = plain(html_to_text(svg))
-        return f"[SVG image, {len(svg):,} characters: see the notebook]\n{words}".strip()
-    other = next((mime for mime in data if mime.startswith("text/") and mime != "text/plain"), None)
-    return plain(_joined(data[other])) if other else None
+# --- the ways ------------------------------------------------------------------------------------------
 
 
-def _json(value: object) -> str:
+def _formula(bundle: _Bundle) -> str | None:
+    latex = _joined(bundle.data["text/latex"])
+    return plain(latex) if _FORMULA.match(latex) else None
+
+
+def _written_markdown(bundle: _Bundle) -> str | None:
+    return None if "text/latex" in bundle.data and bundle.text_has_words else _markdown(bundle)
+
+
+def _text(bundle: _Bundle) -> str | None:
+    if not bundle.text_has_words:
+        return None
+    is_shorter = len(bundle.text) > _DUMP and "text/html" in bundle.data and bundle.html
+    return None if is_shorter and len(bundle.html) < len(bundle.text) / 2 else bundle.text
+
+
+def _html(bundle: _Bundle) -> str | None:
+    return bundle.html  # empty of a style or a place for what a script draws
+
+
+def _markdown(bundle: _Bundle) -> str | None:
+    text = plain(bundle.source("text/markdown"))
+    return _MARKDOWN_PICTURE.sub(_marked, text) or None
+
+
+def _marked(found: re.Match[str]) -> str:
+    if not those_in(found["mark"], [Picture("")] * MOST)[1]:
+        return found[0]
+    return f"{found['mark']} ({found['alt']})" if found["alt"] else found["mark"]
+
+
+def _json(bundle: _Bundle) -> str | None:
+    value = next(bundle.data[mime] for mime in _JSON_TYPES if mime in bundle.data)
     if isinstance(value, str):
-        return value
+        return plain(value)
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONG_JSON else json.dumps(value, ensure_ascii=False, indent=1)
+    return plain(text if len(text) <= _LONG_JSON else json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def _labels(bundle: _Bundle) -> str | None:
+    return plain(html_to_text(_joined(bundle.data["image/svg+xml"])))[:_LABELS] or None
+
+
+def _whatever(mime: str) -> Callable[[_Bundle], str | None]:
+    return lambda bundle: plain(_joined(bundle.data[mime])) or None
+
+
+def _other_text(bundle: _Bundle) -> str | None:
+    known = ("text/plain", "text/html", "text/markdown", "text/latex")
+    other = next((mime for mime in bundle.data if mime.startswith("text/") and mime not in known), None)
+    return plain(_joined(bundle.data[other])) if other else None
+
+
+@dataclass(frozen=True)
+class Way:
+    """A representation that may say what a display shows."""
+
+    mimes: tuple[str, ...]  # none: whatever the display has
+    said: Callable[[_Bundle], str | None]  # its words; None where it does not say it well
+    why: str  # it stands where it stands
+
+    def of(self, bundle: _Bundle) -> str | None:
+        if self.mimes and not any(mime in bundle.data for mime in self.mimes):
+            return None
+        return self.said(bundle)
+
+
+_JSON_TYPES = ("application/json", "application/geo+json")
+WAYS = (
+    Way(("text/latex",), _formula, "a formula: as text it is drawn in several lines, or is the code for it"),
+    Way(
+        ("text/markdown",),
+        _written_markdown,
+        "written for a reader; not where a kernel (R) makes every format",
+    ),
+    Way(("text/plain",), _text, "what a terminal shows; not an address, nor a dump that HTML says in half"),
+    Way(("text/html",), _html, "its tables in columns, its pictures, what it embeds"),
+    Way(("text/markdown",), _markdown, "made by a kernel, where there is no text"),
+    Way(("text/latex",), _whatever("text/latex"), "a table or a text: better than nothing"),
+    Way(_JSON_TYPES, _json, "data to unfold and maps, whose text is an address"),
+    Way(("image/svg+xml",), _labels, "what is written in a drawing, for clients that drop pictures"),
+    Way((), _other_text, "such as text/csv"),
+)
+# What is said beside that of what only a browser can show. "" for scripts that a library loads for its plots.
+_INTERACTIVE = {
+    "application/vnd.jupyter.widget-view+json": "an interactive widget",
+    "application/vnd.bokehjs_load.v0+json": "",
+    "application/vnd.holoviews_load.v0+json": "",
+    "application/vnd.bokehjs_exec.v0+json": "an interactive Bokeh plot",
+    "application/vnd.holoviews_exec.v0+json": "an interactive HoloViews plot",
+    "application/javascript": "JavaScript",
+}
 
 
 def _joined(value: object) -> str:

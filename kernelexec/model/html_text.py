@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
+from kernelexec.model.pictures import is_mark
+
 HTML_LIMIT = (
     100_000  # characters that are looked at: Python reads about 2 million a second, broken HTML slower
 )
 _CELL_LIMIT = 60  # characters of a table's cell
 _ROWS_EACH_END = 30  # of a long table
+_LONGEST_ADDRESS = 200  # characters of a picture's, a video's, a page's
 _LARGEST_SPAN = 50  # columns or rows; HTML itself allows 1,000 and 65,534
 
 _SKIPPED = frozenset({"script", "style", "head", "template", "noscript", "title", "select"})
@@ -32,13 +35,17 @@ _NUMBER = re.compile(r"[-+]?[$€£]?[\d.,_]+(?:e[-+]?\d+)?\s?%?\Z", re.IGNORECA
 
 def html_to_text(html: str) -> str:
     """The text of HTML; empty if it has none (only scripts, a frame, a canvas)."""
-    reader = _Reader()
-    reader.feed(_COMMENT.sub("", html[:HTML_LIMIT]))
-    reader.close()
-    text = reader.text()
+    text = _text_of(html, with_frames=True)
     if text and len(html) > HTML_LIMIT:
         text += f"\n[... {len(html) - HTML_LIMIT:,} characters of HTML more ...]"
     return text
+
+
+def _text_of(html: str, *, with_frames: bool) -> str:
+    reader = _Reader(with_frames)
+    reader.feed(_COMMENT.sub("", html[:HTML_LIMIT]))
+    reader.close()
+    return reader.text()
 
 
 @dataclass
@@ -66,34 +73,43 @@ class _Table:
 class _Reader(HTMLParser):
     """Collects text in lines, and the cells of a table apart."""
 
-    def __init__(self) -> None:
+    def __init__(self, with_frames: bool) -> None:
         super().__init__(convert_charrefs=True)
+        self._with_frames = with_frames  # whether pages inside this one are read, too
         self._lines: list[str] = [""]
         self._skipping: list[str] = []
         self._pre = 0
         self._tables: list[_Table] = []
+        self._media: str | None = None  # the address of the video, the sound or the page that is being read
 
     def text(self) -> str:
-        while self._tables:  # that were not closed
+        if self._skipping:  # what was not closed
+            self._add_media(self._skipping[0])
+        while self._tables:
             self._end_table()
         text = "\n".join(line.rstrip() for line in self._lines)
         return re.sub(r"\n{3,}", "\n\n", text).strip("\n")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in ("video", "audio") and not self._skipping:
-            self._add(f"[{tag}: see the notebook]")
+        given = dict(attrs)
+        if tag == "source" and self._skipping[-1:] in (["audio"], ["video"]):
+            self._media = self._media or given.get("src") or ""
+        if tag in ("video", "audio", "iframe") and not self._skipping:
+            self._media = given.get("src") or ""
+            if given.get("srcdoc"):
+                self._add_page(given["srcdoc"] or "")
+                self._media = None
         if tag in _SKIPPED or tag in _EMBEDDED:
             self._skipping.append(tag)
         if self._skipping:
             return
-        given = dict(attrs)
         if tag == "table":
             self._line_break()
             self._tables.append(_Table())
         elif tag in ("tr", "td", "th") and self._tables:
             self._begin_part_of_table(tag, given)
         elif tag == "img":
-            self._add(f"[image: {given['alt']}]" if given.get("alt") else "[image]")
+            self._add(_image(given.get("src") or "", given.get("alt") or ""))
         elif tag == "br" or tag in _BLOCKS:
             self._begin_block(tag)
 
@@ -101,6 +117,8 @@ class _Reader(HTMLParser):
         if self._skipping:
             if tag == self._skipping[-1]:
                 self._skipping.pop()
+                if tag in ("video", "audio", "iframe") and not self._skipping:
+                    self._add_media(tag)
             return
         if tag == "table" and self._tables:
             self._end_table()
@@ -113,6 +131,18 @@ class _Reader(HTMLParser):
     def handle_data(self, data: str) -> None:
         if not self._skipping:
             self._add(data)
+
+    def _add_page(self, html: str) -> None:
+        """The text of a page in a frame; of none in that."""
+        text = _text_of(html, with_frames=False) if self._with_frames else ""
+        self._line_break()
+        self._lines += ["[embedded page]", *text.split("\n"), ""]
+
+    def _add_media(self, tag: str) -> None:
+        if self._media is not None:
+            name = "embedded page" if tag == "iframe" else tag
+            self._add(f"[{': '.join(filter(None, (name, self._media[:_LONGEST_ADDRESS])))}]")
+        self._media = None
 
     def _begin_part_of_table(self, tag: str, given: dict[str, str | None]) -> None:
         if tag == "tr":
@@ -158,6 +188,14 @@ class _Reader(HTMLParser):
             self._add(f" {text} ")
         else:
             self._lines += [*text.split("\n"), "", ""]
+
+
+def _image(source: str, alt: str) -> str:
+    if is_mark(source):  # one that is shown
+        return f"{source} ({alt})" if alt else source
+    address = "" if source.startswith("data:") else source[:_LONGEST_ADDRESS]
+    said = ", ".join(filter(None, (alt, address)))
+    return f"[image: {said}]" if said else "[image]"
 
 
 def _span(text: str | None) -> int:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kernelexec.model.display import Picture, Shown, in_words
+from kernelexec.model.display import Shown, in_words
 from kernelexec.model.execution import Overflow
+from kernelexec.model.pictures import Picture, numbered
 from kernelexec.model.shown_errors import is_error
 from kernelexec.model.text import one_line, plain
 from kernelexec.model.tracebacks import short_traceback
@@ -21,14 +22,21 @@ _LONGEST_NAME = 40  # characters of a stream's name
 
 
 @dataclass(frozen=True)
+class Image:
+    """A picture, and its number among all of this run."""
+
+    number: int
+    picture: Picture
+
+
+@dataclass(frozen=True)
 class Piece:
     """One output in words. Its text begins at `position`, after a line with the label."""
 
     label: str
     text: str  # of a stream as it came, with escape codes
     position: int
-    number: int = 0  # of the picture among all of this run
-    picture: Picture | None = None
+    images: tuple[Image, ...] = ()
     text_file: str | None = None  # that has all of what the text is an excerpt of
     changes: bool = False  # what a widget shows now; comes after all that stays
 
@@ -100,20 +108,18 @@ def transcript_of(
     `files` names the file of each cell by its execution count; `characters_of` counts a text file's;
     `widgets` are the outputs that each of its widgets shows now.
     """
-    pieces: list[Piece] = []
-    end, pictures = 0, 0
+    told = _Pieces()
     for label, shown in _words(outputs, files):
-        pictures += shown.picture is not None
-        position = end + (len(_GAP) if pieces else 0) + len(label) + len("[]\n")
-        number = pictures if shown.picture else 0
-        pieces.append(Piece(label, shown.text, position, number, shown.picture, shown.text_file))
-        end = pieces[-1].end
+        text, images = told.numbered(shown)
+        told.add(label, text, images, text_file=shown.text_file)
     for shown_now in widgets:
-        text = "\n".join(shown.text.strip("\n") for _, shown in _words(shown_now, files))
+        parts_of_it = [told.numbered(shown) for _, shown in _words(shown_now, files)]
+        text = "\n".join(text.strip("\n") for text, _ in parts_of_it)
         if text.strip():
-            position = end + (len(_GAP) if pieces else 0) + len("[widget]\n")
-            pieces.append(Piece("widget", text, position, changes=True))
-            end = pieces[-1].end
+            told.add(
+                "widget", text, tuple(image for _, images in parts_of_it for image in images), changes=True
+            )
+    pieces, end = told.pieces, told.end
     parts: list[FilePart] = []
     if overflow is not None:
         streamed = sum(len(output["text"]) for output in outputs if output["output_type"] == "stream")
@@ -127,8 +133,38 @@ def transcript_of(
     return Transcript(tuple(pieces), tuple(parts), overflow)
 
 
+class _Pieces:
+    """The pieces of a transcript while they are put together."""
+
+    def __init__(self) -> None:
+        self.pieces: list[Piece] = []
+        self._images = 0
+
+    @property
+    def end(self) -> int:
+        return self.pieces[-1].end if self.pieces else 0
+
+    def numbered(self, shown: Shown) -> tuple[str, tuple[Image, ...]]:
+        """The text with its pictures' numbers, and these pictures."""
+        first = self._images + 1
+        self._images += len(shown.pictures)
+        images = tuple(Image(first + index, picture) for index, picture in enumerate(shown.pictures))
+        return numbered(shown.text, shown.pictures, first), images
+
+    def add(
+        self,
+        label: str,
+        text: str,
+        images: tuple[Image, ...],
+        *,
+        text_file: str | None = None,
+        changes: bool = False,
+    ) -> None:
+        position = self.end + (len(_GAP) if self.pieces else 0) + len(label) + len("[]\n")
+        self.pieces.append(Piece(label, text, position, images, text_file, changes))
+
+
 def _words(outputs: Sequence[Mapping[str, Any]], files: Mapping[int, str]) -> Iterator[tuple[str, Shown]]:
-    number = 0
     for output in outputs:
         match output["output_type"]:
             case "stream":
@@ -141,12 +177,8 @@ def _words(outputs: Sequence[Mapping[str, Any]], files: Mapping[int, str]) -> It
                 yield "error", Shown(text or plain(said))
             case kind:
                 shown = in_words(output["data"], output.get("metadata"))
-                if kind == "display_data" and not (shown.text.strip() or shown.picture or shown.text_file):
+                if kind == "display_data" and not (shown.text.strip() or shown.text_file):
                     continue  # what a library replaces by nothing when it is done
-                if shown.picture is not None:
-                    number += 1
-                    text = f"{shown.text}\n[image {number}: {shown.picture.mime}]".strip()
-                    shown = Shown(text, shown.picture, shown.text_file)
                 yield "result" if kind == "execute_result" else "display", shown
 
 

@@ -104,7 +104,7 @@ class Runs:
         outcome = told_by(execution, reply, remark, kernel_is_there=not has_ended)
         execution.was_interrupted = outcome.was_interrupted
         if outcome.state is not State.OK:
-            execution.error = str(reply.content.get("ename") or "")[:_LONGEST_NAME] or None
+            execution.error = _name_of_error(reply)
         problem = both(both(outcome.problem, _about_staying(reply)), _missing(reply))
         self._happenings.happened(
             Ended(execution.number, outcome.state, problem, lost, with_kernel=has_ended)
@@ -137,6 +137,12 @@ def _about_staying(reply: Reply) -> str | None:
     if not any(p.get("source") == "ask_exit" and p.get("keepkernel") for p in payloads):
         return None
     return "exit(3) and the like end nothing here: the kernel goes on, and so did the code after it."
+
+
+def _name_of_error(reply: Reply) -> str | None:
+    """None for what IPython says of an error in showing an object: NoneType."""
+    name = str(reply.content.get("ename") or "")[:_LONGEST_NAME]
+    return None if name in ("", "NoneType") else name
 
 
 def _is_leaving(reply: Reply) -> bool:

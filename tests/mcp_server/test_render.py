@@ -555,6 +555,36 @@ def test_a_picture_reaches_the_model_whatever_its_format(tmp_path: Path, kind: s
     assert size_of(image) == (32, 24)
 
 
+def test_drawings_reach_the_model_as_pictures_in_their_order(tmp_path: Path) -> None:
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="30"><circle r="9"/></svg>'
+    drawing = ("display_data", {"data": {"image/svg+xml": svg}, "metadata": {}})
+    broken = ("display_data", {"data": {"image/svg+xml": "<svg"}, "metadata": {}})
+    result = replied(tmp_path, saying(broken, drawing, FIGURE))
+    first, second = images_of(result)
+    assert (first.mime_type, size_of(first)) == ("image/png", (160, 120))
+    assert second.data == PNG
+    text = text_of(result)
+    assert "image 1 cannot be shown (it is SVG that cannot be drawn); it is in the notebook" in text
+    assert "[image 2: image/svg+xml]" in text
+
+
+def test_a_picture_in_an_output_widget_is_shown(tmp_path: Path) -> None:
+    async def answer(kernel_run: Any) -> Any:
+        kernel_run.busy()
+        for message_type, content in (
+            FIGURE,
+            opened("o", "OutputModel", "@jupyter-widgets/output", msg_id=kernel_run.msg_id),
+            shown(picture_data(size=(9, 9))),
+        ):
+            kernel_run.say(message_type, **content)
+        kernel_run.idle()
+        return kernel_run.reply()
+
+    result = replied(tmp_path, answer)
+    assert [size_of(image) for image in images_of(result)] == [(32, 24), (9, 9)]
+    assert "[widget]\n[image 2: image/png]" in text_of(result)
+
+
 def test_a_transparent_picture_that_is_made_smaller_stays_readable(tmp_path: Path) -> None:
     image = Image.merge("RGBA", [Image.effect_noise((900, 900), 100) for _ in range(4)])
     buffer = io.BytesIO()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import struct
 from typing import Any
 
 import pytest
 
-from kernelexec.model.display import in_words
+from kernelexec.model.display import WAYS, in_words
+from kernelexec.model.pictures import MOST, numbered
 
+PNG = "iVBORw0KGgo" + "A" * 40  # as far as anybody looks here
 TABLE = "<table><tr><th></th><th>a</th></tr><tr><th>0</th><td>1</td></tr></table>"
 PLOTLY = {
     "data": [
@@ -63,8 +67,22 @@ VEGA = {
             },
             "[an interactive Bokeh plot: it works in the notebook only]",
         ),
-        ({"application/pdf": "aGk=", "text/plain": "a plot"}, "a plot"),
-        ({"application/pdf": "aGk="}, "[application/pdf: not text; it is in the notebook]"),
+        (
+            {
+                "application/vnd.bokehjs_load.v0+json": "root",
+                "application/javascript": "root",
+                "text/html": "",
+            },
+            "",
+        ),
+        ({"text/plain": "<IPython.core.display.HTML object>", "text/html": "<style>p {}</style>"}, ""),
+        ({"text/html": "<div id='1' data-root-id='p1'></div>"}, ""),
+        (
+            {"text/plain": "<IPython.core.display.HTML object>", "text/html": "<script>f()</script>"},
+            "[HTML that only a browser can show, 20 characters: see the notebook]",
+        ),
+        ({"application/x-mine": "aGk="}, "[application/x-mine: not text; it is in the notebook]"),
+        ({"text/plain": "x", "application/x-mine": "aGk="}, "x"),
         ({}, "[an empty display: not text; it is in the notebook]"),
     ],
 )
@@ -72,16 +90,117 @@ def test_the_words_of_a_display(data: dict[str, Any], text: str) -> None:
     assert in_words(data).text == text
 
 
-def test_html_without_words_is_not_shown_raw() -> None:
-    data = {"text/plain": "<folium.folium.Map at 0x7f>", "text/html": "<iframe srcdoc='...'></iframe>"}
-    assert in_words(data).text == "[HTML without text, 30 characters: see the notebook]"
+SUMMARY = "<class 'statsmodels.iolib.summary.Summary'>\n" + '"""\n  OLS Results\n"""'
+DUMP = "Table(" + "_option=OptionsInfo(value=None), " * 400 + ")"
 
 
-def test_an_svg_is_named_with_its_words() -> None:
-    svg = "<svg><style>x</style><text>axis label</text></svg>"
-    assert in_words({"image/svg+xml": svg, "text/plain": "<Figure object at 0x7f>"}).text == (
-        "[SVG image, 50 characters: see the notebook]\naxis label"
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        # statsmodels: a summary, and one of its tables
+        ({"text/plain": SUMMARY, "text/html": TABLE, "text/latex": r"\begin{center}"}, SUMMARY),
+        (
+            {
+                "text/plain": "<class 'statsmodels.iolib.table.SimpleTable'>",
+                "text/html": TABLE,
+                "text/latex": r"\begin{tabular}",
+            },
+            "   a\n0  1",
+        ),
+        # what says less than its HTML: an address of whatever spelling, a dump
+        (
+            {"text/plain": "<LazyFrame at 0x7F5A77ED2D50>", "text/html": "<pre>FILTER a &gt; 1</pre>"},
+            "FILTER a > 1",
+        ),
+        ({"text/plain": "<Model object at 0x1f2e with 3 parts>", "text/html": TABLE}, "   a\n0  1"),
+        ({"text/plain": "org.example.Frame@1b2c3d4e", "text/html": TABLE}, "   a\n0  1"),
+        ({"text/plain": DUMP, "text/html": TABLE}, "   a\n0  1"),
+        ({"text/plain": DUMP, "text/html": "<div></div>"}, DUMP),
+        ({"text/plain": DUMP, "text/html": f"<pre>{DUMP}</pre>"}, DUMP),
+        ({"text/plain": "Pipeline(steps=[('a', A())])", "text/html": TABLE}, "Pipeline(steps=[('a', A())])"),
+        # R gives every format of everything
+        (
+            {
+                "text/plain": "  a\n1 2",
+                "text/html": TABLE,
+                "text/markdown": "| a |",
+                "text/latex": r"\begin{tabular}",
+            },
+            "  a\n1 2",
+        ),
+        # what was written for a reader
+        ({"text/plain": "Report(n=3)", "text/markdown": "# Report"}, "# Report"),
+        ({"text/plain": "<IPython.core.display.Latex object>", "text/latex": "a text"}, "a text"),
+        (
+            {"text/plain": "<IPython.core.display.Latex object>", "text/latex": r"\begin{align*}x"},
+            r"\begin{align*}x",
+        ),
+    ],
+)
+def test_the_representation_that_says_most_is_taken(data: dict[str, Any], text: str) -> None:
+    assert in_words(data).text == text
+
+
+def told(data: dict[str, Any]) -> tuple[str, list[str]]:
+    """The words with the numbers of the pictures, and the types of these."""
+    shown = in_words(data)
+    return numbered(shown.text, shown.pictures, 1), [picture.mime for picture in shown.pictures]
+
+
+@pytest.mark.parametrize("mime", ["image/svg+xml", "application/pdf"])
+def test_a_drawing_is_a_picture(mime: str) -> None:
+    assert told({mime: "<svg></svg>", "text/plain": "<Figure size 640x480 with 1 Axes>"}) == (
+        f"[image 1: {mime}]",
+        [mime],
     )
+    assert told({mime: "<svg></svg>", "image/png": PNG})[1] == ["image/png"]
+
+
+def test_a_drawing_has_its_labels_beside_it_for_clients_that_drop_pictures() -> None:
+    svg = "<svg><style>x</style><text>axis label</text></svg>"
+    assert told({"image/svg+xml": svg, "text/plain": "<pydot.core.Dot at 0x7f12>"})[0] == (
+        "axis label\n[image 1: image/svg+xml]"
+    )
+    assert len(told({"image/svg+xml": f"<svg>{'<text>x</text>' * 500}</svg>"})[0]) < 400
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ({"text/html": f"<p>Before</p><img src='data:image/png;base64,{PNG}'><p>After"}, "Before\n{}\nAfter"),
+        ({"text/html": f'<img alt="a" src="data:image/png;charset=utf-8;base64,{PNG}">'}, "{} (a)"),
+        ({"text/markdown": f"x\n\n![p](data:image/png;base64,{PNG})"}, "x\n\n{} (p)"),
+        ({"text/markdown": f"<img src='data:image/png;base64,{PNG}'/>"}, "<img src='{}'/>"),
+        ({"text/plain": "Fig()", "text/html": f"<img src='data:image/png;base64,{PNG}'>"}, "Fig()\n{}"),
+        ({"text/html": f"<table><tr><td>a<td><img src='data:image/png;base64,{PNG}'></table>"}, "a  {}"),
+    ],
+)
+def test_base64_inside_html_and_markdown_is_a_picture(data: dict[str, Any], text: str) -> None:
+    assert told(data) == (text.format("[image 1: image/png]"), ["image/png"])
+    assert in_words(data).pictures[0].encoded == PNG
+
+
+def test_a_picture_of_its_own_is_shown_and_not_the_same_in_html() -> None:
+    data = {"image/png": PNG, "text/html": f"<p>x</p><img src='data:image/png;base64,{PNG}'>"}
+    assert told(data) == ("x\n[image 1: image/png]", ["image/png"])
+
+
+def test_icons_and_what_is_no_picture_do_not_fill_a_reply() -> None:
+    icon = base64.b64encode(
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 64, 64) + bytes(99)
+    ).decode()
+    assert told({"text/html": f"<img src='data:image/png;base64,{icon}'> Logo"}) == ("[image] Logo", [])
+    font = f"<a href='data:font/woff2;base64,{'A' * 4_000}'>font</a>"
+    assert told({"text/markdown": font}) == ("<a href='font/woff2, 3,000 bytes'>font</a>", [])
+    many = in_words({"text/html": f"<img src='data:image/png;base64,{PNG}'>" * 30})
+    assert len(many.pictures) == MOST
+
+
+def test_html_that_is_one_drawing_is_a_picture_and_an_icon_beside_text_is_not() -> None:
+    svg = "<svg width='9'><text>label</text></svg>"
+    data = {"text/plain": "<IPython.core.display.HTML object>", "text/html": f"<div>{svg}</div>"}
+    assert told(data) == ("label\n[image 1: image/svg+xml]", ["image/svg+xml"])
+    assert told({**data, "text/html": f"{svg}<p>text"})[1] == []
 
 
 def test_a_plotly_figure_is_a_sentence_and_says_how_to_get_a_picture() -> None:
@@ -105,8 +224,8 @@ def test_a_vega_chart_is_a_sentence() -> None:
 
 def test_a_chart_with_a_static_image_is_both() -> None:
     shown = in_words({"application/vnd.plotly.v1+json": PLOTLY, "image/png": "aGk=\n"})
-    assert shown.picture is not None
-    assert (shown.picture.mime, shown.picture.encoded) == ("image/png", "aGk=")
+    [picture] = shown.pictures
+    assert (picture.mime, picture.encoded) == ("image/png", "aGk=")
     assert "to see" not in shown.text
     assert "picture in the reply" not in shown.text
 
@@ -121,8 +240,13 @@ def test_a_chart_of_another_shape_harms_nothing(spec: dict[str, Any]) -> None:
 
 def test_the_words_under_a_matplotlib_figure_are_left_out_and_others_are_not() -> None:
     figure = {"text/plain": "<Figure size 640x480 with 1 Axes>", "image/png": "aGk="}
-    assert in_words(figure).text == ""
-    assert in_words({"text/plain": "three points", "image/png": "aGk="}).text == "three points"
+    assert told(figure)[0] == "[image 1: image/png]"
+    assert told({"text/plain": "<plotnine.ggplot.ggplot object at 0x7f5a>", "image/png": "aGk="})[0] == (
+        "[image 1: image/png]"
+    )
+    assert (
+        told({"text/plain": "three points", "image/png": "aGk="})[0] == "three points\n[image 1: image/png]"
+    )
 
 
 def test_altairs_page_of_scripts_is_the_sentence_of_its_chart() -> None:
@@ -144,3 +268,13 @@ def test_a_mime_type_cannot_make_lines_of_its_own() -> None:
     assert in_words({"application/x]\n\n[result]\n42": "x"}).text == (
         "[application/x] [result] 42: not text; it is in the notebook]"
     )
+
+
+def test_each_way_says_why_it_stands_where_it_stands() -> None:
+    assert all(way.why for way in WAYS)
+    assert {mime for way in WAYS for mime in way.mimes} >= {
+        "text/plain",
+        "text/html",
+        "text/markdown",
+        "text/latex",
+    }

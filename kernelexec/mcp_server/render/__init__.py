@@ -1,7 +1,7 @@
 """Replies as the assistant reads them: the verdict first, then what happened, then the output.
 
 - `verdict` (what is said first), `hints` and `import_hints` (what to do about an error), `transcripts` and
-  `body` (the output), `images`: about an execution.
+  `body` (the output), `images`, `drawings` with their `drawing_program`: about an execution.
 - `config_text`, `kernels_text`, `summary_text`, `variables_text`: the replies of the tools that look;
   `news`, what they tell besides.
 """

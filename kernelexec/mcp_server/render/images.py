@@ -24,7 +24,9 @@ if TYPE_CHECKING:  # at run time only where it is needed
     from PIL import Image
 
 from kernelexec.mcp_server.render.body import how_to_read
-from kernelexec.model.display import Picture
+from kernelexec.mcp_server.render.drawings import NotDrawn, drawn, is_drawing
+from kernelexec.model.pictures import Picture
+from kernelexec.model.transcript import Image as Numbered
 from kernelexec.model.transcript import Piece
 from kernelexec.recording.inside import open_inside
 
@@ -47,27 +49,49 @@ class Pictures:
 
 async def pictures_of(pieces: Sequence[Piece], execution_id: str, storage_dir: Path) -> Pictures:
     """The pictures of these pieces of an execution, as many as a reply may have."""
-    found = [piece for piece in pieces if piece.picture is not None]
+    found = [(image, piece) for piece in pieces for image in piece.images]
     if not found:
         return Pictures([], [])
-    fitting = _as_they_are(found)
+    seen, notes = await _as_models_see_them([image for image, _ in found[:IMAGES]], storage_dir)
+    fitting = _as_they_are(seen)
     if fitting is None:
-        fitting = await asyncio.to_thread(_made_to_fit, found[:IMAGES], storage_dir)
+        fitting = await asyncio.to_thread(_made_to_fit, seen, storage_dir)
+    fitting.notes[:0] = notes
     if len(found) > IMAGES:
-        first, last = found[IMAGES], found[-1]
+        first, last = found[IMAGES][0], found[-1][0]
         which = f"image {first.number} is" if first is last else f"images {first.number} to {last.number} are"
-        next_one = how_to_read(execution_id, first.position)
-        fitting.notes.append(f"{which} left out, a reply has {IMAGES} at most; next: {next_one}")
+        note = f"{which} left out, a reply has {IMAGES} at most"
+        last_shown = found[IMAGES - 1][1]
+        later = next((piece for _, piece in found[IMAGES:] if piece is not last_shown), None)
+        next_one = f"; next: {how_to_read(execution_id, later.position)}" if later else ""
+        fitting.notes.append(note + next_one)
     return fitting
 
 
-def _as_they_are(found: Sequence[Piece]) -> Pictures | None:
-    """The first pictures unchanged; None if any of them has to be looked at more closely."""
+async def _as_models_see_them(
+    images: Sequence[Numbered], storage_dir: Path
+) -> tuple[list[Numbered], list[str]]:
+    """The pictures with drawings (SVG, PDF) made into PNG, and what is to be said of those that cannot be."""
+    seen: list[Numbered] = []
+    notes: list[str] = []
+    for image in images:
+        if not is_drawing(image.picture):
+            seen.append(image)
+            continue
+        try:
+            data = await asyncio.to_thread(_data_of, image.picture, storage_dir)
+            seen.append(Numbered(image.number, await drawn(image.picture.mime, data)))
+        except (NotDrawn, _Unfit) as error:
+            notes.append(_not_shown(image, error))
+    return seen, notes
+
+
+def _as_they_are(images: Sequence[Numbered]) -> Pictures | None:
+    """The pictures unchanged; None if any of them has to be looked at more closely."""
     content = []
-    for piece in found[:IMAGES]:
-        assert piece.picture is not None
-        mime, encoded = piece.picture.mime, piece.picture.encoded
-        if piece.picture.file is not None:
+    for image in images:
+        mime, encoded = image.picture.mime, image.picture.encoded
+        if image.picture.file is not None:
             return None
         if len(encoded) > IMAGE_BYTES * 4 // 3:
             return None
@@ -90,7 +114,7 @@ def _is_sound(mime: str, data: bytes) -> bool:
     return False  # the size of a JPEG is further inside: Pillow looks
 
 
-def _made_to_fit(found: Sequence[Piece], storage_dir: Path) -> Pictures:
+def _made_to_fit(found: Sequence[Numbered], storage_dir: Path) -> Pictures:
     content: list[types.ImageContent] = []
     notes: list[str] = []
     room = IMAGE_BYTES
@@ -98,28 +122,28 @@ def _made_to_fit(found: Sequence[Piece], storage_dir: Path) -> Pictures:
     order = sorted(range(len(found)), key=lambda index: _size(found[index]))
     made: dict[int, types.ImageContent] = {}
     for count, index in enumerate(order):
-        piece = found[index]
-        assert piece.picture is not None
+        numbered = found[index]
         try:
-            image, note = _fitted(piece.picture, room // (len(order) - count), storage_dir)
+            image, note = _fitted(numbered.picture, room // (len(order) - count), storage_dir)
         except Exception as error:  # noqa: BLE001 - Pillow raises many kinds for a broken file
-            where = "" if isinstance(error, _Gone) else "; it is in the notebook"
-            notes.append(f"image {piece.number} cannot be shown ({_reason(error)}){where}")
+            notes.append(_not_shown(numbered, error))
             continue
         made[index] = image
         room -= len(image.data) * 3 // 4
         if note:
-            notes.append(f"image {piece.number} {note}; the notebook has the original")
+            notes.append(f"image {numbered.number} {note}; the notebook has the original")
     content = [made[index] for index in sorted(made)]
     return Pictures(content, sorted(notes))
 
 
-def _size(piece: Piece) -> int:
-    return len(piece.picture.encoded) if piece.picture else 0
+def _size(image: Numbered) -> int:
+    return len(image.picture.encoded)
 
 
-def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, _Unfit) else "it is broken"
+def _not_shown(image: Numbered, error: Exception) -> str:
+    why = str(error) if isinstance(error, _Unfit | NotDrawn) else "it is broken"
+    where = "" if isinstance(error, _Gone) else "; it is in the notebook"
+    return f"image {image.number} cannot be shown ({why}){where}"
 
 
 class _Unfit(Exception):
