@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from kernelexec.errors import KernelexecError, StorageFailed
 from kernelexec.kernels.kernel import Kernel, KernelDied, Reply
 from kernelexec.model.execution import Execution, State
+from kernelexec.model.text import one_line
 from kernelexec.model.variable_names import VariableNames
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
@@ -105,7 +106,7 @@ class Runs:
         execution.was_interrupted = outcome.was_interrupted
         if outcome.state is not State.OK:
             execution.error = _name_of_error(reply)
-        problem = both(both(outcome.problem, _about_staying(reply)), _missing(reply))
+        problem = both(outcome.problem, _besides(reply))
         self._happenings.happened(
             Ended(execution.number, outcome.state, problem, lost, with_kernel=has_ended)
         )
@@ -131,12 +132,30 @@ def _missing(reply: Reply) -> str | None:
     )
 
 
+def _besides(reply: Reply) -> str | None:
+    """What is to be said of a run however it ended."""
+    return " ".join(filter(None, (_about_staying(reply), _missing(reply), _unseen(reply)))) or None
+
+
 def _about_staying(reply: Reply) -> str | None:
     """IPython takes the argument of exit(3) for whether the kernel is to be kept."""
     payloads = reply.content.get("payload") or ()
     if not any(p.get("source") == "ask_exit" and p.get("keepkernel") for p in payloads):
         return None
     return "exit(3) and the like end nothing here: the kernel goes on, and so did the code after it."
+
+
+def _unseen(reply: Reply) -> str | None:
+    """What is to be said of figures that nothing shows; our kernels tell it once (headless_figures.py)."""
+    said = reply.metadata.get("kernelexec")
+    unseen = said.get("unseen") if isinstance(said, Mapping) else None
+    if not isinstance(unseen, Mapping):
+        return None
+    backend = one_line(str(unseen.get("backend")))[:_LONGEST_NAME]
+    return (
+        f"Matplotlib draws with {backend} here, which shows nothing: display(fig) shows a figure, and after "
+        "`%matplotlib inline` each is shown."
+    )
 
 
 def _name_of_error(reply: Reply) -> str | None:

@@ -8,7 +8,8 @@ What the application does that ipykernel's alone does not (what its kernel does:
 - the next hub is told what the one before did not see (recollection.py)
 - a character that UTF-8 does not have (a lone surrogate) is sent as its escape: a message cannot have it
 - warnings and log records name the file that a cell is saved in (saved_names.py), where the hub has started the kernel
-- a chart of Altair or Plotly has a picture, too (still_images.py), where the hub has started the kernel
+- a chart of Altair or Plotly has a picture, too (still_images.py), and so has a figure of Matplotlib that is displayed where
+  its backend draws into files only (headless_figures.py), where the hub has started the kernel
 Each change looks for what it changes, and without it leaves ipykernel as it is (made for 6.29 to 7.x, Python 3.8 on).
 """
 
@@ -22,6 +23,7 @@ from importlib.machinery import PathFinder
 
 import zmq
 from code_files import unsafe_path_forbidden
+from headless_figures import HeadlessFigures
 from ipykernel import iostream, kernelapp
 from recollection import Recollection
 from replying_kernel import IPythonKernel
@@ -98,6 +100,7 @@ class IPKernelApp(kernelapp.IPKernelApp):
             self.kernel.recollection.watch(iostream.IOPubThread)
             StillImages(self.kernel.shell)
             name_saved_files()
+            self.kernel.figures = HeadlessFigures(self.kernel.shell)
 
     def init_iopub(self, context):
         pack_every_character(self.session)

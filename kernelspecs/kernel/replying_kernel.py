@@ -13,7 +13,8 @@ What it does that ipykernel's alone does not:
 - a `kernelexec_request` on control is told what is known of a run (recollection.py)
 - a reply's metadata has `{"kernelexec": {"interrupts": N}}`, how many interrupts reached the run; with `"became": true`
   where its error comes of one (after_interrupts.py), and `"names": [...], "number": int` when the user's variables are
-  others than before, or come in another order (bindings.py)
+  others than before, or come in another order (bindings.py); with `"unseen": {...}` where figures are that nothing shows
+  (headless_figures.py)
 - a stdout or stderr that the user's code took away is put back: without it no reply would ever come
 - debugpy is imported with the first debug request; a child forked by a cell ends where the cell ends
 Each change looks for what it changes, and without it leaves ipykernel as it is (made for 6.29 to 7.x, Python 3.8 on).
@@ -57,6 +58,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
         self.cancelled = False  # the current run, because of an interrupt
         self.came_of_interrupts: dict[str, object] = {}  # of the last run
         self.recollection = Recollection(None)
+        self.figures = None
         super().__init__(**options)
         self.control_handlers["imports_request"] = self.imports_request
         self.control_handlers["variables_request"] = self.variables_request
@@ -161,6 +163,9 @@ class IPythonKernel(ipkernel.IPythonKernel):
             names = self.recollection.new_names(self.shell.user_ns, self.shell.user_ns_hidden)
             if names is not None:
                 told.update(names)
+            unseen = self.figures.news() if self.figures is not None else None
+            if unseen is not None:
+                told["unseen"] = unseen
             self.recollection.replied(parent["header"]["msg_id"], reply_content, metadata)
         return metadata
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.real.clients import Client
+from tests.real.clients import Client, Reply
 from tests.real.conftest import Connect
 from tests.real.home import Home, eventually
 from tests.real.test_foreign_kernels import uv_venv
@@ -23,7 +23,7 @@ PLOTLY = {"data": [{"type": "bar", "x": [1, 2], "y": [3, 4]}], "layout": {}}
 
 @pytest.fixture(scope="module")
 def charts(place: Path) -> Path:
-    return uv_venv(place / "charts", "altair", "vl-convert-python")
+    return uv_venv(place / "charts", "altair", "vl-convert-python", "matplotlib")
 
 
 @pytest.fixture
@@ -39,6 +39,17 @@ def outputs(client: Client, count: int) -> list[dict[str, Any]]:
         return list(json.loads(path.read_text())["cells"]) if path.exists() else []
 
     return list(eventually(lambda: len(cells()) == count and cells())[-1]["outputs"])
+
+
+def last_output(client: Client, reply: Reply) -> dict[str, Any]:
+    """Of the cell of this run, once it is in the notebook."""
+    path = Path(client.config()["notebook"])
+
+    def found() -> list[dict[str, Any]]:
+        cells = json.loads(path.read_text())["cells"] if path.exists() else []
+        return [cell for cell in cells if cell["id"] == f"kernelexec-{reply.number}"]
+
+    return dict(eventually(found)[0]["outputs"][-1])
 
 
 def test_a_chart_has_a_picture_where_its_library_can_make_one(client: Client) -> None:
@@ -72,3 +83,20 @@ def test_a_chart_that_is_wrong_is_told_once(client: Client) -> None:
     reply = client.execute("import altair\naltair.Chart('data.csv', width='wide').mark_bar()")
     assert reply.text.count("[error]") == 1
     assert "SchemaValidationError" in reply.text
+
+
+def test_a_figure_of_matplotlib_is_shown_or_it_is_told_once_that_nothing_shows_it(client: Client) -> None:
+    plot = "plt.plot([1, 2])\nplt.show()"
+    headless = client.execute(
+        f"import matplotlib\nmatplotlib.use('agg')\nimport matplotlib.pyplot as plt\n{plot}"
+    )
+    assert "Matplotlib draws with agg here, which shows nothing: display(fig) shows a figure" in headless.text
+    assert not headless.images
+    assert "agg" not in client.execute(plot).text
+    assert len(client.execute("display(plt.gcf())").images) == 1
+    assert len(client.execute(f"%matplotlib inline\nplt.close('all')\n{plot}").images) == 1
+    drawing = client.execute(f"%config InlineBackend.figure_formats = ['svg']\n{plot}")
+    [image] = drawing.images
+    assert image.mime_type == "image/png"
+    assert "[image 1: image/svg+xml]" in drawing.text
+    assert set(last_output(client, drawing)["data"]) == {"text/plain", "image/svg+xml"}, "as Jupyter saves it"
