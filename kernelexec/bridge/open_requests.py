@@ -70,10 +70,12 @@ class OpenRequests:
         if not isinstance(message, dict):
             return True
         method, identity = message.get("method"), _as_id(message.get("id"))
-        if method is None:
+        if method is None and identity is not None and ("result" in message or "error" in message):
             if identity not in self._questions:
                 return False  # the answer to what a hub asked that is gone
             self._questions.discard(identity)
+        elif not isinstance(method, str):
+            return True  # as above
         elif identity is None:
             self._notified(method, message, line)
         else:

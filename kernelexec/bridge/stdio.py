@@ -64,18 +64,16 @@ class _Bridge:
 
     def _pass_replies(self, hub: socket) -> None:
         """Until the hub ends. What it has not sent to its end is dropped: half a line is no message."""
-        for line in _lines(lambda: _received(hub)):
-            if not line.endswith(b"\n"):
-                return
+        for lines in _batches(lambda: _received(hub)):
             if self._open.has_read:
                 with self._books:
-                    passes = self._open.answered(line)
-                if passes:
-                    _write_all(1, line)
+                    passed = [line for line in lines if self._open.answered(line)]
+                self._say(passed)
             else:  # the client waits for this one
-                _write_all(1, line)
+                self._say(lines)
                 with self._books:
-                    self._open.answered(line)
+                    for line in lines:
+                        self._open.answered(line)
 
     def _join_next_hub(self) -> socket:
         """Once there is something to ask it."""
@@ -113,16 +111,15 @@ class _Bridge:
                 _send(hub, line)
 
     def _pass_input(self) -> None:
-        for read in _lines(lambda: os.read(0, _CHUNK), _LONGEST):
-            line = read if read.endswith(b"\n") else read + b"\n"
+        for lines in _batches(lambda: os.read(0, _CHUNK), _LONGEST):
             with self._books:
                 hub = self._hub
-                passes = self._open.asked(line, is_sent=hub is not None)
+                passed = [line for line in lines if self._open.asked(line, is_sent=hub is not None)]
                 if hub is None and self._open and self._wanted.locked():
                     self._wanted.release()
-            if hub is not None and passes:
+            if hub is not None and passed:
                 with self._sending:
-                    _send(hub, line)
+                    _send(hub, b"".join(passed))  # what came together was asked together
         with self._books:
             self._input_ended, hub = True, self._hub
         if hub is not None:
@@ -132,21 +129,21 @@ class _Bridge:
         os._exit(0)
 
     def _say(self, lines: list[bytes]) -> None:
-        for line in lines:
-            _write_all(1, line)
+        _write_all(1, b"".join(lines))
 
 
-def _lines(read: Callable[[], bytes], longest: int | None = None) -> Iterator[bytes]:
-    """The lines of what is read, with their ends; the last one may have none.
+def _batches(read: Callable[[], bytes], longest: int | None = None) -> Iterator[list[bytes]]:
+    """The lines of what is read, with their ends: those that came together.
 
-    Of one that is longer than `longest` only so much and its last bytes.
+    `longest`: a client's, whose last line may have no end, and of a longer line only so much and its last
+    bytes are passed. Of a hub's last line, half is no message.
     """
     parts: list[bytes] = []
     size = 0
     while chunk := read():
         *whole, rest = chunk.split(b"\n")
-        for line in whole:
-            yield b"".join((*parts, line, b"\n"))
+        if whole:
+            yield [b"".join((*parts, whole[0], b"\n")), *(line + b"\n" for line in whole[1:])]
             parts, size = [], 0
         if longest is not None and size > longest:
             parts[1] = (parts[1] + rest)[-_TAIL:]
@@ -156,8 +153,8 @@ def _lines(read: Callable[[], bytes], longest: int | None = None) -> Iterator[by
             if longest is not None and size > longest:
                 line = b"".join(parts)
                 parts = [line[:longest], line[-_TAIL:]]
-    if parts:
-        yield b"".join(parts)
+    if parts and longest is not None:
+        yield [b"".join((*parts, b"\n"))]
 
 
 def _received(hub: socket) -> bytes:

@@ -160,7 +160,17 @@ def test_without_a_next_hub_all_that_is_open_is_told_why() -> None:
 
 
 @pytest.mark.parametrize(
-    "odd", [b"{\n", b"[]\n", b"5\n", b"[" * 100_000 + b"\n", b'{"id":null,"method":"x"}\n', b"\xff\n"]
+    "odd",
+    [
+        b"{\n",
+        b"[]\n",
+        b"5\n",
+        b"[" * 100_000 + b"\n",
+        b'{"id":null,"method":"x"}\n',
+        b"\xff\n",
+        b"{}\n",
+        b'{"id":3}\n',
+    ],
 )
 def test_what_is_no_request_is_the_hubs_to_judge(odd: bytes) -> None:
     kept = client()

@@ -119,6 +119,22 @@ def test_a_line_longer_than_the_hub_takes_reaches_it_with_both_ends() -> None:
         writing.join(_SECONDS)
 
 
+def test_what_the_client_asks_together_comes_together() -> None:
+    """Each of two submissions that are sent at once was asked before the reply to the other."""
+    with bridge() as (process, hub):
+        assert process.stdin is not None
+        _write(process.stdin, CALL + CALL)
+        assert hub.recv(1 << 16) == CALL + CALL
+
+
+def test_a_last_line_without_its_end_is_passed_on() -> None:
+    with bridge() as (process, hub):
+        assert process.stdin is not None
+        process.stdin.write(CALL.rstrip())
+        process.stdin.close()
+        assert read_line(hub) == CALL
+
+
 def _write(pipe: IO[bytes], data: bytes) -> None:
     pipe.write(data)
     pipe.flush()
