@@ -17,7 +17,6 @@ from kernelexec.model.naming import parse_execution_id
 from kernelexec.model.transcript import Transcript
 from kernelexec.recording.history import load_execution
 from kernelexec.recording.journal import ClosedJournal
-from kernelexec.recording.records import sessions_in
 
 ExecutionId = Annotated[
     str,
@@ -68,13 +67,19 @@ def session_and_number(execution_id: str) -> tuple[str, int]:
     return parsed
 
 
+def no_such_session(call: Call, session_id: str) -> NotFound:
+    """The error that says so, and which sessions there are."""
+    config = call.caller.config()
+    return NotFound(
+        f"There is no session {session_id} in {config.storage_dir}.",
+        f"Sessions there: {call.hub.listed(config)}.",
+    )
+
+
 def _from_journal(call: Call, session_id: str, number: int) -> Execution:
     config = call.caller.config()
     if not call.hub.has_journal(call.caller, session_id):
-        raise NotFound(
-            f"There is no session {session_id} in {config.storage_dir}.",
-            f"Sessions there: {', '.join(sessions_in(config.storage_dir)) or 'none'}.",
-        )
+        raise no_such_session(call, session_id)
     journal = ClosedJournal(call.hub.journal_path(call.caller, session_id))
     execution = load_execution(journal, session_id, config.storage_dir, number)
     if execution is None:

@@ -69,8 +69,9 @@ def choose(journal: Journal, last: int, wanted: int | None = None) -> Choice | N
     """What is to be run again; None if there was no such kernel. `last`: the kernel that is here or was last.
 
     Where nobody has named one it is the last, with those before it that died: from the first in which
-    more had succeeded than in all that came after it. So a kernel that died with an hour's work is taken
-    although a line or two was run since, and one that was rebuilt by hand since is not.
+    no less had succeeded than in all that came after it. So a kernel that died with an hour's work is taken
+    although a line or two was run since; one that was rebuilt by hand since is not, be it with more runs or
+    with the same code.
     """
     found = read_runs(journal)
     if wanted is not None and wanted not in found:
@@ -95,12 +96,13 @@ def choose(journal: Journal, last: int, wanted: int | None = None) -> Choice | N
 
 def _chain(found: Mapping[int, Runs], last: int) -> list[int]:
     first = generation = last
-    later = 0
+    later: list[str] = []  # the code of what came after
     while generation in found:
         runs = found[generation]
-        if generation != last and len(runs.successes) > later:
+        codes = [success.code for success in runs.successes]
+        if generation != last and len(codes) >= len(later) and not set(codes) <= set(later):
             first = generation
-        later += len(runs.successes)
+        later += codes
         before = found.get(generation - 1)
         if before is None or (later and (runs.has_replay or before.was_wished)):
             break

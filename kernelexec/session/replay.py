@@ -42,10 +42,12 @@ class Replaying(Happenings, Protocol):
 _ERROR_SHOWN = 300  # characters of an exception's text in a sentence
 
 
-def listing(session: str, earlier: Sequence[Success]) -> str:
+def listing(session: str, choice: Choice) -> str:
     """The replay's own code: what it runs again, as comments."""
-    lines = [f"#   {session}/{one.number}: {one.first_line}" for one in earlier]
-    return "\n".join(["# restart_kernel(replay=True): run again in this kernel:", *lines])
+    lines = [f"#   {session}/{one.number}: {one.first_line}" for one in choice.successes]
+    of = " and ".join(f"generation {generation}" for generation in choice.generations)
+    count = "1 submission" if len(lines) == 1 else f"{len(lines)} submissions"
+    return "\n".join([f"# {count} of {of}, run again in this kernel:", *lines])
 
 
 async def chosen(session: str, journal: Journal, generations: Generations, wanted: int | None) -> Choice:

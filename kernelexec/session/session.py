@@ -325,7 +325,7 @@ class Session:
             return None
         surroundings = Surroundings(environ, self.directory)
         await self.stop_kernel(why, by=by)
-        code = listing(self.id, choice.successes)
+        code = listing(self.id, choice)
         submission = Submission(code, "replay", kind=Kind.REPLAY, surroundings=surroundings, caller=by)
         return self._engine.accept(submission, partial(self._replay, choice=choice, submission=submission))
 

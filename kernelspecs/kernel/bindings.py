@@ -16,7 +16,7 @@ class Bindings:
     """What each name was bound to when it was last looked at, and how long ago it came to be so."""
 
     def __init__(self) -> None:
-        self.known = {}  # name -> (id of the value, importance, which binding of all)
+        self.known = {}  # name -> (id of the value, its place: importance, and minus which binding of all it was)
         self.bound = 0
 
     def look(self, namespace, hidden):
@@ -24,9 +24,14 @@ class Bindings:
 
         RuntimeError, KeyError: another thread changed the namespace meanwhile.
         """
-        newest = dict.fromkeys(islice(reversed(namespace), MOST_LOOKED_AT))
+        newest = [
+            name
+            for name in islice(reversed(namespace), MOST_LOOKED_AT)
+            if type(name) is str and not name.startswith("_")
+        ]
         before, self.known = self.known, {}
-        for name in (*(name for name in before if name not in newest), *reversed(newest)):
+        older = before.keys() - newest
+        for name in (*(name for name in before if name in older), *reversed(newest)):
             if name in namespace and is_users(name, namespace[name], hidden):
                 self.known[name] = self.binding(namespace[name], before.get(name))
         return sorted(self.known, key=self.place)
@@ -35,12 +40,11 @@ class Bindings:
         if before is not None and before[0] == id(value):
             return before
         self.bound += 1
-        return id(value), importance(value), self.bound
+        return id(value), (*importance(value), -self.bound)
 
     def place(self, name):
-        _, important, bound = self.known[name]
-        return (*important, -bound)
+        return self.known[name][1]
 
     def ages(self):
         """For each name which binding of all it was; more is newer."""
-        return {name: bound for name, (_, _, bound) in list(self.known.items())}
+        return {name: -place[-1] for name, (_, place) in list(self.known.items())}

@@ -231,6 +231,10 @@ def test_a_kernel_that_dies_as_a_submission_comes_has_run_nothing(own_client: Cl
         assert reply.state == "NOT RUN", reply.text
         assert "SIGKILL" in reply.text
         assert "(x, os)" in reply.text
+    own_client.execute("'a line since'")
+    reply = call(own_client, "restart_kernel", replay=True)
+    assert "All 2 submissions ran again and succeeded." in reply.text
+    assert own_client.execute("x").block("result") == "1"
 
 
 def test_a_replay_brings_the_variables_back_and_stops_at_what_fails(own_client: Client) -> None:

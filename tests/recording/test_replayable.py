@@ -25,12 +25,14 @@ class Told:
         self.lines.append({"event": "kernel", "generation": self.generation})
         return self
 
-    def ran(self, count: int = 1, state: str = "ok", kind: str = "code", **more: Any) -> Told:
+    def ran(
+        self, count: int = 1, state: str = "ok", kind: str = "code", code: str | None = None, **more: Any
+    ) -> Told:
         for _ in range(count):
             self.number += 1
             about = {"n": self.number, "generation": self.generation, "kind": kind}
-            code = {"code": f"code {self.number}", "label": None, "note": None}
-            self.lines.append({"event": "submitted", **about, **code})
+            what = {"code": code or f"code {self.number}", "label": None, "note": None}
+            self.lines.append({"event": "submitted", **about, **what})
             self.lines.append({"event": "finished", "n": self.number, "state": state, **more})
         return self
 
@@ -70,13 +72,18 @@ def test_a_kernel_that_died_is_taken_though_a_line_was_run_since() -> None:
 
 
 def test_a_kernel_that_was_rebuilt_since_is_not_taken_and_can_be_named() -> None:
-    told = Told().kernel().ran(2).died().kernel().ran(2)
+    told = Told().kernel().ran(2).died().kernel().ran(3)
     choice = told.choose()
-    assert numbers(choice) == [3, 4]
+    assert numbers(choice) == [3, 4, 5]
     assert choice.other is not None
     assert (choice.other.generation, len(choice.other.successes)) == (1, 2)
     assert numbers(told.choose(1)) == [1, 2]
     assert choose(cast(Journal, told), 2, 7) is None
+
+
+def test_a_kernel_whose_code_was_all_run_again_since_is_not_taken() -> None:
+    assert numbers(Told().kernel().ran(code="x = 1").died().kernel().ran(code="x = 1").choose()) == [2]
+    assert numbers(Told().kernel().ran(code="x = 1").died().kernel().ran(code="y = 1").choose()) == [1, 2]
 
 
 def test_what_somebody_ended_is_not_taken_unless_nothing_came_after_it() -> None:

@@ -249,7 +249,7 @@ def _what_is_there(execution: Execution, session: Session, knew_another: bool) -
 
 def _why_new(session: Session, execution: Execution) -> str:
     if session.generation == 1:
-        return "It has no variables yet."
+        return "It had no variables before this."
     ended = f"The one before ended: {session.last_end}. " if session.last_end else ""
     if execution.kind is Kind.REPLAY:
         return f"{ended}It has only the variables of what was run again."

@@ -15,12 +15,12 @@ from kernelexec.errors import BadRequest
 from kernelexec.mcp_server import render, waiting
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.patience import Waits
+from kernelexec.mcp_server.recorded import no_such_session, session_and_number
 from kernelexec.mcp_server.render.news import News
 from kernelexec.mcp_server.requests import Cancellation
 from kernelexec.mcp_server.tools.arguments import WAIT_DESCRIPTION, Arguments
 from kernelexec.mcp_server.tools.effects import EFFECTS
 from kernelexec.model.execution import Execution
-from kernelexec.model.naming import parse_execution_id
 from kernelexec.model.text import plain
 from kernelexec.session.session import Session
 
@@ -128,22 +128,13 @@ async def find_execution(call: Call, execution_id: str) -> tuple[Session, Execut
     Raises:
         BadRequest: there is none; says what there is.
     """
-    parsed = parse_execution_id(execution_id)
-    if parsed is None:
-        raise BadRequest(
-            f"{execution_id!r} is not an execution id.",
-            "An id looks like main@default/7; each reply of execute_code begins with one.",
-        )
-    config = call.caller.config()
-    session = call.hub.find(call.caller, parsed[0])
-    if session is None and call.hub.has_journal(call.caller, parsed[0]):
-        session = await session_for(call, parsed[0])
+    session_id, number = session_and_number(execution_id)
+    session = call.hub.find(call.caller, session_id)
+    if session is None and call.hub.has_journal(call.caller, session_id):
+        session = await session_for(call, session_id)
     if session is None:
-        raise BadRequest(
-            f"There is no session {parsed[0]} in {config.storage_dir}.",
-            f"Sessions there: {call.hub.listed(config)}.",
-        )
-    return session, session.executions.get(parsed[1])
+        raise no_such_session(call, session_id)
+    return session, session.executions.get(number)
 
 
 async def wait_for_end(
