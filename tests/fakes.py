@@ -21,7 +21,15 @@ from kernelexec.config import EnvironmentChoice
 from kernelexec.environments.source import Progress
 from kernelexec.hub.caller import Caller
 from kernelexec.kernels.inspection import Variables
-from kernelexec.kernels.kernel import SHUTDOWN_SECONDS, Death, Findings, KernelDied, OnMessage, Reply
+from kernelexec.kernels.kernel import (
+    SHUTDOWN_SECONDS,
+    Death,
+    Findings,
+    Imports,
+    KernelDied,
+    OnMessage,
+    Reply,
+)
 from kernelexec.kernels.wire import Message
 from kernelexec.model.environment import Environment, Interpreter
 from kernelexec.model.execution import Execution, State
@@ -189,9 +197,9 @@ class FakeKernel:
     def detach(self) -> None:
         self.detached = True
 
-    async def refresh_imports(self, modules: Sequence[str]) -> Mapping[str, str | None] | None:
+    async def refresh_imports(self, modules: Sequence[str]) -> Imports | None:
         self.refreshed += 1
-        return {name: version for name, version in self.imported.items() if name in modules}
+        return Imports({name: version for name, version in self.imported.items() if name in modules})
 
     def memory(self) -> int | None:
         return 50_000_000

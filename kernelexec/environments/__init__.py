@@ -9,7 +9,7 @@
 - `borrowed`, `fetched`: an ipykernel that is lent where there is none.
 - `remedies`: the commands that messages recommend.
 - `packages`, `installers`, `requirements`, `report`, `program`, `redaction`: installing, and what came of
-  it.
+  it; `uv_project`, whose files do not know it.
 
 In come settings and a client's environment variables (never the hub's own); out come `model.Environment`s
 and reports. It never starts a kernel, never writes into an environment unasked, and no shell sees what it

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from packaging.version import InvalidVersion, Version
+
 from kernelexec.environments.requirements import Requirement
+from kernelexec.model.execution import DOWNGRADED, INSTALLED, THERE, UPDATED
 
 _TAIL_LINES = 12
 _MOST_NAMED = 12  # dependencies; an installation may bring a hundred
+_CONFLICT = re.compile(r"^(\S+ \S+ requires .+, but you have .+) which is incompatible\.$", re.MULTILINE)
 
 # What an installer's output gives away, and what to do about it.
 _FULL = ("no space left on device", "os error 28", "errno 28", "nospaceleft", "disk quota")
@@ -80,6 +85,16 @@ class Imported:
 
 
 @dataclass(frozen=True)
+class Missed:
+    """A module that a running kernel has imported, and that has looked in vain for what is installed now."""
+
+    session: str
+    name: str  # what it looked for
+    by: str
+    loading: bool  # while it was itself imported: it goes on without
+
+
+@dataclass(frozen=True)
 class Report:
     """All that is known after an installation. Versions are by canonical name."""
 
@@ -89,7 +104,10 @@ class Report:
     after: Mapping[str, str]
     stopped: bool = False
     imported: Sequence[Imported] = ()
+    missed: Sequence[Missed] = ()
     sessions: Sequence[str] = ()  # those with a running kernel in this environment
+    silent: Sequence[str] = ()  # of these, those whose kernel could not be asked
+    project: str | None = None  # what to do so that the environment's project knows of it
     output: str = ""
     conda_missed: Sequence[Requirement] = field(default=())  # left to pip
 
@@ -108,43 +126,32 @@ class Report:
         return set(failed.requirements) <= repeated
 
     def text(self) -> str:
-        """The first line says what happened; the others what else there is to know."""
-        lines = [self._verdict(), *self._by_pip(), *self._others()]
-        if not self.succeeded:
-            lines += [*self._what_is_there(), *self._why()]
+        """A line for each package, or one on why not; then what else there is to know."""
+        if self.succeeded:
+            lines = [*map(self._line, self.requirements), *self._by_pip(), *self._others(), *self._broken()]
+        else:
+            lines = [self._failure(), *self._by_pip(), *self._others(), *self._what_is_there(), *self._why()]
+        lines += [self.project] if self.project is not None else []
         return "\n".join([*lines, *self._kernels()])
 
-    def _verdict(self) -> str:
+    def _failure(self) -> str:
         names = ", ".join(map(str, self.requirements))
         if self.stopped:
             return f"The installation of {names} was stopped."
-        if not self.succeeded:
-            failed = self._failed[-1]
-            return f"{names} could not be installed: {failed.installer} ended with {failed.ended}."
-        same = [
-            requirement
-            for requirement in self.requirements
-            if self.after.get(requirement.canonical, "") == self.before.get(requirement.canonical)
-        ]
-        new = [requirement for requirement in self.requirements if requirement not in same]
-        parts = []
-        if new:
-            parts.append(
-                f"Installed {', '.join(map(self._now, new))} with {' and '.join(self._installers())}."
-            )
-        if same:
-            were = "was" if len(same) == 1 else "were"
-            parts.append(f"{', '.join(map(self._now, same))} {were} there already.")
-        return " ".join(parts)
+        failed = self._failed[-1]
+        return f"{names} could not be installed: {failed.installer} ended with {failed.ended}."
 
-    def _installers(self) -> list[str]:
-        return list(dict.fromkeys(step.installer for step in self.steps if step.exit_code == 0))
-
-    def _now(self, requirement: Requirement) -> str:
-        version, old = self.after.get(requirement.canonical), self.before.get(requirement.canonical)
-        if version is None:  # it goes by another name
-            return requirement.name
-        return f"{requirement.name} {version}" + (f" (before: {old})" if old not in (None, version) else "")
+    def _line(self, requirement: Requirement) -> str:
+        new, old = self.after.get(requirement.canonical), self.before.get(requirement.canonical)
+        if new is not None and new == old:
+            return f"{THERE}{requirement.name} {new}"
+        by = next((s.installer for s in reversed(self.steps) if requirement in s.requirements), "")
+        if new is None:  # it goes by another name
+            return f"{INSTALLED}{requirement.name} (with {by})"
+        if old is None:
+            return f"{INSTALLED}{requirement.name} {new} (with {by})"
+        did = DOWNGRADED if _is_older(new, old) else UPDATED
+        return f"{did}{requirement.name} {old} → {new} (with {by})"
 
     def _by_pip(self) -> list[str]:
         if not self.conda_missed:
@@ -169,6 +176,11 @@ class Report:
             lines.append(f"Other packages changed, too: {_some(other)}.")
         return lines
 
+    def _broken(self) -> list[str]:
+        """What pip says of packages that do not go with what they have now: it succeeds all the same."""
+        found = list(dict.fromkeys(_CONFLICT.findall(self.output)))
+        return [f"Does not go together, says pip: {'; '.join(found[:_MOST_NAMED])}."] if found else []
+
     def _what_is_there(self) -> list[str]:
         return [what_is_there(self.requirements, self.after)]
 
@@ -187,7 +199,41 @@ class Report:
             f"{it.name} {it.now} (restart_kernel; its variables are lost)."
             for it in self.imported
         ]
+        lines += self._missed()
+        lines += [
+            f"The running kernel of {session} could not be asked: if it does not find what is new, restart "
+            "it (restart_kernel; its variables are lost)."
+            for session in self.silent
+        ]
         return lines or ["Running kernels of this environment can import it without a restart."]
+
+    def _missed(self) -> list[str]:
+        """A line for each kernel and library that goes on, or may go on, without what is there now."""
+        names: dict[tuple[str, str, bool], list[str]] = {}
+        for it in self.missed:
+            found = names.setdefault((it.session, it.by.partition(".")[0], it.loading), [])
+            found.append(it.name)
+        lines = []
+        for (session, by, loading), missed in names.items():
+            what = _some(list(dict.fromkeys(missed)))
+            if loading:
+                lines.append(
+                    f"The running kernel of {session} imported {by} before {what} was there, and {by} goes "
+                    f"on without: restart it if {by} needs it (restart_kernel; its variables are lost)."
+                )
+            elif (session, by, True) not in names:
+                lines.append(
+                    f"The running kernel of {session} can import what is new without a restart; only if "
+                    f"{by}, which looked for {what} before, still misses it: restart_kernel."
+                )
+        return lines
+
+
+def _is_older(version: str, than: str) -> bool:
+    try:
+        return Version(version) < Version(than)
+    except InvalidVersion:  # conda's may be any
+        return False
 
 
 def what_is_there(requirements: Sequence[Requirement], installed: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kernelexec.kernels.inspection import Variables
@@ -53,6 +53,16 @@ class Reply:
     date: str
     metadata: Mapping[str, Any]
     lost: int = 0  # messages of it that never came; a foreign kernel may drop some
+
+
+@dataclass(frozen=True)
+class Imports:
+    """What a kernel knows of modules that were installed."""
+
+    versions: Mapping[str, str | None] = field(default_factory=dict)  # of those imported, as they say it
+    # For each that was looked for in vain the modules that did, which may go on without it; true: while
+    # they were themselves being imported.
+    missed: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,10 +138,10 @@ class Kernel(Protocol):
     def detach(self) -> None:
         """Let go of it. It runs on."""
 
-    async def refresh_imports(self, modules: Sequence[str]) -> Mapping[str, str | None] | None:
+    async def refresh_imports(self, modules: Sequence[str]) -> Imports | None:
         """Have imports look at the disk anew, after an installation; also while the kernel is busy.
 
-        Returns which of these modules are imported, with the versions that they say; None: it cannot tell.
+        Returns what it knows of these top-level modules; None: it cannot tell, and may not find them.
         """
 
     async def variables(self, pattern: str, limit: int, *, busy: bool) -> Variables | None:

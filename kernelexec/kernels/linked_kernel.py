@@ -16,7 +16,15 @@ from kernelexec.kernels.dialects import first_request, in_plain_words
 from kernelexec.kernels.dropped import Dropped
 from kernelexec.kernels.findings import read_findings
 from kernelexec.kernels.inspection import Inspection, Variables
-from kernelexec.kernels.kernel import SHUTDOWN_SECONDS, Death, Findings, KernelDied, OnMessage, Reply
+from kernelexec.kernels.kernel import (
+    SHUTDOWN_SECONDS,
+    Death,
+    Findings,
+    Imports,
+    KernelDied,
+    OnMessage,
+    Reply,
+)
 from kernelexec.kernels.life import Life
 from kernelexec.kernels.link import Connect, LinkClosed
 from kernelexec.kernels.wire import Message
@@ -186,12 +194,12 @@ class LinkedKernel:
         answered, content = await self._ask_beside("kernelexec_request", about, _LOOK_SECONDS)
         return Findings(answered) if content is None else read_findings(msg_id, content)
 
-    async def refresh_imports(self, modules: Sequence[str]) -> Mapping[str, str | None] | None:
+    async def refresh_imports(self, modules: Sequence[str]) -> Imports | None:
         if self._is_over:
             return None
         about = {"modules": list(modules)}
         _, content = await self._ask_beside("imports_request", about, _IMPORTS_SECONDS)
-        return None if content is None else content.get("modules")
+        return None if content is None else Imports(content.get("modules", {}), content.get("missed", {}))
 
     async def _ask_beside(
         self, message_type: str, content: Mapping[str, Any], seconds: float

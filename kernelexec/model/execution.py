@@ -44,6 +44,11 @@ class Kind(str, Enum):
     REPLAY = "replay"  # earlier submissions run again in a new kernel
 
 
+# How an installation's line about a package begins, also where the notebook shows it.
+INSTALLED, UPDATED, DOWNGRADED, THERE = "installed ", "updated ", "downgraded ", "was there: "
+PACKAGE_LINES = (INSTALLED, UPDATED, DOWNGRADED, THERE)
+
+
 @dataclass(frozen=True)
 class Overflow:
     """Stream text that is too much for a notebook: all of it is in a file."""

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kernelexec.model.execution import Execution, Kind
+from kernelexec.model.execution import PACKAGE_LINES, Execution, Kind
 from kernelexec.model.outputs import JSON
 from kernelexec.recording.notebook import code_cell, markdown_cell
 
 
 def cells_of(execution: Execution, storage_dir: Path) -> list[dict[str, JSON]]:
-    """The notebook cells of an execution: note and code, or one of them; of an installation one line."""
+    """The notebook cells of an execution: note and code, or one of them; of an installation a few lines."""
     about: dict[str, JSON] = {"execution": execution.id, "state": execution.state.value}
     if execution.kind is Kind.INSTALL:
-        summary = (execution.problem or execution.code).partition("\n")[0]
-        return [markdown_cell(execution.cell_id, summary, {"kernelexec": about})]
+        return [markdown_cell(execution.cell_id, _of_installation(execution), {"kernelexec": about})]
     outputs = shown_outputs(execution)
     if execution.note and not execution.code.strip() and not outputs:  # the note is all there is
         return [markdown_cell(execution.cell_id, execution.note, {"kernelexec": about})]
@@ -36,6 +35,13 @@ def cells_of(execution: Execution, storage_dir: Path) -> list[dict[str, JSON]]:
         )
     )
     return cells
+
+
+def _of_installation(execution: Execution) -> str:
+    """A line for each package, or the one that says why there is none."""
+    lines = (execution.problem or execution.code).splitlines()
+    packages = [line for line in lines if line.startswith(PACKAGE_LINES)]
+    return "\n".join(f"- {line}" for line in packages) if len(packages) > 1 else "".join(lines[:1])
 
 
 def shown_outputs(execution: Execution) -> list[dict[str, JSON]]:

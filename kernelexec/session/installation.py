@@ -8,7 +8,7 @@ import secrets
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from kernelexec.environments.installers import (
 )
 from kernelexec.environments.packages import Packages
 from kernelexec.environments.program import GRACE_SECONDS, Lock, Programs, read_log, signal_group
-from kernelexec.environments.report import Imported, Report, Step, tail, what_is_there
+from kernelexec.environments.report import Imported, Missed, Report, Step, tail, what_is_there
 from kernelexec.environments.requirements import Requirement, read_requirement
+from kernelexec.environments.uv_project import uv_project
 from kernelexec.errors import EnvironmentUnusable, KernelexecError
 from kernelexec.kernels.kernel import Kernel
 from kernelexec.kernels.process import identity
@@ -110,14 +111,18 @@ class Installation:
         log.unlink(missing_ok=True)
         after = await self._packages.versions()
         kernels = self._place.kernels_of(self._place.environment)
+        known = await self._ask(kernels, before, after)
         return Report(
             requirements=self._requirements,
             steps=steps,
             before=before,
             after=after,
             stopped=self._stopping.is_set(),
-            imported=await self._imported(kernels, before, after),
+            imported=known.imported,
+            missed=known.missed,
             sessions=[session for session, _ in kernels],
+            silent=known.silent,
+            project=self._advice_of_project(before, after),
             output=output,
             conda_missed=missed,
         )
@@ -155,21 +160,53 @@ class Installation:
             steps.append(await _call(programs, pip, missed))
         return steps, missed if is_well else []
 
-    async def _imported(
+    async def _ask(
         self, kernels: Sequence[tuple[str, Kernel]], before: Mapping[str, str], after: Mapping[str, str]
-    ) -> list[Imported]:
-        """What running kernels have imported in a version that is gone; they look for modules anew."""
-        changed = [name for name, version in before.items() if after.get(name) not in (None, version)]
-        modules = await self._packages.modules_of(changed)
-        asked = [module for names in modules.values() for module in names]
-        found: list[Imported] = []
+    ) -> _Known:
+        """Have running kernels look for modules anew, and say which they have, and which they missed."""
+        names = [name for name, version in after.items() if before.get(name) != version]
+        modules = await self._packages.modules_of(names) if kernels else {}
+        asked = sorted({module for tops in modules.values() for module in tops})
+        wanted = {requirement.canonical for requirement in self._requirements}
+        known = _Known()
         for session, kernel in kernels:
-            loaded = await kernel.refresh_imports(asked) or {}
+            imports = await kernel.refresh_imports(asked)
+            if imports is None:
+                known.silent.append(session)
+                continue
             for name, tops in modules.items():
-                present = [loaded[module] for module in tops if module in loaded]
-                if present and after[name] not in present:
-                    found.append(Imported(session, name, before[name], after[name]))
-        return found
+                present = [imports.versions[module] for module in tops if module in imports.versions]
+                old = before.get(name)
+                if old is None and name in wanted:  # it is imported from elsewhere, as what kernelexec lends
+                    old = next((version for version in present if version is not None), None)
+                if present and old is not None and after[name] not in present:
+                    known.imported.append(Imported(session, name, old, after[name]))
+            known.missed.extend(
+                Missed(session, name, by, loading)
+                for name, seekers in imports.missed.items()
+                for by, loading in seekers.items()
+            )
+        return known
+
+    def _advice_of_project(self, before: Mapping[str, str], after: Mapping[str, str]) -> str | None:
+        environment = self._place.environment
+        prefix = installed_into(environment)
+        changed = [one for one in self._requirements if before.get(one.canonical) != after.get(one.canonical)]
+        project = (
+            uv_project(prefix, self._place.environ, prefers_uv=environment.kind == "venv-uv")
+            if changed
+            else None
+        )
+        return project.advice_on(prefix, changed, after) if project is not None else None
+
+
+@dataclass
+class _Known:
+    """What running kernels say after an installation."""
+
+    imported: list[Imported] = field(default_factory=list)
+    missed: list[Missed] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
 
 
 async def _call(programs: Programs, installer: Installer, requirements: Sequence[Requirement]) -> Step:

@@ -5,7 +5,8 @@ What it does that ipykernel's alone does not:
   content is `{"status": "ok", "kernelexec": {"interrupted": bool}}`
 - an interrupt reaches the group, so subprocesses too, and stops a top-level `await`; each run gets its reply
 - an `imports_request` on control, with `{"modules": [NAME]}`, has imports look at the disk anew, and is told which of
-  them are imported and in what version: `{"status": "ok", "modules": {NAME: VERSION or null}}`
+  them are imported and in what version, and who looked for them in vain (missed_imports.py):
+  `{"status": "ok", "modules": {NAME: VERSION or null}, "missed": {NAME: {MODULE: whether it was being imported}}}`
 - a `variables_request` on control is told what variables there are (namespace_report.py)
 - an `execute_request` with `{"kernelexec": {"file": PATH}}` is run as that code file (code_files.py)
 - an `execute_request` with `{"kernelexec": {"saved": PATH}}` has its warnings and log records name that file
@@ -59,6 +60,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
         self.came_of_interrupts: dict[str, object] = {}  # of the last run
         self.recollection = Recollection(None)
         self.figures = None
+        self.missed_imports = None
         super().__init__(**options)
         self.control_handlers["imports_request"] = self.imports_request
         self.control_handlers["variables_request"] = self.variables_request
@@ -244,11 +246,13 @@ class IPythonKernel(ipkernel.IPythonKernel):
         self.session.send(stream, "interrupt_reply", content, parent, ident=ident)
 
     async def imports_request(self, stream, ident, parent):
-        """After an installation: what is there is looked for anew, and which of some modules are imported is told."""
+        """After an installation: what is there is looked for anew; which of some modules are imported is told, and who missed them."""
         importlib.invalidate_caches()
         asked = parent["content"].get("modules", ())
         found = {name: version_of(sys.modules[name]) for name in asked if name in sys.modules}
-        self.session.send(stream, "imports_reply", {"status": "ok", "modules": found}, parent, ident=ident)
+        missed = self.missed_imports.missed(asked) if self.missed_imports is not None else {}
+        content = {"status": "ok", "modules": found, "missed": missed}
+        self.session.send(stream, "imports_reply", content, parent, ident=ident)
 
     async def poll_stopped_queue(self):
         if not isinstance(getattr(self, "debugger", None), PostponedDebugger):

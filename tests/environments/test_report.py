@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kernelexec.environments.report import Imported, Report, Step
+from kernelexec.environments.report import Imported, Missed, Report, Step
 from kernelexec.environments.requirements import Requirement
 
 NUMPY, PANDAS, NICHE = Requirement("numpy", (), (">=2",)), Requirement("pandas"), Requirement("niche")
@@ -24,26 +24,30 @@ def report(**changes: Any) -> Report:
 
 def test_what_is_new_is_told_with_its_version_and_installer() -> None:
     assert report().succeeded
-    assert report().text() == "Installed numpy 2.4.6 with uv pip."
+    assert report().text() == "installed numpy 2.4.6 (with uv pip)"
 
 
 def test_what_was_there_already_is_told_as_that() -> None:
     same = report(before={"numpy": "2.4.6"}, after={"numpy": "2.4.6"})
-    assert same.text() == "numpy 2.4.6 was there already."
+    assert same.text() == "was there: numpy 2.4.6"
     both = report(
-        requirements=[NUMPY, PANDAS], before={"numpy": "2.4.6"}, after={"numpy": "2.4.6", "pandas": "3.0"}
+        requirements=[NUMPY, PANDAS],
+        steps=[Step("uv pip", (NUMPY, PANDAS), 0)],
+        before={"numpy": "2.4.6"},
+        after={"numpy": "2.4.6", "pandas": "3.0"},
     )
-    assert both.text() == "Installed pandas 3.0 with uv pip. numpy 2.4.6 was there already."
+    assert both.text().splitlines() == ["was there: numpy 2.4.6", "installed pandas 3.0 (with uv pip)"]
 
 
 def test_dependencies_upgrades_and_removals_are_told_apart() -> None:
     text = report(
         requirements=[PANDAS],
+        steps=[Step("uv pip", (PANDAS,), 0)],
         before={"numpy": "1.26", "old": "1"},
         after={"numpy": "2.4.6", "pandas": "3.0", "six": "1.17.0"},
     ).text()
     assert text.splitlines() == [
-        "Installed pandas 3.0 with uv pip.",
+        "installed pandas 3.0 (with uv pip)",
         "With them came: six 1.17.0.",
         "Other packages changed, too: numpy 1.26 → 2.4.6, old 1 → removed.",
     ]
@@ -61,7 +65,7 @@ def test_a_kernel_that_has_the_old_version_imported_has_to_restart() -> None:
         imported=[Imported("a@b", "numpy", "1.26.4", "2.4.6")],
     ).text()
     assert text.splitlines() == [
-        "Installed numpy 2.4.6 (before: 1.26.4) with uv pip.",
+        "updated numpy 1.26.4 → 2.4.6 (with uv pip)",
         "The running kernel of a@b has numpy 1.26.4 imported: restart it to use numpy 2.4.6 "
         "(restart_kernel; its variables are lost).",
     ]
@@ -72,6 +76,39 @@ def test_running_kernels_need_no_restart_for_what_is_new() -> None:
     assert "without a restart" not in report().text()
 
 
+def test_an_older_version_is_no_update() -> None:
+    assert report(before={"numpy": "3.0"}).text() == "downgraded numpy 3.0 → 2.4.6 (with uv pip)"
+
+
+def test_who_does_without_what_is_new_has_to_restart_for_it() -> None:
+    missed = [
+        Missed("a@b", "numpy", "plots.io._shown", loading=True),
+        Missed("a@b", "numpy", "plots.optional", loading=False),
+        Missed("c@b", "numpy", "tables.excel", loading=False),
+    ]
+    assert report(sessions=["a@b", "c@b"], missed=missed).text().splitlines()[1:] == [
+        "The running kernel of a@b imported plots before numpy was there, and plots goes on without: restart "
+        "it if plots needs it (restart_kernel; its variables are lost).",
+        "The running kernel of c@b can import what is new without a restart; only if tables, which looked "
+        "for numpy before, still misses it: restart_kernel.",
+    ]
+
+
+def test_of_a_kernel_that_could_not_be_asked_nothing_is_promised() -> None:
+    text = report(sessions=["a@b"], silent=["a@b"]).text()
+    assert "kernel of a@b could not be asked: if it does not find what is new, restart" in text
+    assert "without a restart" not in text
+
+
+def test_what_pip_says_of_packages_that_do_not_go_together_is_told_though_it_succeeds() -> None:
+    output = (
+        "ERROR: pip's dependency resolver does not currently take into account all the packages\n"
+        "old 1.0 requires numpy<2, but you have numpy 2.4.6 which is incompatible.\nSuccessfully installed\n"
+    )
+    said = "Does not go together, says pip: old 1.0 requires numpy<2, but you have numpy 2.4.6."
+    assert report(output=output).text().splitlines()[1] == said
+
+
 def test_what_conda_left_to_pip_is_told() -> None:
     it = report(
         requirements=[NUMPY, NICHE],
@@ -80,8 +117,9 @@ def test_what_conda_left_to_pip_is_told() -> None:
         conda_missed=[NICHE],
     )
     assert it.succeeded
-    assert it.text().splitlines()[:2] == [
-        "Installed numpy 2.4.6, niche 1 with conda and pip.",
+    assert it.text().splitlines()[:3] == [
+        "installed numpy 2.4.6 (with conda)",
+        "installed niche 1 (with pip)",
         "Not in the environment's conda channels, so left to pip (PyPI): niche.",
     ]
 

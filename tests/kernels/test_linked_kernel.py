@@ -16,7 +16,7 @@ import pytest
 
 from kernelexec.errors import KernelFailed
 from kernelexec.kernels import linked_kernel as module
-from kernelexec.kernels.kernel import Death, Findings, KernelDied
+from kernelexec.kernels.kernel import Death, Findings, Imports, KernelDied
 from kernelexec.kernels.link import Link
 from kernelexec.kernels.linked_kernel import LinkedKernel
 from kernelexec.kernels.wire import Message
@@ -375,8 +375,9 @@ def test_what_our_kernel_does_not_know_it_leaves_unanswered_and_is_not_waited_fo
 def test_imports_are_refreshed_and_the_versions_told(linked: Made) -> None:
     async def test() -> None:
         async with linked() as setting:
-            setting.speaker.answers["imports_request"] = {"modules": {"numpy": "2.0"}}
-            assert await setting.kernel.refresh_imports(["numpy"]) == {"numpy": "2.0"}
+            missed = {"numpy": {"tables": True}}
+            setting.speaker.answers["imports_request"] = {"modules": {"numpy": "2.0"}, "missed": missed}
+            assert await setting.kernel.refresh_imports(["numpy"]) == Imports({"numpy": "2.0"}, missed)
 
     run(test())
 

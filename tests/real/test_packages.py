@@ -145,17 +145,41 @@ def test_a_package_is_installed_and_imported_in_the_kernel_that_was_running(
     assert "ModuleNotFoundError" in client.execute("kept = 1\nimport kx_words").verdict
     installed = client.call("install_dependencies", {"packages": ["kx-words<2"]})
     assert installed.state == "OK", installed.text
-    assert f"Installed kx-words 1.0 with {installer}." in installed.text
+    assert f"installed kx-words 1.0 (with {installer})" in installed.text
     assert "without a restart" in installed.text
     assert client.execute("import kx_words\nkx_words.VERSION, kept").block("result") == "('1.0', 1)"
 
     renewed = client.call("install_dependencies", {"packages": ["kx_words>=2"]})
-    assert "kx_words 2.0 (before: 1.0)" in renewed.text
+    assert "updated kx_words 1.0 → 2.0" in renewed.text
     assert "kx-words 1.0 imported: restart it to use kx-words 2.0" in renewed.text
 
     checked = client.call("check_installed_packages", {"packages": ["kx-words", "kx_words", "nothing"]})
     assert "Not installed" in checked.verdict
     assert "kx-words: 2.0, in " in checked.text
+
+
+def test_a_uv_project_is_told_of_with_the_command_that_tells_it(
+    connect: Connect, new_home: Callable[..., Home], shelf: Shelf
+) -> None:
+    home = new_home(**shelf.variables, ENV_TYPE="", VENV_PATH="", PATH=f"{Path(UV).parent}:/usr/bin:/bin")
+    project = home.project("of uv")
+    (project / "pyproject.toml").write_text(
+        f'[project]\nname = "ours"\nversion = "1"\nrequires-python = "==3.{sys.version_info[1]}.*"\n'
+    )
+    uv = [UV, "--quiet", "--directory", str(project)]
+    environ = {**home.environ, "UV_PYTHON": sys.executable}
+    subprocess.run([*uv, "sync"], check=True, env=environ)
+    client = connect(home, project)
+    told = client.call("install_dependencies", {"packages": ["kx-words<2"]})
+    assert told.state == "OK", told.text
+    files = f"pyproject.toml and uv.lock of {project} do not know kx-words, and `uv sync` would undo this."
+    line = next(line for line in told.text.splitlines() if line.startswith(files))
+    command = line.partition("If the project needs it: ")[2]
+    subprocess.run(["/bin/sh", "-c", command], check=True, env=environ, cwd="/")
+    assert 'name = "kx-words"' in (project / "uv.lock").read_text()
+    client.call("install_dependencies", {"packages": ["kx-niche"]})
+    known = client.call("install_dependencies", {"packages": ["kx-words>=2"]})
+    assert "do not know kx-words, and `uv sync` would undo this" in known.text  # in this version
 
 
 # --- one at a time, stopped, left alone ----------------------------------------------
@@ -324,7 +348,11 @@ def test_what_conda_does_not_have_is_left_to_pip_and_told(
     client = connect(new_home(**shelf.variables, **_conda(tmp_path, conda)))
     reply = client.call("install_dependencies", {"packages": ["kx-words", "kx-niche", "kx-tool"]})
     assert reply.state == "OK", reply.text
-    assert "Installed kx-words 2.0, kx-niche 0.1, kx-tool 3.1 with conda and pip." in reply.text
+    assert reply.text.splitlines()[1:4] == [
+        "installed kx-words 2.0 (with conda)",
+        "installed kx-niche 0.1 (with pip)",
+        "installed kx-tool 3.1 (with conda)",
+    ]
     assert "left to pip (PyPI): kx-niche." in reply.text
     checked = client.call("check_installed_packages", {"packages": ["kx-tool", "kx-niche", "kx_words"]})
     assert "kx-tool: 3.1, a conda package (none of Python's)" in checked.text
@@ -376,6 +404,27 @@ def test_a_kernel_that_is_busy_is_told_of_too(connect: Connect, in_venv: Home, t
     (tmp_path / "go").touch()
     assert client.wait_for(busy.id).state == "OK"
     assert client.execute("import kx_niche; kx_niche.VERSION").block("result") == "'0.1'"
+
+
+def test_who_looked_for_a_package_before_it_was_there_is_named_and_the_installers_words_are_kept(
+    connect: Connect, in_venv: Home, tmp_path: Path
+) -> None:
+    client = connect(in_venv)
+    (tmp_path / "charts.py").write_text("try: import kx_niche\nexcept ImportError: kx_niche = None\n")
+    (tmp_path / "tables.py").write_text("def read():\n    import kx_words\n    return kx_words.VERSION\n")
+    client.execute(f"import sys; sys.path.append({str(tmp_path)!r})\nimport charts, tables")
+    assert "ModuleNotFoundError" in client.execute("tables.read()").verdict
+    client.execute("try: import kx_niche\nexcept ImportError: pass")  # the user's own code knows what it does
+    installed = client.call("install_dependencies", {"packages": ["kx-niche", "kx-words"]})
+    assert "imported charts before kx_niche was there, and charts goes on without" in installed.text
+    assert "only if tables, which looked for kx_words before, still misses it" in installed.text
+    assert client.execute("charts.kx_niche, tables.read()").block("result") == "(None, '2.0')"
+    assert "[stdout]" not in installed.text
+    assert "+ kx-niche==0.1" in client.call("read_output", {"execution_id": installed.id}).text
+    client.call("restart_kernel", {})
+    again = client.call("install_dependencies", {"packages": ["kx-words<2"]})
+    assert "downgraded kx-words 2.0 → 1.0 (with uv pip)" in again.text
+    assert "can import it without a restart" in again.text
 
 
 def test_a_module_that_was_missing_can_be_imported_at_once(connect: Connect, in_venv: Home) -> None:

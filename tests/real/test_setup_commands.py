@@ -74,7 +74,7 @@ def test_ipykernel_is_put_into_an_environment_on_request(own_jupyter: Home, tmp_
     venv = make_venv(tmp_path / "words")
     answer = home.command("kernelspecs", "install", "--venv", str(venv), "--with-ipykernel")
     assert answer.returncode == 0, answer.stderr
-    assert "Installed ipykernel 7.9 with uv pip." in answer.stderr
+    assert "installed ipykernel 7.9 (with uv pip)" in answer.stderr
     site = venv / "lib" / f"python3.{sys.version_info[1]}" / "site-packages"
     assert (site / "ipykernel.py").exists()
 

@@ -16,7 +16,7 @@ from kernelexec.mcp_server.render.hints import hints_on
 from kernelexec.mcp_server.render.images import pictures_of
 from kernelexec.mcp_server.render.transcripts import transcript
 from kernelexec.mcp_server.render.verdict import opening
-from kernelexec.model.execution import Execution, State
+from kernelexec.model.execution import Execution, Kind, State
 from kernelexec.model.text import plain
 from kernelexec.model.transcript import Transcript
 from kernelexec.session.session import Session
@@ -40,11 +40,14 @@ async def execution_result(
     text = await transcript(session, execution)
     since = caller.seen.get(execution.id, 0) if offset is None else offset
     since = 0 if since > text.end else since  # it was cleared meanwhile
+    is_told = execution.kind is Kind.INSTALL and execution.state is State.OK and offset is None
+    since = text.end if is_told else since  # what the installer printed says less, at length
     storage_dir = session.recorder.storage_dir
     new = [piece for piece in text.pieces if piece.end > since]
     pictures = await pictures_of(new, execution.id, storage_dir)
     hints = await hints_on(execution, session, caller)
-    lines = [*opening(execution, session, caller, hints, reply), *_seen_already(text, since, execution)]
+    lines = opening(execution, session, caller, hints, reply)
+    lines += _printed(text, execution) if is_told else _seen_already(text, since, execution)
     lines += [f"Pictures: {note}." for note in pictures.notes]
     head = "\n".join(lines)
     shown = plain(head) + body(text, TEXT_LIMIT - len(head), since, execution.id, storage_dir)
@@ -66,6 +69,10 @@ def _seen_already(text: Transcript, since: int, execution: Execution) -> list[st
         return []
     what = "New output since your last reply about it" if text.settled_end > since else "No new output"
     return [f"{what}; all of it: {how_to_read(execution.id, 0)}"]
+
+
+def _printed(text: Transcript, execution: Execution) -> list[str]:
+    return [f"All that the installer printed: {how_to_read(execution.id, 0)}"] if text.end else []
 
 
 def _remember(caller: Caller, execution: Execution, text: Transcript) -> None:
