@@ -20,6 +20,7 @@ from kernelexec.session.outcomes import both, told_by
 from kernelexec.session.surroundings import Surroundings
 
 _LONGEST_NAME = 100  # characters of an exception's name
+_LONGEST_PATH = 4_096  # characters of a path
 _LEAVING_SECONDS = 5.0  # a kernel that was asked to exit does so 0.1 s after its reply
 
 
@@ -134,7 +135,7 @@ def _missing(reply: Reply) -> str | None:
 
 def _besides(reply: Reply) -> str | None:
     """What is to be said of a run however it ended."""
-    return " ".join(filter(None, (_about_staying(reply), _missing(reply), _unseen(reply)))) or None
+    return " ".join(filter(None, (_about_staying(reply), _missing(reply), *_told_by_kernel(reply)))) or None
 
 
 def _about_staying(reply: Reply) -> str | None:
@@ -145,12 +146,32 @@ def _about_staying(reply: Reply) -> str | None:
     return "exit(3) and the like end nothing here: the kernel goes on, and so did the code after it."
 
 
-def _unseen(reply: Reply) -> str | None:
-    """What is to be said of figures that nothing shows; our kernels tell it once (headless_figures.py)."""
+def _told_by_kernel(reply: Reply) -> list[str]:
+    """What our kernels add to a reply."""
     said = reply.metadata.get("kernelexec")
-    unseen = said.get("unseen") if isinstance(said, Mapping) else None
-    if not isinstance(unseen, Mapping):
-        return None
+    if not isinstance(said, Mapping):
+        return []
+    unseen, directory = said.get("unseen"), said.get("lost_directory")
+    lines = [_unseen(unseen)] if isinstance(unseen, Mapping) else []
+    return [*lines, _without_directory(directory)] if isinstance(directory, Mapping) else lines
+
+
+def _without_directory(lost: Mapping[str, object]) -> str:
+    """The working directory was deleted, by this run or from outside; told until there is one again."""
+    path = one_line(str(lost.get("path") or ""))[:_LONGEST_PATH]
+    if lost.get("another"):
+        return (
+            f"The kernel's working directory, {path}, was deleted, and the one that has its name now is "
+            f"another: relative paths fail until you call os.chdir({path!r})."
+        )
+    return (
+        f"The kernel's working directory{f', {path},' if path else ''} was deleted: relative paths and many "
+        "programs fail until you call os.chdir(...) with a directory that is there."
+    )
+
+
+def _unseen(unseen: Mapping[str, object]) -> str:
+    """Figures that nothing shows; told once (headless_figures.py)."""
     backend = one_line(str(unseen.get("backend")))[:_LONGEST_NAME]
     return (
         f"Matplotlib draws with {backend} here, which shows nothing: display(fig) shows a figure, and after "

@@ -15,7 +15,7 @@ What it does that ipykernel's alone does not:
 - a reply's metadata has `{"kernelexec": {"interrupts": N}}`, how many interrupts reached the run; with `"became": true`
   where its error comes of one (after_interrupts.py), and `"names": [...], "number": int` when the user's variables are
   others than before, or come in another order (bindings.py); with `"unseen": {...}` where figures are that nothing shows
-  (headless_figures.py)
+  (headless_figures.py), and with `"lost_directory": {...}` where the working directory is gone (working_directory.py)
 - a stdout or stderr that the user's code took away is put back: without it no reply would ever come
 - debugpy is imported with the first debug request; a child forked by a cell ends where the cell ends
 Each change looks for what it changes, and without it leaves ipykernel as it is (made for 6.29 to 7.x, Python 3.8 on).
@@ -45,6 +45,7 @@ from namespace_report import variables
 from postponed_debugger import PostponedDebugger
 from recollection import Recollection, line_of, shows_traceback
 from saved_names import saved_as
+from working_directory import lost_directory
 
 REPORT_SECONDS = 2.0  # for what takes 1.5 at most, unless a library hangs
 
@@ -168,6 +169,9 @@ class IPythonKernel(ipkernel.IPythonKernel):
             unseen = self.figures.news() if self.figures is not None else None
             if unseen is not None:
                 told["unseen"] = unseen
+            lost = lost_directory()
+            if lost is not None:
+                told["lost_directory"] = lost
             self.recollection.replied(parent["header"]["msg_id"], reply_content, metadata)
         return metadata
 

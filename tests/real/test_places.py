@@ -92,3 +92,29 @@ def test_a_configured_storage_directory_is_where_code_runs_but_for_kernelexec_cw
     assert (wrong.state, wrong.is_error) == ("NOT RUN", True)
     assert f"Code is to run in {project / 'nowhere'}, which does not exist." in wrong.text
     assert not (project / "nowhere").exists()
+
+
+def test_a_working_directory_that_is_gone_is_told_until_there_is_one_again(
+    home: Home, connect: Connect
+) -> None:
+    client = connect(home, home.project("nowhere"))
+    out = home.project("nowhere") / "out"
+    gone = client.execute(
+        "import os, tempfile\nwith tempfile.TemporaryDirectory() as folder: os.chdir(folder)\nprint(folder)"
+    )
+    assert gone.state == "OK"
+    deleted = f"The kernel's working directory, {gone.block('stdout')}, was deleted: relative paths and many"
+    assert deleted in gone.text
+    assert deleted in client.execute("1").text
+    assert "was deleted" not in client.execute(f"os.mkdir({str(out)!r}); os.chdir({str(out)!r})").text
+    out.rmdir()
+    failed = client.execute("open('x.csv', 'w')")
+    assert "FileNotFoundError" in failed.verdict
+    assert f"working directory, {out}, was deleted: relative paths and many programs fail" in failed.text
+    out.mkdir()
+    another = client.execute("1").text
+    assert (
+        f"the one that has its name now is another: relative paths fail until you call os.chdir('{out}')"
+        in (another)
+    )
+    assert "was deleted" not in client.execute(f"os.chdir('{out}')").text
