@@ -59,6 +59,13 @@ def test_a_code_file_runs_as_by_hand_among_the_kernels_variables(connect: Connec
     assert tested.state == "OK", tested.text
     assert "Ran 1 test" in tested.block("stderr")
     assert ran(client, CHILDREN)[1].block("stdout") == "[2, 4]\n[2, 4]"
+    pools = (  # as Python 3.14 starts processes by default; none can import what a kernel runs as its main module
+        "import math, multiprocessing\nfrom concurrent.futures import ProcessPoolExecutor\n"
+        "multiprocessing.set_start_method('forkserver', force=True)\n"
+        "with multiprocessing.Pool(1) as pool: print(pool.map(math.sqrt, [4]))\n"
+        "with ProcessPoolExecutor(1) as pool: print(list(pool.map(math.sqrt, [9])))"
+    )
+    assert client.execute(pools).block("stdout") == "[2.0]\n[3.0]"
     # A replay finds the same: else the file would end with a NameError.
     again = client.call("restart_kernel", {"replay": True})
-    assert again.text.count("(again ") == 5, again.text
+    assert again.text.count("(again ") == 6, again.text
