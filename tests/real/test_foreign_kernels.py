@@ -147,7 +147,7 @@ def test_a_python_kernel_that_is_not_ipykernel_does_the_whole_job(
 def test_r_does_the_whole_job(connect: Connect, shared_home: Home, variables: dict[str, str]) -> None:
     client = connect(shared_home, KERNEL_NAME="ir", **variables)
     reply = client.execute("kept <- 6\nkept + 1")
-    assert (reply.block("display"), reply.script.suffix) == ("7", ".r")
+    assert (reply.block("display"), reply.script.suffix) == ("[1] 7", ".r")
     reply = client.execute("print(kept)\nstop('boom')")
     assert (reply.state, reply.block("stdout")) == ("ERROR", "[1] 6")
     assert "boom" in reply.block("error")
