@@ -106,6 +106,7 @@ class Execution:
     script: Path | None = None
     state: State = State.QUEUED
     execution_count: int | None = None  # the kernel's own
+    sent: datetime | None = None  # to the kernel, by an earlier hub; an installer: begun
     started: datetime | None = None
     finished: datetime | None = None
     problem: str | None = None  # why it was not run, died or was interrupted

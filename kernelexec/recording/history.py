@@ -10,6 +10,7 @@ from typing import Any
 
 from kernelexec.model.clock import Times
 from kernelexec.model.execution import Execution, Kind, Overflow, State
+from kernelexec.model.limits import Limits
 from kernelexec.model.outputs import display_id
 from kernelexec.model.widgets import WidgetStates
 from kernelexec.recording.journal import ClosedJournal, Journal, read
@@ -42,6 +43,8 @@ class History:
     # The last for each caller and each id of a request of its; both are None in journals of earlier versions.
     requests: dict[tuple[str | None, str | None], int] = field(default_factory=dict)
     set_aside: list[str] = field(default_factory=list)  # unreadable notebooks that nobody was told of
+    limits: Limits = field(default_factory=Limits)  # of the caller who submitted last
+    parts: dict[int, dict[int, State]] = field(default_factory=dict)  # of replays that have no end yet
 
 
 def read_history(
@@ -250,27 +253,44 @@ def _take_execution(
     storage_dir: Path,
 ) -> None:
     event, number = record["event"], record["n"]
-    if event in _STATES and number in executions:
-        executions[number].state = _STATES[event]
     if event == "submitted":
         history.last_number = max(history.last_number, number)
         history.requests[record.get("caller"), record.get("request")] = number
+        history.limits = Limits(**record["limits"]) if "limits" in record else Limits()
         executions[number] = _submitted(record, session, storage_dir)
-    elif event == "sent":
-        history.sent[record["msg_id"]] = number
-    elif event == "begun" and number in executions:
-        history.begun[number] = record
-    elif event == "finished" and number in executions:
-        _finish(executions[number], record)
-        history.begun.pop(number, None)
+        if record.get("within") is not None:
+            history.parts.setdefault(record["within"], {})[number] = State.QUEUED
     elif event == "output":
         identity = display_id(record["content"])
         if identity is not None and record["type"] != "update_display_data":
             history.displays.setdefault(identity, set()).add(number)
     elif event == "outdated":
         history.outdated.add(number)
-    elif event == "overflow" and number in executions:
-        executions[number].overflow = Overflow(**record["overflow"])
+    elif number in executions:
+        _take_step(history, executions[number], record)
+        for parts in history.parts.values():
+            if number in parts:
+                parts[number] = executions[number].state
+    if event == "sent":
+        history.sent[record["msg_id"]] = number
+
+
+def _take_step(history: History, execution: Execution, record: Mapping[str, Any]) -> None:
+    """What became of an execution."""
+    event = record["event"]
+    execution.state = _STATES.get(event, execution.state)
+    if event in ("sent", "begun"):
+        execution.sent = _moment(record.get("time"))
+    if event == "begun":
+        history.begun[execution.number] = record
+    elif event == "interrupt_asked":
+        execution.interrupt = record["why"]
+    elif event == "overflow":
+        execution.overflow = Overflow(**record["overflow"])
+    elif event == "finished":
+        _finish(execution, record)
+        history.begun.pop(execution.number, None)
+        history.parts.pop(execution.number, None)
 
 
 def _submitted(record: Mapping[str, Any], session: str, storage_dir: Path) -> Execution:
@@ -284,6 +304,7 @@ def _submitted(record: Mapping[str, Any], session: str, storage_dir: Path) -> Ex
         label=record["label"],
         source=record.get("source"),
         note=record["note"],
+        max_seconds=record.get("max_seconds"),
         caller=record.get("caller"),
         script=storage_dir / record["script"] if record["script"] else None,
     )

@@ -33,6 +33,7 @@ _FIELDS = {
     "written": ("numbers", "time"),
     "kernel": ("generation", "notebook_metadata"),
     "aborted": ("n",),
+    "interrupt_asked": ("n", "why"),
     "died": ("cause",),
     "adopted": ("generation",),
     "caller": ("caller", "client", "directory"),

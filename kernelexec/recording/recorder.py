@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,7 @@ class Recorder:
         """Go on from what earlier hubs have recorded."""
         for generation, metadata in history.notebooks.items():
             self.begin_generation(generation, metadata)
+        self.limits = history.limits
         self.notebooks.restore(history.ledgers)
         self.notebooks.set_aside += history.set_aside
         for generation, widgets in history.widgets.items():
@@ -122,6 +124,8 @@ class Recorder:
                 **({} if execution.caller is None else {"caller": execution.caller}),
                 **({"request": request} if request else {}),
                 **({} if within is None else {"within": within}),
+                **({} if execution.max_seconds is None else {"max_seconds": execution.max_seconds}),
+                **({} if self.limits == Limits() else {"limits": asdict(self.limits)}),
             )
         except StorageFailed:
             if execution.script is not None:

@@ -32,6 +32,7 @@ from kernelexec.session.listener import Listener
 from kernelexec.session.outcomes import told_of_death
 from kernelexec.session.queue import Queue
 from kernelexec.session.rejoin import Rejoin
+from kernelexec.session.replay import left_behind
 from kernelexec.session.runs import Runs
 from kernelexec.session.submission import Submission
 from kernelexec.session.surroundings import Surroundings
@@ -61,11 +62,14 @@ class Engine:
         self.foreign_runs = ForeignRuns(self.executions, recorder, self.troubles, self)
         self._listener = Listener(self.executions, recorder, self.troubles, self.foreign_runs, self)
         self.on_message: OnMessage = self._listener.take
-        self._rejoin = Rejoin(self.executions, self.generations, self.runs, self._listener, self)
+        self._rejoin = Rejoin(
+            self.executions, self.generations, self.runs, self._listener, self.interrupts, self
+        )
         self._session = session
         self._recorder = recorder
         self._around = around
         self._begun: Mapping[int, Mapping[str, Any]] = {}  # by an earlier hub: what each job recorded
+        self._parts: Mapping[int, Mapping[int, State]] = {}  # and of each replay
         self._requests: Mapping[tuple[str | None, str | None], int] = {}  # see History
         self._never_begun: set[int] = set()  # of these: what still waited, and so can be asked for again
         self._heard: Mapping[int, int] = {}  # the serials of the last messages that it heard, by execution
@@ -132,6 +136,7 @@ class Engine:
         self.generations.last_end = history.last_end
         self.executions.remember(history.sent)
         self._recorder.restore(history)
+        self._parts = history.parts
         self._begun, self._heard = history.begun, history.heard
         self._requests = history.requests
         self.heart = past.heart
@@ -179,6 +184,7 @@ class Engine:
                     self.interrupts.on_begin(execution)
             case e.Finish(number, state, problem, lost):
                 self.queue.forget(number)
+                self.interrupts.on_end(number)
                 execution = self.executions.get(number)
                 if state is State.DIED:
                     problem = told_of_death(execution, problem)
@@ -202,7 +208,11 @@ class Engine:
         self.queue.begin(execution.number)
 
     def _look_after(self, execution: Execution) -> None:
-        """An installation that an earlier hub had begun."""
+        """An installation that an earlier hub had begun, which goes on, or a replay, which ended with it."""
+        if execution.kind is Kind.REPLAY:
+            execution.started, number = execution.sent, execution.number
+            self.happened(left_behind(execution, self._begun[number], self._parts.get(number, {})))
+            return
         self.executions.become(execution, State.RUNNING)
         begun = self._begun[execution.number]
         self.jobs.look_after(execution, OutlivedInstallation(self._around.environment, execution.code, begun))

@@ -290,7 +290,7 @@ class Rejoin:
 
 @dataclass(frozen=True)
 class LookAfter:
-    """An installer that an earlier hub had begun: wait for its end."""
+    """An earlier hub had begun it: an installer, whose end is waited for, or a replay, which ended there."""
 
     number: int
 

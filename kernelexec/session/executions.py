@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -15,6 +16,8 @@ from kernelexec.recording.history import load_execution
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
 from kernelexec.session.troubles import Troubles
+
+_log = logging.getLogger(__name__)
 
 _RECENT = 8  # executions that stay in memory
 _LOOKED_AT = 16  # at each end of one; many more may not be in their notebook yet
@@ -145,6 +148,14 @@ class Executions:
             execution.timing.clear()
         elif state is State.RUNNING:
             execution.started = now()
+
+    def asked_to_stop(self, execution: Execution, why: str) -> None:
+        """Somebody wants it to end, which a later hub has to know: its end is told by it."""
+        execution.interrupt = why
+        try:
+            self._recorder.journal.write("interrupt_asked", n=execution.number, why=why)
+        except StorageFailed:
+            _log.exception("%s: that an interrupt was asked for is not in the journal", execution.id)
 
     def finish(
         self, execution: Execution, state: State, problem: str | None = None, lost: str | None = None

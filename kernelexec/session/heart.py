@@ -254,9 +254,9 @@ class Heart:
                 self.callers.reply_lost(run.caller, number, "hub")
             if run.state is State.QUEUED:
                 yield from self._finish(number, State.NOT_RUN, _ENDED_BEFORE)
-            elif run.kind not in _IN_KERNEL:
+            elif run.kind is not Kind.CODE:
                 yield e.LookAfter(number)
-            elif run.kind is Kind.REPLAY or not event.kernel_left:
+            elif not event.kernel_left:
                 yield from self._finish(number, State.UNKNOWN, _UNSEEN)
 
     def _journal_read(self, event: e.JournalRead) -> Iterator[e.Instruction]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from kernelexec.kernels.kernel import Kernel
 from kernelexec.model.execution import Execution, State
+from kernelexec.recording.journal import now
 from kernelexec.session.events import TakenBack
 from kernelexec.session.executions import Executions
 from kernelexec.session.happenings import Happenings
@@ -31,6 +32,8 @@ class Interrupts:
         self._executions = executions
         self._of = of
         self._happenings = happenings
+        self._early: set[int] = set()  # asked to stop before they had begun
+        self._timers: dict[int, asyncio.TimerHandle] = {}  # of what may run for so long only
         self._background: set[asyncio.Task[None]] = set()
 
     async def cancel(self, execution: Execution, why: str) -> None:
@@ -50,7 +53,9 @@ class Interrupts:
         if execution.state is State.QUEUED:
             self._happenings.happened(TakenBack(execution.number, why))
             return False
-        execution.interrupt = why
+        self._executions.asked_to_stop(execution, why)
+        if execution.state is State.SENT:
+            self._early.add(execution.number)
         await self._interrupt(execution)
         return True
 
@@ -68,12 +73,26 @@ class Interrupts:
 
     def on_begin(self, execution: Execution) -> None:
         """A run begins: its time is measured, and an interrupt asked for before reaches it now."""
-        if execution.max_seconds is not None:
-            asyncio.get_running_loop().call_later(
-                execution.max_seconds, self._too_long, execution, execution.max_seconds
-            )
-        if execution.interrupt is not None:
+        self.measure(execution)
+        if execution.number in self._early:
+            self._early.discard(execution.number)
             self._in_background(self._interrupt(execution))
+
+    def measure(self, execution: Execution) -> None:
+        """Have it interrupted when its time is up, counted from its begin as it is known now."""
+        if execution.max_seconds is None or execution.started is None:
+            return
+        has_run = max((now() - execution.started).total_seconds(), 0.0)
+        left = max(execution.max_seconds - has_run, 0.0)
+        self._let_run(execution.number)
+        self._timers[execution.number] = asyncio.get_running_loop().call_later(
+            left, self._too_long, execution, execution.max_seconds
+        )
+
+    def _let_run(self, number: int) -> None:
+        timer = self._timers.pop(number, None)
+        if timer is not None:
+            timer.cancel()
 
     async def _interrupt(self, execution: Execution) -> None:
         kernel, msg_id = self._of.kernel, self._executions.msg_id(execution)
@@ -81,8 +100,14 @@ class Interrupts:
             await kernel.interrupt(msg_id)
 
     def _too_long(self, execution: Execution, seconds: float) -> None:
+        self._let_run(execution.number)
         if not execution.is_final:
             self._in_background(self.cancel(execution, f"Interrupted after max_seconds={seconds:g}."))
+
+    def on_end(self, number: int) -> None:
+        """A run has ended."""
+        self._let_run(number)
+        self._early.discard(number)
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -101,7 +101,7 @@ class Jobs:
         job, task = self._jobs.get(execution.number), self._tasks.get(execution.number)
         if job is None or task is None or not job.stop():
             return False
-        execution.interrupt = why
+        self._executions.asked_to_stop(execution, why)
         await asyncio.wait({task})
         return True
 

@@ -18,6 +18,7 @@ from kernelexec.session.events import Began, Ended
 from kernelexec.session.executions import Executions
 from kernelexec.session.generations import Generations
 from kernelexec.session.happenings import Happenings
+from kernelexec.session.interrupts import Interrupts
 from kernelexec.session.listener import Listener
 from kernelexec.session.runs import Runs
 
@@ -35,8 +36,10 @@ class Rejoin:
         generations: Generations,
         runs: Runs,
         listener: Listener,
+        interrupts: Interrupts,
         happenings: Happenings,
     ) -> None:
+        self._interrupts = interrupts
         self._happenings = happenings
         self._executions = executions
         self._generations = generations
@@ -55,6 +58,8 @@ class Rejoin:
             reply = found.reply
             if reply is None:
                 self._is_running(execution, found, msg_id)
+            self._count_from_begin(execution)
+            if reply is None:
                 reply = await coming
             if reply is None:
                 found = await kernel.look(msg_id, messages=True)
@@ -102,8 +107,6 @@ class Rejoin:
         began = [m for m in found.messages if m.type == "execute_input" or _is_busy(m)]
         missed = [*began, *(m for m in _after(found.messages, last_heard) if m not in began)]
         self._listener.release(execution, missed)
-        if found.complete and execution.started is not None:
-            execution.started = read_moment(execution.timing.get(BUSY, "")) or execution.started
         whole = found.complete or (last_heard is not None and len(missed) < len(found.messages))
         return _ALL if whole else _GAP
 
@@ -112,6 +115,13 @@ class Rejoin:
             self._happenings.happened(Began(execution.number))
         if found.question is not None and found.running == msg_id:
             self._executions.asks(execution, found.question)
+
+    def _count_from_begin(self, execution: Execution) -> None:
+        """It began when its kernel says, else not long after it was sent; not when this hub heard of it."""
+        if execution.started is not None:
+            said = read_moment(execution.timing.get(BUSY, ""))
+            execution.started = said or execution.sent or execution.started
+            self._interrupts.measure(execution)
 
     def _finish(
         self, execution: Execution, kernel: Kernel, found: Findings, reply: Reply | None, remark: str

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from kernelexec.errors import BadRequest, StorageFailed
 from kernelexec.model.execution import LOST_WITH_KERNEL, Execution, Kind, State
@@ -102,7 +102,8 @@ class Replay:
         """From its turn to its end."""
         number = self._execution.number
         try:
-            self._recorder.journal.write("begun", n=number)
+            again = [one.number for one in self._choice.successes]
+            self._recorder.journal.write("begun", n=number, again=again)
         except StorageFailed as error:
             self._session.happened(Ended(number, State.NOT_RUN, str(error)))
             return
@@ -122,8 +123,7 @@ class Replay:
             self._report(child, one)
             if child.state is not State.OK:
                 return self._failed(child, one, done)
-        all_of_them = f"All {len(earlier)} submissions" if len(earlier) > 1 else "The one submission"
-        said = [f"{all_of_them} ran again and succeeded.", *self._what_is_not_there()]
+        said = [f"{_all(len(earlier))} ran again and succeeded.", *self._what_is_not_there()]
         lost = self._session.names.missing_since(self._choice.names)
         return Ended(execution.number, State.OK, " ".join(said), lost)
 
@@ -173,6 +173,43 @@ class Replay:
                 content = {key: error[key] for key in ("ename", "evalue", "traceback")}
                 self._recorder.output(self._execution, "error", content)
         self._executions.heard(self._execution)
+
+
+def left_behind(replay: Execution, begun: Mapping[str, Any], parts: Mapping[int, State]) -> Ended:
+    """The end of a replay whose hub ended: what it had run again by then, and what it left out.
+
+    `begun`: what it recorded when it began; `parts`: its submissions, as the journal has them.
+    """
+    wanted: Sequence[int] = begun.get("again", ())  # an earlier version's did not say
+    done = sum(state is State.OK for state in parts.values())
+    if wanted and done == len(wanted):
+        return Ended(replay.number, State.OK, f"{_all(done)} ran again and succeeded.")
+    of = f"of {len(wanted)} " if wanted else ""
+    said = [
+        "The hub ended while it ran, and the replay with it.",
+        f"{done} {of}submissions ran again and succeeded.",
+    ]
+    begun_again = zip(parts.items(), [*wanted, *[None] * len(parts)], strict=False)
+    said += [
+        _left(f"{replay.session}/{number}", state, original)
+        for (number, state), original in begun_again
+        if state is not State.OK
+    ]
+    left = ", ".join(str(number) for number in wanted[len(parts) :])
+    said += [f"Not run again: {left}."] if left else []
+    return Ended(replay.number, State.INTERRUPTED, " ".join(said))
+
+
+def _left(part: str, state: State, original: int | None) -> str:
+    what = part if original is None else f"{part}, which is {original} again,"
+    if state in (State.SENT, State.RUNNING):
+        return f'{what} was with the kernel then; wait_for_execution(execution_id="{part}") has its outcome.'
+    had = "had not begun" if state is State.QUEUED else f"ended with: {state.value.replace('_', ' ')}"
+    return f"{what} {had}."
+
+
+def _all(count: int) -> str:
+    return f"All {count} submissions" if count > 1 else "The one submission"
 
 
 def _why(child: Execution, one: Success, took_kernel: bool) -> str:

@@ -304,6 +304,36 @@ def test_a_run_is_neither_interrupted_nor_repeated_when_its_hub_ends(
     assert begun.read_text() == "x"
 
 
+def test_the_time_that_a_run_may_take_and_what_a_replay_has_done_survive_the_hub(
+    home: Home, connect_raw: ConnectRaw, connect: Connect
+) -> None:
+    begun, gate = home.path / "begun", home.path / "gate"
+    gate.touch()
+    first = connect_raw(home)
+    first.execute("x = 1")
+    first.execute(until(gate, begun))
+    gate.unlink()
+    begun.unlink()
+    first.begin("tools/call", {"name": "restart_kernel", "arguments": {"replay": True}})
+    eventually(begun.exists)
+    home.end_hub(signal.SIGKILL)
+    client = connect(home)
+    replay = client.wait_for("main@plain/3")
+    assert replay.verdict.startswith("INTERRUPTED: main@plain/3 was stopped"), replay.text
+    assert "1 of 2 submissions ran again and succeeded. main@plain/5, which is 2 again, was" in replay.text
+    gate.touch()
+    assert client.wait_for("main@plain/5").state == "OK"
+    begun.unlink()
+    connect_raw(home).begin_execute(
+        f"open({str(begun)!r}, 'w').close()\nimport time; time.sleep(60)", max_seconds=3
+    )
+    eventually(begun.exists)
+    home.end_hub(signal.SIGKILL)
+    late = connect(home).wait_for("main@plain/6")
+    assert late.state == "INTERRUPTED"
+    assert "Interrupted after max_seconds=3." in late.text
+
+
 def test_a_hub_that_ends_logs_no_traceback(home: Home, connect_raw: ConnectRaw) -> None:
     connect_raw(home).execute("1")
     home.command("stop", "--all")

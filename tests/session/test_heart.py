@@ -423,7 +423,8 @@ def test_an_installer_that_outlived_its_hub_is_looked_after() -> None:
 def test_a_replay_is_not_gone_on_with_by_the_next_hub() -> None:
     book = Playbook() >> kernel() >> submit_replay(1) << begin(1)
     book = book >> e.Sent(1) << becomes(1, SENT) >> e.Began(1) << becomes(1, RUNNING)
-    (book >> e.HubReplaced(kernel_left=True) << ends(1, State.UNKNOWN, "hub ended")).ends()
+    book = book >> e.HubReplaced(kernel_left=True) << e.LookAfter(1)
+    (book >> ended(1, State.INTERRUPTED) << ends(1, State.INTERRUPTED)).ends()
 
 
 def test_a_run_under_way_when_the_hub_ended_is_told_to_its_caller_by_the_next() -> None:
