@@ -59,7 +59,7 @@ def test_a_code_file_runs_as_by_hand_among_the_kernels_variables(connect: Connec
     assert tested.state == "OK", tested.text
     assert "Ran 1 test" in tested.block("stderr")
     assert ran(client, CHILDREN)[1].block("stdout") == "[2, 4]\n[2, 4]"
-    pools = (  # as Python 3.14 starts processes by default; none can import what a kernel runs as its main module
+    pools = (  # as Python 3.14 starts processes by default; none imports what a kernel has as its main module
         "import math, multiprocessing\nfrom concurrent.futures import ProcessPoolExecutor\n"
         "multiprocessing.set_start_method('forkserver', force=True)\n"
         "with multiprocessing.Pool(1) as pool: print(pool.map(math.sqrt, [4]))\n"
