@@ -1,22 +1,17 @@
 """The notebook of one kernel generation, which a person reads, edits and saves while we add to it.
 
-The file is always replaced whole: temporary file, sync, rename. So a reader sees the old notebook or the new
-one, and so does a crash. Cells are added without parsing: the operating system copies the bytes before the
-tail, the new cells and the tail follow. A change of an existing cell parses and writes anew, and so does
-what is not in the standard layout.
-
-JupyterLab does not replace: it copies the file to `.~NAME`, truncates it and writes into the same inode.
-While that may be going on nothing is written here; the caller is told NotebookBusy and comes back.
+The file is always replaced whole (shared_file.py). Cells are added without parsing: the operating system
+copies the bytes before the tail, the new cells and the tail follow. A change of an existing cell parses and
+writes anew, and so does what is not in the standard layout.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -39,27 +34,13 @@ from kernelexec.recording.notebook_format import (
     parse,
     tail_offset,
 )
-from kernelexec.recording.replaced_file import Content, Source, Version, is_alive, version_of, write_file
+from kernelexec.recording.replaced_file import Content, Source, Version, version_of
+from kernelexec.recording.shared_file import NotebookBusy, SharedFile
 
-# Seconds. A file changed less than this ago may be in the middle of a save that leaves no other trace.
-_SETTLED_AFTER = 0.2
-# Seconds. JupyterLab truncates first and only then makes the new text (2 s for 100 MB). An unreadable file or
-# a `.~NAME` older than this is no save under way but one that died.
-_SAVED_WITHIN = 10.0
-# Seconds after which the caller should try again.
-_RETRY_AFTER = 0.25
 # How often to start over when somebody changed the file while we prepared the new one.
 _TRIES = 5
 # Bytes. What another program has made larger than this is not read into memory.
 _LARGEST = 500_000_000
-
-
-class NotebookBusy(Exception):
-    """Somebody is saving the notebook: nothing of ours was written, try again after `retry_after` seconds."""
-
-    def __init__(self, path: Path, retry_after: float = _RETRY_AFTER) -> None:
-        super().__init__(f"{path} is being saved by another program")
-        self.retry_after = retry_after
 
 
 @dataclass(frozen=True)
@@ -118,15 +99,12 @@ class Notebook:
     ) -> None:
         """`metadata` (kernelspec, language_info, ...) is for a new file; an existing one keeps its own."""
         self.path = path
+        self._file = SharedFile(path, clock)
         self._metadata = metadata
-        self._clock = clock
         self._own: Version | None = None  # what we wrote last
         self._own_tail: int | None = None  # and where its tail begins, if that is known
         self._set_aside: Path | None = None
         self._nothing = MISSING  # what a missing file stands for
-        own_name = f".{path.name}.tmp-{os.getpid()}"
-        self._temporary = path.with_name(own_name)
-        self._former = path.with_name(f"{own_name}-old")
 
     @property
     def is_as_left(self) -> bool:
@@ -154,10 +132,12 @@ class Notebook:
         `update` being told LOST, or left alone if that may not be. Raises NotebookBusy: call again.
         """
         for _ in range(_TRIES):
-            with self._source() as source:
+            self._file.check_no_save()
+            self._put_aside_what_is_no_file()
+            with self._file.opened(self._own) as source:
                 edit = self._edit(source, update)
                 if edit is None and may_begin_anew:
-                    if self._is_still(source):
+                    if self._file.is_still(source):
                         self._put_aside()
                         if source is not None and source.stat.st_size > _LARGEST:
                             self._nothing = MISSING  # all that was in it would be as large again
@@ -188,7 +168,7 @@ class Notebook:
     def _done(self, edit: _Edit, source: Source | None) -> bool:
         """Bring the file to what it is to be; False if somebody was faster."""
         if edit.content is not None:
-            written = self._put(edit.content, source)
+            written = self._file.put(edit.content, source)
             if written is None:
                 return False
             self._own = written
@@ -200,34 +180,14 @@ class Notebook:
     def _parsed(self, source: Source, data: bytes) -> Document | None:
         """The notebook; None if it is none, and not for the reason that a save is under way."""
         document = parse(data)
-        if document is None and self._age(source.stat.st_mtime) < _SAVED_WITHIN:
+        if document is None and self._file.may_be_being_saved(source):
             raise NotebookBusy(self.path)
         return document
 
-    @contextmanager
-    def _source(self) -> Iterator[Source | None]:
-        """The file as it is now, open and not being saved; None if there is none."""
-        self._check_no_save()
-        file = self._open()
-        if file is None:
-            yield None
-            return
-        try:
-            source = Source(file, os.fstat(file))
-            if source.version != self._own and self._age(source.stat.st_mtime) < _SETTLED_AFTER:
-                raise NotebookBusy(self.path)
-            yield source
-        finally:
-            os.close(file)
-
-    def _open(self) -> int | None:
-        """The file, which is never reached through a link; None if there is none (any more)."""
-        try:
+    def _put_aside_what_is_no_file(self) -> None:
+        with suppress(FileNotFoundError):
             if not stat.S_ISREG(os.lstat(self.path).st_mode):
                 self._put_aside()
-            return os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
 
     def _put_aside(self) -> None:
         """Give what is in the notebook's place another name, and leave it otherwise as it is."""
@@ -251,74 +211,6 @@ class Notebook:
                     path.touch(exist_ok=False)
                 return path
         raise AssertionError  # count() has no end
-
-    def _check_no_save(self) -> None:
-        with suppress(FileNotFoundError):
-            # The time of the inode's change: JupyterLab gives the copy the other time of the original.
-            copied = os.lstat(self.path.with_name(f".~{self.path.name}")).st_ctime
-            if self._age(copied) < _SAVED_WITHIN:
-                raise NotebookBusy(self.path)
-
-    def _age(self, moment: float) -> float:
-        """Seconds since then. A time in the future is another clock's, and as far from now as it says."""
-        return abs(self._clock() - moment)
-
-    def _is_still(self, source: Source | None) -> bool:
-        """Whether the file is what it was when it was opened."""
-        try:
-            return source is not None and version_of(os.lstat(self.path)) == source.version
-        except FileNotFoundError:
-            return False
-
-    def _put(self, content: Content, source: Source | None) -> Version | None:
-        """Put the content in the file's place; None, with nothing done, if somebody was faster."""
-        self._sweep()
-        try:
-            written = write_file(self._temporary, content, source)
-            if not self._replace(source):
-                return None
-        finally:
-            for path in (self._temporary, self._former):
-                with suppress(FileNotFoundError):
-                    os.unlink(path)
-        return written
-
-    def _replace(self, source: Source | None) -> bool:
-        """Rename the temporary file, unless the file changed since it was read."""
-        self._check_no_save()
-        if source is None:
-            return self._place_new()
-        if not self._is_still(source):
-            return False
-        with suppress(OSError):  # a file system without hard links
-            os.link(self.path, self._former)
-        os.replace(self._temporary, self.path)
-        if source.has_changed() and os.path.lexists(self._former):
-            # Somebody began to save after the last look, into the inode that has just lost its name.
-            os.replace(self._former, self.path)
-            return False
-        return True
-
-    def _place_new(self) -> bool:
-        """Rename the temporary file where there was none, without replacing one that came meanwhile."""
-        try:
-            os.link(self._temporary, self.path)
-        except FileExistsError:
-            return False
-        except OSError:  # a file system without hard links
-            if os.path.lexists(self.path):
-                return False
-            os.replace(self._temporary, self.path)
-        return True
-
-    def _sweep(self) -> None:
-        """Remove what processes that died left of this notebook; nothing of ours is there at this moment."""
-        leftover = re.compile(re.escape(f".{self.path.name}.tmp-") + r"([1-9][0-9]{0,6})(-old)?")
-        for name in os.listdir(self.path.parent):
-            found = leftover.fullmatch(name)
-            if found and (int(found[1]) == os.getpid() or not is_alive(int(found[1]))):
-                with suppress(OSError):
-                    os.unlink(self.path.with_name(name))
 
 
 def _whole(document: Document) -> _Edit:

@@ -18,9 +18,10 @@ from kernelexec.recording.cells import cells_of, shown_outputs
 from kernelexec.recording.history import load_executions
 from kernelexec.recording.journal import Journal
 from kernelexec.recording.ledger import Ledger
-from kernelexec.recording.notebook import Notebook, NotebookBusy
+from kernelexec.recording.notebook import Notebook
 from kernelexec.recording.notebook_format import MISSING, Cell, Change, Found, NewOutputs
 from kernelexec.recording.records import Records
+from kernelexec.recording.shared_file import NotebookBusy
 
 _log = logging.getLogger(__name__)
 

@@ -22,8 +22,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kernelexec.recording import notebook as module
-from kernelexec.recording.notebook import Notebook, NotebookBusy, Written, code_cell, markdown_cell
+from kernelexec.recording.notebook import Notebook, Written, code_cell, markdown_cell
 from kernelexec.recording.notebook_format import Change, Found, NewOutputs
+from kernelexec.recording.shared_file import NotebookBusy
 
 METADATA: dict[str, Any] = {
     "kernelspec": {"name": "kernelexec-analysis", "display_name": "analysis", "language": "python"},

@@ -21,8 +21,9 @@ from kernelexec.recording import notebooks as notebooks_module
 from kernelexec.recording import recorder as module
 from kernelexec.recording.history import load_execution
 from kernelexec.recording.journal import Journal
-from kernelexec.recording.notebook import Notebook, NotebookBusy
+from kernelexec.recording.notebook import Notebook
 from kernelexec.recording.recorder import Recorder
+from kernelexec.recording.shared_file import NotebookBusy
 from tests.fakes import cells, journal_lines, journal_path, run, settled, text_of
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=timezone.utc)
