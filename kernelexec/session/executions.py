@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from math import inf
+from typing import Any
 
 from kernelexec.errors import BadRequest, NotFound, StorageFailed
 from kernelexec.model.execution import Execution, Question, State
@@ -20,6 +21,7 @@ from kernelexec.session.troubles import Troubles
 _log = logging.getLogger(__name__)
 
 _RECENT = 8  # executions that stay in memory
+_LAST_TEXT = 400  # characters
 _LOOKED_AT = 16  # at each end of one; many more may not be in their notebook yet
 
 
@@ -133,6 +135,22 @@ class Executions:
         """There is output of it."""
         for event in self._listeners.get(execution.number, ()):
             event.set()
+
+    def show(
+        self,
+        execution: Execution,
+        message_type: str,
+        content: Mapping[str, Any],
+        serial: int | None = None,
+    ) -> None:
+        """There is output of it, which is to be kept. `serial`: see Recorder.output."""
+        if message_type == "stream":
+            execution.last_text = (execution.last_text + str(content.get("text")))[-_LAST_TEXT:]
+        self.heard(execution)
+        try:
+            self._recorder.output(execution, message_type, content, serial)
+        except StorageFailed as error:
+            self._troubles.add(f"Output of {execution.id} could not be written to disk: {error.what}")
 
     def _changed(self, execution: Execution) -> None:
         """Wake who waits for it."""

@@ -19,7 +19,6 @@ from kernelexec.session.troubles import Troubles
 _OUTPUT_TYPES = frozenset(
     {"stream", "display_data", "execute_result", "error", "clear_output", "update_display_data"}
 )
-_LAST_TEXT = 400  # characters
 
 
 class Listener:
@@ -75,14 +74,7 @@ class Listener:
         elif message.type == "input_request":
             self._on_question(execution, message)
         elif message.type in _OUTPUT_TYPES:
-            if message.type == "stream":
-                text = message.content.get("text")
-                execution.last_text = (execution.last_text + str(text))[-_LAST_TEXT:]
-            self._executions.heard(execution)
-            try:
-                self._recorder.output(execution, message.type, message.content, message.serial)
-            except StorageFailed as error:
-                self._troubles.add(f"Output of {execution.id} could not be written to disk: {error.what}")
+            self._executions.show(execution, message.type, message.content, message.serial)
 
     def _is_for_a_widget(self, message: Message) -> bool:
         try:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from kernelexec.errors import KernelexecError, StorageFailed
 from kernelexec.kernels.kernel import Kernel, KernelDied, Reply
 from kernelexec.model.execution import Execution, State
+from kernelexec.model.payloads import Payloads
 from kernelexec.model.text import one_line
 from kernelexec.model.variable_names import VariableNames
 from kernelexec.recording.journal import now
@@ -59,7 +60,7 @@ class Runs:
         try:
             reply = await self._send(execution, kernel)
             gone = self._learn_names(reply.metadata)
-            if _is_leaving(reply):  # what waits must not be sent to it
+            if Payloads.of(reply.content).is_leaving:  # what waits must not be sent to it
                 await asyncio.wait({kernel.died}, timeout=_LEAVING_SECONDS)
             if kernel.died.done():
                 await self._generations.end_of(kernel)
@@ -102,6 +103,8 @@ class Runs:
         execution.timing.ended(reply.date, started, now(), at_once=remark is None)
         if reply.content.get("execution_count") is not None:
             execution.execution_count = reply.content["execution_count"]
+        for display in Payloads.of(reply.content).displays(execution.outputs.to_notebook()):
+            self._executions.show(execution, "display_data", display)
         has_ended = kernel.died.done()  # it called exit(), or died as soon as it had replied
         outcome = told_by(execution, reply, remark, kernel_is_there=not has_ended)
         execution.was_interrupted = outcome.was_interrupted
@@ -135,15 +138,8 @@ def _missing(reply: Reply) -> str | None:
 
 def _besides(reply: Reply) -> str | None:
     """What is to be said of a run however it ended."""
-    return " ".join(filter(None, (_about_staying(reply), _missing(reply), *_told_by_kernel(reply)))) or None
-
-
-def _about_staying(reply: Reply) -> str | None:
-    """IPython takes the argument of exit(3) for whether the kernel is to be kept."""
-    payloads = reply.content.get("payload") or ()
-    if not any(p.get("source") == "ask_exit" and p.get("keepkernel") for p in payloads):
-        return None
-    return "exit(3) and the like end nothing here: the kernel goes on, and so did the code after it."
+    payloads = Payloads.of(reply.content)
+    return " ".join(filter(None, (*payloads.remarks(), _missing(reply), *_told_by_kernel(reply)))) or None
 
 
 def _told_by_kernel(reply: Reply) -> list[str]:
@@ -183,9 +179,3 @@ def _name_of_error(reply: Reply) -> str | None:
     """None for what IPython says of an error in showing an object: NoneType."""
     name = str(reply.content.get("ename") or "")[:_LONGEST_NAME]
     return None if name in ("", "NoneType") else name
-
-
-def _is_leaving(reply: Reply) -> bool:
-    """Whether the code called exit() or quit()."""
-    payloads = reply.content.get("payload") or ()
-    return any(p.get("source") == "ask_exit" and not p.get("keepkernel") for p in payloads)

@@ -10,6 +10,7 @@ What the application does that ipykernel's alone does not (what its kernel does:
 - warnings and log records name the file that a cell is saved in (saved_names.py), where the hub has started the kernel
 - a chart of Altair or Plotly has a picture, too (still_images.py), and so has a figure of Matplotlib that is displayed where
   its backend draws into files only (headless_figures.py), where the hub has started the kernel
+- all that a run gives to the pager is in its reply (pages.py), where the hub has started the kernel
 - who looked for a module in vain is known after an installation (missed_imports.py), where the hub has started the kernel
 Each change looks for what it changes, and without it leaves ipykernel as it is (made for 6.29 to 7.x, Python 3.8 on).
 """
@@ -27,6 +28,7 @@ from code_files import unsafe_path_forbidden
 from headless_figures import HeadlessFigures
 from ipykernel import iostream, kernelapp
 from missed_imports import MissedImports
+from pages import keep_all_pages
 from recollection import Recollection
 from replying_kernel import IPythonKernel
 from saved_names import name_saved_files
@@ -102,6 +104,7 @@ class IPKernelApp(kernelapp.IPKernelApp):
             self.kernel.recollection.watch(iostream.IOPubThread)
             StillImages(self.kernel.shell)
             name_saved_files()
+            keep_all_pages(self.kernel.shell)
             self.kernel.figures = HeadlessFigures(self.kernel.shell)
             self.kernel.missed_imports = MissedImports()
             sys.meta_path.append(self.kernel.missed_imports)
