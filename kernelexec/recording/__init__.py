@@ -1,8 +1,8 @@
 """What is kept: the only writer of CODE_STORAGE_DIR.
 
 - `recorder`: one session's; `journal` is the truth, `script` the `.py` files, `notebooks` follow behind.
-- `notebook`, `notebook_format`, `cells`, `ledger`, `shared_file`, `replaced_file`: a notebook that a
-  person edits, too.
+- `book`, `notebook`, `notebook_format`, `cells`, `ledger`, `shared_file`, `replaced_file`: a notebook that
+  a person edits, too.
 - `spill`, `overflow`, `large`, `output_folder`, `output_file`, `search`: output that is too much for a
   cell.
 - `history`, `summaries`, `records`, `replayable`: reading it again.

@@ -7,19 +7,17 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kernelexec.errors import StorageFailed
 from kernelexec.model.execution import Execution, Kind
 from kernelexec.model.widgets import WidgetStates
-from kernelexec.recording.cells import cells_of, shown_outputs
+from kernelexec.recording.book import Book, Changes, Update
 from kernelexec.recording.history import load_executions
 from kernelexec.recording.journal import Journal
 from kernelexec.recording.ledger import Ledger
 from kernelexec.recording.notebook import Notebook
-from kernelexec.recording.notebook_format import MISSING, Cell, Change, Found, NewOutputs
 from kernelexec.recording.records import Records
 from kernelexec.recording.shared_file import NotebookBusy
 
@@ -34,25 +32,6 @@ _RETRY_SECONDS = 5.0  # after a full disk
 _LOOK_SECONDS = 2.0
 
 
-@dataclass
-class _Book:
-    """One generation's notebook and what is still to be written to it."""
-
-    generation: int
-    notebook: Notebook
-    ledger: Ledger = field(default_factory=Ledger)
-    new: list[Execution] = field(default_factory=list)
-    being_written: list[Execution] = field(default_factory=list)
-    changed: dict[int, Execution] = field(default_factory=dict)
-    widgets: WidgetStates = field(default_factory=WidgetStates)
-    widgets_changed: bool = False
-    look: bool = False  # whether all that was written is still there
-
-    @property
-    def is_due(self) -> bool:
-        return bool(self.new or self.changed or self.look or (self.widgets_changed and self.ledger))
-
-
 class Notebooks:
     """Writes the notebooks of one session. To be used on the event loop; files are written in threads."""
 
@@ -62,7 +41,7 @@ class Notebooks:
         self._session = session
         self._storage_dir = storage_dir
         self._journal = journal
-        self._books: dict[int, _Book] = {}  # by generation
+        self._books: dict[int, Book] = {}  # by generation
         self._early: list[Execution] = []  # of generations that have not begun
         self._touched = self._wanted = 0.0  # when something happened last; what is due since when
         self._pause_until = self._written = self._took = 0.0
@@ -77,7 +56,7 @@ class Notebooks:
 
     def begin(self, generation: int, metadata: Mapping[str, Any]) -> None:
         """The cells of this generation go to a notebook of its own, which gets this metadata."""
-        self._books[generation] = _Book(generation, Notebook(self.path(generation), dict(metadata)))
+        self._books[generation] = Book(generation, Notebook(self.path(generation), dict(metadata)))
         early, self._early = self._early, []
         for execution in early:
             self.add(execution)
@@ -155,12 +134,12 @@ class Notebooks:
         if self._writer is not None:
             self._writer.cancel()
 
-    def _book(self, generation: int) -> _Book:
+    def _book(self, generation: int) -> Book:
         if generation not in self._books:  # its metadata was lost with a part of the journal
-            self._books[generation] = _Book(generation, Notebook(self.path(generation), {}))
+            self._books[generation] = Book(generation, Notebook(self.path(generation), {}))
         return self._books[generation]
 
-    def _due(self) -> list[_Book]:
+    def _due(self) -> list[Book]:
         return [
             self._books[generation] for generation in sorted(self._books) if self._books[generation].is_due
         ]
@@ -228,7 +207,7 @@ class Notebooks:
 
     # --- one write -----------------------------------------------------------------
 
-    async def _write(self, book: _Book) -> None:
+    async def _write(self, book: Book) -> None:
         if not self._journal.is_in_place:
             raise StorageFailed(f"{self._storage_dir} was moved or replaced; nothing is written there.")
         # Taken out before the write: what changes during it is a new change.
@@ -236,9 +215,8 @@ class Notebooks:
         book.new, book.changed, book.being_written = [], {}, [*new, *changed.values()]
         # One that an earlier hub ran may be there twice, and is newer where it was changed.
         widgets_changed, book.widgets_changed = book.widgets_changed, False
-        update = _Update(
-            self, book, [changed.get(each.number, each) for each in new], changed, widgets_changed
-        )
+        newest = [changed.get(each.number, each) for each in new]
+        update = Update(book, Changes(newest, changed, widgets_changed), self._storage_dir, self.load)
         try:
             written = await asyncio.to_thread(book.notebook.write, update, bool(new))
         except BaseException:  # cancelled, too: it may or may not be written
@@ -254,7 +232,7 @@ class Notebooks:
             self.set_aside.append(written.set_aside.name)
         self._enter(book, update)
 
-    def _enter(self, book: _Book, update: _Update) -> None:
+    def _enter(self, book: Book, update: Update) -> None:
         if not (update.added or update.changed):
             return
         book.ledger.write(update.revision, update.added, update.changed)
@@ -279,76 +257,3 @@ class Notebooks:
     def load(self, numbers: Iterable[int]) -> dict[int, Execution]:
         """Executions of the past, with their outputs."""
         return load_executions(self._journal, self._session, self._storage_dir, numbers)
-
-
-class _Update:
-    """What one write is to do, decided when the notebook that is there is known; called in a thread.
-
-    The cells are made before, on the event loop: outputs may come while a thread would read them.
-    """
-
-    def __init__(
-        self,
-        notebooks: Notebooks,
-        book: _Book,
-        new: list[Execution],
-        changed: Mapping[int, Execution],
-        widgets_changed: bool,
-    ) -> None:
-        self._notebooks = notebooks
-        self._ledger = book.ledger
-        self._storage_dir = notebooks._storage_dir
-        self._new = {execution.number: self._cells(execution) for execution in new}
-        self._changed = {execution.cell_id: _new_outputs(execution) for execution in changed.values()}
-        self._changed_numbers = list(changed)
-        self._widgets = book.widgets.to_metadata()
-        self._widgets_changed = widgets_changed
-        self.revision = 0
-        self.added: list[int] = []
-        self.changed: list[int] = []
-
-    def __call__(self, found: Found) -> Change:
-        self.added, self.changed = list(self._new), list(self._changed_numbers)
-        cells, outputs = dict(self._new), dict(self._changed)
-        self.revision = max(self._ledger.revision, found.revision or 0) + 1
-        if found.ids is not None:
-            cells, outputs = self._merge(found, found.ids)
-        new = [cell for made in cells.values() for cell in made]
-        change = Change(new, outputs, self._marks(), self._widgets_changed and found != MISSING)
-        if change.is_empty and found.revision is not None:
-            self.revision = found.revision  # what is new to the journal stands in this one
-        return change
-
-    def _merge(
-        self, found: Found, ids: frozenset[str]
-    ) -> tuple[dict[int, list[dict[str, Any]]], dict[str, NewOutputs]]:
-        """What is to be added and changed in a notebook that somebody else has written."""
-        present = {int(name[1]) for name in (cell.split("-", 1) for cell in ids) if _is_ours(name)}
-        cells = {number: made for number, made in self._new.items() if number not in present}
-        if found == MISSING:
-            return cells, {}  # it was deleted, or is made for the first time
-        lost, older = self._ledger.unseen(found.revision, present)
-        again = self._notebooks.load([*lost, *older]) if lost or older else {}
-        self.added += [number for number in lost if number in again]
-        self.changed += [number for number in older if number in again]
-        outputs = {again[n].cell_id: _new_outputs(again[n]) for n in older if n in again}
-        return {
-            **{number: self._cells(again[number]) for number in lost if number in again},
-            **cells,
-        }, {**outputs, **self._changed}
-
-    def _cells(self, execution: Execution) -> list[dict[str, Any]]:
-        return cells_of(execution, self._storage_dir)
-
-    def _marks(self) -> dict[str, Any]:
-        marks: dict[str, Any] = {"kernelexec": {"revision": self.revision}}
-        return {**marks, "widgets": self._widgets} if self._widgets else marks
-
-
-def _is_ours(name: list[str]) -> bool:
-    return len(name) == 2 and name[0] == "kernelexec" and name[1].isdecimal() and len(name[1]) < 20
-
-
-def _new_outputs(execution: Execution) -> NewOutputs:
-    outputs: list[Cell] = list(shown_outputs(execution))
-    return NewOutputs(outputs, execution.execution_count)

@@ -1,0 +1,115 @@
+"""The notebook of one generation as the recorder sees it: what is in it, and what one write adds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kernelexec.model.execution import Execution
+from kernelexec.model.widgets import WidgetStates
+from kernelexec.recording.cells import cells_of, shown_outputs
+from kernelexec.recording.ledger import Ledger
+from kernelexec.recording.notebook import Notebook
+from kernelexec.recording.notebook_format import MISSING, Cell, Change, Found, NewOutputs
+
+
+@dataclass
+class Book:
+    """One generation's notebook and what is still to be written to it."""
+
+    generation: int
+    notebook: Notebook
+    ledger: Ledger = field(default_factory=Ledger)
+    new: list[Execution] = field(default_factory=list)
+    being_written: list[Execution] = field(default_factory=list)
+    changed: dict[int, Execution] = field(default_factory=dict)
+    widgets: WidgetStates = field(default_factory=WidgetStates)
+    widgets_changed: bool = False
+    look: bool = False  # whether all that was written is still there
+
+    @property
+    def is_due(self) -> bool:
+        return bool(self.new or self.changed or self.look or (self.widgets_changed and self.ledger))
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What one write brings: new executions, those with other outputs, and whether widgets changed."""
+
+    new: Sequence[Execution]
+    changed: Mapping[int, Execution]
+    widgets: bool
+
+
+class Update:
+    """What one write is to do, decided when the notebook that is there is known; called in a thread.
+
+    The cells are made before, on the event loop: outputs may come while a thread would read them.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        changes: Changes,
+        storage_dir: Path,
+        load: Callable[[Iterable[int]], Mapping[int, Execution]],
+    ) -> None:
+        self._load = load
+        self._ledger = book.ledger
+        self._storage_dir = storage_dir
+        self._new = {execution.number: self._cells(execution) for execution in changes.new}
+        self._changed = {each.cell_id: _new_outputs(each) for each in changes.changed.values()}
+        self._changed_numbers = list(changes.changed)
+        self._widgets = book.widgets.to_metadata()
+        self._widgets_changed = changes.widgets
+        self.revision = 0
+        self.added: list[int] = []
+        self.changed: list[int] = []
+
+    def __call__(self, found: Found) -> Change:
+        self.added, self.changed = list(self._new), list(self._changed_numbers)
+        cells, outputs = dict(self._new), dict(self._changed)
+        self.revision = max(self._ledger.revision, found.revision or 0) + 1
+        if found.ids is not None:
+            cells, outputs = self._merge(found, found.ids)
+        new = [cell for made in cells.values() for cell in made]
+        change = Change(new, outputs, self._marks(), self._widgets_changed and found != MISSING)
+        if change.is_empty and found.revision is not None:
+            self.revision = found.revision  # what is new to the journal stands in this one
+        return change
+
+    def _merge(
+        self, found: Found, ids: frozenset[str]
+    ) -> tuple[dict[int, list[dict[str, Any]]], dict[str, NewOutputs]]:
+        """What is to be added and changed in a notebook that somebody else has written."""
+        present = {int(name[1]) for name in (cell.split("-", 1) for cell in ids) if _is_ours(name)}
+        cells = {number: made for number, made in self._new.items() if number not in present}
+        if found == MISSING:
+            return cells, {}  # it was deleted, or is made for the first time
+        lost, older = self._ledger.unseen(found.revision, present)
+        again = self._load([*lost, *older]) if lost or older else {}
+        self.added += [number for number in lost if number in again]
+        self.changed += [number for number in older if number in again]
+        outputs = {again[n].cell_id: _new_outputs(again[n]) for n in older if n in again}
+        return {
+            **{number: self._cells(again[number]) for number in lost if number in again},
+            **cells,
+        }, {**outputs, **self._changed}
+
+    def _cells(self, execution: Execution) -> list[dict[str, Any]]:
+        return cells_of(execution, self._storage_dir)
+
+    def _marks(self) -> dict[str, Any]:
+        marks: dict[str, Any] = {"kernelexec": {"revision": self.revision}}
+        return {**marks, "widgets": self._widgets} if self._widgets else marks
+
+
+def _is_ours(name: list[str]) -> bool:
+    return len(name) == 2 and name[0] == "kernelexec" and name[1].isdecimal() and len(name[1]) < 20
+
+
+def _new_outputs(execution: Execution) -> NewOutputs:
+    outputs: list[Cell] = list(shown_outputs(execution))
+    return NewOutputs(outputs, execution.execution_count)
