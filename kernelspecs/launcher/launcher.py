@@ -340,6 +340,10 @@ def run_kernel(options: dict[str, str]) -> None:
     import kernel_app
 
     sys.path.remove(folder)
+    # A module of the user's may have the name of one of ours, "bindings" say, and must not be taken for it.
+    for name, module in list(sys.modules.items()):
+        if os.path.dirname(getattr(module, "__file__", None) or "") == folder:
+            del sys.modules[name]
     sys.argv[0] = "ipykernel_launcher"
     kernel_app.launch(side_directory, started_by_hub="--process-file" in options)
 

@@ -258,8 +258,10 @@ def test_files_in_the_working_directory_shadow_nothing_at_the_start(tmp_path):
             f"open({str(tmp_path / 'imported')!r}, 'a').write('{name} ')\n1/0"
         )
     (tmp_path / "mine.py").write_text("answer = 42")
+    (tmp_path / "bindings.py").write_text("answer = 43")  # as a module of the kernel's is called
     with Launched(cwd=tmp_path) as kernel:
         assert kernel.value("__import__('mine').answer") == 42
+        assert kernel.value("__import__('bindings').answer") == 43
         msg_id = kernel.send("1/0")
         assert kernel.reply(msg_id)["ename"] == "ZeroDivisionError"
         assert "error" in [message["msg_type"] for message in kernel.outputs(msg_id)]
