@@ -102,6 +102,7 @@ class IPKernelApp(kernelapp.IPKernelApp):
         if self.started_by_hub:
             self.kernel.recollection = Recollection(self.abs_connection_file)
             self.kernel.recollection.watch(iostream.IOPubThread)
+            self.kernel.typed_passwords.watch(self.session)
             StillImages(self.kernel.shell)
             name_saved_files()
             keep_all_pages(self.kernel.shell)

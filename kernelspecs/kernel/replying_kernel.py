@@ -17,6 +17,7 @@ What it does that ipykernel's alone does not:
   others than before, or come in another order (bindings.py); with `"unseen": {...}` where figures are that nothing shows
   (headless_figures.py), and with `"lost_directory": {...}` where the working directory is gone (working_directory.py)
 - a stdout or stderr that the user's code took away is put back: without it no reply would ever come
+- a password that was typed is hidden wherever it comes back (typed_passwords.py), where the hub has started the kernel
 - debugpy is imported with the first debug request; a child forked by a cell ends where the cell ends
 Each change looks for what it changes, and without it leaves ipykernel as it is (made for 6.29 to 7.x, Python 3.8 on).
 """
@@ -45,6 +46,7 @@ from namespace_report import variables
 from postponed_debugger import PostponedDebugger
 from recollection import Recollection, line_of, shows_traceback
 from saved_names import saved_as
+from typed_passwords import TypedPasswords
 from working_directory import lost_directory
 
 REPORT_SECONDS = 2.0  # for what takes 1.5 at most, unless a library hangs
@@ -62,6 +64,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
         self.recollection = Recollection(None)
         self.figures = None
         self.missed_imports = None
+        self.typed_passwords = TypedPasswords()
         super().__init__(**options)
         self.control_handlers["imports_request"] = self.imports_request
         self.control_handlers["variables_request"] = self.variables_request
@@ -131,6 +134,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
             reply.update(ename="KeyboardInterrupt", evalue="")
         if os.getpid() != self.kernel_pid:
             end_forked_child(reply)
+        self.typed_passwords.release()
         self.put_streams_back()
         return reply
 
@@ -188,10 +192,13 @@ class IPythonKernel(ipkernel.IPythonKernel):
 
     def _input_request(self, prompt, ident, parent, password=False):
         self.recollection.question = {"prompt": str(prompt), "password": bool(password)}
+        self.typed_passwords.release()
         try:
-            return super()._input_request(prompt, ident, parent, password)
+            answer = super()._input_request(prompt, ident, parent, password)
         finally:
             self.recollection.question = None
+        self.typed_passwords.remember(answer, str(prompt), password, *self.streams)
+        return answer
 
     async def kernelexec_request(self, stream, ident, parent):
         """A question of the hub's about a run (recollection.py)."""

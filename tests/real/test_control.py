@@ -152,6 +152,35 @@ def test_a_password_goes_past_the_assistant_and_is_recorded_nowhere(
         assert not path.is_file() or b"hunter2-hunter2" not in path.read_bytes(), path
 
 
+def test_a_password_that_code_shows_comes_back_to_nobody(own_client: Client, shared_home: Home) -> None:
+    password = "it's\\a/s3cret"
+    asks = own_client.execute("secret = input('Password: ')")
+    call(own_client, "send_input", execution_id=asks.id, text=password)
+    shows = (
+        "secret",
+        "print(secret)",
+        "for letter in secret: print(letter, end='', flush=True)",
+        "print([secret], {secret: repr(secret)})",
+        "import sys; print(secret, file=sys.stderr)",
+        "import subprocess; subprocess.run(['echo', secret])",
+        "import os; os.environ['PW'] = secret\n!echo \"$PW\"",
+        "from IPython.display import HTML; import html; HTML(f'<p>{html.escape(secret)}</p>')",
+        "import urllib.parse; print(f'https://me:{urllib.parse.quote(secret, safe=str())}@host')",
+        "raise ValueError(f'wrong: {secret}')",
+        "import threading; t = threading.Thread(target=print, args=(secret,)); t.start(); t.join()",
+        "secret.encode()",
+    )
+    for code in shows:
+        reply = own_client.execute(code)
+        assert "········" in reply.text, (code, reply.text)
+        assert "s3cret" not in reply.text, (code, reply.text)
+    assert "········" in call(own_client, "list_variables").text
+    assert own_client.execute("print('its beginning: it', end='')").block("stdout") == "its beginning: it"
+    assert own_client.execute("len(secret)").block("result") == str(len(password))
+    for path in [*shared_home.storage.rglob("*"), *shared_home.path.glob(".local/state/**/*")]:
+        assert not path.is_file() or b"s3cret" not in path.read_bytes(), path
+
+
 def test_of_many_questions_answered_at_once_none_is_lost(own_client: Client) -> None:
     code = "for number in range(300):\n    print('row', number)\n    answer = input(f'{number}? ')\n"
     asks = own_client.execute(f"{code}print(answer)")
