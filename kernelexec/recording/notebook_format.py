@@ -104,7 +104,7 @@ class Document:
 
     def to_bytes(self) -> bytes:
         metadata = _without(self.rest.get("metadata"), _TRANSIENT_METADATA)
-        cells = [_stored_cell(cell) for cell in self.cells]
+        cells = [stored_cell(cell) for cell in self.cells]
         return _to_json({**self.rest, "metadata": metadata, "cells": cells}) + b"\n"
 
 
@@ -178,7 +178,7 @@ def own_tail_offset(data: bytes) -> int | None:
 
 def appended(cells: Sequence[Cell]) -> bytes:
     """The bytes to put between the last cell and the tail."""
-    return b"".join(_CELL_BREAK + b"  " + _indented(_to_json(_stored_cell(cell))) for cell in cells)
+    return b"".join(_CELL_BREAK + b"  " + _indented(_to_json(stored_cell(cell))) for cell in cells)
 
 
 def found_in(data: bytes, end: int) -> Found:
@@ -208,7 +208,7 @@ def changed_cells(data: bytes, end: int, outputs: Mapping[str, NewOutputs]) -> l
         cell: dict[str, JSON] = json.loads(data[start:stop])
         changed = _with_outputs(cell, new)
         if changed is not cell:
-            changes.append((start, stop, b"  " + _indented(_to_json(_stored_cell(changed)))))
+            changes.append((start, stop, b"  " + _indented(_to_json(stored_cell(changed)))))
     return sorted(changes)
 
 
@@ -264,7 +264,7 @@ def _has_id(cell: JSON) -> bool:
     return isinstance(cell, dict) and isinstance(cell.get("id"), str) and cell["id"] != ""
 
 
-def _stored_cell(cell: Cell) -> dict[str, JSON]:
+def stored_cell(cell: Cell) -> dict[str, JSON]:
     """The cell as nbformat stores it: text as lists of lines."""
     stored = dict(cell)
     if "metadata" in cell:
