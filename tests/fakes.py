@@ -20,6 +20,7 @@ from unittest import mock
 from kernelexec.config import EnvironmentChoice
 from kernelexec.environments.source import Progress
 from kernelexec.hub.caller import Caller
+from kernelexec.hub.unheard import Unheard
 from kernelexec.kernels.inspection import Variables
 from kernelexec.kernels.kernel import (
     SHUTDOWN_SECONDS,
@@ -498,6 +499,7 @@ class FakeHub:
     session: Session
     opened: list[str | None] = field(default_factory=list)
     closing: bool = False
+    unheard: Unheard = field(default_factory=Unheard)
 
     @property
     def sessions(self) -> list[Session]:

@@ -17,6 +17,7 @@ from kernelexec.errors import BadRequest
 from kernelexec.hub.caller import Caller, SessionChoice
 from kernelexec.hub.chosen_environments import ChosenEnvironments
 from kernelexec.hub.kernels import Kernels, try_out
+from kernelexec.hub.unheard import Unheard
 from kernelexec.kernels.host import KernelHost
 from kernelexec.kernels.kernel import Death, Kernel
 from kernelexec.kernels.registry import KernelEntry, Registry
@@ -39,6 +40,7 @@ class Hub:
 
     def __init__(self, runtime_dir: Path, state_dir: Path, host: KernelHost) -> None:
         self.closing = False  # connections end because the hub does, not because clients wish it
+        self.unheard = Unheard()
         self._runtime_dir = runtime_dir
         self._sessions: dict[_Key, Session] = {}
         # What each caller's `session` arguments came to: a session stays the same object.

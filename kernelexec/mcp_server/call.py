@@ -33,6 +33,7 @@ class Call:
     session: Session | None = None  # the last that it had to do with
     kernel: Kernel | None = None  # which that had then
     execution: Execution | None = None  # what it waits for the end of
+    begun: str = ""  # what is done of it, should its client give it up; empty: nothing. For its next reply
     notes: list[str] = field(default_factory=list)  # about the call itself, for its reply
 
     @property

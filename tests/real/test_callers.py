@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +145,95 @@ def test_a_cancelled_run_is_told_with_the_next_reply(
     assert "was interrupted" in told.text
     assert "what it had done by then stays" in told.text
     assert "did not get" not in ann.execute("1").text, "once"
+
+
+@pytest.fixture
+def slow(tmp_path: Path, new_home: Callable[..., Home]) -> tuple[Home, Path, Path]:
+    """A home whose environment's interpreter waits for a gate; the gate, and what tells that it waits."""
+    gate, begun = tmp_path / "gate", tmp_path / "begun"
+    folder = tmp_path / "slow"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    python = folder / "bin" / "python"
+    python.rename(folder / "bin" / "python-itself")
+    wait = f"#!/bin/sh\ntouch {begun}\nwhile [ ! -e {gate} ]; do sleep 0.05; done\n"
+    python.write_text(f'{wait}exec {folder}/bin/python-itself "$@"\n')
+    python.chmod(0o755)
+    return new_home(VENV_PATH=str(folder)), gate, begun
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [("Request timed out", "was given up by your client"), ("Esc", "was cancelled")],
+)
+def test_a_call_that_was_given_up_before_its_code_was_accepted_is_told_with_the_next_reply(
+    connect_raw: ConnectRaw, slow: tuple[Home, Path, Path], reason: str, told: str
+) -> None:
+    home, gate, begun = slow
+    client = connect_raw(home, home.project("given-up"))
+    call = client.begin_execute("ran = 1\nmore = 2")
+    eventually(begun.exists)
+    client.send(
+        {
+            "jsonrpc": "2.0",
+            "method": "notifications/cancelled",
+            "params": {"requestId": call, "reason": reason},
+        }
+    )
+    lists = client.call("list_kernels")
+    assert f'Your call of execute_code ("ran = 1 ..."), whose reply you did not get, {told}' in lists.text
+    assert "nothing of it was run" in lists.text
+    gate.touch()
+    assert "did not get" not in (reply := client.execute("'ran' in globals()")).text, "once"
+    assert reply.block("result") == "False"
+
+
+def test_a_call_that_was_given_up_while_its_kernel_was_starting_is_told_as_not_run(
+    connect_raw: ConnectRaw, slow: tuple[Home, Path, Path]
+) -> None:
+    home, gate, begun = slow
+    client = connect_raw(home, home.project("given-up-later"))
+    gate.touch()
+    client.call("get_environment_config")
+    gate.unlink()
+    begun.unlink()
+    call = client.begin_execute("ran = 1")
+    eventually(begun.exists)
+    client.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": call}})
+    gate.touch()
+    told = client.execute("'ran' in globals()")
+    assert "whose reply you did not get (the call was cancelled), was not run" in told.text
+    assert told.block("result") == "False"
+
+
+def test_what_a_lost_connection_had_asked_for_is_told_to_the_next_of_the_same_client(
+    connect_raw: ConnectRaw, slow: tuple[Home, Path, Path]
+) -> None:
+    home, gate, begun = slow
+    client = connect_raw(home, home.project("lost"))
+    client.begin_execute("ran = 1")
+    eventually(begun.exists)
+    client.kill()
+    elsewhere = connect_raw(home, home.project("elsewhere"))
+    assert "ran = 1" not in elsewhere.call("list_kernels").text
+    again = connect_raw(home, home.project("lost"))
+    eventually(lambda: "lost its connection before it was accepted" in again.call("list_kernels").text)
+    gate.touch()
+    assert again.execute("'ran' in globals()").block("result") == "False"
+
+
+def test_a_restart_that_was_given_up_goes_on_and_is_told(connect_raw: ConnectRaw, shared_home: Home) -> None:
+    client = connect_raw(shared_home, shared_home.project("restart-given-up"))
+    client.execute("x = 1")
+    client.execute("import atexit, time; atexit.register(time.sleep, 1)")
+    call = client.begin("tools/call", {"name": "restart_kernel", "arguments": {}})
+    time.sleep(0.3)  # the kernel is ending
+    client.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": call}})
+    told = client.call("list_kernels").text
+    assert (
+        "Your call of restart_kernel, whose reply you did not get, was cancelled while it was carried" in told
+    )
+    assert client.execute("'x' in globals()").text.count("'x'") <= 1
+    assert client.execute("'x' in globals()").block("result") == "False"
 
 
 @pytest.mark.parametrize(

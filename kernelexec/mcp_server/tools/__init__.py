@@ -14,7 +14,7 @@ import mcp_types as types
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
-from kernelexec.mcp_server import render
+from kernelexec.mcp_server import given_up, render
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.faults import reply_to
 from kernelexec.mcp_server.patience import Waits
@@ -104,7 +104,18 @@ async def call_tool(
     unknown = tool.arguments.unknown(arguments)
     if unknown:
         call.notes.append(f"Ignored: {', '.join(unknown)}, which {name} does not take.")
-    return _with_notes(await _reply(call, tool, arguments, continuation), call.notes)
+    reply = await _reply(call, tool, arguments, continuation)
+    if not tool.read_only:
+        given_up.watch(call, name, arguments, reply)
+    return _with_notes(reply, [*_unheard(call), *call.notes])
+
+
+def _unheard(call: Call) -> list[str]:
+    """What became of earlier calls; if this reply does not reach the client either, the next one says it."""
+    texts = call.hub.unheard.take(call.caller)
+    if texts:
+        call.on_undelivered(lambda: call.hub.unheard.add(call.caller, texts))
+    return texts
 
 
 async def _reply(
@@ -124,6 +135,8 @@ async def _reply(
     except (Exception, asyncio.CancelledError) as error:
         reply = reply_to(error, call, tool.name, read_only=tool.read_only)
         if reply is None:
+            if not tool.read_only:
+                given_up.broken_off(call, tool.name, arguments)
             raise
         return reply
 

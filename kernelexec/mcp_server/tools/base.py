@@ -92,9 +92,10 @@ async def prepared(call: Call, work: Callable[[Progress], Coroutine[Any, Any, T]
 
     limit = call.caller.config().longest_wait_seconds
     finding = asyncio.ensure_future(work(progress))
+    # It goes on without its caller, too.
+    finding.add_done_callback(lambda task: task.cancelled() or task.exception())
     done, _ = await asyncio.wait({finding}, timeout=limit)
     if not done:
-        finding.add_done_callback(lambda task: task.cancelled() or task.exception())
         raise BadRequest(
             "The environment is still being prepared, which goes on.", "Call again in some seconds."
         )

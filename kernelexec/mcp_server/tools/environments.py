@@ -70,6 +70,9 @@ async def _configure_environment(call: Call, arguments: ConfigureEnvironment) ->
     choice = _choice(call, arguments)
     before = config_text.in_short(call.hub.choice_of(call.caller), call.caller.environment)
     running = call.hub.kernels_of(call.caller)
+    call.begun = (
+        "while the environment was being tried, which goes on: get_environment_config shows which is chosen."
+    )
     try:
         environment = await prepared(call, lambda progress: call.hub.configure(call.caller, choice, progress))
     except (EnvironmentUnusable, KernelFailed) as error:

@@ -29,6 +29,7 @@ from kernelexec.session.submission import Submission
 
 _LIMIT = 8_000  # characters in a reply
 _LONGEST = 36_000  # as read_output
+_MAYBE = "while the file was being written: read_code_file shows whether it was."
 _RECORD = re.compile(r".+@.+-\d+")  # a generation's folder of scripts
 
 FilePath = Annotated[
@@ -82,6 +83,7 @@ def _files(call: Call) -> CodeFiles:
 
 
 async def _initialize_code_file(call: Call, arguments: InitializeCodeFile) -> types.CallToolResult:
+    call.begun = _MAYBE
     path = await asyncio.to_thread(_files(call).create, arguments.filename, arguments.content)
     return render.said(f"FILE MADE: {path} ({_size(arguments.content)}); {_not_run(path)}")
 
@@ -93,6 +95,7 @@ async def _append_to_code_file(call: Call, arguments: AppendToCodeFile) -> types
             f"{arguments.file_path} is the record of what was run, and stays as it is; nothing was written.",
             "Make a new file with initialize_code_file.",
         )
+    call.begun = _MAYBE
     path, size = await asyncio.to_thread(files.append, arguments.file_path, arguments.content)
     return render.said(f"ADDED {_size(arguments.content)} to {path}, now {size:,} bytes; {_not_run(path)}")
 

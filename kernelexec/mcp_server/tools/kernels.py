@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
 
 import mcp_types as types
 from pydantic import Field
@@ -24,6 +25,7 @@ from kernelexec.mcp_server.tools.base import (
 )
 from kernelexec.session.session import Session
 
+T = TypeVar("T")
 _INPUT_LIMIT = 1_000_000  # characters
 
 
@@ -56,6 +58,9 @@ class SendInput(Arguments):
 
 async def _interrupt_kernel(call: Call, arguments: InterruptKernel) -> types.CallToolResult:
     session = await _existing(call, arguments.session)
+    call.begun = (
+        f"when the interrupt had been asked for: list_executions shows what became of {session.id}'s."
+    )
     execution = await session.interrupt("Interrupted on request (interrupt_kernel).")
     if execution is None:
         waiting = f", {session.queued} submissions wait" if session.queued else ""
@@ -70,10 +75,11 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
     had, lost = session.kernel is not None, session.generations.names.in_brackets()
     ended = f"Its kernel was ended, all variables are lost{lost}. " if had else "It had no kernel. "
     is_replay = arguments.replay or arguments.generation is not None
+    call.begun = f"while it was carried out, which goes on: list_kernels shows what {session.id} has."
     if is_replay:
         try:
-            execution = await session.replay(
-                why, call.caller.environ, call.caller.identity, arguments.generation
+            execution = await _to_its_end(
+                session.replay(why, call.caller.environ, call.caller.identity, arguments.generation)
             )
         except StorageFailed as error:
             if session.kernel is not None or not had:
@@ -84,10 +90,10 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
     restarting = asyncio.ensure_future(
         session.restart_kernel(why, call.caller.surroundings(session), by=call.caller.identity)
     )
+    restarting.add_done_callback(lambda task: task.cancelled() or task.exception())  # it may go on alone
     limit = call.caller.config().longest_wait_seconds
     await asyncio.wait({restarting}, timeout=limit)
     if not restarting.done():
-        restarting.add_done_callback(lambda task: task.cancelled() or task.exception())
         return render.said(
             f"RESTARTING: {session.id}. {ended}The new one is still starting; submit code as usual."
         )
@@ -108,7 +114,9 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
 async def _stop_kernel(call: Call, arguments: StopKernel) -> types.CallToolResult:
     session = await _existing(call, arguments.session)
     lost, notebook = session.generations.names.in_brackets(), session.notebook
-    if not await session.stop_kernel("it was stopped on request (stop_kernel)", by=call.caller.identity):
+    call.begun = f"while it was carried out, which goes on: list_kernels shows what {session.id} has."
+    why = "it was stopped on request (stop_kernel)"
+    if not await _to_its_end(session.stop_kernel(why, by=call.caller.identity)):
         nothing = f"NO KERNEL: {session.id} has no running kernel; nothing was stopped."
         return said_of_session(call, session, nothing)
     return said_of_session(
@@ -138,6 +146,13 @@ async def go_on(call: Call, continuation: Continuation, wait_seconds: float | No
     if question is not None and not question.password and isinstance(continuation.answer, Answer):
         session.answer(execution, continuation.answer.text)
     return await wait_for_end(call, session, execution, wait_seconds)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """What comes of work that is not left half done, also where its client gives the call up."""
+    working = asyncio.ensure_future(work)
+    working.add_done_callback(lambda task: task.cancelled() or task.exception())
+    return await asyncio.shield(working)
 
 
 async def _existing(call: Call, name: str | None) -> Session:
