@@ -55,7 +55,7 @@ class LocalKernels:
             raise _not_started(directory, f"The kernel ended at once, with exit code {code}.") from error
         place = LocalPlace(str(directory), boot_id(), keeper.pid, keeper.identity, None, None)
         life = LocalLife(place, keeper, None, popen)
-        return LinkedKernel(partial(ZmqLink, _connection(directory)), life, on_message, launch.interrupts)
+        return _linked(_connection(directory), life, on_message, launch.interrupts)
 
     def adopt(self, place: Mapping[str, Any], on_message: OnMessage, interrupts: str) -> LinkedKernel:
         known = _read(place)
@@ -73,7 +73,7 @@ class LocalKernels:
             connection = _connection(Path(known.directory))
             held.pop_all()
         life = LocalLife(known, keeper, process)
-        return LinkedKernel(partial(ZmqLink, connection), life, on_message, interrupts)
+        return _linked(connection, life, on_message, interrupts)
 
     def death(self, place: Mapping[str, Any]) -> Death:
         known = _read(place)
@@ -82,6 +82,13 @@ class LocalKernels:
 
     def clear_up(self, place: Mapping[str, Any]) -> None:
         shutil.rmtree(_read(place).directory, ignore_errors=True)
+
+
+def _linked(
+    connection: Mapping[str, Any], life: LocalLife, on_message: OnMessage, interrupts: str
+) -> LinkedKernel:
+    link = partial(ZmqLink, connection, is_ours=interrupts == "named")
+    return LinkedKernel(link, life, on_message, interrupts)
 
 
 def _not_started(directory: Path, why: str) -> KernelFailed:

@@ -23,10 +23,13 @@ from kernelexec.kernels.wire import BadMessage, Message, Wire
 _log = logging.getLogger(__name__)
 
 _RECONNECT_MS = 5  # a kernel binds its sockets 0.2 s after its start; each try costs microseconds
-# Over ipc a reader that is behind makes the kernel queue (our launcher lets it queue without
-# limit), so a small queue here loses nothing and keeps the hub small.
+# What waits here to be read, when a kernel publishes faster than the hub reads. A kernel of ours queues the
+# rest itself, without limit, so a short queue loses nothing and keeps the hub small: its messages of
+# streams have up to 1 MB. Other kernels drop what neither queue has room for.
 _QUEUED_MESSAGES = 1000
+_QUEUED_MESSAGES_OF_OURS = 50
 _DRAIN_AT_ONCE = 200  # messages, before other sessions and clients get their turn
+_DRAIN_BYTES_AT_ONCE = 1_000_000  # or so much; some 5 ms of work
 _LAST_WORDS_SECONDS = 0.02  # without a message, after which a dead kernel has said all
 _LAST_WORDS_ROUNDS = 50
 _ASK_AGAIN_SECONDS = 0.5  # without an answer, or a sign that the subscription is in place
@@ -38,7 +41,10 @@ _CHANNELS = {"shell": zmq.DEALER, "control": zmq.DEALER, "iopub": zmq.SUB, "stdi
 class ZmqLink:
     """The channels of one kernel over zmq (see link.Link), as its connection file names them."""
 
-    def __init__(self, connection: Mapping[str, Any], on_message: Callable[[Message], None]) -> None:
+    def __init__(
+        self, connection: Mapping[str, Any], on_message: Callable[[Message], None], *, is_ours: bool = False
+    ) -> None:
+        self._queued = _QUEUED_MESSAGES_OF_OURS if is_ours else _QUEUED_MESSAGES
         self._wire = Wire(connection["key"])
         self._on_message = on_message
         self._taken = 0  # messages
@@ -128,7 +134,7 @@ class ZmqLink:
         socket.linger = 0
         socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
         if kind == zmq.SUB:
-            socket.setsockopt(zmq.RCVHWM, _QUEUED_MESSAGES)
+            socket.setsockopt(zmq.RCVHWM, self._queued)
             socket.setsockopt(zmq.SUBSCRIBE, b"")
         else:
             socket.setsockopt(zmq.IDENTITY, self._identity)
@@ -150,17 +156,21 @@ class ZmqLink:
         socket = self._sockets.get(name)
         if socket is None:  # closed while this call was scheduled
             return
+        room = _DRAIN_BYTES_AT_ONCE
         for _ in range(_DRAIN_AT_ONCE):
             try:
                 frames = socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
+            room -= sum(map(len, frames))
             try:
                 message = self._wire.unpack(name, frames)
             except BadMessage as error:
                 _log.warning("a message on %s was dropped: %s", name, error)
                 continue
             self._take(message)
+            if room < 0:
+                break
         self._loop.call_soon(self._drain, name)
 
     def _take(self, message: Message) -> None:

@@ -2,6 +2,7 @@
 
 What the application does that ipykernel's alone does not (what its kernel does: replying_kernel.py):
 - iopub has no high-water mark: a slow reader costs memory instead of losing output
+- what is printed leaves in messages of a bounded size, before the end of its run (sliced_streams.py)
 - no file in the working directory, which joins sys.path afterwards, can shadow a module needed at the start
 - DIR comes first on sys.path while ipykernel is imported, and last from then on
 - a crash in native code tells the user's line on the kernel's own stderr
@@ -32,6 +33,7 @@ from pages import keep_all_pages
 from recollection import Recollection
 from replying_kernel import IPythonKernel
 from saved_names import name_saved_files
+from sliced_streams import slice_streams
 from still_images import StillImages
 from traitlets.config import Config
 
@@ -71,6 +73,7 @@ def launch(side_directory: str | None, *, started_by_hub: bool) -> None:
     IPKernelApp.started_by_hub = started_by_hub
     tell_crashes(2)
     skip_empty_flushes(iostream.OutStream)
+    slice_streams(iostream)
     # Below the user's configuration files and command line. ipykernel's own comment on the sleep calls it a mitigation.
     defaults = Config({"IPythonKernel": {"_execute_sleep": 0.0}})
     if started_by_hub:

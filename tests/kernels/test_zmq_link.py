@@ -240,3 +240,35 @@ def test_tcp_kernels_can_be_reached_too() -> None:
         context.term()
 
     run(test())
+
+
+def test_others_get_their_turn_while_much_is_read(tmp_path: Path) -> None:
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        turn = 0
+        heard_in: list[int] = []
+
+        def hear(message: Message) -> None:
+            if message.type == "stream":
+                heard_in.append(turn)
+
+        def tick() -> None:
+            nonlocal turn
+            turn += 1
+            loop.call_soon(tick)
+
+        kernel = ZmqKernel(connection_in(tmp_path), welcome=True)
+        link = ZmqLink(connection_in(tmp_path), hear, is_ours=True)
+        try:
+            await asyncio.wait_for(link.ready(), 5)
+            tick()
+            for _ in range(100):
+                kernel.publish("stream", {"text": "x" * 300_000}, None)
+            await settled(lambda: len(heard_in) == 100)
+            assert max(heard_in.count(each) for each in heard_in) <= 4
+        finally:
+            turn = 0
+            link.close()
+            kernel.close()
+
+    run(test())
