@@ -3,7 +3,8 @@
 - `execution`, `clock` (when it ran), `outputs`, `transcript`: one submission and what it shows.
 - `display` (which words, which pictures), `pictures`, `charts`, `pages`, `widgets`: what a display is.
 - `payloads`: what a run leaves to a front end, such as the pager's text.
-- `text`, `html_text`, `tracebacks`, `crash`, `shown_errors`: what is said for an assistant to read.
+- `terminal` with its `screen`, `text`, `excerpts`, `html_text`, `tracebacks`, `crash`, `shown_errors`: what
+  is said for an assistant to read.
 - `distributions` (which package has a module), `first_line`, `naming`, `environment`, `limits`,
   `quantities`, `variable_names`.
 

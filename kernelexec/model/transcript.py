@@ -39,6 +39,7 @@ class Piece:
     images: tuple[Image, ...] = ()
     text_file: str | None = None  # that has all of what the text is an excerpt of
     changes: bool = False  # what a widget shows now; comes after all that stays
+    seen: int = 0  # characters of the text that its reader knows
 
     @property
     def end(self) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kernelexec.errors import BadRequest
-from kernelexec.model.text import clip
+from kernelexec.model.excerpts import clip
 from kernelexec.recording.looks import Look, Seen
 from kernelexec.recording.notebook_text import KINDS, NotebookText, TextCell, new_cell, new_id
 

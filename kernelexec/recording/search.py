@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kernelexec.model.text import plain
+from kernelexec.model.terminal import moves_across_lines, stretches
+from kernelexec.model.text import plain, without_controls
 from kernelexec.recording.output_file import text_blocks
 
 _LONGEST_LINE = 4_000_000  # characters; a longer one is searched in parts
 _SHOWN = 400  # characters of a line
 _LINE_BY_LINE = re.compile(r"\\[AZ]|\(\?[=!<]")  # what means another thing in a block than in its lines
-_RAW = re.compile("[\x1b\r\b]")
+_RAW = re.compile("[\x1b\r\b\v\f]")
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,25 @@ def _found(pattern: re.Pattern[str], blocks: Iterator[tuple[int, str]], offset: 
 
 
 def _found_in(pattern: re.Pattern[str], block: Line, offset: int) -> Iterator[Line]:
+    lines = _lines_shown(block) if moves_across_lines(block.text) else _lines(block)
+    return (line for line in lines if line.position >= offset and pattern.search(line.text))
+
+
+def _lines(block: Line) -> Iterator[Line]:
     position = block.position
     for number, line in enumerate(block.text.split("\n"), block.number):
-        text = plain(line)
-        if position >= offset and pattern.search(text):
-            yield Line(number, position, text)
+        yield Line(number, position, plain(line))
         position += len(line) + 1
+
+
+def _lines_shown(block: Line) -> Iterator[Line]:
+    """Where a cursor went up, what the lines came to, with the number and place of where that begins."""
+    number, at = block.number, 0
+    for stretch in stretches(block.text):
+        number += block.text.count("\n", at, stretch.start)
+        at = stretch.start
+        for line in without_controls(stretch.text).split("\n"):
+            yield Line(number, block.position + at, line)
 
 
 def _around(line: str, pattern: re.Pattern[str]) -> str:

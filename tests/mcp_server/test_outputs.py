@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from kernelexec.hub.hub import Hub
-from kernelexec.kernels.kernel import Death
+from kernelexec.kernels.kernel import Death, Reply
 from kernelexec.mcp_server import reading
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.tools import call_tool
@@ -26,6 +26,7 @@ from tests.fakes import (
     Answer,
     FakeHub,
     FakeStarter,
+    Run,
     caller,
     dying,
     failing,
@@ -39,7 +40,7 @@ from tests.fakes import (
     submit,
     told,
 )
-from tests.mcp_server.calls import called, text_of, unheard
+from tests.mcp_server.calls import call_on, called, text_of, unheard
 
 LINES = "".join(f"line {n:05d}\n" for n in range(10_000))
 
@@ -389,5 +390,50 @@ def test_a_picture_that_is_in_a_file_is_shown_smaller(tmp_path: Path) -> None:
             (tmp_path / "sales@analysis-1" / "outputs" / "0001-1.png").unlink()
             result = await called(session, "wait_for_execution", execution_id="sales@analysis/1")
             assert "cannot be read" in text_of(result)
+
+    run(test())
+
+
+# --- bars that redraw -----------------------------------------------------------------
+
+
+def frames(start: int, stop: int) -> str:
+    return "".join(f"\rtrain {n:4d}/2000\n\rtest  {n:4d}/2000\x1b[A" for n in range(start, stop))
+
+
+@pytest.mark.parametrize("cell_limit", [5_000_000, 300])
+def test_bars_that_redraw_are_one_line_each_wherever_they_are_read(tmp_path: Path, cell_limit: int) -> None:
+    limits = Limits(cell=cell_limit)
+    answer = printing(f"begin\n{frames(0, 2_001)}\n\nend\n")
+    whole = read(tmp_path / "1", answer, limits, offset=-900)
+    lines = ["train 2000/2000", "test  2000/2000", "end"]
+    assert whole.split("\n")[-3:] == lines
+    if cell_limit == 5_000_000:
+        assert read(tmp_path / "2", answer, limits).endswith("\n".join(["[stdout]", "begin", *lines]))
+    found = read(tmp_path / "3", answer, limits, pattern="train.*/2000")
+    assert len(re.findall(r"\): train", found)) <= 3  # below the cell's limit it is in two parts
+
+
+def test_a_reply_tells_the_bars_that_changed_since_the_last_one(tmp_path: Path) -> None:
+    async def test() -> None:
+        go_on = asyncio.Event()
+
+        async def answer(run: Run) -> Reply:
+            run.busy()
+            run.print(f"begin\n{frames(0, 500)}")
+            await go_on.wait()
+            run.print(f"{frames(500, 900)}\n\n")
+            run.idle()
+            return run.reply()
+
+        async with session_in(tmp_path, FakeStarter([answer])) as session:
+            call = call_on(session)  # one caller, who is told what is new
+            first = text_of(await call_tool(call, "execute_code", {"code": "x", "wait_seconds": 1}))
+            assert first.endswith("[stdout]\nbegin\ntrain  499/2000\ntest   499/2000")
+            go_on.set()
+            which = {"execution_id": "sales@analysis/1"}
+            second = text_of(await call_tool(call, "wait_for_execution", which))
+            assert "New output since your last reply" in second
+            assert second.endswith("[stdout]\ntrain  899/2000\ntest   899/2000")
 
     run(test())

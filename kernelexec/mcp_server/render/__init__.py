@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import mcp_types as types
 
 from kernelexec.hub.caller import Caller
@@ -22,6 +24,7 @@ from kernelexec.model.transcript import Transcript
 from kernelexec.session.session import Session
 
 TEXT_LIMIT = 10_000  # characters; one client keeps 12,000, others more
+_LONG = 200_000  # characters; bars in more than that take milliseconds to fold, which a thread does
 _FAILED = (State.ERROR, State.DIED, State.NOT_RUN)
 
 
@@ -50,7 +53,12 @@ async def execution_result(
     lines += _printed(text, execution) if is_told else _seen_already(text, since, execution)
     lines += [f"Pictures: {note}." for note in pictures.notes]
     head = "\n".join(lines)
-    shown = plain(head) + body(text, TEXT_LIMIT - len(head), since, execution.id, storage_dir)
+    limit = TEXT_LIMIT - len(head)
+    if sum(len(piece.text) for piece in text.pieces) > _LONG:
+        output = await asyncio.to_thread(body, text, limit, since, execution.id, storage_dir)
+    else:
+        output = body(text, limit, since, execution.id, storage_dir)
+    shown = plain(head) + output
     _remember(caller, execution, text)
     content: list[types.ContentBlock] = [types.TextContent(text=shown), *pictures.content]
     return types.CallToolResult(

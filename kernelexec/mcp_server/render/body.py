@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from kernelexec.model.excerpts import excerpt, plain_from
 from kernelexec.model.execution import Overflow
-from kernelexec.model.text import excerpt, not_a_heading, plain
+from kernelexec.model.text import not_a_heading, plain
 from kernelexec.model.transcript import Piece, Transcript
 
 _BLOCK_LEAST = 500  # characters that each block may have, however many there are
@@ -27,17 +28,18 @@ def body(transcript: Transcript, limit: int, since: int, execution_id: str, stor
             f"[... {len(left_out):,} outputs left out; {how_to_read(execution_id, left_out[0].position)} ...]"
         )
         pieces = [*pieces[:_BLOCKS_EACH_END], *pieces[-_BLOCKS_EACH_END:]]
-    lengths = [len(piece.text) for piece in pieces] + ([len(tail.text)] if tail else [])
+    lengths = [len(piece.text) - piece.seen for piece in pieces] + ([len(tail.text)] if tail else [])
     each = _share(sorted(lengths), limit)
     shown = [_block(piece, each, execution_id, transcript) for piece in pieces]
     if gap:
         shown.insert(_BLOCKS_EACH_END, gap)
     if tail is not None and transcript.overflow is not None:
         rest = max(since, transcript.files[0].position)
-        if pieces and pieces[-1].end == transcript.pieces[-1].end and len(pieces[-1].text) > each:
+        if pieces and pieces[-1].end == transcript.pieces[-1].end and lengths[-2] > each:
             # The end of what the cell has is the middle of it all.
             head = _head_of(pieces[-1], each)
-            rest, shown[-1] = head.end, f"{head.head}{not_a_heading(plain(head.text))}".strip("\n")
+            text = plain_from(head.text, head.seen)
+            rest, shown[-1] = head.end, f"{head.head}{not_a_heading(text)}".strip("\n")
         shown.append(
             f"[... {how_to_read(execution_id, rest)} reads what is left out; "
             f"{_what_is_in(transcript.overflow, storage_dir)} ...]"
@@ -51,14 +53,13 @@ def how_to_read(execution_id: str, position: int) -> str:
 
 
 def _since(pieces: Sequence[Piece], since: int) -> list[Piece]:
-    """The pieces that end after this position, of the first one only what comes after it."""
+    """The pieces that end after this position, the first one with what of it was seen."""
     shown = []
     for piece in pieces:
         if piece.position >= since:
             shown.append(piece)
         elif piece.end > since:
-            seen = since - piece.position
-            shown.append(replace(piece, text=piece.text[seen:], position=since))
+            shown.append(replace(piece, seen=since - piece.position))
     return shown
 
 
@@ -78,7 +79,7 @@ def _what_is_in(overflow: Overflow, storage_dir: Path) -> str:
 
 
 def _block(piece: Piece, limit: int, execution_id: str, transcript: Transcript) -> str:
-    text = excerpt(piece.text, limit, lambda at: how_to_read(execution_id, piece.position + at))
+    text = excerpt(piece.text, limit, lambda at: how_to_read(execution_id, piece.position + at), piece.seen)
     whole = transcript.part_of(piece.text_file)
     if whole is not None:
         text += f"\n[all of this text: {how_to_read(execution_id, whole.position)}]"
@@ -87,8 +88,8 @@ def _block(piece: Piece, limit: int, execution_id: str, transcript: Transcript) 
 
 def _head_of(piece: Piece, limit: int) -> Piece:
     """Its first lines."""
-    text = piece.text[: limit * 2 // 3]
-    return replace(piece, text=text[: text.rfind("\n", len(text) // 2) + 1] or text)
+    text = piece.text[: piece.seen + limit * 2 // 3]
+    return replace(piece, text=text[: text.rfind("\n", (piece.seen + len(text)) // 2) + 1] or text)
 
 
 def _end_of(raw: str, limit: int) -> str:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from kernelexec.hub.caller import Caller
 from kernelexec.mcp_server.render.hints import error_of
+from kernelexec.model.excerpts import clip
 from kernelexec.model.execution import ALL_LOST, Execution, Kind, Question, State, seconds_of
 from kernelexec.model.quantities import local_time, readable_seconds
 from kernelexec.model.shown_errors import error_names
-from kernelexec.model.text import clip, not_a_heading, one_line, plain
+from kernelexec.model.text import not_a_heading, one_line, plain
 from kernelexec.recording.journal import now
 from kernelexec.session.session import Session
 
