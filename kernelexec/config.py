@@ -14,6 +14,7 @@ from typing import Any
 from kernelexec import paths
 from kernelexec.errors import ConfigError
 from kernelexec.model.limits import Limits
+from kernelexec.plain_file import read_text
 
 DEFAULT_WAIT_SECONDS = 45.0  # below the limit of every client seen (60 s and more)
 LONGEST_WAIT_SECONDS = 50.0
@@ -239,7 +240,7 @@ def _uv_settings(folder: Path) -> Mapping[str, Any]:
     else:
         import tomli as tomllib
     try:
-        said = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+        said = tomllib.loads(read_text(folder / "pyproject.toml"))
         settings = said["tool"]["uv"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}

@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from kernelexec import __version__
 from kernelexec.errors import HubUnavailable, NoHub
 from kernelexec.paths import import_root, log_file, make_private_dir, runtime_dir
+from kernelexec.plain_file import open_plain
 
 try:
     from _json import encode_basestring_ascii as _quote  # what `json` uses
@@ -125,7 +126,13 @@ def read_line(connection: socket) -> bytes:
 
 def take_lock(environ: Mapping[str, str]) -> int | None:
     """The locked descriptor of hub.lock, or None where a hub holds it."""
-    lock = os.open(lock_path(environ), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        lock = open_plain(lock_path(environ), os.O_CREAT | os.O_RDWR)
+    except OSError as error:
+        raise HubUnavailable(
+            f"The hub's lock {lock_path(environ)} cannot be used: {error.strerror}.",
+            "Move it away if it is something else, or set KERNELEXEC_RUNTIME_DIR to another directory.",
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -140,6 +147,10 @@ def _connect(path: str) -> socket | None:
         connection.connect(path)
     except (FileNotFoundError, ConnectionRefusedError):
         connection.close()
+        if os.path.isdir(path):
+            raise HubUnavailable(
+                f"{path}, where the hub's socket belongs, is a folder.", "Move it away."
+            ) from None
         return None
     except OSError as error:
         connection.close()
@@ -214,11 +225,12 @@ def _spawn_hub(environ: Mapping[str, str], lock: int) -> int:
 def _open_log(path: str) -> int:
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        return os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        return open_plain(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, follow=True)
     except OSError as error:
         raise HubUnavailable(
             f"The hub's log {path} cannot be written: {error.strerror}.",
-            "Set XDG_STATE_HOME, or HOME, to a directory that can be written.",
+            "Move it away if it is no file; else set XDG_STATE_HOME, or HOME, to a directory that can be "
+            "written.",
         ) from error
 
 

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from kernelexec.commands.output import sentence
 from kernelexec.commands.places import absolute, storage_dir
 from kernelexec.errors import BadRequest
+from kernelexec.plain_file import read_plain
 from kernelexec.recording.export import CleanCopy, clean_copy
 from kernelexec.recording.history import unwritten_numbers
 from kernelexec.recording.journal import is_taken, storage_failed
 from kernelexec.recording.notebook_format import Document, parse
-from kernelexec.recording.records import Records, find_records
+from kernelexec.recording.records import LARGEST, Records, find_records
 from kernelexec.recording.validity import problem_in
 from kernelexec.recording.whole_file import write_whole
 
@@ -112,7 +113,7 @@ def _wait_for_cells(records: Records) -> int:
 
 def _read(notebook: Path) -> Document:
     try:
-        document = parse(notebook.read_bytes())
+        document = parse(read_plain(notebook, LARGEST, follow=True))
     except OSError as error:
         raise BadRequest(
             f"{notebook} cannot be read: {error.strerror}.",
@@ -144,7 +145,7 @@ class _Files:
                 path = path / part
                 if stat.S_ISLNK(os.lstat(path).st_mode):
                     return None
-            return path.read_bytes()
+            return read_plain(path, LARGEST)
         except OSError:
             return None
 

@@ -29,6 +29,7 @@ from kernelexec import paths
 from kernelexec.bridge.rendezvous import LONGEST_SOCKET_PATH
 from kernelexec.environments.probe import OF_ANOTHER_PYTHON
 from kernelexec.errors import BadRequest, HubUnavailable, KernelexecError
+from kernelexec.plain_file import read_text
 
 _START_SECONDS = 60.0  # a cold disk; usually 2
 _RETRY_SECONDS = 0.05
@@ -164,7 +165,7 @@ def _address(server: subprocess.Popen[bytes], runtime: Path) -> str:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
         try:
-            return str(json.loads(described.read_text())["url"])
+            return str(json.loads(read_text(described))["url"])
         except (OSError, ValueError, KeyError):
             time.sleep(_RETRY_SECONDS)
     raise HubUnavailable("JupyterLab did not start.", "What it said is above.")

@@ -18,6 +18,7 @@ import psutil
 from kernelexec import paths
 from kernelexec.environments.borrowed import lent_folder
 from kernelexec.environments.kernelspec import launcher_folder
+from kernelexec.plain_file import read_text
 
 _AT_LEAST = 86_400.0  # seconds since the last change: what is younger may be about to be used
 
@@ -75,7 +76,7 @@ def _mentions(environ: Mapping[str, str]) -> Iterator[str]:
     specs = Path(paths.jupyter_data_dir(environ), "kernels")
     for file in (*state.glob("*.json"), *specs.glob("*/kernel.json")):
         with suppress(OSError):
-            yield file.read_text(encoding="utf-8", errors="surrogateescape")
+            yield read_text(file, errors="surrogateescape")
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             yield " ".join(process.cmdline())

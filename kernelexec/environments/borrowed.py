@@ -35,6 +35,7 @@ from kernelexec.environments.remedies import install_command, quoted
 from kernelexec.environments.source import Places, Progress
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Interpreter
+from kernelexec.plain_file import read_text
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def is_current(folder: Path, places: Places, interpreter: Interpreter) -> bool:
 def is_whole(folder: Path) -> bool:
     """Whether nothing of it is missing, as far as a look at its top tells."""
     try:
-        said = json.loads((folder / _MARK).read_text())
+        said = json.loads(read_text(folder / _MARK))
         return said["format"] == FORMAT and all((folder / name).exists() for name in said["holds"])
     except (OSError, ValueError, KeyError, TypeError):
         return False

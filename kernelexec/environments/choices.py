@@ -17,6 +17,7 @@ from pathlib import Path
 
 from kernelexec.config import ENVIRONMENT_KINDS, Config, EnvironmentChoice
 from kernelexec.environments.replaced import replace_file
+from kernelexec.plain_file import read_plain
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Choices:
         """What this client chose in its directory, if anything."""
         path = self._path(client, config)
         try:
-            said = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+            said = json.loads(read_plain(path).decode("utf-8", "surrogateescape"))
             if said["format"] != FORMAT or said["environment"]["kind"] not in ENVIRONMENT_KINDS:
                 raise ValueError("another format")
             return Choice(EnvironmentChoice(**said["environment"]), said["time"], said["settings"])

@@ -21,6 +21,7 @@ from pathlib import Path
 from kernelexec.environments import conda_places
 from kernelexec.environments.asking import Answer, ask
 from kernelexec.errors import EnvironmentUnusable
+from kernelexec.plain_file import read_text
 
 _SECONDS = 30.0  # compilers' scripts take 0.1; a network file system more
 _UNSET = "***unset***"  # conda's own word for it, in env_vars and state
@@ -90,7 +91,7 @@ def _has_name(prefix: Path, environ: Mapping[str, str]) -> bool:
 def _variables_in(file: Path) -> dict[str, str]:
     """Of env_vars.d/*.json, which is the variables, or of conda-meta/state, which has them inside."""
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
+        said = json.loads(read_text(file))
         said = said.get("env_vars", {}) if file.name == "state" else said
         return {key: str(value) for key, value in said.items() if _NAME.fullmatch(key)}
     except (OSError, ValueError, AttributeError):

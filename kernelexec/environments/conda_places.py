@@ -14,6 +14,7 @@ from pathlib import Path
 
 from kernelexec import paths
 from kernelexec.errors import EnvironmentUnusable
+from kernelexec.plain_file import read_text
 
 _USUAL_ROOTS = (
     *("miniconda3", "miniforge3", "mambaforge", "anaconda3", "miniconda", "anaconda", "conda"),
@@ -153,7 +154,7 @@ def _condarcs(environ: Mapping[str, str], known_roots: list[Path]) -> list[Path]
 def _envs_dirs_in(condarc: Path) -> list[str]:
     """The `envs_dirs` of a .condarc."""
     try:
-        text = condarc.read_text(encoding="utf-8")
+        text = read_text(condarc)
     except (OSError, ValueError):
         return []
     import yaml  # here, because it takes 30 ms and few have such a file
@@ -177,7 +178,7 @@ def _expanded(path: str, environ: Mapping[str, str]) -> str:
 def _listed_by_conda(home: Path) -> Iterator[Path]:
     """Every environment that conda ever made, as it keeps count of them itself."""
     try:
-        lines = (home / ".conda" / "environments.txt").read_text(encoding="utf-8").splitlines()
+        lines = read_text(home / ".conda" / "environments.txt").splitlines()
     except (OSError, ValueError):
         return
     yield from (Path(line.strip()) for line in lines if line.strip().startswith("/"))

@@ -22,6 +22,7 @@ from kernelexec.environments.source import Places, Progress
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Environment, Interpreter
 from kernelexec.model.naming import clean_name
+from kernelexec.plain_file import read_plain
 
 _IPYKERNEL = ("ipykernel_launcher", "ipykernel")
 _PYTHON = re.compile(r"python[0-9.]*t?")
@@ -169,7 +170,9 @@ async def _transport(argv: Sequence[str], environ: Mapping[str, str]) -> str:
     try:
         beside = sorted(script.parent.glob("*.py")) if script.name in ("__init__.py", "__main__.py") else []
         found = any(
-            word in file.read_bytes() for file in (script, *beside[:_MOST_READ]) for word in _KNOW_IPC
+            word in read_plain(file, follow=True)
+            for file in (script, *beside[:_MOST_READ])
+            for word in _KNOW_IPC
         )
     except OSError:
         return "tcp"

@@ -15,6 +15,7 @@ from kernelexec.environments.foreign import read_spec
 from kernelexec.environments.jupyter_paths import kernelspecs
 from kernelexec.environments.remedies import quoted
 from kernelexec.errors import EnvironmentUnusable
+from kernelexec.plain_file import read_text
 
 _VENV_NAMES = (".venv", "venv", "env", ".env")
 _PARENTS = 4  # above the client's directory; a project's root is rarely farther
@@ -154,7 +155,7 @@ def _children(folder: Path) -> list[Path]:
 def _settings(file: Path) -> dict[str, str]:
     """The lines `name = value` of a pyvenv.cfg, as `site` reads them: configparser wants a section."""
     try:
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_text(file, errors="replace").splitlines()
     except OSError:
         return {}
     pairs = (line.partition("=") for line in lines if "=" in line)

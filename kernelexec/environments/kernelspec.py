@@ -30,6 +30,7 @@ from kernelexec.environments.source import Found
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Environment
 from kernelexec.model.naming import apart
+from kernelexec.plain_file import read_text
 
 _log = logging.getLogger(__name__)
 
@@ -182,7 +183,7 @@ def _free_name(found: Found, kernels_dir: Path) -> tuple[str, str]:
 
 def _our_metadata(spec: Path) -> Mapping[str, Any]:
     try:
-        said = json.loads(spec.read_text(encoding="utf-8"))["metadata"]["kernelexec"]
+        said = json.loads(read_text(spec))["metadata"]["kernelexec"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return said if isinstance(said, dict) and said.get("format") == FORMAT else {}

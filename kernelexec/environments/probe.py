@@ -15,6 +15,7 @@ from packaging.version import InvalidVersion, Version
 from kernelexec.environments.asking import ask
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Interpreter
+from kernelexec.plain_file import open_plain
 
 OLDEST_PYTHON = (3, 8)
 OLDEST_IPYKERNEL = Version("6.29")
@@ -124,7 +125,7 @@ async def _ask(executable: Path, environ: Mapping[str, str]) -> Interpreter:
 def _machine(executable: Path) -> str:
     """In words, what kind of computer an ELF file is for, which this is not."""
     try:
-        with open(executable, "rb") as file:
+        with open(open_plain(executable, os.O_RDONLY, follow=True), "rb") as file:
             header = file.read(20)
     except OSError:
         return ""

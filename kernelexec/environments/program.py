@@ -15,6 +15,7 @@ from pathlib import Path
 
 from kernelexec.environments.redaction import Redaction, hide_passwords
 from kernelexec.errors import EnvironmentUnusable
+from kernelexec.plain_file import open_plain
 
 # Nothing tells that a file has grown (inotify would, on Linux alone), so it is looked at: often at
 # first, because uv is done in 0.05 s, then rarely.
@@ -22,6 +23,7 @@ _FIRST_LOOK_SECONDS = 0.01
 _LOOK_SECONDS = 0.2
 GRACE_SECONDS = 10.0  # for conda to take back what it had begun
 _LOCK_SECONDS = 0.1  # between two tries
+_LARGEST_LOG = 20_000_000  # bytes; of more the end counts
 
 Say = Callable[[str], None]
 
@@ -130,7 +132,7 @@ class Programs:
         return ""
 
     def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        with open(self._log, "ab") as log:
+        with open(open_plain(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as log:
             return subprocess.Popen(
                 command,
                 env=dict(self._environ),
@@ -143,7 +145,7 @@ class Programs:
             )
 
     def _tell(self) -> None:
-        with contextlib.suppress(OSError), open(self._log, "rb") as log:
+        with contextlib.suppress(OSError), open(open_plain(self._log, os.O_RDONLY), "rb") as log:
             log.seek(self._told)
             new = log.read()
             self._told += len(new)
@@ -157,7 +159,9 @@ class Programs:
 
 def read_log(log: Path) -> str:
     """The output in a log, which is as the programs printed it, without passwords."""
-    return hide_passwords(log.read_text("utf-8", "replace"))
+    with open(open_plain(log, os.O_RDONLY), "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _LARGEST_LOG))
+        return hide_passwords(file.read(_LARGEST_LOG).decode("utf-8", "replace"))
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:

@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 from kernelexec.environments.remedies import quoted
 from kernelexec.environments.requirements import Requirement
+from kernelexec.plain_file import read_text
 
 _MADE_BY_UV = re.compile(r"^uv\s*=", re.MULTILINE)  # in pyvenv.cfg
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
@@ -118,7 +119,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     else:
         import tomli as tomllib
     try:
-        return dict(tomllib.loads(path.read_text(encoding="utf-8")))
+        return dict(tomllib.loads(read_text(path)))
     except OSError:
         return None
     except ValueError:
@@ -127,6 +128,6 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _is_made_by_uv(prefix: Path) -> bool:
     try:
-        return _MADE_BY_UV.search((prefix / "pyvenv.cfg").read_text(encoding="utf-8")) is not None
+        return _MADE_BY_UV.search(read_text(prefix / "pyvenv.cfg")) is not None
     except (OSError, ValueError):
         return False

@@ -142,7 +142,7 @@ class Hub:
         name, _, label = session_id.partition("@")
         if clean_name(label) != label:
             return None
-        opened = last_opened(journal_path(config.storage_dir, session_id))
+        opened = await asyncio.to_thread(last_opened, journal_path(config.storage_dir, session_id))
         try:
             environment = replace(Environment.from_json(opened["described"]), label=label)
         except (KeyError, TypeError, ValueError):
@@ -212,7 +212,7 @@ class Hub:
             storage_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise storage_failed(storage_dir, error) from error
-        journal = Journal(journal_path(storage_dir, session_id))
+        journal = await asyncio.to_thread(Journal, journal_path(storage_dir, session_id))
         try:
             past = await asyncio.to_thread(read_past, journal, session_id, storage_dir)
             journal.write(

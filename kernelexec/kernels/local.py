@@ -30,6 +30,7 @@ from kernelexec.kernels.local_life import (
 )
 from kernelexec.kernels.process import Process, boot_id
 from kernelexec.kernels.zmq_link import ZmqLink
+from kernelexec.plain_file import read_plain
 
 _CONNECTION_FILE = "connection.json"
 _CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
@@ -114,7 +115,7 @@ def _running(pid: int, identity: str, held: ExitStack) -> Process | None:
 
 
 def _connection(directory: Path) -> Mapping[str, Any]:
-    connection: Mapping[str, Any] = json.loads((directory / _CONNECTION_FILE).read_text())
+    connection: Mapping[str, Any] = json.loads(read_plain(directory / _CONNECTION_FILE))
     return connection
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from kernelexec.kernels.kernel import Death
 from kernelexec.kernels.process import Process
+from kernelexec.plain_file import open_plain, read_plain
 
 PROCESS_FILE, EXIT_FILE, STDERR_FILE = "process.json", "exit.json", "stderr.log"
 _BEGUN_FILE = "begun"  # kept by the kernel (kernelspecs/kernel/recollection.py)
@@ -77,7 +78,7 @@ class LocalLife:
         """Learn the kernel's pid from its keeper, which wrote it before the kernel could answer."""
         if self._process is None:
             with contextlib.suppress(OSError, ValueError, KeyError, ProcessLookupError):
-                told = json.loads((self._directory / PROCESS_FILE).read_text())
+                told = json.loads(read_plain(self._directory / PROCESS_FILE))
                 self._process = Process(told["kernel"])
                 self._process_known.set_result(None)
 
@@ -139,7 +140,7 @@ def read_death(directory: Path) -> Death:
     """How the kernel of this directory ended, from what its keeper and it left."""
     stderr, begun = stderr_tail(directory), _last_begun(directory)
     try:
-        fields = json.loads((directory / EXIT_FILE).read_text())
+        fields = json.loads(read_plain(directory / EXIT_FILE))
         return Death(fields["exit_code"], fields["signal"], fields["oom_kills"], stderr=stderr, begun=begun)
     except (OSError, ValueError, KeyError, TypeError):
         return Death(stderr=stderr, begun=begun)
@@ -148,16 +149,16 @@ def read_death(directory: Path) -> Death:
 def stderr_tail(directory: Path) -> str:
     """The end of what keeper and kernel wrote there themselves."""
     try:
-        with open(directory / STDERR_FILE, "rb") as file:
+        with open(open_plain(directory / STDERR_FILE, os.O_RDONLY), "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _STDERR_TAIL))
-            return file.read().decode("utf-8", "replace").strip()
+            return file.read(_STDERR_TAIL).decode("utf-8", "replace").strip()
     except OSError:
         return ""
 
 
 def _last_begun(directory: Path) -> str | None:
     try:
-        return (directory / _BEGUN_FILE).read_bytes().rstrip(b"\0").decode()
+        return read_plain(directory / _BEGUN_FILE).rstrip(b"\0").decode()
     except (OSError, ValueError):
         return None

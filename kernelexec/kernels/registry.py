@@ -14,6 +14,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from kernelexec.plain_file import open_plain, read_plain
+
 _log = logging.getLogger(__name__)
 
 FORMAT = 1
@@ -47,7 +49,7 @@ class Registry:
     def write(self, entry: KernelEntry) -> None:
         path = self._path(entry.kernel_id)
         temporary = path.with_suffix(".tmp")
-        descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        descriptor = open_plain(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
             # Flat: kernelspecs/relay/live_kernel.py reads it too, and so does an older hub.
             own = {name: getattr(entry, name) for name in _OWN}
@@ -61,7 +63,7 @@ class Registry:
         found = []
         for path in sorted(self._directory.glob("*.json")):
             try:
-                said = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+                said = json.loads(read_plain(path).decode("utf-8", "surrogateescape"))
                 if said.pop("format") != FORMAT:
                     raise ValueError("another format")
                 own = {name: said.pop(name) for name in _OWN}

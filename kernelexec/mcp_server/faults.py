@@ -19,6 +19,7 @@ from kernelexec.kernels.kernel import Death
 from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
 from kernelexec.model.text import one_line, plain
+from kernelexec.plain_file import NotPlain, TooLarge
 
 _log = logging.getLogger(__name__)
 
@@ -111,6 +112,8 @@ def _death(call: Call) -> Death | None:
 def _os_error(error: OSError, what: str) -> str:
     where = f"{error.filename}: " if error.filename is not None else ""
     advice = _ADVICE.get(error.errno or 0, "")
+    if isinstance(error, (NotPlain, TooLarge)):
+        advice = "It is not what kernelexec has made there: the user has to move it away."
     return f"{what} failed. {where}{error.strerror or error}. {advice}".rstrip() + f" {_SETUP}"
 
 

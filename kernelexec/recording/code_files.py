@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import os
 import secrets
-import stat
 import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path, PurePath
 
 from kernelexec.errors import BadRequest
 from kernelexec.model.naming import clean_name
+from kernelexec.plain_file import NotPlain
 from kernelexec.recording.inside import open_inside
 from kernelexec.recording.journal import storage_failed
 
@@ -151,14 +151,15 @@ class CodeFiles:
             places = self.readable if flags == os.O_RDONLY else [root]
             where = " or ".join(map(str, places))
             raise BadRequest(f"There is no {relative} in {where}.", self._what_there_is(places)) from None
+        except NotPlain as error:
+            raise BadRequest(
+                f"{relative} in {root} cannot be opened: {error.strerror}.", self._what_there_is([root])
+            ) from error
         except OSError as error:
             what = f"{relative} in {root} cannot be opened: {error.strerror or error}"
             raise BadRequest(
                 f"{what}. Symbolic links are not followed.", self._what_there_is([root])
             ) from error
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            os.close(file)
-            raise BadRequest(f"{relative} is not a file.", self._what_there_is([root]))
         return io.FileIO(file, "r+b" if flags & os.O_RDWR else "rb")
 
     def _refusal(self, path: str, places: Sequence[Path]) -> BadRequest:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from kernelexec.plain_file import open_plain
 from kernelexec.recording.journal import is_taken
 from kernelexec.recording.records import JOURNAL, JOURNALS, journal_path, split_name
 
@@ -201,7 +202,7 @@ def remove(storage_dir: Path, items: Sequence[Item]) -> tuple[int, list[str]]:
 def _held(journal: Path) -> Iterator[bool]:
     """Keep hubs from opening the session meanwhile; false if one has."""
     try:
-        descriptor = os.open(journal, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = open_plain(journal, os.O_RDONLY)
     except FileNotFoundError:
         yield True  # there is no session any more that a hub could have open
         return

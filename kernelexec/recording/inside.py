@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePath
 
+from kernelexec.plain_file import open_plain
+
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -12,10 +14,10 @@ def open_inside(root: Path, relative: PurePath, flags: int) -> int:
     """A descriptor of the file at this path below `root`, opened with these flags.
 
     Each part of the path is opened inside the folder before it and never through a symbolic link; `root`
-    itself may be one, which the person made. A pipe is opened without waiting for its other end.
+    itself may be one, which the person made.
 
     Raises:
-        OSError: it is not there, or a part of the path is a link.
+        OSError: it is not there, or is no plain file, or a part of the path is a link.
         ValueError: the path leads out, or has a NUL.
     """
     parts = relative.parts
@@ -27,6 +29,6 @@ def open_inside(root: Path, relative: PurePath, flags: int) -> int:
             inner = os.open(part, _DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
             os.close(folder)
             folder = inner
-        return os.open(parts[-1], flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
+        return open_plain(parts[-1], flags, dir_fd=folder)
     finally:
         os.close(folder)

@@ -10,18 +10,26 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from kernelexec.errors import SessionTaken, StorageFailed
+from kernelexec.plain_file import NotPlain, TooLarge, open_plain
 from kernelexec.recording.script import open_folder
 
 FORMAT = 1
 # How a line of the bulkiest kind begins; readers that do not want it need not parse it.
 OUTPUT_PREFIX = b'{"v":1,"event":"output",'
 _DISPLAY_ID = b'"display_id":'
+# Bytes. Ours hold one message or submission, and the longest that is taken has 32 MB, six times that in JSON.
+_LONGEST_LINE = 200_000_000
+_BEGIN = b"{"
+_PART = 1 << 20  # bytes that are read at once
+_SURELY = 1_000_000  # bytes, among which the first event is, if this is a journal
+_FIRST_LINES = 100
+_OPENED_WITHIN = 200  # bytes of a line
 _SPOIL = b"!\n"  # after a line that may lack nothing but its end: no reader takes it for an event
 # What readers rely on. A line that lacks it was changed by hand, and is no event.
 _FIELDS = {
@@ -62,8 +70,8 @@ class Journal:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder = open_folder(path.parent)
             try:
-                flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-                self._descriptor = os.open(path.name, flags, 0o600, dir_fd=folder)
+                flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
+                self._descriptor = open_plain(path.name, flags, dir_fd=folder)
                 os.fchmod(folder, 0o700)  # also where they were there before
                 os.fchmod(self._descriptor, 0o600)
             finally:
@@ -76,6 +84,12 @@ class Journal:
             os.close(self._descriptor)
             raise _taken(path) from None
         size = os.fstat(self._descriptor).st_size
+        if size > _SURELY and not first_record(path):
+            os.close(self._descriptor)
+            raise StorageFailed(
+                f"{path} is no journal: it has {size:,} bytes, and none of kernelexec's lines at its begin.",
+                "Move it away, then call again: the session begins anew, and its notebooks stay.",
+            )
         self._torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
 
     def write(self, event: str, **fields: Any) -> None:
@@ -145,10 +159,16 @@ def read(
 
     Of outputs only those of these executions, or all for None; those with a display id too if asked for.
     """
+    yield from _events(whole_lines(path), outputs_of, with_displays)
+
+
+def _events(
+    lines: Iterable[bytes], outputs_of: frozenset[int] | None, with_displays: bool
+) -> Iterator[Mapping[str, Any]]:
     wanted: bytes | tuple[bytes, ...] = OUTPUT_PREFIX
     if outputs_of is not None:
         wanted = tuple(OUTPUT_PREFIX + b'"n":%d,' % number for number in outputs_of)
-    for line in whole_lines(path):
+    for line in lines:
         unwanted = line.startswith(OUTPUT_PREFIX) and not line.startswith(wanted)
         if unwanted and not (with_displays and _DISPLAY_ID in line):
             continue
@@ -160,15 +180,32 @@ def read(
 def whole_lines(path: Path) -> Iterator[bytes]:
     """The lines of a journal, but for a torn one at its end: even if only its own end is missing, nobody was
     told that it was written."""
-    with open(path, "rb") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            yield line
+    with open(open_plain(path, os.O_RDONLY), "rb") as file:
+        while part := file.readline(_PART):
+            if part.endswith(b"\n"):
+                yield part
+                continue
+            line = _whole(part, file)
+            if line is not None:
+                yield line
+
+
+def _whole(first: bytes, file: BinaryIO) -> bytes | None:
+    """A long line, read to its end; None if it has none, or if it is none of ours, and not held then."""
+    parts, size = [first], len(first)
+    while part := file.readline(_PART):
+        size += len(part)
+        if first.startswith(_BEGIN) and size <= _LONGEST_LINE:
+            parts.append(part)
+        if part.endswith(b"\n"):
+            return b"".join(parts) if len(parts) > 1 and size <= _LONGEST_LINE else None
+    return None
 
 
 def parsed(line: bytes) -> Mapping[str, Any] | None:
     """The event in a whole line; None if it is none, of another format, or without its fields."""
+    if not line.startswith(_BEGIN):
+        return None  # ten times as fast as to try
     try:
         record = json.loads(line)
     except ValueError:
@@ -185,24 +222,27 @@ def _is_whole(record: Mapping[str, Any]) -> bool:
 def first_record(path: Path) -> Mapping[str, Any]:
     """The event that began the session; empty if there is no journal."""
     try:
-        return next(read(path), {})
+        with open(open_plain(path, os.O_RDONLY), "rb") as file:
+            *lines, _ = file.read(_SURELY).split(b"\n", _FIRST_LINES)
     except OSError:
         return {}
+    return next((record for line in lines if (record := parsed(line)) is not None), {})
 
 
 def last_opened(path: Path) -> Mapping[str, Any]:
     """The event that a hub wrote when it last opened the session; empty if there is no journal."""
     try:
-        opened = [record for record in read(path) if record["event"] == "opened"]
+        opened = [line for line in whole_lines(path) if b'"opened"' in line[:_OPENED_WITHIN]]
     except OSError:
         return {}
-    return opened[-1] if opened else {}
+    events = (record for line in reversed(opened) if (record := parsed(line)) is not None)
+    return next((record for record in events if record["event"] == "opened"), {})
 
 
 def is_taken(path: Path) -> bool:
     """Whether a hub has the session of this journal open."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = open_plain(path, os.O_RDONLY)
     except OSError:
         return False
     try:
@@ -215,6 +255,12 @@ def is_taken(path: Path) -> bool:
 
 
 def storage_failed(path: Path, error: OSError) -> StorageFailed:
+    if isinstance(error, (NotPlain, TooLarge)):
+        named = path.parent / (error.filename or path)  # it may be a name in an open folder
+        return StorageFailed(
+            f"{named} cannot be used: {error.strerror}.",
+            "It is not what kernelexec has made there: move it away, then call again.",
+        )
     return StorageFailed(
         f"{error.filename or path} cannot be written: {error.strerror or error}.",
         "Make room or give write access, or set CODE_STORAGE_DIR to another directory.",

@@ -34,13 +34,14 @@ from kernelexec.recording.notebook_format import (
     parse,
     tail_offset,
 )
+from kernelexec.recording.records import LARGEST
 from kernelexec.recording.replaced_file import Content, Source, Version, version_of
 from kernelexec.recording.shared_file import NotebookBusy, SharedFile
 
 # How often to start over when somebody changed the file while we prepared the new one.
 _TRIES = 5
-# Bytes. What another program has made larger than this is not read into memory.
-_LARGEST = 500_000_000
+# Cells of one that has to be parsed, during which nothing else here gets on: a fifth of a second.
+_MOST_CELLS = 50_000
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class Notebook:
                 if edit is None and may_begin_anew:
                     if self._file.is_still(source):
                         self._put_aside()
-                        if source is not None and source.stat.st_size > _LARGEST:
+                        if source is not None and source.stat.st_size > LARGEST:
                             self._nothing = MISSING  # all that was in it would be as large again
                 elif self._done(edit or _Edit(None), source):
                     set_aside, self._set_aside = self._set_aside, None
@@ -154,12 +155,12 @@ class Notebook:
             return _whole(new_document(self._metadata).changed(change)) if change.cells else _Edit(None)
         if self._own_tail is not None and source.version == self._own:
             return _edited(update(UNTOUCHED), source.read, self._own_tail)
-        if source.stat.st_size <= _LARGEST:
+        if source.stat.st_size <= LARGEST:
             data = source.read()
             tail = tail_offset(data)
             if tail is not None:
                 return _edited(update(found_in(data, tail)), lambda start: data[start:], tail)
-            document = self._parsed(source, data)
+            document = self._parsed(source, data) if data.count(b'"cell_type"') <= _MOST_CELLS else None
             if document is not None:
                 change = update(document.found())
                 return _Edit(None) if change.is_empty else _whole(document.changed(change))

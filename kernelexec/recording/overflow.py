@@ -7,6 +7,7 @@ from io import FileIO
 
 from kernelexec.model.execution import Overflow
 from kernelexec.model.outputs import CellOutputs
+from kernelexec.plain_file import open_plain
 from kernelexec.recording.output_folder import OutputFolder
 
 _BLOCK = 10_000_000  # characters
@@ -72,11 +73,11 @@ class OverflowFile:
         return self.so_far()
 
     def _open(self) -> FileIO:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT
         flags |= os.O_APPEND if self._continues else os.O_TRUNC
         directory = self._folder.open()
         try:
-            return FileIO(os.open(self._name, flags, 0o666, dir_fd=directory), "wb")
+            return FileIO(open_plain(self._name, flags, 0o666, dir_fd=directory), "wb")
         finally:
             os.close(directory)
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from kernelexec.errors import BadRequest
 from kernelexec.model.naming import folded
+from kernelexec.plain_file import read_plain
 
 JOURNALS = ".kernelexec"
+LARGEST = 500_000_000  # bytes of a notebook that is read at all
 JOURNAL = re.compile(r"(?P<session>.+@.+)\.jsonl")  # the name of one
 # A generation's notebook and folder, and what is made beside a notebook: NAME.rebuilt, NAME.unreadable-2.
 _NAME = re.compile(
@@ -118,7 +120,7 @@ def _existing(places: Iterable[Path]) -> str:
 def _said_inside(path: Path) -> tuple[str, int] | None:
     """What a renamed or copied notebook says of itself."""
     try:
-        said = json.loads(path.read_bytes())["metadata"]["kernelexec"]
+        said = json.loads(read_plain(path, LARGEST, follow=True))["metadata"]["kernelexec"]
         session, generation = said["session"], said["generation"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

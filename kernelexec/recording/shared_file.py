@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from kernelexec.plain_file import open_plain
 from kernelexec.recording.replaced_file import Content, Source, Version, is_alive, version_of, write_file
 
 # Seconds. A file changed less than this ago may be in the middle of a save that leaves no other trace.
@@ -67,7 +68,7 @@ class SharedFile:
     def _open(self) -> int | None:
         """None if there is none (any more)."""
         try:
-            return os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            return open_plain(self.path, os.O_RDONLY)
         except FileNotFoundError:
             return None
 

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kernelexec.errors import BadRequest
+from kernelexec.plain_file import read_plain
 from kernelexec.recording.records import find_records
 
 NEWEST = 20  # notebooks that are looked at
@@ -78,7 +79,7 @@ def _notebooks(storage_dir: Path) -> Iterator[tuple[float, int, Path]]:
 
 def _damaged(path: Path, storage_dir: Path) -> Damaged | None:
     try:
-        what, changed = problem_in(path.read_bytes()), path.stat().st_mtime
+        what, changed = problem_in(read_plain(path, LARGEST)), path.stat().st_mtime
     except OSError as error:
         what, changed = f"it cannot be read: {error.strerror}", 0.0
     if what is None:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernelexec.errors import SessionTaken, StorageFailed
-from kernelexec.recording.journal import Journal, first_record, read
+from kernelexec.plain_file import NotPlain
+from kernelexec.recording import journal as module
+from kernelexec.recording.journal import Journal, first_record, is_taken, last_opened, read, whole_lines
 
 
 @pytest.fixture
@@ -98,8 +101,53 @@ def test_a_link_in_the_journals_place_is_not_followed(path: Path, tmp_path: Path
     path.parent.mkdir()
     (tmp_path / "outside").touch()
     path.symlink_to(tmp_path / "outside")
-    with pytest.raises(StorageFailed, match="cannot be written"):
+    with pytest.raises(StorageFailed, match="it is a symbolic link, not a plain file") as refused:
         Journal(path)
+    assert "move it away" in refused.value.next_step
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_file_in_the_journals_place_is_told_and_never_waited_for(
+    path: Path, make: Callable[[Path], None]
+) -> None:
+    path.parent.mkdir()
+    make(path)
+    with pytest.raises(StorageFailed, match=f"{path} cannot be used: it is a .*, not a plain file"):
+        Journal(path)
+    with pytest.raises(NotPlain):
+        list(read(path))
+    assert first_record(path) == last_opened(path) == {}
+    assert not is_taken(path)
+
+
+@pytest.mark.parametrize("content", [b"x" * 1_000_001, (b"x" * 99 + b"\n") * 10_001, b"\0" * 1_000_001])
+def test_a_megabyte_of_something_else_is_no_journal(path: Path, content: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(content)
+    before = os.listdir("/dev/fd")
+    with pytest.raises(StorageFailed, match="is no journal: it has 1,0") as refused:
+        Journal(path)
+    assert "Move it away" in refused.value.next_step
+    assert path.read_bytes() == content
+    assert len(os.listdir("/dev/fd")) == len(before)
+
+
+@pytest.mark.parametrize("begin", [b"", b"{"])
+def test_a_line_longer_than_any_of_ours_is_passed_over_in_parts(
+    path: Path, monkeypatch: pytest.MonkeyPatch, begin: bytes
+) -> None:
+    monkeypatch.setattr(module, "_PART", 200)
+    monkeypatch.setattr(module, "_LONGEST_LINE", 500)
+    journal = Journal(path)
+    journal.write("opened", hub=1)
+    with open(path, "ab") as file:
+        file.write(begin + b"x" * 1200 + b"\n")
+    journal.write("adopted", generation=2)
+    with open(path, "ab") as file:
+        file.write(begin + b"x" * 1200)
+    assert events(path) == ["opened", "adopted"]
+    assert len(list(whole_lines(path))) == 2
+    journal.close()
 
 
 def test_a_folder_that_cannot_be_made_is_told_with_what_to_do(tmp_path: Path) -> None:
