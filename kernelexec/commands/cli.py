@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kernelexec import __version__
-from kernelexec.commands import doctor, export, gc, kernelspecs, lab, rebuild, run, sessions
+from kernelexec.commands import doctor, export, gc, kernelspecs, lab, rebuild, run, sessions, setup
 from kernelexec.commands import input as input_command
 from kernelexec.commands.output import complain
 from kernelexec.errors import KernelexecError
@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"kernelexec {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    setup.add(commands)
     sessions.add(commands)
     doctor.add(commands)
     kernelspecs.add(commands)

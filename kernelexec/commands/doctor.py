@@ -28,17 +28,25 @@ def add(commands: Commands) -> None:
 
 def _doctor(options: argparse.Namespace) -> int:
     from kernelexec.hub.examination import (  # here: a tenth of a second that others save
-        examine,
         is_well,
         summary,
     )
 
-    findings = asyncio.run(examine(os.environ, os.getcwd(), _hub()))
+    findings = asyncio.run(_examined())
     if options.json:
         print_json([asdict(finding) for finding in findings])
     else:
         print(summary(findings))
     return 0 if is_well(findings) else 1
+
+
+async def _examined() -> list[Finding]:
+    """This shell's settings, and those that the clients' files give: either may be wrong alone."""
+    from kernelexec.commands.clients.check import check_clients
+    from kernelexec.hub.examination import examine
+
+    of_shell = await examine(os.environ, os.getcwd(), _hub())
+    return [*of_shell, *await check_clients(os.environ, Path(os.getcwd()))]
 
 
 def _hub() -> Finding:

@@ -27,6 +27,13 @@ async def connected(environ: Mapping[str, str]) -> AsyncIterator[ClientSession]:
     What running code asks for is asked at the terminal, if there is one.
     """
     server = StdioServerParameters(command=sys.executable, args=["-m", "kernelexec"], env=dict(environ))
+    async with connected_to(server) as client:
+        yield client
+
+
+@asynccontextmanager
+async def connected_to(server: StdioServerParameters) -> AsyncIterator[ClientSession]:
+    """A client of the server that this starts."""
     ask = _ask_at_terminal if sys.stdin.isatty() else None
     async with (
         stdio_client(server) as streams,

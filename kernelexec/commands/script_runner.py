@@ -6,7 +6,6 @@ Through the server and its hub, so they are recorded like everything else that r
 from __future__ import annotations
 
 import asyncio
-import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +16,7 @@ import mcp_types as types
 from mcp import ClientSession
 
 from kernelexec.commands.mcp_client import PATIENCE_SECONDS, connected, shown, text_of
-
-# A reply's first line: `OK: sales@analysis/7 ran in 0.012 s; saved as /path/0007-load.py`.
-_VERDICT = re.compile(r"(?P<state>[A-Z ]+): (?P<what>\D*?)(?P<session>\S+@\S+)/(?P<number>\d+)")
-_SAVED = re.compile(r"; saved as (?P<script>.+)")
-_GOES_ON = ("RUNNING", "QUEUED")
+from kernelexec.commands.verdict import verdict_of
 
 
 @dataclass(frozen=True)
@@ -75,18 +70,14 @@ async def _see_through(client: ClientSession, script: Script, outcome: Outcome) 
     reply = await _call(client, "execute_code", arguments)
     while True:
         _print(reply)
-        said = _VERDICT.match(text_of(reply))
+        said = verdict_of(text_of(reply))
         if said is None:
             return ""
-        outcome.session = said["session"]
-        saved = _SAVED.search(text_of(reply).partition("\n")[0])
-        if saved and said["state"] != "NOT RUN":  # which has no cell
-            folder = Path(saved["script"]).parent
-            outcome.notebook = folder.with_name(f"{folder.name}.ipynb")
-        if said["state"] not in _GOES_ON:
-            return said["state"]
-        execution = f"{said['session']}/{said['number']}"
-        reply = await _call(client, "wait_for_execution", {"execution_id": execution})
+        outcome.session = said.session
+        outcome.notebook = said.notebook or outcome.notebook
+        if not said.goes_on:
+            return said.state
+        reply = await _call(client, "wait_for_execution", {"execution_id": said.execution})
 
 
 async def _call(client: ClientSession, tool: str, arguments: dict[str, Any]) -> types.CallToolResult:

@@ -10,6 +10,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -77,19 +78,26 @@ async def examine(
     """
     findings = [hub, *_runtime(environ), *_own_directories(environ)]
     places = Places(environ)
-    try:
-        config = read_config(environ, cwd)
-    except ConfigError as error:
-        findings.append(_problem("settings", error))
-    else:
-        findings += [
-            Finding(Level.NOTE, "settings", each, "correct its name") for each in unknown_settings(environ)
-        ]
-        findings += [*_storage(config), await _configured(chosen or config.environment, environ)]
-        findings += await _notebooks(config.storage_dir)
+    findings += await examine_settings(environ, cwd, chosen)
+    with suppress(ConfigError):  # which is told already
+        findings += await _notebooks(read_config(environ, cwd).storage_dir)
     findings += await _kernelspecs(places)
     findings += _side_directories(places.data_dir)
     return [*findings, await _jupyter(environ)]
+
+
+async def examine_settings(
+    environ: Mapping[str, str], cwd: str, chosen: EnvironmentChoice | None = None
+) -> list[Finding]:
+    """What there is to say about these variables alone: where code runs, with what, what is kept where."""
+    try:
+        config = read_config(environ, cwd)
+    except ConfigError as error:
+        return [_problem("settings", error)]
+    unknown = [
+        Finding(Level.NOTE, "settings", each, "correct its name") for each in unknown_settings(environ)
+    ]
+    return [*unknown, *_storage(config), await _configured(chosen or config.environment, environ)]
 
 
 # --- environments --------------------------------------------------------------------

@@ -8,8 +8,8 @@ from itertools import count
 from pathlib import Path
 
 
-def write_whole(path: Path, data: bytes, *, replace: bool = False) -> None:
-    """Write a file; a reader sees nothing, or what was there before, or all of it.
+def write_whole(path: Path, data: bytes, *, replace: bool = False, mode: int = 0o666) -> None:
+    """Write a file; a reader sees nothing, or what was there before, or all of it. `mode`: before the umask.
 
     Raises:
         FileExistsError: something is there, and it is not to be replaced.
@@ -18,7 +18,7 @@ def write_whole(path: Path, data: bytes, *, replace: bool = False) -> None:
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with open(os.open(temporary, flags, 0o666), "wb") as file:
+        with open(os.open(temporary, flags, mode), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

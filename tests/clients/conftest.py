@@ -9,7 +9,7 @@ import pytest
 
 from tests.clients.assistant import Assistant
 from tests.clients.programs import CLIENTS, Client
-from tests.real.conftest import data_home, place, shared_home, venv  # noqa: F401 - fixtures
+from tests.real.conftest import data_home, home, new_home, place, shared_home, venv  # noqa: F401 - fixtures
 from tests.real.home import Home
 
 Opened = Callable[[Client], Assistant]
