@@ -1,6 +1,7 @@
 """What is kept: the only writer of CODE_STORAGE_DIR.
 
-- `recorder`: one session's; `journal` is the truth, `script` the `.py` files, `notebooks` follow behind.
+- `recorder`: one session's; `journal` (`journal_index`) is the truth, `script` the `.py` files,
+  `notebooks` follow behind.
 - `book`, `notebook`, `notebook_format`, `cells`, `ledger`, `shared_file`, `replaced_file`: a notebook that
   a person edits, too.
 - `notebook_text`, `notebook_reading`, `json_spans`: a notebook of the person's own, byte for byte;

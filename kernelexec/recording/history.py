@@ -89,10 +89,8 @@ def load_executions(
     wanted = frozenset(numbers)
     history = History()
     executions: dict[int, Execution] = {}
-    for record in journal.records(outputs_of=wanted):
-        number = record.get("n")
-        if number not in wanted:
-            continue
+    for record in journal.records_of(wanted):
+        number = record["n"]
         if record["event"] == "output" and number in executions:
             executions[number].outputs.add(record["type"], record["content"])
         else:

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from kernelexec.errors import SessionTaken, StorageFailed
 from kernelexec.plain_file import NotPlain, TooLarge, open_plain
+from kernelexec.recording.journal_index import JournalIndex
 from kernelexec.recording.script import open_folder
 
 FORMAT = 1
@@ -91,6 +92,7 @@ class Journal:
                 "Move it away, then call again: the session begins anew, and its notebooks stay.",
             )
         self._torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
+        self._index: JournalIndex | None = None  # until something of the past is asked for
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one event.
@@ -108,6 +110,8 @@ class Journal:
         except OSError as error:
             self._take_back(size)
             raise storage_failed(self.path, error) from error
+        if self._index is not None:
+            self._index.add(line, size + len(_SPOIL) * self._torn)
         self._torn = False
 
     @property
@@ -127,7 +131,24 @@ class Journal:
         self, *, outputs_of: frozenset[int] | None = frozenset(), with_displays: bool = False
     ) -> Iterator[Mapping[str, Any]]:
         """As `read` gives them."""
-        yield from read(self.path, outputs_of=outputs_of, with_displays=with_displays)
+        if self._index is not None:
+            yield from read(self.path, outputs_of=outputs_of, with_displays=with_displays)
+            return
+        size, index = os.fstat(self._descriptor).st_size, JournalIndex()
+        yield from _events(index.noted(placed_lines(self.path)), outputs_of, with_displays)
+        if size == os.fstat(self._descriptor).st_size:  # else something was written meanwhile
+            self._index = index
+
+    def records_of(self, numbers: Iterable[int]) -> Iterator[Mapping[str, Any]]:
+        """The events of these executions, outputs and all; what is not theirs is not read."""
+        wanted = frozenset(numbers)
+        if self._index is None:
+            for _ in self.records():
+                pass
+        assert self._index is not None
+        for start, end in self._index.pieces(wanted):
+            lines = os.pread(self._descriptor, end - start, start).splitlines(keepends=True)
+            yield from _of(wanted, filter(None, map(parsed, lines)))
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -146,9 +167,14 @@ class ClosedJournal:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def records(self, *, outputs_of: frozenset[int] = frozenset()) -> Iterator[Mapping[str, Any]]:
-        """As Journal.records."""
-        yield from read(self.path, outputs_of=outputs_of)
+    def records_of(self, numbers: Iterable[int]) -> Iterator[Mapping[str, Any]]:
+        """As Journal.records_of, but all of the file is read."""
+        wanted = frozenset(numbers)
+        yield from _of(wanted, read(self.path, outputs_of=wanted))
+
+
+def _of(numbers: frozenset[int], records: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    return (record for record in records if record.get("n") in numbers)
 
 
 def read(
@@ -180,14 +206,22 @@ def _events(
 def whole_lines(path: Path) -> Iterator[bytes]:
     """The lines of a journal, but for a torn one at its end: even if only its own end is missing, nobody was
     told that it was written."""
+    return (line for line, _ in placed_lines(path))
+
+
+def placed_lines(path: Path) -> Iterator[tuple[bytes, int]]:
+    """The same, each with the place where it begins."""
+    place = 0
     with open(open_plain(path, os.O_RDONLY), "rb") as file:
         while part := file.readline(_PART):
             if part.endswith(b"\n"):
-                yield part
+                yield part, place
+                place += len(part)
                 continue
             line = _whole(part, file)
             if line is not None:
-                yield line
+                yield line, place
+            place = file.tell()
 
 
 def _whole(first: bytes, file: BinaryIO) -> bytes | None:

@@ -1,4 +1,4 @@
-"""What is printed leaves a kernel in slices and in order: ipykernel's streams and thread, without a kernel."""
+"""What is printed leaves a kernel in slices and in order: ipykernel's streams and thread, by themselves."""
 
 from __future__ import annotations
 

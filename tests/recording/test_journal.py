@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -48,6 +49,66 @@ def test_a_line_is_with_the_system_when_write_returns(path: Path) -> None:
     assert events(path) == ["begun"]
     journal.sync()
     journal.close()
+
+
+def numbered(journal: Journal, *numbers: int) -> list[tuple[str, int]]:
+    return [(record["event"], record["n"]) for record in journal.records_of(numbers)]
+
+
+def test_one_execution_is_read_without_the_others(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(path)
+    for number in (1, 2, 3):
+        journal.write("begun", n=number)
+        journal.write("output", n=number, type="stream", content={"text": "x" * 1_000_000})
+    journal.write("told")
+    assert numbered(journal, 2) == [("begun", 2), ("output", 2)]
+    journal.write("output", n=1, type="stream", content={})  # late
+    read_bytes = 0
+
+    def pread(descriptor: int, length: int, offset: int) -> bytes:
+        nonlocal read_bytes
+        read_bytes += length
+        return real(descriptor, length, offset)
+
+    real = os.pread
+    monkeypatch.setattr(os, "pread", pread)
+    monkeypatch.setattr("builtins.open", None)
+    assert numbered(journal, 1) == [("begun", 1), ("output", 1), ("output", 1)]
+    assert read_bytes < 1_100_000
+    assert numbered(journal, 4) == []
+    assert numbered(journal, 1, 3)[2:] == [("begun", 3), ("output", 3), ("output", 1)]
+    monkeypatch.undo()
+    journal.close()
+
+
+def test_what_an_earlier_hub_wrote_is_found_too_also_after_a_torn_line(path: Path) -> None:
+    journal = Journal(path)
+    journal.write("begun", n=1)
+    journal.close()
+    path.write_bytes(path.read_bytes() + b'{"v":1,"event":"begun","n":2,')
+    journal = Journal(path)
+    assert numbered(journal, 1, 2) == [("begun", 1)]
+    journal.write("begun", n=3)
+    assert numbered(journal, 1, 3) == [("begun", 1), ("begun", 3)]
+    journal.close()
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.sampled_from([10, 100_000])), max_size=20), st.integers(0, 20)
+)
+@settings(max_examples=40, deadline=None)
+def test_the_index_finds_what_a_whole_reading_finds(lines: list[tuple[int, int]], at: int) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "j.jsonl"
+        journal = Journal(path)
+        for place, (number, size) in enumerate(lines):
+            if place == at:
+                numbered(journal, 1)  # from now on it is kept up
+            journal.write("begun", n=number, text=size * "x", place=place)
+        for number in range(1, 6):
+            found = [record["place"] for record in journal.records_of([number])]
+            assert found == [place for place, (of, _) in enumerate(lines) if of == number]
+        journal.close()
 
 
 def test_outputs_are_read_only_for_who_asks_for_them(path: Path) -> None:
