@@ -14,7 +14,9 @@ _CONTROLS = re.compile(
 )
 # What stands alone on a line above each output of a reply.
 _HEADING = re.compile(
-    r"^(?=[ \t]*\[(?:stdout|stderr|result|display|error|widget|end of the output)\][ \t]*$)", re.MULTILINE
+    r"^(?=[ \t]*\[(?:stdout|stderr|result|display|error|widget|end of the output|meanwhile, [^\]\n]*)\]"
+    r"[ \t]*$)",
+    re.MULTILINE,
 )
 
 

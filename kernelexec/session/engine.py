@@ -28,6 +28,7 @@ from kernelexec.session.installation import OutlivedInstallation
 from kernelexec.session.interrupts import Interrupts
 from kernelexec.session.jobs import Jobs
 from kernelexec.session.journal_events import Past
+from kernelexec.session.late_output import Meanwhile
 from kernelexec.session.listener import Listener
 from kernelexec.session.outcomes import told_of_death
 from kernelexec.session.queue import Queue
@@ -61,6 +62,7 @@ class Engine:
         self.interrupts = Interrupts(self.executions, self.generations, self)
         self.foreign_runs = ForeignRuns(self.executions, recorder, self.troubles, self)
         self._listener = Listener(self.executions, recorder, self.troubles, self.foreign_runs, self)
+        self.late_output = self._listener.late_output
         self.on_message: OnMessage = self._listener.take
         self._rejoin = Rejoin(
             self.executions, self.generations, self.runs, self._listener, self.interrupts, self
@@ -172,6 +174,14 @@ class Engine:
             else:
                 self._carry_out(instruction)
         return tell
+
+    def tell_late_output(self, caller: e.CallerId, about: int, reply: int | None) -> list[Meanwhile]:
+        """What a reply about an execution has to tell of others that had ended; it counts as told."""
+        return self.late_output.tell(caller.id, about, reply, lambda whose: self.is_same(whose, caller))
+
+    def is_same(self, whose: str | None, caller: e.CallerId) -> bool:
+        """Whether this is the caller's own id, or one of another connection of its client there."""
+        return whose in (None, caller.id) or self.heart.callers.place_of(whose or "") == caller.place
 
     def _carry_out(self, instruction: e.Instruction) -> None:
         match instruction:

@@ -14,6 +14,7 @@ from kernelexec.session.events import Began
 from kernelexec.session.executions import Executions
 from kernelexec.session.foreign_runs import ForeignRuns
 from kernelexec.session.happenings import Happenings
+from kernelexec.session.late_output import LateOutput
 from kernelexec.session.troubles import Troubles
 
 _OUTPUT_TYPES = frozenset(
@@ -37,6 +38,7 @@ class Listener:
         self._troubles = troubles
         self._foreign_runs = foreign_runs
         self._happenings = happenings
+        self.late_output = LateOutput()
         self._held: dict[int, list[Message]] = {}  # by execution number
 
     def take(self, message: Message) -> None:
@@ -74,6 +76,8 @@ class Listener:
         elif message.type == "input_request":
             self._on_question(execution, message)
         elif message.type in _OUTPUT_TYPES:
+            if execution.is_final:
+                self.late_output.take(execution, message.type, message.content)
             self._executions.show(execution, message.type, message.content, message.serial)
 
     def _is_for_a_widget(self, message: Message) -> bool:

@@ -24,6 +24,7 @@ from kernelexec.session.generations import NewKernel
 from kernelexec.session.idleness import Idleness
 from kernelexec.session.jobs import Job
 from kernelexec.session.journal_events import Past
+from kernelexec.session.late_output import Meanwhile
 from kernelexec.session.notices import notices, says_end
 from kernelexec.session.replay import Replay, again, chosen, listing
 from kernelexec.session.submission import NO_REQUEST, Asked, Submission
@@ -262,11 +263,13 @@ class Session:
         texts = [*notices(replace(tell, losses=losses), self.id, found), *self._engine.troubles.take()]
         return Telling(tell.is_first, tell.knew_another, texts, [each.loss.generation for each in losses])
 
+    def meanwhile(self, caller: e.CallerId, about: Execution, reply: int | None = None) -> list[Meanwhile]:
+        """What came into earlier cells, for a reply to this caller about an execution; it counts as told."""
+        return self._engine.tell_late_output(caller, about.number, reply)
+
     def is_of(self, execution: Execution, caller: e.CallerId) -> bool:
         """Whether an execution is a caller's own, or of another connection of its client in its directory."""
-        if execution.caller in (None, caller.id):
-            return True
-        return self._engine.heart.callers.place_of(execution.caller or "") == caller.place
+        return self._engine.is_same(execution.caller, caller)
 
     def delivered(self, caller: e.CallerId, reply: int, at: int) -> None:
         """A reply that told a caller was written, at this place of what its connection heard and said."""
@@ -275,6 +278,7 @@ class Session:
     def not_delivered(self, caller: e.CallerId, reply: int) -> None:
         """A reply that told a caller did not reach it: what it told is told again."""
         self.happened(e.NotDelivered(caller.id, reply))
+        self._engine.late_output.not_delivered(caller.id, reply)
 
     def reply_lost(self, execution: Execution, caller: e.CallerId, why: e.LostBecause) -> None:
         """The reply about an execution did not reach its caller, who is told with the next one."""

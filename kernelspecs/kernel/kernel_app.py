@@ -39,12 +39,15 @@ from traitlets.config import Config
 
 # Programs which would wait for ever for a person: git's editor and its password prompt, and pagers.
 # And the advice of debugpy, which is imported late, would land in a cell's output.
+# And Python programs that would keep what they print until they end, or until 8 kB are full: a worker's progress would be
+# seen when it is over. It costs them 1 to 5 us a print.
 ENVIRONMENT = {
     "GIT_EDITOR": "true",
     "GIT_TERMINAL_PROMPT": "0",
     "PAGER": "cat",
     "GIT_PAGER": "cat",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    "PYTHONUNBUFFERED": "1",
 }
 
 # What IPython imports only when it needs it: to show an error, to complete, to run `!command`, to plot, to debug.

@@ -84,6 +84,15 @@ class IPythonKernel(ipkernel.IPythonKernel):
         if channel == "shell" and header.get("msg_type") == "execute_request" and self.in_main_thread():
             self.interrupts.expect(header["msg_id"])
         super().set_parent(ident, parent, channel)
+        if channel == "shell":
+            self.streams_follow(parent)
+
+    def streams_follow(self, parent) -> None:
+        """What is printed belongs to the run that prints it, also by a stream that was not sys.stdout when the run began: code
+        that has put a file in its place may put it back at any time."""
+        for stream in self.streams:
+            if stream not in (sys.stdout, sys.stderr) and hasattr(stream, "set_parent"):
+                stream.set_parent(parent)
 
     def pre_handler_hook(self):
         """Let SIGINT raise from here on, unless this is a run.

@@ -552,6 +552,43 @@ def test_the_kernel_survives_the_loss_of_builtins(own_client: Client) -> None:
     assert own_client.execute("1 + 1").block("result") == "2"
 
 
+TICKING = """
+import asyncio
+async def tick():
+    await asyncio.sleep(0.2)
+    print("tick")
+task = asyncio.create_task(tick())
+"""
+WORKER = """
+import subprocess, sys, time
+program = "import time; print('worker 1'); time.sleep(60)"
+process = subprocess.Popen([sys.executable, "-c", program])
+"""
+
+
+def test_what_a_task_prints_later_is_told_with_the_next_reply(own_client: Client) -> None:
+    first = own_client.execute(TICKING)
+    second = own_client.execute("await task; print('awaited')")
+    late = f"[meanwhile, from {first.id}, after its run had ended]\ntick"
+    assert second.text.endswith(f"[stdout]\nawaited\n\n{late}")
+    assert "meanwhile" not in own_client.execute("1").text
+    assert own_client.call("read_output", {"execution_id": first.id}).text.endswith("tick")
+
+
+def test_a_stream_that_is_put_back_prints_into_the_cell_that_does_it(own_client: Client) -> None:
+    own_client.execute("import sys, io\nkept = sys.stdout, sys.stderr")
+    own_client.execute("sys.stdout = sys.stderr = io.StringIO()")
+    own_client.execute("1")
+    reply = own_client.execute("sys.stdout, sys.stderr = kept\nprint('out'); print('err', file=sys.stderr)")
+    assert (reply.block("stdout"), reply.block("stderr")) == ("out", "err")
+
+
+def test_what_a_program_prints_that_code_has_started_arrives_while_it_runs(own_client: Client) -> None:
+    started = own_client.execute(WORKER)
+    assert "worker 1" in started.text + own_client.execute("time.sleep(3)").text
+    own_client.execute("process.kill(); process.wait()")
+
+
 def test_the_kernel_survives_the_loss_of_its_streams(own_client: Client) -> None:
     own_client.execute("import os, sys\nsys.stdout.close()")
     assert own_client.execute("1 + 1").state in ("OK", "ERROR")

@@ -1,7 +1,8 @@
 """Replies as the assistant reads them: the verdict first, then what happened, then the output.
 
-- `verdict` (what is said first), `hints` and `import_hints` (what to do about an error), `transcripts` and
-  `body` (the output), `images`, `drawings` with their `drawing_program`: about an execution.
+- `verdict` (what is said first), `hints` and `import_hints` (what to do about an error), `transcripts`,
+  `body` (the output) and `meanwhile` (what came into earlier cells), `images`, `drawings` with their
+  `drawing_program`: about an execution.
 - `config_text`, `kernels_text`, `summary_text`, `variables_text`: the replies of the tools that look;
   `news`, what they tell besides.
 """
@@ -16,6 +17,7 @@ from kernelexec.hub.caller import Caller
 from kernelexec.mcp_server.render.body import body, how_to_read
 from kernelexec.mcp_server.render.hints import hints_on
 from kernelexec.mcp_server.render.images import pictures_of
+from kernelexec.mcp_server.render.meanwhile import meanwhile
 from kernelexec.mcp_server.render.transcripts import transcript
 from kernelexec.mcp_server.render.verdict import opening
 from kernelexec.model.execution import Execution, Kind, State
@@ -53,12 +55,14 @@ async def execution_result(
     lines += _printed(text, execution) if is_told else _seen_already(text, since, execution)
     lines += [f"Pictures: {note}." for note in pictures.notes]
     head = "\n".join(lines)
-    limit = TEXT_LIMIT - len(head)
+    others = session.meanwhile(caller.identity, execution, reply) if not caller.gone else []
+    late = meanwhile(session.id, others) if others else ""
+    limit = TEXT_LIMIT - len(head) - len(late)
     if sum(len(piece.text) for piece in text.pieces) > _LONG:
         output = await asyncio.to_thread(body, text, limit, since, execution.id, storage_dir)
     else:
         output = body(text, limit, since, execution.id, storage_dir)
-    shown = plain(head) + output
+    shown = plain(head) + output + late
     _remember(caller, execution, text)
     content: list[types.ContentBlock] = [types.TextContent(text=shown), *pictures.content]
     return types.CallToolResult(
