@@ -1,7 +1,8 @@
 """The nouns of the project, and what can be said of them without asking anything. Pure.
 
 - `execution`, `clock` (when it ran), `outputs`, `transcript`: one submission and what it shows.
-- `display` (which words, which pictures), `pictures`, `charts`, `pages`, `widgets`: what a display is.
+- `display` (which words, which pictures), `pictures`, `charts`, `pages`, `widgets` with `widget_views` and
+  `widget_words`: what a display is.
 - `payloads`: what a run leaves to a front end, such as the pager's text.
 - `terminal` with its `screen`, `text`, `excerpts`, `html_text`, `tracebacks`, `crash`, `shown_errors`: what
   is said for an assistant to read.

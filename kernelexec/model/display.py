@@ -37,6 +37,8 @@ _NO_WORDS = re.compile(
 _FORMULA = re.compile(
     r"\s*(?:\$|\\\(|\\\[|\\begin\{(?:equation|align|gather|eqnarray|math|displaymath)\*?\})"
 )
+_SOURCE = re.compile(r"\s*```+ *html\b")  # Markdown that shows the HTML beside it as it is written
+_MARKUP = re.compile(r"\s*<(?P<tag>[a-z][a-z0-9]*)\b[^>]*>.*</(?P=tag)>\s*\Z", re.DOTALL)
 _MARKDOWN_PICTURE = re.compile(r"!\[(?P<alt>[^\]\n]*)\]\((?P<mark>[^)\s]+)[^)\n]*\)")
 _NEEDS_A_BROWSER = ("<script", "<canvas", "<object", "<embed", "<form", "<input", "<svg")
 _TRUST = "Make this Notebook Trusted to load map: File -> Trust Notebook"  # folium's, where HTML is shown
@@ -219,14 +221,18 @@ def _formula(bundle: _Bundle) -> str | None:
 
 
 def _written_markdown(bundle: _Bundle) -> str | None:
+    if "text/html" in bundle.data and _SOURCE.match(_joined(bundle.data["text/markdown"])):
+        return None
     return None if "text/latex" in bundle.data and bundle.text_has_words else _markdown(bundle)
 
 
 def _text(bundle: _Bundle) -> str | None:
     if not bundle.text_has_words:
         return None
-    is_shorter = len(bundle.text) > _DUMP and "text/html" in bundle.data and bundle.html
-    return None if is_shorter and len(bundle.html) < len(bundle.text) / 2 else bundle.text
+    if "text/html" not in bundle.data or not bundle.html:
+        return bundle.text
+    is_shorter = len(bundle.text) > _DUMP and len(bundle.html) < len(bundle.text) / 2
+    return None if is_shorter or _MARKUP.match(bundle.text) else bundle.text
 
 
 def _html(bundle: _Bundle) -> str | None:
@@ -288,7 +294,11 @@ WAYS = (
         _written_markdown,
         "written for a reader; not where a kernel (R) makes every format",
     ),
-    Way(("text/plain",), _text, "what a terminal shows; not an address, nor a dump that HTML says in half"),
+    Way(
+        ("text/plain",),
+        _text,
+        "what a terminal shows; not an address, markup, or a dump that HTML says in half",
+    ),
     Way(("text/html",), _html, "its tables in columns, its pictures, what it embeds"),
     Way(("text/markdown",), _markdown, "made by a kernel, where there is no text"),
     Way(("text/latex",), _whatever("text/latex"), "a table or a text: better than nothing"),

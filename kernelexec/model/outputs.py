@@ -19,7 +19,7 @@ from typing import TypeAlias
 JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
 Content: TypeAlias = Mapping[str, JSON]
 
-_WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 # Levels of lists and objects in one value. nbformat copies notebooks with two or three Python frames for
 # each, of which there are 1,000: JupyterLab could read a notebook with a deeper value, but not save it.
@@ -65,7 +65,7 @@ class CellOutputs:
         """The model ids of the widgets that are shown."""
         for output in self._outputs:
             data = output.get("data") if isinstance(output, dict) else None
-            view = data.get(_WIDGET_VIEW) if isinstance(data, Mapping) else None
+            view = data.get(WIDGET_VIEW) if isinstance(data, Mapping) else None
             identity = view.get("model_id") if isinstance(view, Mapping) else None
             if isinstance(identity, str):
                 yield identity

@@ -16,6 +16,7 @@ from kernelexec.model.pictures import Picture, numbered
 from kernelexec.model.shown_errors import is_error
 from kernelexec.model.text import one_line, plain
 from kernelexec.model.tracebacks import short_traceback
+from kernelexec.model.widget_views import widget_in
 
 _GAP = "\n\n"  # between two pieces
 _LONGEST_NAME = 40  # characters of a stream's name
@@ -38,7 +39,8 @@ class Piece:
     position: int
     images: tuple[Image, ...] = ()
     text_file: str | None = None  # that has all of what the text is an excerpt of
-    changes: bool = False  # what a widget shows now; comes after all that stays
+    changes: bool = False  # what a widget shows now; its position is after all that stays
+    place: int = 0  # where it stands among the outputs, of which a widget may be any
     seen: int = 0  # characters of the text that its reader knows
 
     @property
@@ -48,6 +50,17 @@ class Piece:
     @property
     def head(self) -> str:
         return f"[{self.label}]\n"
+
+
+@dataclass(frozen=True)
+class WidgetsNow:
+    """What the widgets of a run show now, each as outputs."""
+
+    own: Mapping[str, Sequence[Mapping[str, Any]]]  # by the model's id, of those that can be put into words
+    others: Sequence[Sequence[Mapping[str, Any]]]  # that have taken output of the run, and are not its own
+
+
+NO_WIDGETS = WidgetsNow({}, ())
 
 
 @dataclass(frozen=True)
@@ -102,24 +115,25 @@ def transcript_of(
     overflow: Overflow | None,
     files: Mapping[int, str],
     characters_of: Callable[[str], int],
-    widgets: Sequence[Sequence[Mapping[str, Any]]] = (),
+    widgets: WidgetsNow = NO_WIDGETS,
 ) -> Transcript:
     """The transcript of a run with these outputs (nbformat's), `overflow` being what went to its file so far.
 
-    `files` names the file of each cell by its execution count; `characters_of` counts a text file's;
-    `widgets` are the outputs that each of its widgets shows now.
+    `files` names the file of each cell by its execution count; `characters_of` counts a text file's.
+    What a widget shows now comes in the place of what its object's text said when it was displayed.
     """
     told = _Pieces()
-    for label, shown in _words(outputs, files):
-        text, images = told.numbered(shown)
-        told.add(label, text, images, text_file=shown.text_file)
-    for shown_now in widgets:
-        parts_of_it = [told.numbered(shown) for _, shown in _words(shown_now, files)]
-        text = "\n".join(text.strip("\n") for text, _ in parts_of_it)
-        if text.strip():
-            told.add(
-                "widget", text, tuple(image for _, images in parts_of_it for image in images), changes=True
-            )
+    views: dict[str, tuple[int, Sequence[Mapping[str, Any]]]] = {}
+    for place, output in enumerate(outputs):
+        identity = widget_in(output.get("data", {}))
+        if identity is not None and identity in widgets.own:
+            views.setdefault(identity, (place, widgets.own[identity]))
+            continue
+        for label, shown in _words([output], files):
+            text, images = told.numbered(shown)
+            told.add(label, text, images, text_file=shown.text_file, place=place)
+    for place, view in [*views.values(), *((len(outputs), other) for other in widgets.others)]:
+        told.add_view(view, files, place)
     pieces, end = told.pieces, told.end
     parts: list[FilePart] = []
     if overflow is not None:
@@ -160,9 +174,18 @@ class _Pieces:
         *,
         text_file: str | None = None,
         changes: bool = False,
+        place: int = 0,
     ) -> None:
         position = self.end + (len(_GAP) if self.pieces else 0) + len(label) + len("[]\n")
-        self.pieces.append(Piece(label, text, position, images, text_file, changes))
+        self.pieces.append(Piece(label, text, position, images, text_file, changes, place))
+
+    def add_view(self, view: Sequence[Mapping[str, Any]], files: Mapping[int, str], place: int) -> None:
+        """What a widget shows."""
+        parts = [self.numbered(shown) for _, shown in _words(view, files)]
+        text = "\n".join(text.strip("\n") for text, _ in parts)
+        if text.strip():
+            images = tuple(image for _, images in parts for image in images)
+            self.add("widget", text, images, changes=True, place=place)
 
 
 def _words(outputs: Sequence[Mapping[str, Any]], files: Mapping[int, str]) -> Iterator[tuple[str, Shown]]:

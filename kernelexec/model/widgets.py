@@ -8,24 +8,20 @@ https://ipywidgets.readthedocs.io/en/stable/embedding.html
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kernelexec.model.html_text import html_to_text
-from kernelexec.model.outputs import JSON, CellOutputs
+from kernelexec.model.outputs import JSON, CellOutputs, size_of
 from kernelexec.model.shown_errors import error_names
+from kernelexec.model.widget_views import Shown, WidgetViews
 
 MIME = "application/vnd.jupyter.widget-state+json"
 COMM_TYPES = frozenset({"comm_open", "comm_msg"})
+COMM_CLOSE = "comm_close"
 CAPTURED_TYPES = frozenset({"stream", "display_data", "execute_result", "error", "clear_output"})
-_TEXTS = ("HTMLModel", "HTMLMathModel", "LabelModel")
-_PROGRESS = ("FloatProgressModel", "IntProgressModel")
-_REFERENCE = "IPY_MODEL_"  # before the id of a widget inside another
-_DEEPEST = 5  # levels of widgets in widgets
 _OUTPUT = ("@jupyter-widgets/output", "OutputModel")
-
-
-Shown = Mapping[str, JSON]  # an output as a notebook has it
+_REFERENCE = "IPY_MODEL_"  # before the id of a widget inside another
+MOST = 10_000_000  # characters of all states, which each notebook of the kernel has to hold
 
 
 class WidgetStates:
@@ -40,6 +36,9 @@ class WidgetStates:
         ] = {}  # by msg_id of a request: the widgets that took output
         self._errors: dict[str, list[str]] = {}  # by msg_id of a request: names of the errors that they took
         self._capturing: dict[str, list[str]] = {}  # msg_id of a request -> the Output widgets that take it
+        self._closed: dict[str, None] = {}  # in the order in which they were closed
+        self._may_forget = False  # something was closed since closed ones were forgotten
+        self._size = 0  # of states, buffers and captured output
 
     def take(self, content: Mapping[str, Any], buffers: Sequence[str]) -> bool:
         """A comm's message, its buffers in base64; True if it changes a widget."""
@@ -49,12 +48,17 @@ class WidgetStates:
         state = data.get("state")
         if not isinstance(state, Mapping):
             return False
+        if "target_name" in content:
+            self._closed.pop(identity, None)  # opened anew
+        if not self.has_room(self._growth(identity, state) + size_of(buffers)):
+            return False
+        self._size += self._growth(identity, state)
         self._states.setdefault(identity, {}).update(state)
         self._take_buffers(identity, data.get("buffer_paths"), buffers)
         if (state.get("_model_module"), state.get("_model_name")) == _OUTPUT:
-            self._outputs[identity] = CellOutputs()
+            self._fold(identity, CellOutputs())
         if identity in self._outputs and isinstance(state.get("outputs"), list):
-            self._outputs[identity] = _folded(state["outputs"])
+            self._fold(identity, _folded(state["outputs"]))
         if identity in self._outputs and isinstance(state.get("msg_id"), str):
             self._capture(identity, state["msg_id"])
         return True
@@ -68,12 +72,21 @@ class WidgetStates:
         self, identity: str, message_type: str, content: Mapping[str, Any], msg_id: str | None = None
     ) -> None:
         """Output of this request for an Output widget."""
-        self._outputs.setdefault(identity, CellOutputs()).add(message_type, content)
+        outputs = self._outputs.setdefault(identity, CellOutputs())
+        self._size -= outputs.size
+        outputs.add(message_type, content)
+        self._size += outputs.size
         self._states.setdefault(identity, {})
         self._captured.setdefault(msg_id or "", {})[identity] = None
         if message_type == "error":
             names = error_names([{"output_type": "error", **content}])
             self._errors.setdefault(msg_id or "", []).extend(names)
+
+    def has_room(self, growth: int) -> bool:
+        """Whether so many characters more may be kept, if need be in the place of what nobody can see."""
+        if growth > 0 and self._size + growth > MOST and self._may_forget:
+            self._forget_closed()
+        return growth <= 0 or self._size + growth <= MOST
 
     def size(self, identity: str) -> int:
         """Characters that an Output widget holds."""
@@ -87,27 +100,35 @@ class WidgetStates:
         """The names of the errors of this request that Output widgets have taken."""
         return tuple(self._errors.get(msg_id or "", ()))
 
-    def shown(self, identity: str) -> Sequence[Shown]:
-        """What a widget shows now that its text does not tell: an Output widget's outputs, texts, progress.
+    def close(self, content: Mapping[str, Any]) -> bool:
+        """A comm's end: from now on nothing shows the widget. True if there is one.
 
-        `identity` is its model's, as a display names it.
+        The notebook keeps its state, as nbclient does, until there is too much of all.
         """
-        if identity in self._outputs:
-            return self._outputs[identity].to_notebook()
-        text = self._text(identity, _DEEPEST)
-        return [{"output_type": "stream", "name": "stdout", "text": text}] if text else []
+        identity = content.get("comm_id")
+        if not isinstance(identity, str) or identity not in self._states:
+            return False
+        self._closed[identity] = None
+        self._may_forget = True
+        return True
 
-    def _text(self, identity: str, levels: int) -> str:
-        state = self._states.get(identity, {})
-        model, value, children = state.get("_model_name"), state.get("value"), state.get("children")
-        if model in _TEXTS and isinstance(value, str):
-            return html_to_text(value)
-        if model in _PROGRESS:
-            return f"{_number(value)} of {_number(state.get('max'))}"
-        if not isinstance(children, list) or not levels:
-            return ""
-        inner = [self._text(str(child).removeprefix(_REFERENCE), levels - 1) for child in children]
-        return " ".join(part for part in inner if part)
+    def views(self) -> WidgetViews:
+        """What the widgets show now."""
+        return WidgetViews(self)
+
+    def state(self, identity: str) -> Mapping[str, JSON] | None:
+        return self._states.get(identity)
+
+    def is_closed(self, identity: str) -> bool:
+        return identity in self._closed
+
+    def outputs(self, identity: str) -> Sequence[Shown] | None:
+        found = self._outputs.get(identity)
+        return None if found is None else found.to_notebook()
+
+    def buffer(self, identity: str, name: str) -> str | None:
+        kept = self._buffers.get(identity, {}).get((name,))
+        return None if kept is None else str(kept["data"])
 
     def to_metadata(self) -> dict[str, JSON]:
         """The notebook's `widgets` metadata; empty without widgets."""
@@ -137,7 +158,40 @@ class WidgetStates:
         for path, data in zip(paths, buffers, strict=False):
             key = tuple(map(str, path)) if isinstance(path, list) else (str(path),)
             kept = self._buffers.setdefault(identity, {})
+            self._size += len(data) - size_of(kept.get(key, {}).get("data", ""))
             kept[key] = {"data": data, "encoding": "base64", "path": path}
+
+    def _fold(self, identity: str, outputs: CellOutputs | None) -> None:
+        """From now on an Output widget shows these; None: it is forgotten."""
+        before = self._outputs.pop(identity, None)
+        self._size += (outputs.size if outputs else 0) - (before.size if before else 0)
+        if outputs is not None:
+            self._outputs[identity] = outputs
+
+    def _growth(self, identity: str, state: Mapping[str, JSON]) -> int:
+        before = self._states.get(identity, {})
+        return sum(size_of(value) - size_of(before.get(name, "")) for name, value in state.items())
+
+    def _forget_closed(self) -> None:
+        """The states of closed widgets, and of what is inside them alone."""
+        self._may_forget = False
+        inside: dict[str, int] = {}  # how many widgets a widget is in
+        for state in self._states.values():
+            for identity in _parts(state):
+                inside[identity] = inside.get(identity, 0) + 1
+        waiting = [identity for identity in self._closed if identity in self._states]
+        while waiting:
+            identity = waiting.pop()
+            if identity not in self._states:
+                continue
+            state = self._states.pop(identity)
+            buffers = self._buffers.pop(identity, {}).values()
+            self._size -= size_of(list(state.values())) + sum(size_of(each["data"]) for each in buffers)
+            self._fold(identity, None)
+            for part in _parts(state):
+                inside[part] -= 1
+                if not inside[part]:
+                    waiting.append(part)
 
     def _capture(self, identity: str, msg_id: str) -> None:
         """From now on the widget takes the output of this request; none for an empty id."""
@@ -162,5 +216,9 @@ def encoded(buffers: Sequence[bytes]) -> list[str]:
     return [base64.b64encode(buffer).decode() for buffer in buffers]
 
 
-def _number(value: JSON) -> str:
-    return f"{value:g}" if isinstance(value, (int, float)) else "?"
+def _parts(state: Mapping[str, JSON]) -> Iterator[str]:
+    """The widgets that a widget is made of: layout, style, children."""
+    for value in state.values():
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, str) and each.startswith(_REFERENCE):
+                yield each.removeprefix(_REFERENCE)

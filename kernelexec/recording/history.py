@@ -237,7 +237,9 @@ def _take(
 
 
 def _take_widget(widgets: WidgetStates, record: Mapping[str, Any]) -> None:
-    if record["event"] == "comm":
+    if record.get("closed"):
+        widgets.close(record["content"])
+    elif record["event"] == "comm":
         widgets.take(record["content"], record["buffers"])
     else:
         widgets.capture(record["comm"], record["type"], record["content"], record.get("parent"))

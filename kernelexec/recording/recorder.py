@@ -19,7 +19,7 @@ from kernelexec.errors import StorageFailed
 from kernelexec.model.execution import Execution, Kind, Overflow, State
 from kernelexec.model.limits import Limits
 from kernelexec.model.outputs import display_id, late_label, size_of
-from kernelexec.model.widgets import CAPTURED_TYPES, COMM_TYPES, WidgetStates, encoded
+from kernelexec.model.widgets import CAPTURED_TYPES, COMM_CLOSE, COMM_TYPES, WidgetStates, encoded
 from kernelexec.recording.history import History, load_execution
 from kernelexec.recording.journal import Journal, now, storage_failed
 from kernelexec.recording.notebooks import Notebooks
@@ -183,7 +183,8 @@ class Recorder:
         """
         capturer = self._widgets.capturer(parent) if message_type in CAPTURED_TYPES else None
         if capturer is not None:  # an Output widget shows it, not the cell
-            if self._widgets.size(capturer) + size_of(content) > self.limits.cell:
+            size = size_of(content)
+            if self._widgets.size(capturer) + size > self.limits.cell or not self._widgets.has_room(size):
                 return False  # it is full: the cell and its file have room for the rest
             self._widgets.capture(capturer, message_type, content, parent)
             self.journal.write("captured", comm=capturer, type=message_type, content=content, parent=parent)
@@ -192,6 +193,8 @@ class Recorder:
             if size_of(content) + size_of(kept) > self.limits.cell or not self._widgets.take(content, kept):
                 return True
             self.journal.write("comm", content=content, buffers=kept)
+        elif message_type == COMM_CLOSE and self._widgets.close(content):
+            self.journal.write("comm", content=content, buffers=[], closed=True)
         else:
             return False
         self._sync_soon()

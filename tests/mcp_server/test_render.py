@@ -40,6 +40,7 @@ from tests.fakes import (
     environment,
     failing,
     fine,
+    finish,
     printing,
     ran,
     run,
@@ -149,7 +150,9 @@ ANSWERED: dict[str, Answer] = {
     ),
     "progress_bar": printing("  0%|          |\r 50%|#####     |\r100%|##########|\n", "stderr"),
     "truncated": printing("".join(f"line {n:06d} {'.' * 180}\n" for n in range(20_000))),
-    "many_outputs": saying(*(("display_data", {"data": {"text/plain": f"row {n}"}}) for n in range(50))),
+    "many_outputs": saying(
+        *(("display_data", {"data": {"text/plain": f"row {n:.<400}"}}) for n in range(50))
+    ),
     "image": saying(FIGURE),
     "five_images": saying(*[FIGURE] * 5),
     "image_and_error": saying(FIGURE, ("error", {"ename": "E", "evalue": "", "traceback": ["E"]})),
@@ -742,3 +745,72 @@ def test_an_error_that_an_assistant_cannot_see_the_reason_of_is_explained(
 ) -> None:
     text = text_of(replied(tmp_path, failing(name)))
     assert told in text.partition("[error]")[0]
+
+
+def layout(identity: str, **state: str) -> tuple[str, dict[str, Any]]:
+    return opened(identity, "LayoutModel", "@jupyter-widgets/base", **state)
+
+
+def test_a_bar_is_told_where_it_stands_and_one_that_is_gone_leaves_no_gap(tmp_path: Path) -> None:
+    messages = [
+        layout("seen"),
+        opened("outer", "LabelModel", value="outer: 20/20", layout="IPY_MODEL_seen"),
+        displayed_widget("outer", "outer: 0%"),
+    ]
+    for number in range(20):
+        messages += [
+            layout(f"layout{number}"),
+            opened(f"bar{number}", "LabelModel", value="inner: 0%", layout=f"IPY_MODEL_layout{number}"),
+            displayed_widget(f"bar{number}", "inner: 0%"),
+            ("comm_msg", {"comm_id": f"layout{number}", "data": {"state": {"visibility": "hidden"}}}),
+            ("stream", {"name": "stdout", "text": f"epoch {number}\n"}),
+        ]
+    messages.append(("execute_result", {"data": {"text/plain": "42"}, "execution_count": 1}))
+    text = text_of(replied(tmp_path, saying(*messages)))
+    epochs = "\n".join(f"epoch {number}" for number in range(20))
+    assert text.endswith(f"[widget]\nouter: 20/20\n\n[stdout]\n{epochs}\n\n[result]\n42")
+
+
+def test_of_many_outputs_the_last_are_shown_as_far_as_there_is_room(tmp_path: Path) -> None:
+    few = [("display_data", {"data": {"text/plain": f"row {n}"}, "metadata": {}}) for n in range(200)]
+    text = text_of(replied(tmp_path, saying(*few)))
+    assert "left out" not in text
+    assert text.count("[display]") == 200
+
+
+def test_html_that_comes_as_its_own_source_is_told_as_text(tmp_path: Path) -> None:
+    html = "<div><p>finished 0</p><p>finished 1</p></div>"
+    bundle = {"text/plain": html, "text/html": html, "text/markdown": f"```html\n{html}\n```"}
+    text = text_of(replied(tmp_path, saying(("display_data", {"data": bundle, "metadata": {}}))))
+    assert text.endswith("[display]\nfinished 0\nfinished 1")
+
+
+def test_what_a_widget_shows_comes_again_with_what_is_new_of_a_run_that_goes_on(tmp_path: Path) -> None:
+    async def test() -> None:
+        gate = asyncio.Event()
+
+        async def answer(kernel_run: Any) -> Any:
+            kernel_run.busy()
+            for message_type, content in (
+                opened("bar", "LabelModel", value="1/2"),
+                displayed_widget("bar", "0/2"),
+                ("stream", {"name": "stdout", "text": "one\n"}),
+            ):
+                kernel_run.say(message_type, **content)
+            await gate.wait()
+            kernel_run.say("comm_msg", comm_id="bar", data={"state": {"value": "2/2"}})
+            kernel_run.print("two\n")
+            kernel_run.idle()
+            return kernel_run.reply()
+
+        async with session_in(tmp_path, FakeStarter([answer])) as session:
+            execution, someone = submit(session, "x"), caller(tmp_path)
+            await settled(lambda: execution.last_text == "one\n")
+            first = text_of(await execution_result(execution, session, someone))
+            assert first.endswith("[widget]\n1/2\n\n[stdout]\none")
+            gate.set()
+            await finish(session, execution)
+            second = text_of(await execution_result(execution, session, someone))
+            assert second.endswith("[widget]\n2/2\n\n[stdout]\ntwo")
+
+    run(test())

@@ -119,7 +119,7 @@ def test_without_widgets_there_is_no_metadata() -> None:
 
 
 def words_of(widgets: WidgetStates, identity: str) -> str:
-    return "".join(str(output.get("text", "")) for output in widgets.shown(identity))
+    return "".join(str(output.get("text", "")) for output in widgets.views().of(identity) or ())
 
 
 def test_a_widget_is_told_by_what_it_shows_now() -> None:
@@ -131,15 +131,13 @@ def test_a_widget_is_told_by_what_it_shows_now() -> None:
         opened("l", "HTMLModel", value="<b>45%</b>"),
         opened("p", "FloatProgressModel", value=9.0, max=20.0),
         updated("l", value="<b>50%</b>"),
-        opened("s", "IntSliderModel", value=1),
         opened("o", "OutputModel", msg_id="", outputs=[]),
         updated("o", outputs=[{"output_type": "stream", "name": "stdout", "text": "appended"}]),
     ):
         widgets.take(content, [])
     assert words_of(widgets, "bar").startswith("50% 9 of 20")
     assert words_of(widgets, "o") == "appended"
-    assert not words_of(widgets, "s")
-    assert not words_of(widgets, "unknown")
+    assert widgets.views().of("unknown") is None
 
 
 def test_the_output_widgets_that_took_a_requests_output_are_known() -> None:

@@ -86,7 +86,7 @@ def test_the_replies_of_one_session_from_its_first_call_to_its_kernels_death(
     held("stderr", assistant.execute("import warnings\nwarnings.warn('old')\nprint('done')"))
     held("file_not_found", assistant.execute("open('sales.csv')"))
     held("truncated", assistant.execute("for n in range(10_000):\n    print(f'{n:06d} {\"x\" * 190}')"))
-    held("many_outputs", assistant.execute("for n in range(40):\n    display(n)"))
+    held("many_outputs", assistant.execute("for n in range(40):\n    display(f'{n:.<400}')"))
     held("progress_bar", assistant.execute("for n in range(101):\n    print(f'\\r{n:3d}%', end='')"))
     last = assistant.execute("print('\\x1b[31mred\\x1b[0m \\u202e\\x07')")
     held("escape_codes", last)

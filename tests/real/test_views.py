@@ -12,6 +12,7 @@ import pytest
 from tests.real.clients import Client
 from tests.real.conftest import Connect, ConnectRaw
 from tests.real.home import Home, eventually
+from tests.real.test_foreign_kernels import uv_venv
 
 
 @pytest.fixture
@@ -86,3 +87,56 @@ def test_a_page_that_came_while_there_was_no_hub_is_there(
     eventually(done.exists)
     reply = connect(home).wait_for("main@plain/2")
     assert "number of items" in reply.block("display"), reply.text
+
+
+@pytest.fixture(scope="module")
+def with_widgets(place: Path) -> str:
+    """An environment with ipywidgets and what draws its bars with them."""
+    return str(uv_venv(place / "widgets", "ipykernel", "ipywidgets", "tqdm", "rich"))
+
+
+@pytest.fixture
+def shown(connect: Connect, shared_home: Home, with_widgets: str) -> Client:
+    return connect(shared_home, ENV_TYPE="venv", VENV_PATH=with_widgets, KERNELEXEC_SESSION="widgets")
+
+
+def test_a_bar_of_tqdm_and_what_was_printed_are_told_and_not_the_bars_that_are_gone(shown: Client) -> None:
+    code = (
+        "from tqdm.notebook import tqdm, trange\n"
+        "for i in trange(20, desc='outer'):\n"
+        "    for j in tqdm(range(3), desc=f'inner {i}', leave=False): pass\n"
+        "    print('epoch', i)\n"
+        "'the result'"
+    )
+    reply = shown.execute(code)
+    assert reply.block("widget").startswith("outer: 100% 20/20 [")
+    assert reply.block("stdout").splitlines() == [f"epoch {i}" for i in range(20)]
+    assert reply.block("result") == "'the result'"
+    assert reply.text.count("[widget]") == 1
+    assert "[display]" not in reply.text
+    assert "left out" not in reply.text
+
+
+def test_controls_layouts_and_interact_of_ipywidgets_are_told_in_words(shown: Client) -> None:
+    shown.execute("import ipywidgets as w")
+    assert shown.execute("w.IntSlider(value=3, max=9, description='n')").block("widget") == (
+        "n: 3 [slider, 0 to 9]"
+    )
+    tabs = "w.Tab([w.Label('first'), w.Dropdown(options=['q', 'r'])], titles=['A', 'B'], selected_index=1)"
+    assert shown.execute(tabs).block("widget") == "[tabs: A, B; B is shown]\nq [of q, r]"
+    interact = "_ = w.interact(lambda x, flag=True: x * x, x=(0, 10))"
+    assert shown.execute(interact).block("widget") == "x: 5 [slider, 0 to 10]\n[x] flag\n25"
+    hidden = (
+        "l = w.Label('secret'); l.layout.visibility = 'hidden'; c = w.Label('gone'); display(l, c); c.close()"
+    )
+    reply = shown.execute(hidden)
+    assert "[widget]" not in reply.text
+    assert "[display]" not in reply.text
+
+
+def test_a_bar_of_rich_is_told_as_it_ends(shown: Client) -> None:
+    code = "from rich.progress import track\nimport time\nfor _ in track(range(3), 'rich'): time.sleep(.2)"
+    reply = shown.execute(code)
+    assert "rich " in reply.block("widget")
+    assert "100%" in reply.block("widget")
+    assert "Output()" not in reply.text

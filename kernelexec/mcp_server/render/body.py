@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate, groupby
 from pathlib import Path
 
 from kernelexec.model.excerpts import excerpt, plain_from
@@ -12,27 +13,27 @@ from kernelexec.model.text import not_a_heading, plain
 from kernelexec.model.transcript import Piece, Transcript
 
 _BLOCK_LEAST = 500  # characters that each block may have, however many there are
-_BLOCKS_EACH_END = 6  # of many outputs, how many of the first and of the last are shown
+_AT_THE_BEGIN = 1 / 3  # of the room for many outputs: what a run comes to stands at its end
 
 
 def body(transcript: Transcript, limit: int, since: int, execution_id: str, storage_dir: Path) -> str:
     """What a run has shown since this position, in about `limit` characters."""
     pieces = _since(transcript.pieces, since)
+    if transcript.overflow is None:
+        pieces = _joined(pieces)
     tail = _tail_of_file(transcript, since)
     if not pieces and tail is None:
         return ""
-    gap = ""
-    if len(pieces) > 2 * _BLOCKS_EACH_END:
-        left_out = pieces[_BLOCKS_EACH_END:-_BLOCKS_EACH_END]
-        gap = (
-            f"[... {len(left_out):,} outputs left out; {how_to_read(execution_id, left_out[0].position)} ...]"
-        )
-        pieces = [*pieces[:_BLOCKS_EACH_END], *pieces[-_BLOCKS_EACH_END:]]
+    first, left_out, last = _that_fit(pieces, limit)
+    pieces = [*first, *last]
     lengths = [len(piece.text) - piece.seen for piece in pieces] + ([len(tail.text)] if tail else [])
     each = _share(sorted(lengths), limit)
     shown = [_block(piece, each, execution_id, transcript) for piece in pieces]
-    if gap:
-        shown.insert(_BLOCKS_EACH_END, gap)
+    if left_out:
+        rest = min(piece.position for piece in left_out)
+        shown.insert(
+            len(first), f"[... {len(left_out):,} outputs left out; {how_to_read(execution_id, rest)} ...]"
+        )
     if tail is not None and transcript.overflow is not None:
         rest = max(since, transcript.files[0].position)
         if pieces and pieces[-1].end == transcript.pieces[-1].end and lengths[-2] > each:
@@ -53,14 +54,57 @@ def how_to_read(execution_id: str, position: int) -> str:
 
 
 def _since(pieces: Sequence[Piece], since: int) -> list[Piece]:
-    """The pieces that end after this position, the first one with what of it was seen."""
+    """The pieces that end after this position, the first one with what of it was seen.
+
+    In the order in which they are shown: a widget where it was displayed.
+    """
     shown = []
     for piece in pieces:
         if piece.position >= since:
             shown.append(piece)
         elif piece.end > since:
             shown.append(replace(piece, seen=since - piece.position))
-    return shown
+    return sorted(shown, key=lambda piece: piece.place)
+
+
+def _joined(pieces: Sequence[Piece]) -> list[Piece]:
+    """With one block of a stream where nothing is shown between two, as of a bar that is gone.
+
+    A position inside is then too low, by the headings that it does not have: who reads on there sees
+    a little of it again.
+    """
+    return [_as_one(list(run)) for _, run in groupby(pieces, _joined_by)]
+
+
+def _joined_by(piece: Piece) -> object:
+    return piece.label if piece.label in ("stdout", "stderr") else piece.position
+
+
+def _as_one(run: Sequence[Piece]) -> Piece:
+    if len(run) == 1:
+        return run[0]
+    return replace(run[0], text="".join(each.text.removesuffix("\n") + "\n" for each in run))
+
+
+def _that_fit(pieces: Sequence[Piece], limit: int) -> tuple[list[Piece], list[Piece], list[Piece]]:
+    """The first ones, those in between for which there is no room, and the last ones.
+
+    There is room for a piece as far as it must be shown: whole, or the least of it.
+    """
+    sizes = [
+        min(len(piece.text) - piece.seen, _BLOCK_LEAST) + len(piece.head) + len("\n\n") for piece in pieces
+    ]
+    if sum(sizes) <= limit:
+        return list(pieces), [], []
+    count = _fitting(sizes, int(limit * _AT_THE_BEGIN))
+    last = _fitting(sizes[:count:-1], limit - sum(sizes[:count]))
+    end = len(pieces) - max(last, 1)
+    return list(pieces[:count]), list(pieces[count:end]), list(pieces[end:])
+
+
+def _fitting(sizes: Sequence[int], room: int) -> int:
+    """How many of these, from the first on, fit in there."""
+    return sum(1 for total in accumulate(sizes) if total <= room)
 
 
 def _tail_of_file(transcript: Transcript, since: int) -> Piece | None:

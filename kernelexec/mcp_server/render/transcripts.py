@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from kernelexec.model.execution import Execution, Overflow
-from kernelexec.model.transcript import Transcript, transcript_of
+from kernelexec.model.transcript import NO_WIDGETS, Transcript, WidgetsNow, transcript_of
+from kernelexec.model.widgets import WidgetStates
 from kernelexec.recording.output_file import text_blocks
 from kernelexec.session.session import Session
 
@@ -21,12 +22,18 @@ async def transcript(session: Session, execution: Execution) -> Transcript:
     """All that an execution of an open session has shown so far."""
     recorder = session.recorder
     files = session.executions.files(execution)
-    widgets = recorder.widgets_of(execution)
-    of_run = dict.fromkeys(
-        [*execution.outputs.widgets(), *widgets.captured(session.executions.msg_id(execution))]
-    )
-    shown = [widgets.shown(identity) for identity in of_run]
-    return await _made(execution, recorder.overflow_of(execution), files, recorder.storage_dir, shown)
+    widgets = _shown_now(execution, recorder.widgets_of(execution), session.executions.msg_id(execution))
+    return await _made(execution, recorder.overflow_of(execution), files, recorder.storage_dir, widgets)
+
+
+def _shown_now(execution: Execution, widgets: WidgetStates, msg_id: str | None) -> WidgetsNow:
+    """What its widgets show, and those elsewhere that have taken output of it."""
+    views = widgets.views()
+    own = {
+        identity: view for identity in execution.outputs.widgets() if (view := views.of(identity)) is not None
+    }
+    others = [views.of(identity) or [] for identity in widgets.captured(msg_id) if identity not in views.met]
+    return WidgetsNow(own, others)
 
 
 async def transcript_of_record(execution: Execution, storage_dir: Path) -> Transcript:
@@ -39,7 +46,7 @@ async def _made(
     overflow: Overflow | None,
     files: Mapping[int, str],
     storage_dir: Path,
-    widgets: Sequence[Sequence[Mapping[str, Any]]] = (),
+    widgets: WidgetsNow = NO_WIDGETS,
 ) -> Transcript:
     outputs: list[dict[str, Any]] = execution.outputs.to_notebook()
 
