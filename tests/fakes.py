@@ -119,6 +119,8 @@ class FakeKernel:
         self.in_flight = 0
         self.most_in_flight = 0
         self.interrupts: list[str] = []
+        self.interrupts_by_name = True
+        self.is_reached = True  # by an interrupt
         self.detached = False
         self.is_stopped = False
         self.known_variables: Variables | None = None
@@ -167,7 +169,7 @@ class FakeKernel:
 
     async def interrupt(self, msg_id: str) -> bool:
         self.interrupts.append(msg_id)
-        if self._now is None or self._now.msg_id != msg_id:
+        if self._now is None or self._now.msg_id != msg_id or not self.is_reached:
             return False
         self._now.interrupted.set()
         return True

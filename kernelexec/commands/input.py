@@ -31,7 +31,8 @@ def _input(options: argparse.Namespace) -> int:
         text = getpass.getpass(prompt) if asked["password"] and sys.stdin.isatty() else _line(prompt)
     except (EOFError, KeyboardInterrupt):
         return _refused("Nothing was sent; the run still waits.")
-    answered = ask({"command": "answer", "execution": options.execution, "text": text})
+    answer = {"command": "answer", "execution": options.execution, "question": asked.get("name")}
+    answered = ask({**answer, "text": text})
     if "error" in answered:
         return _refused(answered["error"])
     print(f"sent to {options.execution}")

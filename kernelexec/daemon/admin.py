@@ -42,7 +42,7 @@ async def _serve(hub: Hub, command: Mapping[str, Any], ending: asyncio.Event) ->
             ending.set()
             return answer
         case "question" | "answer":
-            return _input(hub, command["execution"], command.get("text"))
+            return _input(hub, command["execution"], command.get("text"), command.get("question"))
         case name if name in frontends.COMMANDS:
             return await frontends.serve_frontend(hub, command)
         case unknown:
@@ -63,14 +63,14 @@ def _waiting(hub: Hub, wanted: str) -> tuple[Session, Execution]:
     return found[0]
 
 
-def _input(hub: Hub, wanted: str, text: str | None) -> dict[str, Any]:
-    """What a run asks; with a text, that is the answer."""
+def _input(hub: Hub, wanted: str, text: str | None, to: str | None = None) -> dict[str, Any]:
+    """What a run asks; with a text, that is the answer, to the question of this name."""
     session, execution = _waiting(hub, wanted)
     question = execution.question
     assert question is not None
     if text is not None:
-        session.answer(execution, text, privately=True)
-    return {"prompt": question.prompt, "password": question.password}
+        session.answer(execution, text, to=to, privately=True)
+    return {"prompt": question.prompt, "password": question.password, "name": question.name}
 
 
 def _status(hub: Hub) -> dict[str, Any]:

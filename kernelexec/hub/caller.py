@@ -51,6 +51,7 @@ class Caller:
     introduced: dict[str, tuple[str, str]] = field(
         default_factory=dict
     )  # by session: what a reply told of it
+    told_questions: dict[str, str] = field(default_factory=dict)  # by execution: the name of its last one
     open: dict[object, tuple[float, Session, Execution]] = field(default_factory=dict)  # calls that wait
     id: str = field(default_factory=lambda: secrets.token_hex(8))  # of its bridge
     _config: Config | None = None
@@ -94,6 +95,12 @@ class Caller:
         """What its calls have been waiting for that long."""
         until = time.monotonic() - seconds
         return [(session, execution) for since, session, execution in self.open.values() if since <= until]
+
+    def is_told_question(self, execution: Execution) -> None:
+        """A reply tells it what an execution asks, if anything: what it answers is meant for that."""
+        self.told_questions.pop(execution.id, None)
+        if execution.question is not None:
+            self.told_questions[execution.id] = execution.question.name
 
     def leave(self) -> None:
         """Its input has ended. The sessions that it waits for hear of it: its client may come again."""

@@ -95,6 +95,10 @@ class Kernel(Protocol):
 
     died: asyncio.Future[Death]
 
+    @property
+    def interrupts_by_name(self) -> bool:
+        """Whether an interrupt reaches the request that it names, or nobody."""
+
     async def ready(self) -> Mapping[str, Any]:
         """The kernel_info of a kernel that answers and whose output reaches us.
 

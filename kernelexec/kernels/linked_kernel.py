@@ -168,8 +168,13 @@ class LinkedKernel:
         while heard != self._taken:
             heard = self._taken
             if await self._first_of(idle, *instead, seconds=_SILENCE_SECONDS):
-                return
-        idle.set_result(None)
+                break  # what was asked later is answered: nothing more comes of this
+        if not idle.done() and not self._is_over:
+            idle.set_result(None)
+
+    @property
+    def interrupts_by_name(self) -> bool:
+        return self._is_ours
 
     async def interrupt(self, msg_id: str) -> bool:
         if self._is_over:

@@ -99,7 +99,7 @@ class PersonNextCall:
                 message=_message(execution, question), requested_schema=_schema(question)
             )
         )
-        state = f"{self.rounds + 1} {execution.id}"
+        state = f"{self.rounds + 1} {question.name} {execution.id}"
         raise CallAgain(types.InputRequiredResult(input_requests={_KEY: request}, request_state=state))
 
 
@@ -108,6 +108,7 @@ class Continuation:
     """What a client calls again with."""
 
     rounds: int
+    question: str  # the name of the one that was answered
     execution_id: str
     answer: Answer | NoAnswer
 
@@ -116,13 +117,14 @@ class Continuation:
         """None for a first call."""
         if not params.request_state:
             return None
-        rounds, _, execution_id = params.request_state.partition(" ")
+        rounds, _, rest = params.request_state.partition(" ")
+        question, _, execution_id = rest.partition(" ")
         response = (params.input_responses or {}).get(_KEY)
         if isinstance(response, types.ElicitResult):
             answer = read_answer(response)
         else:
             answer = NoAnswer("The client did not ask the person")
-        return cls(int(rounds) if rounds.isdigit() else _ROUNDS, execution_id, answer)
+        return cls(int(rounds) if rounds.isdigit() else _ROUNDS, question, execution_id, answer)
 
 
 def person_at(context: ServerRequestContext[Any], continuation: Continuation | None) -> Person:

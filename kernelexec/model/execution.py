@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -76,6 +77,8 @@ class Question:
 
     prompt: str
     password: bool = False
+    # Which of all questions it is: the same words may be asked again before an answer is there.
+    name: str = field(default_factory=lambda: secrets.token_hex(4), compare=False)
 
     @property
     def is_secret(self) -> bool:

@@ -12,9 +12,9 @@ The heart is pure; the rest brings it what happens and carries out what follows:
 - `queue` (the tasks of what has its turn), `runs` (a submission in the kernel), `replay`, `rejoin` (a run
   that outlived its hub), `generations` (kernels, one after the other), `executions` (found, waited for,
   finished).
-- `listener` (what the kernel says), `late_output` (what came into cells that had ended), `foreign_runs` (what
-  others ran on it), `interrupts`, `obstacles` (why one does not end a run) and `outcomes` (what a run's end
-  is called, and what an interrupt became).
+- `listener` (what the kernel says), `answers` (to what it asks), `late_output` (what came into cells that had
+  ended), `foreign_runs` (what others ran on it), `interrupts`, `obstacles` (why one does not end a run) and
+  `outcomes` (what a run's end is called, and what an interrupt became).
 - `jobs` and `installation` (what is done beside the kernel), `idleness`, `troubles`.
 
 In come submissions, a caller's wishes and a kernel's messages; out come executions with their states and

@@ -20,6 +20,7 @@ from kernelexec.model.first_line import first_line
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
 from kernelexec.session import events as e
+from kernelexec.session.answers import Answers
 from kernelexec.session.executions import Executions
 from kernelexec.session.foreign_runs import ForeignRuns
 from kernelexec.session.generations import Generations, KernelSource
@@ -60,6 +61,7 @@ class Engine:
         self.generations = Generations(recorder, self.executions, around, self)
         self.runs = Runs(self.executions, recorder, self.generations, self)
         self.interrupts = Interrupts(self.executions, self.generations, self)
+        self.answers = Answers(self.executions, recorder, self.troubles)
         self.foreign_runs = ForeignRuns(self.executions, recorder, self.troubles, self)
         self._listener = Listener(self.executions, recorder, self.troubles, self.foreign_runs, self)
         self.late_output = self._listener.late_output

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from kernelexec.kernels.kernel import Kernel
 from kernelexec.model.execution import Execution, State
@@ -14,6 +14,7 @@ from kernelexec.session.executions import Executions
 from kernelexec.session.happenings import Happenings
 from kernelexec.session.obstacles import describe
 
+T = TypeVar("T")
 _GRACE_SECONDS = 1.5  # most runs end within 0.1 s of an interrupt; cleaning up may take longer
 _TRACEBACK_SECONDS = 5.0  # on a busy machine; a kernel's first also imports what it needs
 
@@ -32,9 +33,10 @@ class Interrupts:
         self._executions = executions
         self._of = of
         self._happenings = happenings
-        self._early: set[int] = set()  # asked to stop before they had begun
+        # Asked to stop before they had begun, and whether that reached them all the same.
+        self._early: dict[int, asyncio.Task[bool]] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}  # of what may run for so long only
-        self._background: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[Any]] = set()
 
     async def cancel(self, execution: Execution, why: str) -> None:
         """Interrupt a run; take a queued submission back."""
@@ -54,9 +56,10 @@ class Interrupts:
             self._happenings.happened(TakenBack(execution.number, why))
             return False
         self._executions.asked_to_stop(execution, why)
+        interrupting = self._in_background(self._interrupt(execution))
         if execution.state is State.SENT:
-            self._early.add(execution.number)
-        await self._interrupt(execution)
+            self._early.setdefault(execution.number, interrupting)
+        await asyncio.shield(interrupting)
         return True
 
     async def _look(self, execution: Execution) -> None:
@@ -74,9 +77,14 @@ class Interrupts:
     def on_begin(self, execution: Execution) -> None:
         """A run begins: its time is measured, and an interrupt asked for before reaches it now."""
         self.measure(execution)
-        if execution.number in self._early:
-            self._early.discard(execution.number)
-            self._in_background(self._interrupt(execution))
+        early = self._early.pop(execution.number, None)
+        if early is not None:
+            self._in_background(self._unless_reached(early, execution))
+
+    async def _unless_reached(self, early: asyncio.Task[bool], execution: Execution) -> None:
+        """Once: a second interrupt would end what the code does about the first."""
+        if not await asyncio.shield(early):
+            await self._interrupt(execution)
 
     def measure(self, execution: Execution) -> None:
         """Have it interrupted when its time is up, counted from its begin as it is known now."""
@@ -94,10 +102,14 @@ class Interrupts:
         if timer is not None:
             timer.cancel()
 
-    async def _interrupt(self, execution: Execution) -> None:
+    async def _interrupt(self, execution: Execution) -> bool:
+        """Whether it is known to have reached the run."""
         kernel, msg_id = self._of.kernel, self._executions.msg_id(execution)
-        if kernel is not None and msg_id is not None and not execution.is_final:
-            await kernel.interrupt(msg_id)
+        if kernel is None or msg_id is None or execution.is_final:
+            return False
+        if execution.state is State.SENT and not kernel.interrupts_by_name:
+            return False  # it would reach whatever this kernel does before
+        return await kernel.interrupt(msg_id)
 
     def _too_long(self, execution: Execution, seconds: float) -> None:
         self._let_run(execution.number)
@@ -107,9 +119,10 @@ class Interrupts:
     def on_end(self, number: int) -> None:
         """A run has ended."""
         self._let_run(number)
-        self._early.discard(number)
+        self._early.pop(number, None)
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+    def _in_background(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
         self._background.add(task)  # the loop itself holds tasks only weakly
         task.add_done_callback(self._background.discard)
+        return task

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Protocol
 
 from kernelexec.environments.source import Progress
-from kernelexec.errors import BadRequest, StorageFailed
 from kernelexec.kernels.kernel import Kernel, OnMessage
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import Execution, Kind, State
@@ -213,28 +212,21 @@ class Session:
             await self._engine.interrupts.interrupt(execution, why)
         return execution
 
-    def answer(self, execution: Execution, text: str, *, privately: bool = False) -> None:
-        """Answer the question that a run waits with; `privately`: past the assistant, so the cell hides it.
+    def answer(
+        self, execution: Execution, text: str, *, to: str | None = None, privately: bool = False
+    ) -> None:
+        """Answer the question that a run waits with.
+
+        `to`: the name of the question that the answer is for; None: whichever is open. `privately`: past
+        the assistant, so the cell hides it.
 
         Raises:
-            BadRequest: it does not ask anything.
+            BadRequest: it does not ask anything, or something else.
         """
-        if execution.question is None or self.kernel is None:
-            raise BadRequest(
-                f"{execution.id} does not wait for input: {execution.doing}.", "Nothing was sent."
-            )
-        said = execution.question.answered(text, privately=privately)
-        # First: to send may take in what has come meanwhile, and that may be the next question already.
-        self.executions.asks(execution, None)
+        asking = [execution]
         if execution is self._replaying and self.current is not None:  # which asks for what it runs again
-            execution = self.current
-            self.executions.asks(execution, None)
-        try:
-            self.recorder.output(execution, "stream", {"name": "stdout", "text": said})
-        except StorageFailed as error:
-            trouble = f"An answer to {execution.id} could not be written to disk: {error.what}"
-            self._engine.troubles.add(trouble)
-        self.kernel.answer(text)
+            asking.append(self.current)
+        self._engine.answers.give(self.kernel, asking, text, to=to, privately=privately)
 
     def stop_when_idle_for(self, seconds: float) -> None:
         """How long an unused kernel lives; 0: for ever. Who used the session last decides."""

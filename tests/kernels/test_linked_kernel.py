@@ -235,6 +235,24 @@ def test_a_run_of_an_earlier_hub_ends_with_its_reply(linked: Made) -> None:
     run(test())
 
 
+def test_a_foreign_kernels_reply_that_comes_before_it_is_known_to_answer_is_not_lost(
+    linked: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LATE_REPLY_SECONDS", 0.01)
+
+    async def test() -> None:
+        async with linked("message") as setting:
+            msg_id, frames = setting.kernel.pack("x")
+            setting.send_as_an_earlier_hub(frames)  # which is gone when the reply comes
+            await setting.asked("execute_request")
+            await setting.kernel.ready()
+            reply = await asyncio.wait_for(setting.kernel.rejoin(msg_id), SECONDS)
+            assert reply is not None
+            assert reply.status == "ok"
+
+    run(test())
+
+
 def test_a_run_of_an_earlier_hub_of_which_nothing_comes_has_ended_unseen(
     linked: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from kernelexec.mcp_server.patience import Patience
 from kernelexec.mcp_server.person import Answer, NoAnswer, Person
+from kernelexec.mcp_server.requests import Request
 from kernelexec.mcp_server.tools import call_tool
 from kernelexec.model.execution import Execution, Question
 from kernelexec.session.session import Session
@@ -183,5 +185,53 @@ def test_what_is_answered_elsewhere_closes_the_form_and_says_nothing_of_it(tmp_p
             text = await replying
             assert "Hello 'Cid'" in text
             assert "person" not in text
+
+    run(test())
+
+
+async def asks_twice(kernel_run: Run) -> Reply:
+    kernel_run.busy()
+    first = await kernel_run.ask("Name? ")
+    kernel_run.print(f"{first!r}, {await kernel_run.ask('Name? ')!r}")
+    kernel_run.idle()
+    return kernel_run.reply()
+
+
+def test_an_answer_that_was_meant_for_an_earlier_question_is_not_used(tmp_path: Path) -> None:
+    async def test() -> None:
+        starter = FakeStarter([asks_twice])
+        async with session_in(tmp_path, starter) as session, connected(session, MODERN, **FORM) as peer:
+            arguments = {"name": "execute_code", "arguments": {"code": "x"}}
+            needed = (await peer.answer(peer.ask("tools/call", arguments)))["result"]
+            execution = session.executions.get(1)
+            session.answer(execution, "from a terminal")  # while the form is open
+            await settled(lambda: execution.question is not None)
+            form = {"answer": {"action": "accept", "content": {"answer": "from the form"}}}
+            again = {**arguments, "requestState": needed["requestState"], "inputResponses": form}
+            asked = (await peer.answer(peer.ask("tools/call", again)))["result"]
+            assert asked["resultType"] == "input_required", "the question that is open now is asked"
+            form = {"answer": {"action": "accept", "content": {"answer": "second"}}}
+            again = {**arguments, "requestState": asked["requestState"], "inputResponses": form}
+            text = (await peer.answer(peer.ask("tools/call", again)))["result"]["content"][0]["text"]
+            assert "'from a terminal', 'second'" in text
+
+    run(test())
+
+
+def test_send_input_answers_the_question_that_its_client_was_told(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with session_in(tmp_path, FakeStarter([asks_twice])) as session:
+            call = call_on(session)
+            assert "'Name?'" in text_of(await call_tool(call, "execute_code", {"code": "x"}))
+            execution = session.executions.get(1)
+            session.answer(execution, "from a terminal")
+            await settled(lambda: execution.question is not None)
+            answer = {"execution_id": execution.id, "text": "late"}
+            refused = text_of(await call_tool(replace(call, request=Request()), "send_input", answer))
+            assert "asks something else by now ('Name?')" in refused
+            assert "Nothing was sent" in refused
+            again = {"execution_id": execution.id, "text": "second"}
+            text = text_of(await call_tool(replace(call, request=Request()), "send_input", again))
+            assert "'from a terminal', 'second'" in text
 
     run(test())

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import mcp_types as types
@@ -18,6 +19,7 @@ from mcp import StdioServerParameters
 from tests.real.clients import Client, Reply
 from tests.real.conftest import Connect, ConnectRaw
 from tests.real.home import COMMAND, Home, eventually
+from tests.real.terminal import Terminal
 
 
 def call(client: Client, tool: str, **arguments: Any) -> Reply:
@@ -189,6 +191,47 @@ def test_of_many_questions_answered_at_once_none_is_lost(own_client: Client) -> 
         assert asks.block("stdout").splitlines()[-1] == f"row {number}", "it was printed before the question"
         asks = call(own_client, "send_input", execution_id=asks.id, text=str(number), wait_seconds=30)
     assert (asks.state, asks.block("stdout")) == ("OK", "299? 299\n299")
+
+
+@pytest.mark.parametrize("asks", ["input", "pdb"])
+def test_three_clients_answer_a_hundred_questions_each_at_once_and_none_is_lost(
+    connect_raw: ConnectRaw, shared_home: Home, asks: str
+) -> None:
+    answers = int(os.environ.get("KERNELEXEC_TEST_ANSWERS", "100"))  # by hand: 1,500
+
+    def converse(name: str) -> str:
+        client = connect_raw(shared_home, shared_home.project(f"answers-{asks}-{name}"))
+        if asks == "input":
+            code = f"said = [input(f'{{number}}? ') for number in range({answers})]"
+            texts = [f"{name}{number}" for number in range(answers)]
+        else:
+            code = "said = []\nbreakpoint()\nimport os"
+            texts = [*(f"said.append('{name}{number}')" for number in range(answers - 1)), "c"]
+        reply = client.execute(code)
+        for number, text in enumerate(texts):
+            assert reply.state == "WAITING FOR INPUT", (name, number, reply.text)
+            reply = client.call("send_input", execution_id=reply.id, text=text, wait_seconds=60)
+        assert reply.state == "OK", reply.text
+        return client.execute("len(said), len(set(said)), said[-1]").block("result")
+
+    with ThreadPoolExecutor() as pool:
+        told = list(pool.map(converse, ["ann", "ben", "cleo"]))
+    count = answers if asks == "input" else answers - 1
+    assert told == [f"({count}, {count}, '{name}{count - 1}')" for name in ("ann", "ben", "cleo")]
+
+
+def test_a_terminal_answers_the_question_that_it_showed(own_client: Client, shared_home: Home) -> None:
+    run = own_client.execute("first, second = input('First? '), input('Second? ')")
+    terminal = Terminal(shared_home, COMMAND, "input", run.id)
+    try:
+        terminal.wait_for(r"First\? ")
+        call(own_client, "send_input", execution_id=run.id, text="one")
+        terminal.type("meant for the first\n")
+        terminal.wait_for(r"asks something else by now \('Second\?'\)")
+    finally:
+        terminal.close()
+    assert call(own_client, "send_input", execution_id=run.id, text="two").state == "OK"
+    assert own_client.execute("first, second").block("result") == "('one', 'two')"
 
 
 def test_the_debugger_is_answered_like_any_question(own_client: Client) -> None:

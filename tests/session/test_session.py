@@ -306,26 +306,39 @@ def test_a_submission_cancelled_while_its_kernel_starts_is_not_run(tmp_path: Pat
     run(test())
 
 
-def test_a_cancel_that_comes_before_the_kernel_is_busy_reaches_the_run(tmp_path: Path) -> None:
-    """Sent, but not begun: an interrupt now would hit nothing."""
+@pytest.mark.parametrize(
+    ("by_name", "reached", "sent"),
+    [(True, True, 1), (True, False, 2), (False, True, 1)],
+    ids=["expected by the kernel", "too early for the kernel", "a kernel that knows no names"],
+)
+def test_a_cancel_that_comes_before_the_kernel_is_busy_reaches_the_run_once(
+    tmp_path: Path, by_name: bool, reached: bool, sent: int
+) -> None:
+    """Sent, but not begun: a kernel that knows no names would interrupt what it does before."""
 
     async def test() -> None:
         begin = asyncio.Event()
 
         async def slow_to_begin(kernel_run: Any) -> Reply:
             await begin.wait()
-            kernel_run.interrupted.clear()  # what came before it began was of no use
+            if not reached:
+                kernel_run.interrupted.clear()
             return await stalling()(kernel_run)
 
         starter = FakeStarter([slow_to_begin])
         async with session_in(tmp_path, starter) as session:
             execution = submit(session, "a")
             await settled(lambda: execution.state is State.SENT)
+            kernel = starter.kernels[0]
+            kernel.interrupts_by_name, kernel.is_reached = by_name, reached
             await session.cancel(execution, "Cancelled.")
+            assert len(kernel.interrupts) == (1 if by_name else 0)
+            kernel.is_reached = True
             begin.set()
             await finish(session, execution)
             assert execution.state is State.INTERRUPTED
             assert execution.problem.startswith("Cancelled.")
+            assert len(kernel.interrupts) == sent
 
     run(test())
 

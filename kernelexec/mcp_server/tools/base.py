@@ -163,6 +163,7 @@ async def reply_about(
 ) -> types.CallToolResult:
     """The reply about an execution as it is now; what it tells its caller is known once it was delivered."""
     call.will_tell(session)
+    call.caller.is_told_question(execution)
     return await render.execution_result(execution, session, call.caller, offset, call.reply)
 
 

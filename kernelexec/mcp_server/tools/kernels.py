@@ -134,17 +134,22 @@ async def _send_input(call: Call, arguments: SendInput) -> types.CallToolResult:
             f"{execution.id} asks for a password, which must not pass through you.",
             f"Ask the user to type it in a terminal: kernelexec input {execution.id}",
         )
-    session.answer(execution, arguments.text)
+    told = call.caller.told_questions.get(execution.id)
+    call.caller.is_told_question(execution)  # also where it is refused: the error tells what is asked now
+    session.answer(execution, arguments.text, to=told)
     return await wait_for_end(call, session, execution, arguments.wait_seconds)
 
 
 async def go_on(call: Call, continuation: Continuation, wait_seconds: float | None) -> types.CallToolResult:
     """The rest of a call whose client has asked the person; the execution goes on, it is not run again."""
     session, execution = await find_execution(call, continuation.execution_id)
-    # An earlier hub may have given this answer: then the next question is another.
-    question = execution.question if call.request.waited is None else None
-    if question is not None and not question.password and isinstance(continuation.answer, Answer):
-        session.answer(execution, continuation.answer.text)
+    if isinstance(continuation.answer, Answer):
+        question = execution.question
+        # Another one, where it was answered elsewhere meanwhile, or an earlier hub has given this answer.
+        if question is not None and question.name == continuation.question:
+            session.answer(execution, continuation.answer.text)
+        else:
+            call.notes.append("The person's answer came too late for what was asked, and was not used.")
     return await wait_for_end(call, session, execution, wait_seconds)
 
 
