@@ -2,6 +2,7 @@
 
 - `process`: from its start by a bridge to its end: lock, socket, log, connections, idleness.
 - `admin`: what the person's commands ask (`kernelexec ps`, `stop`, `input`).
+- `pages`: what a JupyterLab says of the notebooks that are open in it (kernelspecs/jupyter_extension).
 - `frontends`: what a Jupyter frontend on a session's kernel asks, through the relay in kernelspecs/.
 
 In come connections of this user's processes; each is handed to who serves it: MCP clients to mcp_server/,

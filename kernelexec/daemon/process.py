@@ -22,6 +22,7 @@ from typing import Any
 from kernelexec import __version__, paths
 from kernelexec.bridge import rendezvous
 from kernelexec.daemon.admin import serve_admin
+from kernelexec.daemon.pages import serve_pages
 from kernelexec.hub.caller import Caller
 from kernelexec.hub.hub import Hub
 from kernelexec.kernels import hosts
@@ -69,6 +70,7 @@ class _Daemon:
         self._socket_path = rendezvous.socket_path(os.environ)
         self._hub = Hub(self._runtime_dir, Path(paths.state_dir(os.environ)), hosts.here(self._runtime_dir))
         self._connections: set[asyncio.Task[None]] = set()
+        self._watching: set[asyncio.Task[None]] = set()  # of these: what is no reason to stay
         self._ending = asyncio.Event()
         self._idle_handle: asyncio.TimerHandle | None = None
         self._idle_seconds = float(os.environ.get("KERNELEXEC_HUB_IDLE_SECONDS", _IDLE_SECONDS))
@@ -151,8 +153,21 @@ class _Daemon:
             caller.id = hello["caller"][:_LONGEST_ID]
         if hello["role"] == "admin":
             await serve_admin(self._hub, reader, writer, self._ending)
+        elif hello["role"] == "pages":
+            await self._serve_pages(reader, writer)
         else:
             await serve(self._hub, caller, reader, writer, _begun(hello))
+
+    async def _serve_pages(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A JupyterLab, which stays connected for days and needs no hub."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._watching.add(task)
+        self._count_down()
+        try:
+            await serve_pages(self._hub.pages, reader, writer)
+        finally:
+            self._watching.discard(task)
 
     def _count_down(self) -> None:
         """End after a while with neither client nor kernel."""
@@ -162,7 +177,7 @@ class _Daemon:
         self._idle_handle = loop.call_later(self._idle_seconds, self._end_if_idle)
 
     def _end_if_idle(self) -> None:
-        if self._connections or self._hub.has_kernels:
+        if self._connections - self._watching or self._hub.has_kernels:
             self._count_down()
         else:
             self._ending.set()

@@ -24,6 +24,7 @@ from kernelexec.kernels.registry import KernelEntry, Registry
 from kernelexec.model.environment import Environment
 from kernelexec.model.naming import apart, clean_name
 from kernelexec.recording.journal import Journal, first_record, last_opened, storage_failed
+from kernelexec.recording.pages import Pages
 from kernelexec.recording.recorder import Recorder
 from kernelexec.recording.records import journal_path, last_generation, sessions_in, spelled_there
 from kernelexec.session.installation import Place, installed_into
@@ -41,6 +42,7 @@ class Hub:
     def __init__(self, runtime_dir: Path, state_dir: Path, host: KernelHost) -> None:
         self.closing = False  # connections end because the hub does, not because clients wish it
         self.unheard = Unheard()
+        self.pages = Pages(runtime_dir / "live")
         self._runtime_dir = runtime_dir
         self._sessions: dict[_Key, Session] = {}
         # What each caller's `session` arguments came to: a session stays the same object.
@@ -226,7 +228,7 @@ class Hub:
         except BaseException:
             journal.close()  # it is the session's lock
             raise
-        recorder = Recorder(storage_dir, session_id, journal)
+        recorder = Recorder(storage_dir, session_id, journal, self.pages)
         recorder.extension = environment.extension
         session = Session(name, environment, project, recorder, self._kernels.start)
         session.restore(past)

@@ -3,6 +3,7 @@
 - `execution`, `clock` (when it ran), `outputs`, `transcript`: one submission and what it shows.
 - `display` (which words, which pictures), `pictures`, `charts`, `pages`, `widgets` with `widget_views` and
   `widget_words`: what a display is.
+- `output_changes`, `overwritten_text`: what a page that shows it has to change.
 - `payloads`: what a run leaves to a front end, such as the pager's text.
 - `terminal` with its `screen`, `text`, `excerpts`, `html_text`, `tracebacks`, `crash`, `shown_errors`: what
   is said for an assistant to read.

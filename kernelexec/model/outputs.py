@@ -27,6 +27,39 @@ _DEEPEST = 100
 _TOO_DEEP = f"(left out of the notebook: JSON nested more than {_DEEPEST} levels deep)"
 
 
+@dataclass(eq=False)
+class Stream:
+    """Stream text in the pieces it came in: joining at each message would cost the square of their number."""
+
+    name: str
+    chunks: list[str]
+    length: int  # characters
+
+    def add(self, text: str) -> None:
+        self.chunks.append(text)
+        self.length += len(text)
+
+    def since(self, position: int) -> str:
+        """The text from this character on; looks at no more of it."""
+        found: list[str] = []
+        missing = self.length - position
+        for chunk in reversed(self.chunks):
+            if missing <= 0:
+                break
+            found.append(chunk[-missing:])
+            missing -= len(chunk)
+        return "".join(reversed(found))
+
+    def to_notebook(self) -> dict[str, JSON]:
+        self.chunks = ["".join(self.chunks)]  # so that the next call copies nothing
+        return {"output_type": "stream", "name": self.name, "text": self.chunks[0]}
+
+
+Piece: TypeAlias = (
+    "Stream | dict[str, JSON]"  # one output; replaced by another object if it changes, or grown
+)
+
+
 class CellOutputs:
     """The outputs of one cell while its messages arrive.
 
@@ -35,7 +68,7 @@ class CellOutputs:
     """
 
     def __init__(self) -> None:
-        self._outputs: list[_Stream | dict[str, JSON]] = []
+        self._outputs: list[Piece] = []
         self._places: dict[str, list[int]] = {}  # display id -> positions in _outputs
         self._clear_at_next_output = False
         self._size = 0
@@ -58,8 +91,13 @@ class CellOutputs:
     def to_notebook(self) -> list[dict[str, JSON]]:
         """The outputs as nbformat 4.5 has them in memory: text in one piece, nothing transient."""
         return [
-            output.to_notebook() if isinstance(output, _Stream) else dict(output) for output in self._outputs
+            output.to_notebook() if isinstance(output, Stream) else dict(output) for output in self._outputs
         ]
+
+    @property
+    def pieces(self) -> Sequence[Piece]:
+        """The outputs as they are held: to be looked at, not changed."""
+        return self._outputs
 
     def widgets(self) -> Iterator[str]:
         """The model ids of the widgets that are shown."""
@@ -82,10 +120,10 @@ class CellOutputs:
         name = _text(content.get("name", "stdout"))
         self._clear_if_asked()
         last = self._outputs[-1] if self._outputs else None
-        if isinstance(last, _Stream) and last.name == name:
-            last.chunks.append(text)
+        if isinstance(last, Stream) and last.name == name:
+            last.add(text)
         else:
-            self._outputs.append(_Stream(name, [text]))
+            self._outputs.append(Stream(name, [text], len(text)))
         self._size += len(text)
         return True
 
@@ -143,18 +181,6 @@ class CellOutputs:
         self._clear_at_next_output = False
         self._size = 0
         self.is_late = False
-
-
-@dataclass
-class _Stream:
-    """Stream text in the pieces it came in: joining at each message would cost the square of their number."""
-
-    name: str
-    chunks: list[str]
-
-    def to_notebook(self) -> dict[str, JSON]:
-        self.chunks = ["".join(self.chunks)]  # so that the next call copies nothing
-        return {"output_type": "stream", "name": self.name, "text": self.chunks[0]}
 
 
 def late_label(moment: str) -> Content:

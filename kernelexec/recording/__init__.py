@@ -4,6 +4,7 @@
   `notebooks` follow behind.
 - `book`, `notebook`, `notebook_format`, `cells`, `ledger`, `shared_file`, `replaced_file`: a notebook that
   a person edits, too.
+- `pages`, `live_notebook`: a notebook that is open in JupyterLab, which shows what happens as it happens.
 - `notebook_text`, `notebook_reading`, `json_spans`: a notebook of the person's own, byte for byte;
   `notebook_operations`, `looks`: what is done to it, and what somebody has seen of it.
 - `spill`, `overflow`, `large`, `output_folder`, `output_file`, `search`: output that is too much for a

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Any
 
 from kernelexec.model.execution import Execution
 from kernelexec.model.widgets import WidgetStates
-from kernelexec.recording.cells import cells_of, shown_outputs
+from kernelexec.recording.cells import cells_of
 from kernelexec.recording.ledger import Ledger
 from kernelexec.recording.notebook import Notebook
-from kernelexec.recording.notebook_format import MISSING, Cell, Change, Found, NewOutputs
+from kernelexec.recording.notebook_format import MISSING, Change, Found, NewOutputs
 
 
 @dataclass
@@ -28,6 +29,7 @@ class Book:
     widgets: WidgetStates = field(default_factory=WidgetStates)
     widgets_changed: bool = False
     look: bool = False  # whether all that was written is still there
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # of who writes it
 
     @property
     def is_due(self) -> bool:
@@ -60,7 +62,7 @@ class Update:
         self._ledger = book.ledger
         self._storage_dir = storage_dir
         self._new = {execution.number: self._cells(execution) for execution in changes.new}
-        self._changed = {each.cell_id: _new_outputs(each) for each in changes.changed.values()}
+        self._changed = {each.cell_id: _new_outputs(self._cells(each)) for each in changes.changed.values()}
         self._changed_numbers = list(changes.changed)
         self._widgets = book.widgets.to_metadata()
         self._widgets_changed = changes.widgets
@@ -92,7 +94,10 @@ class Update:
         again = self._load([*lost, *older]) if lost or older else {}
         self.added += [number for number in lost if number in again]
         self.changed += [number for number in older if number in again]
-        outputs = {again[n].cell_id: _new_outputs(again[n]) for n in older if n in again}
+        outputs = {again[n].cell_id: _new_outputs(self._cells(again[n])) for n in older if n in again}
+        # Whoever was told of these ended before saying that they are there, perhaps as their runs began.
+        there = [made for number, made in self._new.items() if number in present]
+        outputs.update((made[-1]["id"], _new_outputs(made)) for made in there)
         return {
             **{number: self._cells(again[number]) for number in lost if number in again},
             **cells,
@@ -110,6 +115,7 @@ def _is_ours(name: list[str]) -> bool:
     return len(name) == 2 and name[0] == "kernelexec" and name[1].isdecimal() and len(name[1]) < 20
 
 
-def _new_outputs(execution: Execution) -> NewOutputs:
-    outputs: list[Cell] = list(shown_outputs(execution))
-    return NewOutputs(outputs, execution.execution_count)
+def _new_outputs(made: Sequence[Mapping[str, Any]]) -> NewOutputs:
+    """What the cells of an execution show."""
+    cell = made[-1]  # a note comes before
+    return NewOutputs(cell.get("outputs", ()), cell.get("execution_count"), cell["metadata"])

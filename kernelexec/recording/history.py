@@ -200,7 +200,7 @@ def unwritten_numbers(path: Path, generation: int) -> set[int]:
         elif record["event"] == "finished" and record["state"] != State.NOT_RUN.value:
             ended.add(record["n"])
         elif record["event"] == "written":
-            ended.difference_update(record["numbers"])
+            ended.difference_update(record["numbers"], record.get("changed", ()))
     return ours & ended
 
 
@@ -230,7 +230,7 @@ def _take(
     elif event in ("comm", "captured"):
         _take_widget(history.widgets.setdefault(history.generation, WidgetStates()), record)
     elif event == "written":
-        _forget(executions, record["numbers"])
+        _forget(executions, (*record["numbers"], *record.get("changed", ())))
         history.outdated.difference_update(record["numbers"], record.get("changed", ()))
         if "generation" in record:
             history.ledgers.setdefault(record["generation"], Ledger()).read(record)

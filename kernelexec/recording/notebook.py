@@ -122,6 +122,10 @@ class Notebook:
         except OSError:
             return False
 
+    def look_again(self) -> None:
+        """What was written since may have gone elsewhere: the file counts as anybody's."""
+        self._own = self._own_tail = None
+
     def append(self, cells: Sequence[Cell]) -> Written:
         """Add cells at the end, whatever else is there."""
         return self.write(lambda _: Change(cells))

@@ -40,16 +40,20 @@ _MIMES_IN_LINES = frozenset({"application/javascript", "image/svg+xml"})
 _TRANSIENT_METADATA = frozenset({"orig_nbformat", "orig_nbformat_minor", "signature"})
 _TRANSIENT_CELL_METADATA = frozenset({"trusted"})
 
+# What the metadata of a cell that was shown as its run began say until they are told the end.
+RUNNING_STATES = ("queued", "sent", "running")
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class NewOutputs:
     """What a cell of ours is to show, unless it was cleared or run again meanwhile: a cell that has
-    another execution count than this one is left as it is."""
+    another execution count than this one is left as it is, but for one that was shown as its run began."""
 
     outputs: Sequence[Cell]
     execution_count: int | None
+    metadata: Mapping[str, JSON] = field(default_factory=dict)  # for a cell that was shown as its run began
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ class Document:
     def to_bytes(self) -> bytes:
         metadata = _without(self.rest.get("metadata"), _TRANSIENT_METADATA)
         cells = [stored_cell(cell) for cell in self.cells]
-        return _to_json({**self.rest, "metadata": metadata, "cells": cells}) + b"\n"
+        return to_json({**self.rest, "metadata": metadata, "cells": cells}) + b"\n"
 
 
 def new_document(metadata: Mapping[str, JSON]) -> Document:
@@ -178,7 +182,7 @@ def own_tail_offset(data: bytes) -> int | None:
 
 def appended(cells: Sequence[Cell]) -> bytes:
     """The bytes to put between the last cell and the tail."""
-    return b"".join(_CELL_BREAK + b"  " + _indented(_to_json(stored_cell(cell))) for cell in cells)
+    return b"".join(_CELL_BREAK + b"  " + _indented(to_json(stored_cell(cell))) for cell in cells)
 
 
 def found_in(data: bytes, end: int) -> Found:
@@ -193,7 +197,7 @@ def changed_tail(tail: bytes, metadata: Mapping[str, JSON]) -> bytes:
         return tail
     rest = _rest(tail)
     merged = _merged(_without(rest.get("metadata"), _TRANSIENT_METADATA), metadata)
-    return b"\n ]," + _to_json({**rest, "metadata": merged})[1:] + b"\n"
+    return b"\n ]," + to_json({**rest, "metadata": merged})[1:] + b"\n"
 
 
 def changed_cells(data: bytes, end: int, outputs: Mapping[str, NewOutputs]) -> list[tuple[int, int, bytes]]:
@@ -208,15 +212,29 @@ def changed_cells(data: bytes, end: int, outputs: Mapping[str, NewOutputs]) -> l
         cell: dict[str, JSON] = json.loads(data[start:stop])
         changed = _with_outputs(cell, new)
         if changed is not cell:
-            changes.append((start, stop, b"  " + _indented(_to_json(stored_cell(changed)))))
+            changes.append((start, stop, b"  " + _indented(to_json(stored_cell(changed)))))
     return sorted(changes)
 
 
 def _with_outputs(cell: Cell, new: NewOutputs) -> Cell:
     """The cell itself if it is not (any more) what the outputs are of."""
-    if cell.get("cell_type") != "code" or cell.get("execution_count") != new.execution_count:
+    if cell.get("cell_type") != "code":
+        return cell
+    if _says_running(cell):
+        metadata = _merged(cell.get("metadata"), new.metadata)
+        count = new.execution_count
+        return {**cell, "outputs": list(new.outputs), "execution_count": count, "metadata": metadata}
+    if cell.get("execution_count") != new.execution_count:
         return cell
     return {**cell, "outputs": list(new.outputs)}
+
+
+def _says_running(cell: Cell) -> bool:
+    """Whether it is one of ours whose end it has not been told; a person's own run gives it a count."""
+    metadata = cell.get("metadata")
+    ours = metadata.get("kernelexec") if isinstance(metadata, Mapping) else None
+    state = ours.get("state") if isinstance(ours, Mapping) else None
+    return cell.get("execution_count") is None and state in RUNNING_STATES
 
 
 def _rest(tail: bytes) -> dict[str, JSON]:
@@ -322,25 +340,25 @@ def _indented(cell: bytes) -> bytes:
     return cell.replace(b"\n", b"\n  ")
 
 
-def _to_json(value: JSON) -> bytes:
-    """JSON in the layout of notebooks, and always UTF-8.
+def to_json(value: JSON, indent: int | None = 1) -> bytes:
+    """JSON in the layout of notebooks, and always UTF-8. `indent`: None for all of it in one line.
 
     A lone surrogate becomes its escape as text, six characters: JSON could hold it, but JupyterLab could not
     save the notebook then, and in source code the escape means the same.
     """
-    text = _dumps(value)
+    text = _dumps(value, indent)
     try:
         return text.encode()
     except UnicodeEncodeError:
         return _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text).encode()
 
 
-def _dumps(value: JSON) -> str:
+def _dumps(value: JSON, indent: int | None) -> str:
     """Like json.dumps, with null for NaN and Infinity: a browser refuses a notebook that has them."""
 
     def dumps(value: JSON) -> str:
         return json.dumps(
-            value, ensure_ascii=False, allow_nan=False, indent=1, separators=(",", ": "), sort_keys=True
+            value, ensure_ascii=False, allow_nan=False, indent=indent, separators=(",", ": "), sort_keys=True
         )
 
     try:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from kernelexec.recording.book import Book, Changes, Update
 from kernelexec.recording.history import load_executions
 from kernelexec.recording.journal import Journal
 from kernelexec.recording.ledger import Ledger
-from kernelexec.recording.notebook import Notebook
+from kernelexec.recording.live_notebook import LiveNotebook
+from kernelexec.recording.notebook import Notebook, Written
+from kernelexec.recording.pages import PageGone, Pages
 from kernelexec.recording.records import Records
 from kernelexec.recording.shared_file import NotebookBusy
 
@@ -27,6 +31,7 @@ _GATHER_SECONDS = 0.1  # gathers the cells of a burst
 _IDLE_SECONDS = 1.5  # without an event, after which nobody is disturbed; cells are then at most 2 s behind
 _WRITING_SHARE = 20  # while the session is busy, writing takes at most a twentieth of the time
 _RETRY_SECONDS = 5.0  # after a full disk
+_FLUSH_SECONDS = 5.0  # for a page that does not answer
 # How soon a person's save is noticed. A look is one lstat; what would tell (inotify, kqueue) is in no
 # standard library and on no network file system.
 _LOOK_SECONDS = 2.0
@@ -35,7 +40,7 @@ _LOOK_SECONDS = 2.0
 class Notebooks:
     """Writes the notebooks of one session. To be used on the event loop; files are written in threads."""
 
-    def __init__(self, session: str, storage_dir: Path, journal: Journal) -> None:
+    def __init__(self, session: str, storage_dir: Path, journal: Journal, pages: Pages | None = None) -> None:
         self.problem: str | None = None  # why the notebook is not current
         self.set_aside: list[str] = []  # names of unreadable notebooks that nobody was told of
         self._session = session
@@ -43,6 +48,10 @@ class Notebooks:
         self._journal = journal
         self._books: dict[int, Book] = {}  # by generation
         self._early: list[Execution] = []  # of generations that have not begun
+        self._pages = pages or Pages()
+        self._live: dict[int, LiveNotebook] = {}  # by generation: those that are open in a page
+        self._running: Execution | None = None
+        self._stop_watching = self._pages.watch(self._page_changed)
         self._touched = self._wanted = 0.0  # when something happened last; what is due since when
         self._pause_until = self._written = self._took = 0.0
         self._hurry = asyncio.Event()
@@ -57,6 +66,7 @@ class Notebooks:
     def begin(self, generation: int, metadata: Mapping[str, Any]) -> None:
         """The cells of this generation go to a notebook of its own, which gets this metadata."""
         self._books[generation] = Book(generation, Notebook(self.path(generation), dict(metadata)))
+        self._join_page(self._books[generation])
         early, self._early = self._early, []
         for execution in early:
             self.add(execution)
@@ -78,8 +88,36 @@ class Notebooks:
         if execution.kind is not Kind.CODE and execution.generation not in self._books:
             self._early.append(execution)
             return
-        self._book(execution.generation).new.append(execution)
-        self._write_soon()
+        book = self._book(execution.generation)
+        if execution is self._running:
+            self._running = None
+        if execution.number in book.ledger.numbers or execution in book.being_written:
+            self.change(execution)  # it was shown as it began
+        elif execution not in book.new:
+            book.new.append(execution)
+        self._write_soon(book)
+
+    def show(self, execution: Execution) -> None:
+        """The execution runs, with perhaps new outputs: where its notebook is open, its cell shows that."""
+        self._running = execution
+        live = self._live.get(execution.generation)
+        if live is None:
+            return
+        book = self._book(execution.generation)
+        is_there = execution.number in book.ledger.numbers or execution in (*book.new, *book.being_written)
+        if not is_there:
+            book.new.append(execution)
+        live.show(execution)
+
+    def leave_out(self, execution: Execution) -> None:
+        """It was not run after all."""
+        book = self._books.get(execution.generation)
+        if book is None or execution is not self._running:
+            return
+        self._running = None
+        book.new = [each for each in book.new if each is not execution]
+        if execution.number in book.ledger.numbers or execution in book.being_written:
+            self.change(execution)  # its cell is there, and says so
 
     def change(self, execution: Execution) -> None:
         """The execution has other outputs than its cell.
@@ -91,7 +129,7 @@ class Notebooks:
         if execution in book.new or execution.number in book.changed:
             return
         book.changed[execution.number] = execution
-        self._write_soon()
+        self._write_soon(book)
         self._journal.write("outdated", n=execution.number)
 
     def show_widgets(self, generation: int, widgets: WidgetStates) -> None:
@@ -103,7 +141,7 @@ class Notebooks:
         book = self._book(generation)
         book.widgets_changed = True
         if book.is_due:
-            self._write_soon()
+            self._write_soon(book)
 
     def touch(self) -> None:
         """The session is not idle."""
@@ -120,6 +158,9 @@ class Notebooks:
     async def flush(self) -> None:
         """Write now; what cannot be written now is tried again later."""
         self._hurry.set()
+        for live in list(self._live.values()):
+            with suppress(PageGone, asyncio.TimeoutError, TimeoutError):
+                await asyncio.wait_for(live.flush(), _FLUSH_SECONDS)
         if self._due():
             self._write_soon()
         if self._writer is not None:
@@ -129,6 +170,9 @@ class Notebooks:
             self._write_soon()
 
     def close(self) -> None:
+        self._stop_watching()
+        for live in self._live.values():
+            live.close()
         if self._look_handle is not None:
             self._look_handle.cancel()
         if self._writer is not None:
@@ -137,16 +181,65 @@ class Notebooks:
     def _book(self, generation: int) -> Book:
         if generation not in self._books:  # its metadata was lost with a part of the journal
             self._books[generation] = Book(generation, Notebook(self.path(generation), {}))
+            self._join_page(self._books[generation])
         return self._books[generation]
 
     def _due(self) -> list[Book]:
-        return [
-            self._books[generation] for generation in sorted(self._books) if self._books[generation].is_due
-        ]
+        """What is to be written to files."""
+        closed = (generation for generation in sorted(self._books) if generation not in self._live)
+        return [self._books[generation] for generation in closed if self._books[generation].is_due]
+
+    # --- open in a page ------------------------------------------------------------
+
+    def _page_changed(self, path: str) -> None:
+        for book in self._books.values():
+            if os.path.realpath(book.notebook.path) == path:
+                self._leave_page(book)
+                self._join_page(book)
+
+    def _join_page(self, book: Book) -> None:
+        page = self._pages.of(book.notebook.path)
+        if page is None:
+            return
+        live = LiveNotebook(page, partial(self._write_live, book))
+        self._live[book.generation] = live
+        book.look = bool(book.ledger)  # it may have been loaded before our last write
+        if self._running is not None and self._running.generation == book.generation:
+            self.show(self._running)
+        live.want()
+
+    def _leave_page(self, book: Book) -> None:
+        live = self._live.pop(book.generation, None)
+        if live is None:
+            return
+        live.close()
+        # What the page has not saved is not in the file; what has not ended is no matter for the file.
+        book.look = bool(book.ledger)
+        book.notebook.look_again()
+        book.new = [execution for execution in book.new if execution.is_final]
+        self._write_soon(book)
+
+    async def _write_live(self, book: Book) -> None:
+        """Raises PageGone: the file gets it."""
+        if not book.is_due:
+            return
+        try:
+            await self._write(book)
+            self.problem = None
+        except PageGone:
+            raise
+        except Exception as error:  # noqa: BLE001 - as in _work
+            self._has_failed(error)
+            live = self._live.get(book.generation)
+            if live is not None:
+                asyncio.get_running_loop().call_later(_RETRY_SECONDS, live.want)
 
     # --- when --------------------------------------------------------------------
 
-    def _write_soon(self) -> None:
+    def _write_soon(self, book: Book | None = None) -> None:
+        if book is not None and book.generation in self._live:
+            self._live[book.generation].want()
+            return
         if self._writer is None or self._writer.done():
             self._wanted = time.monotonic()
             self._writer = asyncio.create_task(self._work())
@@ -163,15 +256,18 @@ class Notebooks:
             except NotebookBusy as busy:
                 self._pause_until = time.monotonic() + busy.retry_after
             except Exception as error:  # noqa: BLE001 - without the writer no cell would ever follow
-                if self.problem is None:
-                    _log.exception("the notebook of %s cannot be written", self._session)
-                self.problem = str(error) or repr(error)
+                self._has_failed(error)
                 if self._hurry.is_set():
                     return  # the journal has it; the next hub writes it
                 self._pause_until = time.monotonic() + _RETRY_SECONDS
             self._written = self._wanted = time.monotonic()
             self._took = self._written - began
         self._look_later()
+
+    def _has_failed(self, error: Exception) -> None:
+        if self.problem is None:
+            _log.error("the notebook of %s cannot be written", self._session, exc_info=error)
+        self.problem = str(error) or repr(error)
 
     async def _until_due(self) -> None:
         while (seconds := self._seconds_left()) > 0:
@@ -198,8 +294,11 @@ class Notebooks:
     def _look(self) -> None:
         """Whether somebody else has saved a notebook, and lost cells of ours that he had not seen."""
         for book in self._books.values():
-            if book.ledger and not book.notebook.is_as_left:
+            live = self._live.get(book.generation)
+            if book.ledger and not (live.page if live else book.notebook).is_as_left:
                 book.look = True
+                if live:
+                    live.want()
         if self._due():
             self._write_soon()
         else:
@@ -208,6 +307,10 @@ class Notebooks:
     # --- one write -----------------------------------------------------------------
 
     async def _write(self, book: Book) -> None:
+        async with book.lock:
+            await self._write_alone(book)
+
+    async def _write_alone(self, book: Book) -> None:
         if not self._journal.is_in_place:
             raise StorageFailed(f"{self._storage_dir} was moved or replaced; nothing is written there.")
         # Taken out before the write: what changes during it is a new change.
@@ -218,7 +321,7 @@ class Notebooks:
         newest = [changed.get(each.number, each) for each in new]
         update = Update(book, Changes(newest, changed, widgets_changed), self._storage_dir, self.load)
         try:
-            written = await asyncio.to_thread(book.notebook.write, update, bool(new))
+            written = await self._put(book, update, bool(new))
         except BaseException:  # cancelled, too: it may or may not be written
             book.new, book.changed = [*new, *book.new], {**changed, **book.changed}
             book.widgets_changed |= widgets_changed
@@ -232,6 +335,18 @@ class Notebooks:
             self.set_aside.append(written.set_aside.name)
         self._enter(book, update)
 
+    async def _put(self, book: Book, update: Update, may_begin_anew: bool) -> Written:
+        """Into the page that has the notebook open, or else into the file."""
+        live = self._live.get(book.generation)
+        if live is not None:
+            await live.write(update)
+            return Written(book.notebook.path)
+        if self._pages.is_held(book.notebook.path):
+            raise NotebookBusy(
+                book.notebook.path
+            )  # by a page whose connection is lost, for a moment or for good
+        return await asyncio.to_thread(book.notebook.write, update, may_begin_anew)
+
     def _enter(self, book: Book, update: Update) -> None:
         if not (update.added or update.changed):
             return
@@ -243,7 +358,11 @@ class Notebooks:
             numbers=update.added,
             changed=update.changed,
         )
-        for number in book.changed:  # changed again meanwhile: what was just said is not true of it
+        begun = [n for n in update.added if self._running is not None and n == self._running.number]
+        for number in (
+            *begun,
+            *book.changed,
+        ):  # changed again meanwhile: what was just said is not true of it
             self._journal.write("outdated", n=number)
 
     def take_set_aside(self) -> list[str]:

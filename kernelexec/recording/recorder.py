@@ -24,6 +24,7 @@ from kernelexec.recording.history import History, load_execution
 from kernelexec.recording.journal import Journal, now, storage_failed
 from kernelexec.recording.notebooks import Notebooks
 from kernelexec.recording.output_folder import OutputFolder
+from kernelexec.recording.pages import Pages
 from kernelexec.recording.records import Records
 from kernelexec.recording.script import script_name, write_script
 from kernelexec.recording.spill import Spill
@@ -39,7 +40,7 @@ _ADDITIONS = frozenset({"stream", "display_data", "execute_result", "error"})
 class Recorder:
     """Writes one session's journal, scripts, notebooks and large outputs."""
 
-    def __init__(self, storage_dir: Path, session: str, journal: Journal) -> None:
+    def __init__(self, storage_dir: Path, session: str, journal: Journal, pages: Pages | None = None) -> None:
         self.storage_dir = storage_dir
         self.session = session
         self._serial: int | None = None  # of the message that is being kept
@@ -48,7 +49,7 @@ class Recorder:
         self.extension = ".py"  # of scripts
         # An execution of the past by its number: a display that it has made may be updated later.
         self.recall: Callable[[int], Execution | None] = self._load
-        self.notebooks = Notebooks(session, storage_dir, journal)
+        self.notebooks = Notebooks(session, storage_dir, journal, pages)
         self._spills: dict[int, Spill] = {}  # of the executions that have no end yet
         self._displays: dict[str, set[int]] = {}  # display id -> which executions show it
         self._widgets = WidgetStates()  # of the present kernel
@@ -92,7 +93,7 @@ class Recorder:
             self.notebooks.add(execution)
         for number in history.outdated:
             outdated = self.recall(number)
-            if outdated is not None:
+            if outdated is not None and outdated.is_final:  # else its end brings it
                 self.notebooks.change(outdated)
 
     def accept(self, execution: Execution, within: int | None = None, request: str = "") -> None:
@@ -145,6 +146,7 @@ class Recorder:
     def sent(self, execution: Execution, msg_id: str) -> None:
         self.notebooks.touch()
         self.journal.write("sent", n=execution.number, msg_id=msg_id)
+        self.notebooks.show(execution)
 
     def output(
         self,
@@ -172,6 +174,8 @@ class Recorder:
         finally:
             if execution.is_final:
                 self.notebooks.change(execution)
+            elif execution.kind is Kind.CODE:
+                self.notebooks.show(execution)
 
     def widget(
         self, message_type: str, content: Mapping[str, Any], buffers: Sequence[bytes], parent: str | None
@@ -285,6 +289,8 @@ class Recorder:
             self.notebooks.touch()
             if execution.state is not State.NOT_RUN:
                 self.notebooks.add(execution)
+            else:
+                self.notebooks.leave_out(execution)
 
     def is_written(self, execution: Execution) -> bool:
         """Whether all of a finished execution is on disk, so that memory need not hold it."""

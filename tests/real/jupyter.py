@@ -74,7 +74,16 @@ def chromium() -> Iterator[Browser]:
 class JupyterServer:
     """JupyterLab (or Notebook) in some environment, for one home, serving one folder on loopback."""
 
-    def __init__(self, home: Home, folder: Path, command: tuple[str, ...] = (), **environ: str) -> None:
+    def __init__(
+        self,
+        home: Home,
+        folder: Path,
+        command: tuple[str, ...] = (),
+        *,
+        options: tuple[str, ...] = ("--YDocExtension.disable_rtc=True",),
+        **environ: str,
+    ) -> None:
+        """`options`: without any, notebooks are shared as jupyter-collaboration does it."""
         keep_jupyterlab_calm(home)
         self.folder = folder
         self.runtime = home.path / "jupyter"
@@ -87,6 +96,7 @@ class JupyterServer:
             "--ServerApp.port=0",
             f"--ServerApp.root_dir={folder}",
             "--ServerApp.shutdown_no_activity_timeout=600",  # should the tests be killed
+            *options,
         )
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -173,7 +183,7 @@ class JupyterServer:
 
 @contextmanager
 def jupyter_server(
-    home: Home, folder: Path, command: tuple[str, ...] = (), **environ: str
+    home: Home, folder: Path, command: tuple[str, ...] = (), **environ: Any
 ) -> Iterator[JupyterServer]:
     server = JupyterServer(home, folder, command, **environ)
     try:
