@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kernelexec.model.execution import State
-from kernelexec.recording.journal import read
+from kernelexec.recording.journal_lines import read
 from kernelexec.session.heart import Heart, IllegalEvent
 from kernelexec.session.journal_events import replay_record
 

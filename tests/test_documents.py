@@ -108,8 +108,9 @@ def events_written() -> set[str]:
             continue
         of = node.func.value
         is_journal = getattr(of, "attr", getattr(of, "id", "")).strip("_") == "journal"
+        is_line = node.func.attr in ("write", "keep") and is_journal
         event = text(node.args[0])
-        if event and ((node.func.attr == "write" and is_journal) or node.func.attr in ("Note", "_note")):
+        if event and (is_line or node.func.attr in ("Note", "_note")):
             found.add(event)
     return found
 

@@ -19,7 +19,7 @@ from kernelexec.errors import BadRequest
 from kernelexec.model.execution import State
 from kernelexec.model.naming import clean_name, folded, with_end
 from kernelexec.recording.history import Submitted, read_directory, read_submissions
-from kernelexec.recording.journal import last_opened
+from kernelexec.recording.journal_lines import last_opened
 from kernelexec.recording.records import find_records, sessions_in, split_name
 from kernelexec.recording.script import label_of, numbered_scripts
 

@@ -23,7 +23,8 @@ from kernelexec.kernels.kernel import Death, Kernel
 from kernelexec.kernels.registry import KernelEntry, Registry
 from kernelexec.model.environment import Environment
 from kernelexec.model.naming import apart, clean_name
-from kernelexec.recording.journal import Journal, first_record, last_opened, storage_failed
+from kernelexec.recording.journal import Journal, storage_failed
+from kernelexec.recording.journal_lines import first_record, last_opened
 from kernelexec.recording.pages import Pages
 from kernelexec.recording.recorder import Recorder
 from kernelexec.recording.records import journal_path, last_generation, sessions_in, spelled_there
@@ -217,7 +218,7 @@ class Hub:
         journal = await asyncio.to_thread(Journal, journal_path(storage_dir, session_id))
         try:
             past = await asyncio.to_thread(read_past, journal, session_id, storage_dir)
-            journal.write(
+            journal.keep(  # a session can be looked at on a full disk, too
                 "opened",
                 session=session_id,
                 project=project,

@@ -13,7 +13,8 @@ from kernelexec.model.execution import Execution, Kind, Overflow, State
 from kernelexec.model.limits import Limits
 from kernelexec.model.outputs import display_id
 from kernelexec.model.widgets import WidgetStates
-from kernelexec.recording.journal import ClosedJournal, Journal, read
+from kernelexec.recording.journal import ClosedJournal, Journal
+from kernelexec.recording.journal_lines import read
 from kernelexec.recording.ledger import Ledger
 
 # What an execution is after such a line.

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from kernelexec.plain_file import open_plain
 from kernelexec.recording.journal import is_taken
+from kernelexec.recording.kept_lines import forget
 from kernelexec.recording.records import JOURNAL, JOURNALS, journal_path, split_name
 
 # Code only: a person may have put 2026-data.csv beside it.
@@ -226,6 +227,8 @@ def _remove(storage_dir: Path, item: Item) -> int:
                 if stat.S_ISREG(found.st_mode) and found.st_mtime <= item.changed:  # else: changed since
                     os.unlink(name, dir_fd=descriptor)
                     size += found.st_size
+                    if item.kind is Kind.JOURNALS:
+                        forget(storage_dir / item.folder / name)
     folder = item.folder
     while folder.parts and folder != Path(JOURNALS):
         with _opened(storage_dir, folder.parent) as parent:

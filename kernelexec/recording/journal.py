@@ -1,56 +1,42 @@
 """The journal: append-only JSON lines, the truth about a session.
 
 One line an event, each with the format number. `write` returns when the line is with the operating
-system, so it survives the hub; `sync` brings it to the disk. The journal is also the session's
+system, so it survives the hub; `sync` brings it to the disk. What has happened and finds no room waits
+(`keep`). The journal is also the session's
 lock: the hub that holds it open is the session's owner.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
+from math import inf
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from kernelexec.errors import SessionTaken, StorageFailed
 from kernelexec.plain_file import NotPlain, TooLarge, open_plain
 from kernelexec.recording.journal_index import JournalIndex
+from kernelexec.recording.journal_lines import (
+    FORMAT,
+    SURELY,
+    events_in,
+    first_record,
+    last_opened,
+    parsed,
+    placed_lines,
+    read,
+)
+from kernelexec.recording.kept_lines import KeptLines, file_for
 from kernelexec.recording.script import open_folder
 
-FORMAT = 1
-# How a line of the bulkiest kind begins; readers that do not want it need not parse it.
-OUTPUT_PREFIX = b'{"v":1,"event":"output",'
-_DISPLAY_ID = b'"display_id":'
-# Bytes. Ours hold one message or submission, and the longest that is taken has 32 MB, six times that in JSON.
-_LONGEST_LINE = 200_000_000
-_BEGIN = b"{"
-_PART = 1 << 20  # bytes that are read at once
-_SURELY = 1_000_000  # bytes, among which the first event is, if this is a journal
-_FIRST_LINES = 100
-_OPENED_WITHIN = 200  # bytes of a line
+_RETRY_SECONDS = 1.0  # between two tries to write what waits
 _SPOIL = b"!\n"  # after a line that may lack nothing but its end: no reader takes it for an event
-# What readers rely on. A line that lacks it was changed by hand, and is no event.
-_FIELDS = {
-    "submitted": ("n", "generation", "code", "time", "label", "note", "script"),
-    "sent": ("n", "msg_id"),
-    "output": ("n", "type", "content"),
-    "overflow": ("n", "overflow"),
-    "finished": ("n", "state", "problem", "execution_count", "started", "finished", "timing", "overflow"),
-    "written": ("numbers", "time"),
-    "kernel": ("generation", "notebook_metadata"),
-    "aborted": ("n",),
-    "interrupt_asked": ("n", "why"),
-    "died": ("cause",),
-    "adopted": ("generation",),
-    "caller": ("caller", "client", "directory"),
-    "reply_lost": ("caller", "n", "why"),
-    "set_aside": ("file",),
-    "comm": ("content", "buffers"),
-    "captured": ("comm", "type", "content"),
-}
 
 
 def now() -> datetime:
@@ -85,31 +71,92 @@ class Journal:
             os.close(self._descriptor)
             raise _taken(path) from None
         size = os.fstat(self._descriptor).st_size
-        if size > _SURELY and not first_record(path):
+        if size > SURELY and not first_record(path):
             os.close(self._descriptor)
             raise StorageFailed(
                 f"{path} is no journal: it has {size:,} bytes, and none of kernelexec's lines at its begin.",
                 "Move it away, then call again: the session begins anew, and its notebooks stay.",
             )
+        self._kept = KeptLines(path, self._descriptor)
+        self._why = ""  # lines wait
+        self._tried = -inf  # when it was last tried to write them
+        size = os.fstat(self._descriptor).st_size
         self._torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
         self._index: JournalIndex | None = None  # until something of the past is asked for
+        self.catch_up()
 
     def write(self, event: str, **fields: Any) -> None:
-        """Append one event.
+        """Append one event that has to be in the journal before the next step is taken.
 
         Raises:
             StorageFailed: it is not in the journal, in whole or in part.
         """
-        record = {"v": FORMAT, "event": event, **fields, "time": now().isoformat()}
-        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        try:
+            self._write_kept()
+            self._append(_line(event, fields))
+        except OSError as error:
+            raise storage_failed(self.path, error) from error
+
+    def keep(self, event: str, **fields: Any) -> None:
+        """Append one event that has happened. Where there is no room for it now, it waits (`problem`).
+
+        Raises:
+            StorageFailed: there is no room to wait, either.
+        """
+        line = _line(event, fields)
+        try:
+            if self._kept and time.monotonic() - self._tried < _RETRY_SECONDS:
+                raise OSError(errno.ENOSPC, self._why)
+            self._write_kept()
+            self._append(line)
+        except OSError as error:
+            if not self._kept.has_room(line, is_output=event == "output"):
+                raise storage_failed(self.path, error) from error
+            self._why = error.strerror or str(error)
+            self._kept.add(_SPOIL + line if self._torn and not self._kept else line)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether lines wait for room."""
+        return bool(self._kept)
+
+    @property
+    def problem(self) -> str | None:
+        """That lines wait and why, for who relies on the journal."""
+        if not self._kept:
+            return None
+        where = str(file_for(self.path)) if self._kept.is_on_disk else "the hub's memory"
+        return (
+            f"The journal {self.path} cannot be written: {self._why}. What happened since waits in {where}, "
+            "and is written once there is room."
+        )
+
+    def catch_up(self) -> None:
+        """Write what waits, if there is room now."""
+        try:
+            self._write_kept()
+        except OSError as error:
+            self._why = error.strerror or str(error)
+
+    def _write_kept(self) -> None:
+        if self._kept:
+            self._tried = time.monotonic()
+            written = self._kept.write()
+            if self._index is not None:
+                for line, start in written:
+                    self._index.add(line, start)
+            self._torn = False
+
+    def _append(self, line: bytes) -> None:
+        """All of it or nothing; raises OSError."""
         rest = memoryview(_SPOIL + line if self._torn else line)
         size = os.fstat(self._descriptor).st_size
         try:
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
-        except OSError as error:
+        except OSError:
             self._take_back(size)
-            raise storage_failed(self.path, error) from error
+            raise
         if self._index is not None:
             self._index.add(line, size + len(_SPOIL) * self._torn)
         self._torn = False
@@ -131,11 +178,11 @@ class Journal:
         self, *, outputs_of: frozenset[int] | None = frozenset(), with_displays: bool = False
     ) -> Iterator[Mapping[str, Any]]:
         """As `read` gives them."""
-        if self._index is not None:
+        if self._index is not None or self._kept:
             yield from read(self.path, outputs_of=outputs_of, with_displays=with_displays)
             return
         size, index = os.fstat(self._descriptor).st_size, JournalIndex()
-        yield from _events(index.noted(placed_lines(self.path)), outputs_of, with_displays)
+        yield from events_in(index.noted(placed_lines(self.path)), outputs_of, with_displays)
         if size == os.fstat(self._descriptor).st_size:  # else something was written meanwhile
             self._index = index
 
@@ -145,12 +192,16 @@ class Journal:
         if self._index is None:
             for _ in self.records():
                 pass
-        assert self._index is not None
+        if self._index is None or self._kept:  # it is written to, or cannot be
+            yield from _of(wanted, read(self.path, outputs_of=wanted))
+            return
         for start, end in self._index.pieces(wanted):
             lines = os.pread(self._descriptor, end - start, start).splitlines(keepends=True)
             yield from _of(wanted, filter(None, map(parsed, lines)))
 
     def close(self) -> None:
+        self.catch_up()
+        self._kept.close()
         os.close(self._descriptor)
 
     def _take_back(self, size: int) -> None:
@@ -159,6 +210,11 @@ class Journal:
             os.ftruncate(self._descriptor, size)
         except OSError:
             self._torn = True  # the next write spoils it
+
+
+def _line(event: str, fields: Mapping[str, Any]) -> bytes:
+    record = {"v": FORMAT, "event": event, **fields, "time": now().isoformat()}
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
 
 class ClosedJournal:
@@ -175,102 +231,6 @@ class ClosedJournal:
 
 def _of(numbers: frozenset[int], records: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     return (record for record in records if record.get("n") in numbers)
-
-
-def read(
-    path: Path, *, outputs_of: frozenset[int] | None = frozenset(), with_displays: bool = False
-) -> Iterator[Mapping[str, Any]]:
-    """The events in a journal file; torn lines and those of another format or without their fields are
-    passed over.
-
-    Of outputs only those of these executions, or all for None; those with a display id too if asked for.
-    """
-    yield from _events(whole_lines(path), outputs_of, with_displays)
-
-
-def _events(
-    lines: Iterable[bytes], outputs_of: frozenset[int] | None, with_displays: bool
-) -> Iterator[Mapping[str, Any]]:
-    wanted: bytes | tuple[bytes, ...] = OUTPUT_PREFIX
-    if outputs_of is not None:
-        wanted = tuple(OUTPUT_PREFIX + b'"n":%d,' % number for number in outputs_of)
-    for line in lines:
-        unwanted = line.startswith(OUTPUT_PREFIX) and not line.startswith(wanted)
-        if unwanted and not (with_displays and _DISPLAY_ID in line):
-            continue
-        record = parsed(line)
-        if record is not None:
-            yield record
-
-
-def whole_lines(path: Path) -> Iterator[bytes]:
-    """The lines of a journal, but for a torn one at its end: even if only its own end is missing, nobody was
-    told that it was written."""
-    return (line for line, _ in placed_lines(path))
-
-
-def placed_lines(path: Path) -> Iterator[tuple[bytes, int]]:
-    """The same, each with the place where it begins."""
-    place = 0
-    with open(open_plain(path, os.O_RDONLY), "rb") as file:
-        while part := file.readline(_PART):
-            if part.endswith(b"\n"):
-                yield part, place
-                place += len(part)
-                continue
-            line = _whole(part, file)
-            if line is not None:
-                yield line, place
-            place = file.tell()
-
-
-def _whole(first: bytes, file: BinaryIO) -> bytes | None:
-    """A long line, read to its end; None if it has none, or if it is none of ours, and not held then."""
-    parts, size = [first], len(first)
-    while part := file.readline(_PART):
-        size += len(part)
-        if first.startswith(_BEGIN) and size <= _LONGEST_LINE:
-            parts.append(part)
-        if part.endswith(b"\n"):
-            return b"".join(parts) if len(parts) > 1 and size <= _LONGEST_LINE else None
-    return None
-
-
-def parsed(line: bytes) -> Mapping[str, Any] | None:
-    """The event in a whole line; None if it is none, of another format, or without its fields."""
-    if not line.startswith(_BEGIN):
-        return None  # ten times as fast as to try
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    is_event = isinstance(record, dict) and record.get("v") == FORMAT and _is_whole(record)
-    return record if is_event else None
-
-
-def _is_whole(record: Mapping[str, Any]) -> bool:
-    event = record.get("event")
-    return isinstance(event, str) and all(field in record for field in _FIELDS.get(event, ()))
-
-
-def first_record(path: Path) -> Mapping[str, Any]:
-    """The event that began the session; empty if there is no journal."""
-    try:
-        with open(open_plain(path, os.O_RDONLY), "rb") as file:
-            *lines, _ = file.read(_SURELY).split(b"\n", _FIRST_LINES)
-    except OSError:
-        return {}
-    return next((record for line in lines if (record := parsed(line)) is not None), {})
-
-
-def last_opened(path: Path) -> Mapping[str, Any]:
-    """The event that a hub wrote when it last opened the session; empty if there is no journal."""
-    try:
-        opened = [line for line in whole_lines(path) if b'"opened"' in line[:_OPENED_WITHIN]]
-    except OSError:
-        return {}
-    events = (record for line in reversed(opened) if (record := parsed(line)) is not None)
-    return next((record for record in events if record["event"] == "opened"), {})
 
 
 def is_taken(path: Path) -> bool:

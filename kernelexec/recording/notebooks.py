@@ -130,7 +130,7 @@ class Notebooks:
             return
         book.changed[execution.number] = execution
         self._write_soon(book)
-        self._journal.write("outdated", n=execution.number)
+        self._journal.keep("outdated", n=execution.number)
 
     def show_widgets(self, generation: int, widgets: WidgetStates) -> None:
         """The notebook's metadata has the state of these."""
@@ -331,7 +331,7 @@ class Notebooks:
         book.look = False
         if written.set_aside is not None:
             _log.warning("a notebook that cannot be read was set aside: %s", written.set_aside)
-            self._journal.write("set_aside", file=written.set_aside.name)
+            self._journal.keep("set_aside", file=written.set_aside.name)
             self.set_aside.append(written.set_aside.name)
         self._enter(book, update)
 
@@ -351,7 +351,7 @@ class Notebooks:
         if not (update.added or update.changed):
             return
         book.ledger.write(update.revision, update.added, update.changed)
-        self._journal.write(
+        self._journal.keep(
             "written",
             generation=book.generation,
             revision=update.revision,
@@ -363,14 +363,14 @@ class Notebooks:
             *begun,
             *book.changed,
         ):  # changed again meanwhile: what was just said is not true of it
-            self._journal.write("outdated", n=number)
+            self._journal.keep("outdated", n=number)
 
     def take_set_aside(self) -> list[str]:
         """What unreadable notebooks are called now; told once."""
         names, self.set_aside = self.set_aside, []
         if names:
             with suppress(StorageFailed):  # then the next hub tells it once more
-                self._journal.write("told_set_aside")
+                self._journal.keep("told_set_aside")
         return names
 
     def load(self, numbers: Iterable[int]) -> dict[int, Execution]:

@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,10}")
 _SYNC_SECONDS = 1.0  # what a power cut may take
+_RETRY_SECONDS = 5.0  # where a disk is full
 # What adds to a cell, and is told to be late when it comes after the end.
 _ADDITIONS = frozenset({"stream", "display_data", "execute_result", "error"})
 
@@ -191,14 +192,14 @@ class Recorder:
             if self._widgets.size(capturer) + size > self.limits.cell or not self._widgets.has_room(size):
                 return False  # it is full: the cell and its file have room for the rest
             self._widgets.capture(capturer, message_type, content, parent)
-            self.journal.write("captured", comm=capturer, type=message_type, content=content, parent=parent)
+            self.journal.keep("captured", comm=capturer, type=message_type, content=content, parent=parent)
         elif message_type in COMM_TYPES:
             kept = encoded(buffers)
             if size_of(content) + size_of(kept) > self.limits.cell or not self._widgets.take(content, kept):
                 return True
-            self.journal.write("comm", content=content, buffers=kept)
+            self.journal.keep("comm", content=content, buffers=kept)
         elif message_type == COMM_CLOSE and self._widgets.close(content):
-            self.journal.write("comm", content=content, buffers=[], closed=True)
+            self.journal.keep("comm", content=content, buffers=[], closed=True)
         else:
             return False
         self._sync_soon()
@@ -244,16 +245,16 @@ class Recorder:
         if execution.is_final and spill.overflows:
             self._note_overflow(execution)
         elif spill.overflows and not overflowed:  # so that a hub that does not see the end finds the file
-            self.journal.write("overflow", n=execution.number, overflow=spill.so_far().to_json())
+            self.journal.keep("overflow", n=execution.number, overflow=spill.so_far().to_json())
 
     def _note_overflow(self, execution: Execution) -> None:
         if execution.overflow is not None:
-            self.journal.write("overflow", n=execution.number, overflow=execution.overflow.to_json())
+            self.journal.keep("overflow", n=execution.number, overflow=execution.overflow.to_json())
 
     def _keep(self, execution: Execution, message_type: str, content: Mapping[str, Any]) -> None:
         if execution.outputs.add(message_type, content) or message_type == "clear_output":
             serial = {} if self._serial is None else {"s": self._serial}
-            self.journal.write("output", n=execution.number, type=message_type, content=content, **serial)
+            self.journal.keep("output", n=execution.number, type=message_type, content=content, **serial)
 
     def _spill(self, execution: Execution) -> Spill:
         spill = self._spills.get(execution.number)
@@ -271,7 +272,7 @@ class Recorder:
         if spill is not None:
             execution.overflow = spill.close() or execution.overflow
         try:
-            self.journal.write(
+            self.journal.keep(
                 "finished",
                 n=execution.number,
                 state=execution.state.value,
@@ -323,6 +324,10 @@ class Recorder:
 
     def _sync(self) -> None:
         self._sync_handle = None
+        self.journal.catch_up()
+        if self.journal.is_behind:
+            self._sync_handle = asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._sync)
+            return
         asyncio.get_running_loop().run_in_executor(None, _quietly, self.journal.sync)
 
 

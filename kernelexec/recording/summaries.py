@@ -16,7 +16,7 @@ from kernelexec.model.clock import Times
 from kernelexec.model.execution import Kind, State, seconds_of
 from kernelexec.model.first_line import first_line
 from kernelexec.model.shown_errors import error_names
-from kernelexec.recording.journal import OUTPUT_PREFIX, parsed, whole_lines
+from kernelexec.recording.journal_lines import OUTPUT_PREFIX, parsed, whole_lines
 
 _ERROR = b'"type":"error"'
 _LONGEST_NOTE = 10_000  # characters that are looked at

@@ -185,6 +185,11 @@ class Engine:
         """Whether this is the caller's own id, or one of another connection of its client there."""
         return whose in (None, caller.id) or self.heart.callers.place_of(whose or "") == caller.place
 
+    def news(self) -> list[str]:
+        """What went wrong with the records, told once; and that they are behind, as long as they are."""
+        behind = self._recorder.journal.problem
+        return [*self.troubles.take(), *([] if behind is None else [behind])]
+
     def _carry_out(self, instruction: e.Instruction) -> None:
         match instruction:
             case e.Note(event, fields):
@@ -232,6 +237,6 @@ class Engine:
     def _note(self, event: str, fields: Mapping[str, Any]) -> None:
         """A journal line that nothing waits for."""
         try:
-            self._recorder.journal.write(event, **fields)
+            self._recorder.journal.keep(event, **fields)
         except StorageFailed:
             _log.exception("session %s: %s is not in the journal", self._session, event)

@@ -171,7 +171,7 @@ class Executions:
         """Somebody wants it to end, which a later hub has to know: its end is told by it."""
         execution.interrupt = why
         try:
-            self._recorder.journal.write("interrupt_asked", n=execution.number, why=why)
+            self._recorder.journal.keep("interrupt_asked", n=execution.number, why=why)
         except StorageFailed:
             _log.exception("%s: that an interrupt was asked for is not in the journal", execution.id)
 

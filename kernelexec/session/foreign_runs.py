@@ -100,7 +100,7 @@ class ForeignRuns:
 
     def _note(self, event: str, **fields: Any) -> None:
         try:
-            self._recorder.journal.write(event, **fields)
+            self._recorder.journal.keep(event, **fields)
         except StorageFailed:
             _log.exception(
                 "session %s: what another client ran is not in the journal", self._recorder.session

@@ -149,7 +149,7 @@ class Jobs:
         def begun(fields: Mapping[str, Any]) -> None:
             if execution.state is not State.QUEUED:
                 with contextlib.suppress(StorageFailed):  # it acts already
-                    self._recorder.journal.write("begun", n=execution.number, **fields)
+                    self._recorder.journal.keep("begun", n=execution.number, **fields)
                 return
             self._recorder.journal.write("begun", n=execution.number, **fields)
             self._happenings.happened(Sent(execution.number))

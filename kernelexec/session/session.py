@@ -252,7 +252,7 @@ class Session:
         tell = self._engine.tell(e.Replying(caller, number, introduces, reply))
         found = {lost.number: self.executions.recall(lost.number) for lost in tell.lost_replies}
         losses = tuple(each for each in tell.losses if not says_end(self.id, each.loss, said))
-        texts = [*notices(replace(tell, losses=losses), self.id, found), *self._engine.troubles.take()]
+        texts = [*notices(replace(tell, losses=losses), self.id, found), *self._engine.news()]
         return Telling(tell.is_first, tell.knew_another, texts, [each.loss.generation for each in losses])
 
     def meanwhile(self, caller: e.CallerId, about: Execution, reply: int | None = None) -> list[Meanwhile]:

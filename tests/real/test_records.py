@@ -7,6 +7,7 @@ import json
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ import pytest
 
 from tests.real.clients import Client, Reply
 from tests.real.conftest import Connect, ConnectRaw
-from tests.real.home import Home, eventually
+from tests.real.home import Home, eventually, until
 from tests.real.test_execute_code import PNG, show
 
 
@@ -461,6 +462,32 @@ def test_on_a_full_disk_nothing_runs_and_nothing_of_it_is_left(own_client: Clien
     left = [path.read_text() for path in (shared_home.storage / f"{session}-1").glob("*.py")]
     assert [text for text in left if text] == left, "an empty script looks like a whole one"
     assert len(notebook_of(shared_home, session, 2).cells) == 2
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="prlimit is Linux's")
+def test_how_a_run_ended_on_a_full_disk_is_known_to_the_next_hub(
+    connect: Connect, connect_raw: ConnectRaw, home: Home
+) -> None:
+    client = connect(home)
+    client.execute("'x' * 100_000")
+    gate = home.path / "gate"
+    running = client.execute(until(gate) + "print('its output')", wait_seconds=0)
+    journal = home.storage / ".kernelexec" / "main@plain.jsonl"
+    home.may_log_tracebacks = True
+    limit_file_size(home, journal.stat().st_size)
+    gate.touch()
+    ended = client.wait_for(running.id)
+    assert ended.state == "OK"
+    assert "File too large. What happened since waits in" in ended.text
+    assert client.execute("'not run'").is_error
+    home.end_hub(signal.SIGKILL)
+    assert journal.read_text().count('"event":"finished"') == 1
+    listed = client.call("list_executions", {}).text
+    assert re.search(rf"^{running.number} .* ok ", listed, re.MULTILINE), listed
+    again = client.wait_for(running.id)
+    assert again.state == "OK"
+    assert again.block("stdout") == "its output"
+    eventually(lambda: journal.read_text().count('"event":"finished"') == 2)
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="prlimit is Linux's")

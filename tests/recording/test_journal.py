@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from kernelexec.errors import SessionTaken, StorageFailed
 from kernelexec.plain_file import NotPlain
-from kernelexec.recording import journal as module
-from kernelexec.recording.journal import Journal, first_record, is_taken, last_opened, read, whole_lines
+from kernelexec.recording import journal_lines as module
+from kernelexec.recording.journal import Journal, is_taken
+from kernelexec.recording.journal_lines import first_record, last_opened, read, whole_lines
 
 
 @pytest.fixture
@@ -258,13 +259,22 @@ def test_a_line_that_is_none_of_ours_is_passed_over(path: Path, line: bytes) -> 
 class Disk:
     """os.write, a few bytes at a time, full after so many."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int, at_once: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        room: int,
+        at_once: int = 1 << 20,
+        only: Path | None = None,  # this file's disk
+    ) -> None:
         self.room = room
+        self._only = only
         self._at_once = at_once
         self._write = os.write
         monkeypatch.setattr(os, "write", self.write)
 
     def write(self, descriptor: int, data: Any) -> int:
+        if self._only is not None and not os.path.samestat(os.fstat(descriptor), self._only.stat()):
+            return self._write(descriptor, data)
         if self.room <= 0:
             raise OSError(errno.ENOSPC, "No space left on device")
         written = self._write(descriptor, bytes(data)[: min(self.room, self._at_once)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 from kernelexec.errors import StorageFailed
 from kernelexec.kernels.kernel import Death, Reply
 from kernelexec.model.execution import Execution, State
-from kernelexec.recording.journal import Journal
+from kernelexec.recording.history import load_execution
+from kernelexec.recording.journal import ClosedJournal, Journal
+from kernelexec.recording.summaries import read_summaries
 from tests.fakes import (
     FakeStarter,
     cells,
@@ -37,6 +40,15 @@ from tests.fakes import (
     told_states,
 )
 from tests.journals import replayed
+
+
+@pytest.fixture(autouse=True)
+def runtime_dir(tmp_path: Path) -> Iterator[Path]:
+    """Where lines wait that find no room in a journal."""
+    with pytest.MonkeyPatch.context() as patch:  # not the tests' own, which they undo
+        patch.setenv("KERNELEXEC_RUNTIME_DIR", str(tmp_path / "run"))
+        yield tmp_path / "run"
+
 
 # --- the end of a hub -----------------------------------------------------------------------
 
@@ -256,7 +268,8 @@ def test_no_code_runs_that_is_not_on_disk_whichever_write_fails(
     monkeypatch.undo()
     states, _ = states_after(tmp_path)
     for e in accepted:
-        assert states[e.number] in (e.state, State.UNKNOWN if e.state is not State.NOT_RUN else State.NOT_RUN)
+        assert states[e.number] is e.state, "what had no room was kept"
+    assert list(tmp_path.glob("run/kept/*")) == []
 
 
 def test_a_submission_that_cannot_be_kept_takes_no_number_and_leaves_no_script(
@@ -315,7 +328,46 @@ def test_output_that_cannot_be_written_is_news_and_still_in_the_reply(
             execution = await ran(session, "a")
             assert text_of(execution.outputs.to_notebook()) == "one\ntwo\n"
             [news] = told(session)
-            assert "sales@analysis/1" in news
+            assert "No space left on device" in news
+            assert "is written once there is room" in news
             assert "was not run" not in news
+            await ran(session, "b")
+            assert told(session) == [], "there was room again with the next line"
+
+    run(test())
+
+
+@pytest.mark.parametrize("has_runtime_dir", [True, False], ids=["in a file", "in memory"])
+def test_a_disk_that_is_full_at_a_runs_end_hides_its_end_from_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime_dir: Path, has_runtime_dir: bool
+) -> None:
+    if not has_runtime_dir:
+        runtime_dir.touch()  # a file, where a directory belongs
+
+    async def test() -> None:
+        disk = FailingDisk(journal_path(tmp_path), range(1, 10_000), True)
+
+        async def full_disk(kernel_run: Any) -> Reply:
+            kernel_run.busy()
+            kernel_run.print("one\n")
+            monkeypatch.setattr(os, "write", disk.write)
+            kernel_run.print("two\n")
+            kernel_run.idle()
+            return kernel_run.reply()
+
+        async with session_in(tmp_path, FakeStarter([full_disk])) as session:
+            execution = await ran(session, "a")
+            with pytest.raises(StorageFailed, match="No space left on device"):
+                submit(session, "b")
+            [summary] = [s for s in read_summaries(journal_path(tmp_path)) if s.number]
+            assert summary.state is execution.state is State.OK
+            found = load_execution(ClosedJournal(journal_path(tmp_path)), session.id, tmp_path, 1)
+            assert found is not None
+            assert text_of(found.outputs.to_notebook()) == "one\ntwo\n"
+            where = str(runtime_dir) if has_runtime_dir else "the hub's memory"
+            assert f"waits in {where}" in told(session)[0]
+            monkeypatch.undo()
+        replayed(journal_path(tmp_path))
+        assert told_states(tmp_path) == {1: [State.OK]}
 
     run(test())

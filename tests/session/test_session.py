@@ -174,14 +174,14 @@ def test_the_journal_tells_the_same_as_the_replies(tmp_path: Path) -> None:
 def test_the_notebook_follows_within_two_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         written = asyncio.Event()
-        original = Journal.write
+        original = Journal.keep
 
         def watch(self: Journal, event: str, **fields: Any) -> None:
             original(self, event, **fields)
             if event == "written":
                 written.set()
 
-        monkeypatch.setattr(Journal, "write", watch)
+        monkeypatch.setattr(Journal, "keep", watch)
         async with session_in(tmp_path, FakeStarter([printing("1\n")]), gather_cells_for=0.1) as session:
             await ran(session, "print(1)", note="# Why")
             await asyncio.wait_for(written.wait(), 2)

@@ -1,0 +1,154 @@
+"""A journal, read: its lines, and the events in them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import inf
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from kernelexec.plain_file import open_plain
+from kernelexec.recording.kept_lines import kept_for, lines_of
+
+FORMAT = 1
+# How a line of the bulkiest kind begins; readers that do not want it need not parse it.
+OUTPUT_PREFIX = b'{"v":1,"event":"output",'
+_DISPLAY_ID = b'"display_id":'
+# Bytes. Ours hold one message or submission, and the longest that is taken has 32 MB, six times that in JSON.
+_LONGEST_LINE = 200_000_000
+_BEGIN = b"{"
+_PART = 1 << 20  # bytes that are read at once
+SURELY = 1_000_000  # bytes, among which the first event is, if this is a journal
+_FIRST_LINES = 100
+_OPENED_WITHIN = 200  # bytes of a line
+# What readers rely on. A line that lacks it was changed by hand, and is no event.
+_FIELDS = {
+    "submitted": ("n", "generation", "code", "time", "label", "note", "script"),
+    "sent": ("n", "msg_id"),
+    "output": ("n", "type", "content"),
+    "overflow": ("n", "overflow"),
+    "finished": ("n", "state", "problem", "execution_count", "started", "finished", "timing", "overflow"),
+    "written": ("numbers", "time"),
+    "kernel": ("generation", "notebook_metadata"),
+    "aborted": ("n",),
+    "interrupt_asked": ("n", "why"),
+    "died": ("cause",),
+    "adopted": ("generation",),
+    "caller": ("caller", "client", "directory"),
+    "reply_lost": ("caller", "n", "why"),
+    "set_aside": ("file",),
+    "comm": ("content", "buffers"),
+    "captured": ("comm", "type", "content"),
+}
+
+
+def read(
+    path: Path, *, outputs_of: frozenset[int] | None = frozenset(), with_displays: bool = False
+) -> Iterator[Mapping[str, Any]]:
+    """The events in a journal file; torn lines and those of another format or without their fields are
+    passed over.
+
+    Of outputs only those of these executions, or all for None; those with a display id too if asked for.
+    """
+    yield from events_in(whole_lines(path), outputs_of, with_displays)
+
+
+def events_in(
+    lines: Iterable[bytes], outputs_of: frozenset[int] | None, with_displays: bool
+) -> Iterator[Mapping[str, Any]]:
+    wanted: bytes | tuple[bytes, ...] = OUTPUT_PREFIX
+    if outputs_of is not None:
+        wanted = tuple(OUTPUT_PREFIX + b'"n":%d,' % number for number in outputs_of)
+    for line in lines:
+        unwanted = line.startswith(OUTPUT_PREFIX) and not line.startswith(wanted)
+        if unwanted and not (with_displays and _DISPLAY_ID in line):
+            continue
+        record = parsed(line)
+        if record is not None:
+            yield record
+
+
+def whole_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a journal and those that wait for room in it, but for a torn one at its end: even if only
+    its own end is missing, nobody was told that it was written."""
+    kept = kept_for(path)
+    with open(open_plain(path, os.O_RDONLY), "rb") as file:
+        missing = kept if kept is not None and kept.missing(file.fileno()) else None
+        yield from (line for line, _ in _lines(file, inf if missing is None else missing.place.at))
+    if missing is not None:
+        yield from lines_of(missing)
+
+
+def placed_lines(path: Path) -> Iterator[tuple[bytes, int]]:
+    """Those that are in the file, each with the place where it begins."""
+    with open(open_plain(path, os.O_RDONLY), "rb") as file:
+        yield from _lines(file, inf)
+
+
+def _lines(file: BinaryIO, end: float) -> Iterator[tuple[bytes, int]]:
+    """Up to this place."""
+
+    def read() -> bytes:
+        return file.readline(_PART if end == inf else max(0, min(_PART, int(end) - file.tell())))
+
+    place = 0
+    while part := read():
+        if part.endswith(b"\n"):
+            yield part, place
+            place += len(part)
+            continue
+        line = _whole(part, read)
+        if line is not None:
+            yield line, place
+        place = file.tell()
+
+
+def _whole(first: bytes, read: Callable[[], bytes]) -> bytes | None:
+    """A long line, read to its end; None if it has none, or if it is none of ours, and not held then."""
+    parts, size = [first], len(first)
+    while part := read():
+        size += len(part)
+        if first.startswith(_BEGIN) and size <= _LONGEST_LINE:
+            parts.append(part)
+        if part.endswith(b"\n"):
+            return b"".join(parts) if len(parts) > 1 and size <= _LONGEST_LINE else None
+    return None
+
+
+def parsed(line: bytes) -> Mapping[str, Any] | None:
+    """The event in a whole line; None if it is none, of another format, or without its fields."""
+    if not line.startswith(_BEGIN):
+        return None  # ten times as fast as to try
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    is_event = isinstance(record, dict) and record.get("v") == FORMAT and _is_whole(record)
+    return record if is_event else None
+
+
+def _is_whole(record: Mapping[str, Any]) -> bool:
+    event = record.get("event")
+    return isinstance(event, str) and all(field in record for field in _FIELDS.get(event, ()))
+
+
+def first_record(path: Path) -> Mapping[str, Any]:
+    """The event that began the session; empty if there is no journal."""
+    try:
+        with open(open_plain(path, os.O_RDONLY), "rb") as file:
+            *lines, _ = file.read(SURELY).split(b"\n", _FIRST_LINES)
+    except OSError:
+        return {}
+    return next((record for line in lines if (record := parsed(line)) is not None), {})
+
+
+def last_opened(path: Path) -> Mapping[str, Any]:
+    """The event that a hub wrote when it last opened the session; empty if there is no journal."""
+    try:
+        opened = [line for line in whole_lines(path) if b'"opened"' in line[:_OPENED_WITHIN]]
+    except OSError:
+        return {}
+    events = (record for line in reversed(opened) if (record := parsed(line)) is not None)
+    return next((record for record in events if record["event"] == "opened"), {})
