@@ -27,7 +27,7 @@ from kernelexec.hub.caller import Caller
 from kernelexec.hub.hub import Hub
 from kernelexec.kernels import hosts
 from kernelexec.mcp_server.server import serve
-from kernelexec.mcp_server.stream import LINE_LIMIT
+from kernelexec.mcp_server.stream import READ_AHEAD, UNREAD
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class _Daemon:
             loop.add_signal_handler(number, self._ending.set)
         listener = self._listen()
         await self._hub.adopt_all()
-        server = await asyncio.start_unix_server(self._accept, sock=listener, limit=LINE_LIMIT)
+        server = await asyncio.start_unix_server(self._accept, sock=listener, limit=READ_AHEAD)
         _log.info("hub %s started, pid %d, socket %s", __version__, os.getpid(), self._socket_path)
         self._count_down()
         await self._ending.wait()
@@ -113,6 +113,7 @@ class _Daemon:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        writer.transport.set_write_buffer_limits(high=UNREAD)
         if self._idle_handle is not None:
             self._idle_handle.cancel()
         try:

@@ -27,6 +27,13 @@ _log = logging.getLogger(__name__)
 _REASON = 200  # characters of a client's own words
 # "MCP error -32001: Request timed out" (TypeScript SDK), "timed out after 60s" (Python), "Timeout"
 _TIMED_OUT = re.compile(r"-32001|time[ -]?out|timed[ -]?out", re.IGNORECASE)
+# A connection's requests that are open at once. With more than _MANY each further one is taken up only after
+# a moment, so that who asks without end leaves the hub to others; with _MOST it is refused.
+_MANY = 50
+_MOST = 1_000
+_MOST_BYTES = 64 << 20
+_MOMENT_SECONDS = 0.02
+_LARGE = _MOST_BYTES // _MOST  # bytes of a request; without one there is no need to add them up
 _ANSWERED = 32  # answered requests that are remembered, should the client still cancel them
 
 
@@ -47,9 +54,12 @@ class Cancellation:
 class Request:
     """One request of a client."""
 
-    def __init__(self, came: int | None = None, identity: str = "", waited: float | None = None) -> None:
+    def __init__(
+        self, came: int | None = None, identity: str = "", waited: float | None = None, size: int = 0
+    ) -> None:
         self.came = came  # its place among what this connection has heard and said
         self.identity = identity  # its id, as JSON
+        self.size = size  # bytes
         self.waited = waited  # how long an earlier hub, which may have begun it, has let its client wait
         self.cancellation: Cancellation | None = None  # known before the handler is cancelled
         self._undelivered = False
@@ -99,13 +109,35 @@ class Requests:
         self._open: dict[types.RequestId, Request] = {}
         self._answered: dict[types.RequestId, Request] = {}
         self._changed = asyncio.Event()
+        self._has_large = False
         self._places = count(1)
 
-    def add(self, message: types.JSONRPCRequest) -> Request:
+    async def has_room(self, size: int) -> bool:
+        """Whether one more request, of so many bytes, may be taken up now."""
+        if len(self._open) >= _MANY:
+            await self._something_is_answered()
+        self._has_large = self._has_large or size > _LARGE
+        held = sum(request.size for request in self._open.values()) if self._has_large else 0
+        return len(self._open) < _MOST and (not held or held + size <= _MOST_BYTES)
+
+    async def _something_is_answered(self) -> None:
+        self._changed.clear()
+        with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), _MOMENT_SECONDS)
+
+    @property
+    def full(self) -> str:
+        """Why there is no room."""
+        return (
+            f"{len(self._open)} requests of this connection are open, and no more than {_MOST:,} or "
+            f"{_MOST_BYTES:,} bytes may be: read the answers, then ask again"
+        )
+
+    def add(self, message: types.JSONRPCRequest, size: int = 0) -> Request:
         """A request that has come."""
         request_id = coerce_request_id(message.id)
         waited = self._begun.pop(request_id, None) if self._begun else None
-        request = self._open[request_id] = Request(next(self._places), json.dumps(message.id), waited)
+        request = self._open[request_id] = Request(next(self._places), json.dumps(message.id), waited, size)
         return request
 
     def heard(self, message: types.JSONRPCNotification) -> None:

@@ -26,9 +26,13 @@ from kernelexec.mcp_server.requests import Requests
 _log = logging.getLogger(__name__)
 
 LINE_LIMIT = 32 << 20  # bytes: the most that execute_code takes, were each character an escape
+# What a connection's buffers hold: of a client that sends faster than it is served, and of one that does not
+# read. The bridge has to wait then, and its client.
+READ_AHEAD = 2 << 20  # bytes; twice that at most
+UNREAD = 4 << 20  # bytes
 _END = 300  # bytes of each end of a line that is too long, where its id is looked for
 _LAST_WORDS_SECONDS = 0.75  # the bridge ends 0.9 s after its input
-_PARSE_ERROR, _INVALID_REQUEST = -32700, -32600  # JSON-RPC
+_PARSE_ERROR, _INVALID_REQUEST, _TOO_MANY = -32700, -32600, -32000  # JSON-RPC
 _ID = re.compile(rb'"id"\s*:\s*(-?[0-9]{1,18}(?![0-9])|"[^"\\]{0,200}")')
 
 _COMPACT = (",", ":")  # as pydantic writes JSON
@@ -60,16 +64,34 @@ async def message_streams(
 
     requests = Requests(begun)
 
+    written = asyncio.Lock()  # before Python 3.12 only one may wait for a connection to take what was said
+    unreadable = 0
+
+    async def say(data: bytes) -> bool:
+        """Whether the connection took it."""
+        with contextlib.suppress(ConnectionError):  # the reader sees the end too
+            writer.write(data + b"\n")
+            async with written:
+                await writer.drain()
+            return True
+        return False
+
     async def receive() -> None:
+        nonlocal unreadable
         async with incoming_send:
             async for line in _lines(reader):
                 if not line.strip():
                     continue
                 message = _parse(line)
+                if isinstance(message, types.JSONRPCRequest) and not await requests.has_room(len(line)):
+                    message = _error(_TOO_MANY, requests.full, message.id)
                 if isinstance(message, dict):
-                    writer.write(json.dumps(message, separators=_COMPACT).encode() + b"\n")
+                    unreadable += 1
+                    _log_some(unreadable, line)
+                    await say(json.dumps(message, separators=_COMPACT).encode())
+                    await asyncio.sleep(0)  # others have their turn, however many such lines come at once
                 else:
-                    await incoming_send.send(_known(_theirs(message), requests))
+                    await incoming_send.send(_known(_theirs(message), requests, len(line)))
             at_end()
             await requests.wait(_LAST_WORDS_SECONDS)
             requests.end()
@@ -81,12 +103,7 @@ async def message_streams(
                     continue
                 # Begins with the id (bridge/open_requests counts on it).
                 data = _ours(message.message).model_dump_json(by_alias=True, exclude_unset=True)
-                written = False
-                with contextlib.suppress(ConnectionError):  # the reader sees the end too
-                    writer.write(data.encode() + b"\n")
-                    await writer.drain()
-                    written = True
-                requests.answered(message.message, written=written)
+                requests.answered(message.message, written=await say(data.encode()))
 
     try:
         async with anyio.create_task_group() as tasks:
@@ -98,10 +115,16 @@ async def message_streams(
         requests.end()
 
 
-def _known(message: types.JSONRPCMessage, requests: Requests) -> SessionMessage:
+def _log_some(number: int, line: bytes) -> None:
+    """The 1st, 2nd, 4th, 8th ...: a client that sends nothing else must not fill the log."""
+    if number & (number - 1) == 0:
+        _log.info("a line of %d bytes was refused, the connection's number %d", len(line), number)
+
+
+def _known(message: types.JSONRPCMessage, requests: Requests, size: int) -> SessionMessage:
     """The message for the SDK; a request's handler finds its `Request` as its context's `request`."""
     if isinstance(message, types.JSONRPCRequest):
-        return SessionMessage(message, ServerMessageMetadata(request_context=requests.add(message)))
+        return SessionMessage(message, ServerMessageMetadata(request_context=requests.add(message, size)))
     if isinstance(message, types.JSONRPCNotification):
         requests.heard(message)
     return SessionMessage(message)
@@ -145,23 +168,30 @@ async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
                 yield end.partial
             return
         except asyncio.LimitOverrunError:
-            line = await _skip_line(reader)
+            line = await _long_line(reader)
         except ConnectionError:
             return
         yield line
 
 
-async def _skip_line(reader: asyncio.StreamReader) -> _TooLong:
-    head = b""
-    while True:
+async def _long_line(reader: asyncio.StreamReader) -> bytes:
+    """A line of which the reader's buffer has only a part."""
+    parts: list[bytes] = []
+    size, is_whole = 0, False
+    while not is_whole:
         try:
-            rest = await reader.readuntil(b"\n")
-            return _TooLong(head + rest[-_END:])
+            part = await reader.readuntil(b"\n")
+            is_whole = True
         except asyncio.LimitOverrunError as overrun:
-            chunk = await reader.readexactly(overrun.consumed)
-            head = head or chunk[:_END]
+            part = await reader.readexactly(overrun.consumed)
         except asyncio.IncompleteReadError as end:
-            return _TooLong(head + end.partial[-_END:])
+            part, is_whole = end.partial, True
+        size += len(part)
+        parts.append(part)
+        if size > LINE_LIMIT:
+            both = b"".join(parts)
+            parts = [both[:_END], both[_END:][-_END:]]
+    return b"".join(parts) if size <= LINE_LIMIT else _TooLong(b"".join(parts))
 
 
 def _parse(line: bytes) -> types.JSONRPCMessage | dict[str, Any]:
@@ -171,7 +201,6 @@ def _parse(line: bytes) -> types.JSONRPCMessage | dict[str, Any]:
     try:
         message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
     except ValueError:
-        _log.info("a line of %d bytes could not be read", len(line))
         return _explain(line)
     if isinstance(message, types.JSONRPCNotification) and b'"id"' in line and "id" in json.loads(line):
         return _explain(line)  # an id of null, say: a request that would never be answered

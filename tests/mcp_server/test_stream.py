@@ -11,6 +11,7 @@ import pytest
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
 
 from kernelexec.mcp_server import stream as module
+from kernelexec.mcp_server.requests import Requests
 from kernelexec.mcp_server.stream import message_streams
 from tests.fakes import run, settled
 
@@ -31,6 +32,12 @@ class Writer:
     def lines(self) -> list[dict[str, Any]]:
         assert self.data.endswith(b"\n") or not self.data
         return [json.loads(line) for line in self.data.splitlines()]
+
+
+@pytest.fixture
+def short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines may have 4,000 bytes, of which the reader's buffer holds 1,000."""
+    monkeypatch.setattr(module, "LINE_LIMIT", 4_000)
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +146,7 @@ def test_code_is_never_altered() -> None:
     assert got[0].message.params["code"] == code  # type: ignore[union-attr,index]
 
 
-def test_a_line_that_is_too_long_is_answered_and_the_next_one_served() -> None:
+def test_a_line_that_is_too_long_is_answered_and_the_next_one_served(short_lines: None) -> None:
     long = b'{"jsonrpc": "2.0", "id": 1, "method": "' + b"x" * 5_000 + b'"}'
     got, writer, _ = run(exchange(long + b"\n" + ping(2) + b"\n", limit=1_000))
     [answer] = writer.lines
@@ -147,14 +154,108 @@ def test_a_line_that_is_too_long_is_answered_and_the_next_one_served() -> None:
     assert [message.message.id for message in got] == [2]  # type: ignore[union-attr]
 
 
-def test_a_line_that_is_too_long_is_told_to_be_too_long() -> None:
+def test_a_line_that_is_too_long_is_told_to_be_too_long(short_lines: None) -> None:
     _, writer, _ = run(exchange(b"x" * 5_000 + b"\n", limit=1_000))
     assert f"{module.LINE_LIMIT:,}" in writer.lines[0]["error"]["message"]
 
 
-def test_an_endless_line_without_an_end_is_no_end_of_the_server() -> None:
+def test_an_endless_line_without_an_end_is_no_end_of_the_server(short_lines: None) -> None:
     got, _, order = run(exchange(b"x" * 5_000, limit=1_000))
     assert (got, order[-1]) == ([], "end of messages")
+
+
+@pytest.mark.parametrize("size", [999, 1_000, 1_001, 2_500, 3_000])
+def test_a_line_that_is_longer_than_the_readers_buffer_is_whole(short_lines: None, size: int) -> None:
+    line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "m", "params": {"x": "y" * size}}).encode()
+    got, writer, _ = run(exchange(line + b"\n" + ping(2) + b"\n", limit=1_000))
+    assert writer.lines == []
+    assert got[0].message.params == {"x": "y" * size}  # type: ignore[union-attr]
+    assert got[1].message.id == 2  # type: ignore[union-attr]
+
+
+def test_the_id_of_a_line_that_is_too_long_is_found_at_either_end(short_lines: None) -> None:
+    first = b'{"id": 7, "method": "' + b"x" * 9_000 + b'"}\n'
+    last = b'{"method": "' + b"x" * 9_000 + b'", "id": "a"}\n'
+    _, writer, _ = run(exchange(first + last, limit=1_000))
+    assert [line["id"] for line in writer.lines] == [7, "a"]
+
+
+def test_others_have_their_turn_while_a_client_sends_what_cannot_be_read() -> None:
+    async def test() -> None:
+        turns = 0
+
+        async def another() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(another())
+        _, writer, _ = await exchange(b"{broken\n" * 2_000)
+        task.cancel()
+        assert len(writer.lines) == 2_000
+        assert turns >= 2_000
+
+    run(test())
+
+
+def test_who_reads_no_answers_is_not_read_from_either() -> None:
+    class Unread(Writer):
+        async def drain(self) -> None:
+            if len(self.data) > 10_000:
+                await asyncio.Event().wait()
+
+    async def test() -> None:
+        reader = asyncio.StreamReader()
+        reader.feed_data(b"{broken\n" * 2_000)
+        writer = Unread()
+        streams = message_streams(reader, cast(asyncio.StreamWriter, writer), lambda: None, {}, lambda: False)
+        async with streams as (incoming, outgoing), incoming, outgoing:
+            await settled(lambda: len(writer.data) > 10_000)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert len(writer.data) < 11_000
+
+    run(test())
+
+
+def test_a_client_that_asks_without_end_is_refused_at_a_limit_and_served_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kernelexec.mcp_server.requests._MOST", 60)
+    monkeypatch.setattr("kernelexec.mcp_server.requests._MOMENT_SECONDS", 0.001)
+
+    async def test() -> None:
+        reader = asyncio.StreamReader()
+        for number in range(70):
+            reader.feed_data(ping(number) + b"\n")
+        writer = Writer()
+        streams = message_streams(reader, cast(asyncio.StreamWriter, writer), lambda: None, {}, lambda: False)
+        async with streams as (incoming, outgoing), incoming, outgoing:
+            for number in range(60):
+                assert (await incoming.receive()).message.id == number  # type: ignore[union-attr]
+            await settled(lambda: len(writer.data.splitlines()) == 10)
+            assert [line["id"] for line in writer.lines] == list(range(60, 70))
+            assert "Nothing was run" in writer.lines[0]["error"]["message"]
+            answer = types.JSONRPCResponse(jsonrpc="2.0", id=5, result={})
+            await outgoing.send(SessionMessage(answer))
+            reader.feed_data(ping(70) + b"\n" + ping(71) + b"\n")
+            assert (await incoming.receive()).message.id == 70  # type: ignore[union-attr]
+            await settled(lambda: writer.lines[-1]["id"] == 71)
+
+    run(test())
+
+
+def test_large_requests_are_refused_before_there_are_many() -> None:
+    async def test() -> None:
+        requests = Requests({})
+        large = 40 << 20
+        assert await requests.has_room(large)
+        requests.add(types.JSONRPCRequest(jsonrpc="2.0", id=1, method="m"), large)
+        assert not await requests.has_room(large)
+        assert await requests.has_room(1_000)
+
+    run(test())
 
 
 def test_a_connection_that_breaks_is_an_end_like_any_other() -> None:

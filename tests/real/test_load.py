@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import subprocess
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.real.clients import Client, Reply
-from tests.real.home import Home
+from tests.real.clients import Client
+from tests.real.home import COMMAND, Home
 
 _LONGEST_WAIT = 1.0  # seconds, while a machine does nothing else; a busy one is given three times that
 _ROOM = 150_000_000  # bytes that the hub may grow by
 
 
-def watch(hub: int, running: Future[Reply], other: Client) -> tuple[list[float], int]:
+def watch(hub: int, busy: Callable[[], bool], other: Client) -> tuple[list[float], int]:
     """How long another session's calls take meanwhile, and by how much the hub has grown at most."""
     process = psutil.Process(hub)
     before = process.memory_info().rss
     Path(f"/proc/{hub}/clear_refs").write_text("5")  # the peak begins anew
     waits: list[float] = []
-    while not running.done():
+    while busy():
         began = time.perf_counter()
         assert other.execute("1 + 1").block("result") == "2"
         waits.append(time.perf_counter() - began)
@@ -47,13 +49,43 @@ def test_others_are_answered_while_a_session_prints_hundreds_of_megabytes(
     printer.execute("1")
     other.execute("1")
     running = printer.start(code)
-    waits, grown = watch(shared_home.hub(), running, other)
+    waits, grown = watch(shared_home.hub(), lambda: not running.done(), other)
     reply = running.result()
     assert reply.state == "OK"
     assert reply.text.rstrip().endswith("x" * 100), "and not that a flush was given up"
     kept = shared_home.storage / f"{reply.session}-1" / "outputs" / f"{reply.number:04}.txt"
     assert kept.stat().st_size == size
     assert len(waits) > 3
+    assert max(waits) < 3 * _LONGEST_WAIT
+    assert sorted(waits)[len(waits) * 9 // 10] < _LONGEST_WAIT
+    assert grown < _ROOM
+
+
+@pytest.mark.parametrize("line", [b"{broken\n", b'{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}\n'])
+def test_others_are_answered_while_a_client_sends_without_end_and_reads_nothing(
+    connect: Callable[..., Client], shared_home: Home, line: bytes
+) -> None:
+    other = connect(shared_home, shared_home.project(f"beside-{len(line)}"))
+    other.execute("1")
+    neighbour = subprocess.Popen(
+        [COMMAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=shared_home.environ, bufsize=0
+    )
+    assert neighbour.stdin is not None
+    assert neighbour.stdout is not None
+
+    def send() -> None:
+        with suppress(OSError):  # it is ended while it still sends
+            for _ in range(400):
+                neighbour.stdin.write(line * 1_000)
+
+    sender = threading.Thread(target=send, daemon=True)
+    sender.start()
+    deadline = time.monotonic() + 5
+    waits, grown = watch(shared_home.hub(), lambda: time.monotonic() < deadline, other)
+    neighbour.kill()
+    sender.join(10)
+    with neighbour:
+        neighbour.stdin.close()
     assert max(waits) < 3 * _LONGEST_WAIT
     assert sorted(waits)[len(waits) * 9 // 10] < _LONGEST_WAIT
     assert grown < _ROOM
