@@ -132,7 +132,8 @@ async def beside(name: str, busy: Awaitable[object], other: Run, hub: psutil.Pro
     median = statistics.median(waits)
     print(
         f"{name:30} {seconds:6.1f} s   others wait {max(waits):5.2f} s (median {median:5.3f})   hub "
-        f"{(peak - before) / 1e6:+7.0f} MB, left {(left - before) / 1e6:+5.0f}   load {os.getloadavg()[0]:.1f}",
+        f"{(peak - before) / 1e6:+7.0f} MB, left {(left - before) / 1e6:+5.0f}   "
+        f"load {os.getloadavg()[0]:.1f}",
         flush=True,
     )
 
