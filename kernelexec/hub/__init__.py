@@ -5,6 +5,7 @@
 - `caller`: one connected client, as its hello line describes it.
 - `unheard`: what became of calls that their clients gave up.
 - `chosen_environments`: which environment a caller's calls are for.
+- `opened_notebooks`: which session a notebook of the person's is opened in.
 - `examination`: the doctor.
 
 In come callers and what they wish, in terms of the project: a session's name, an environment. Out come

@@ -79,7 +79,10 @@ class Caller:
         Raises:
             ConfigError: the configuration cannot be used.
         """
-        return Surroundings(self.environ, self.config().kernel_dir(session.project))
+        config = self.config()
+        opened = session.opened  # code of a notebook runs where Jupyter would run it
+        directory = config.kernel_dir(session.project) if opened is None else opened.directory
+        return Surroundings(self.environ, directory)
 
     @contextmanager
     def opened(self, session: Session, execution: Execution) -> Iterator[None]:

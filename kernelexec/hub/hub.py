@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 from kernelexec.config import Config, EnvironmentChoice
 from kernelexec.environments.source import Progress
 from kernelexec.errors import BadRequest
+from kernelexec.hub import opened_notebooks
 from kernelexec.hub.caller import Caller, SessionChoice
 from kernelexec.hub.chosen_environments import ChosenEnvironments
 from kernelexec.hub.kernels import Kernels, try_out
@@ -120,7 +121,56 @@ class Hub:
         chosen[name].stop_when_idle_for(caller.config().kernel_idle_seconds)
         return chosen[name]
 
+    async def open_notebook(
+        self, caller: Caller, path: str, name: str | None, progress: Progress
+    ) -> tuple[Session, opened_notebooks.Found]:
+        """A person's notebook as a session's, made where it is missing; from now on this caller's calls are
+        for that session where they name none.
+
+        `name`: of the session, also one that is there; by default one for this notebook.
+
+        Raises:
+            BadRequest, ConfigError, EnvironmentUnusable, SessionTaken, StorageFailed
+        """
+        real = opened_notebooks.path_of(caller, path)
+        found = await opened_notebooks.found(real, caller, self._environments, progress)
+        session = await self._session_for(caller, found, name, progress)
+        await asyncio.to_thread(opened_notebooks.make, replace(found, environment=session.environment))
+        opened = await session.open_notebook(real, caller.identity)
+        self._kernels.enter_notebook(session, opened.path)
+        self._chosen.setdefault(caller, {})[None] = session
+        return session, found
+
+    async def _session_for(
+        self, caller: Caller, found: opened_notebooks.Found, name: str | None, progress: Progress
+    ) -> Session:
+        """The session that a notebook is opened in."""
+        if name is not None:
+            return await self.session_of(caller, name, progress)
+        config = caller.config()
+        for session in self.sessions_of(caller):
+            if session.opened is not None and session.opened.path == found.path and not session.is_abandoned:
+                return session
+        choice = opened_notebooks.session_for(found.path, found.environment, config.storage_dir)
+        environment, choice = self._distinct(config, found.environment, choice)
+        session = await self._open(config, environment, choice)
+        session.recorder.limits = config.limits
+        session.stop_when_idle_for(config.kernel_idle_seconds)
+        return session
+
+    def _opened_by(self, caller: Caller) -> Session | None:
+        """The session of the notebook that this caller has opened last, perhaps while another hub ran."""
+        opened = [
+            (session.opened.opened_by[caller.id], session)
+            for session in self.sessions_of(caller)
+            if session.opened is not None and caller.id in session.opened.opened_by
+        ]
+        return max(opened, key=lambda each: each[0])[1] if opened else None
+
     async def _choose(self, caller: Caller, name: str | None, progress: Progress) -> Session:
+        opened = self._opened_by(caller) if name is None else None
+        if opened is not None and not opened.is_abandoned:
+            return opened
         choice = caller.choose(name)
         config = caller.config()
         if choice.environment is not None:

@@ -100,6 +100,12 @@ class Kernels:
         session.stop_when_idle_for(KERNEL_IDLE_SECONDS)
         _log.info("%s: kernel %s adopted", session.id, kernel)
 
+    def enter_notebook(self, session: Session, notebook: Path) -> None:
+        """The session's kernel is a notebook's from now on, which a Jupyter frontend looks it up by."""
+        for entry in self._registry.entries():
+            if entry.kernel_id == session.generations.kernel_id and session.kernel is not None:
+                self._registry.write(replace(entry, notebook=str(notebook)))
+
     def _register(
         self, session: Session, environment: Environment, directory: Path, kernel: HostedKernel
     ) -> None:
@@ -114,6 +120,7 @@ class Kernels:
                 kernel_dir=str(directory),
                 project=session.project,
                 environment=environment.to_json(),
+                notebook=str(session.opened.path) if session.opened is not None else None,
             )
         )
 

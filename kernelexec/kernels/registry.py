@@ -34,9 +34,10 @@ class KernelEntry:
     kernel_dir: str
     project: str | None  # the client directory that the session is the default of
     environment: dict[str, Any]  # see environments/kernelspec.py
+    notebook: str | None = None  # the real path of the person's notebook that its session works in
 
 
-_OWN = [field.name for field in fields(KernelEntry) if field.name != "place"]
+_OWN = [field.name for field in fields(KernelEntry) if field.name not in ("place", "notebook")]
 
 
 class Registry:
@@ -53,7 +54,9 @@ class Registry:
         with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
             # Flat: kernelspecs/relay/live_kernel.py reads it too, and so does an older hub.
             own = {name: getattr(entry, name) for name in _OWN}
-            json.dump({"format": FORMAT, **entry.place, **own}, file)
+            # An earlier version would take it for a part of the place.
+            notebook = {} if entry.notebook is None else {"notebook": entry.notebook}
+            json.dump({"format": FORMAT, **entry.place, **own, **notebook}, file)
         os.replace(temporary, path)
 
     def remove(self, kernel_id: str) -> None:
@@ -67,7 +70,8 @@ class Registry:
                 if said.pop("format") != FORMAT:
                     raise ValueError("another format")
                 own = {name: said.pop(name) for name in _OWN}
-                found.append(KernelEntry(**own, place=said))
+                notebook = said.pop("notebook", None)
+                found.append(KernelEntry(**own, place=said, notebook=notebook))
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 # Left where it is: a newer hub may have written it.
                 _log.warning("registry entry %s cannot be read: %s", path, error)

@@ -42,6 +42,7 @@ class Kind(str, Enum):
 
     CODE = "code"  # one request to the kernel
     INSTALL = "install"  # packages into the environment
+    CELLS = "cells"  # cells of a notebook, one request each
     REPLAY = "replay"  # earlier submissions run again in a new kernel
 
 
@@ -107,6 +108,8 @@ class Execution:
     max_seconds: float | None = None
     caller: str | None = None  # whose it is, where that is known
     script: Path | None = None
+    cell: str | None = None  # of a notebook of the person's, by its id
+    after: str | None = None  # the cell is a new one there, after this one; "": at the top
     state: State = State.QUEUED
     execution_count: int | None = None  # the kernel's own
     sent: datetime | None = None  # to the kernel, by an earlier hub; an installer: begun

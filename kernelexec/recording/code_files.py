@@ -105,7 +105,7 @@ class CodeFiles:
 
     def _place_of(self, path: str) -> tuple[Path, PurePath]:
         """In which folder a path is to be read, and its path there; the file need not be there."""
-        inside = [(place, plain) for place in self.readable if (plain := _below(place, path)) is not None]
+        inside = [(place, plain) for place in self.readable if (plain := below(place, path)) is not None]
         if not inside:
             raise self._refusal(path, self.readable)
         named = [(place, self._named(plain)) for place, plain in inside]
@@ -127,7 +127,7 @@ class CodeFiles:
 
     def _inside(self, path: str) -> PurePath:
         """The path, relative to the storage directory."""
-        plain = _below(self.storage_dir, path)
+        plain = below(self.storage_dir, path)
         if plain is None:
             raise self._refusal(path, [self.storage_dir])
         plain = self._named(plain)
@@ -233,7 +233,7 @@ class CodeFiles:
             raise
 
 
-def _below(place: Path, path: str) -> PurePath | None:
+def below(place: Path, path: str) -> PurePath | None:
     """The path, relative to a folder; None if it leads out, as far as its words go."""
     if "\0" in path:
         return None

@@ -43,6 +43,9 @@ class History:
     sent: dict[str, int] = field(default_factory=dict)  # all that the last kernel was sent: msg_id, number
     # The last for each caller and each id of a request of its; both are None in journals of earlier versions.
     requests: dict[tuple[str | None, str | None], int] = field(default_factory=dict)
+    opened: str | None = None  # the path of the person's notebook that it works in
+    opened_by: dict[str, str] = field(default_factory=dict)  # when each caller has opened it
+    last_cell: str | None = None  # of that notebook, which something was run of
     set_aside: list[str] = field(default_factory=list)  # unreadable notebooks that nobody was told of
     limits: Limits = field(default_factory=Limits)  # of the caller who submitted last
     parts: dict[int, dict[int, State]] = field(default_factory=dict)  # of replays that have no end yet
@@ -222,10 +225,8 @@ def _take(
         history.notebooks[history.generation] = record["notebook_metadata"]
     elif event == "died":
         history.kernel_ended, history.last_end = True, record["cause"]
-    elif event == "set_aside":
-        history.set_aside.append(record["file"])
-    elif event == "told_set_aside":
-        history.set_aside.clear()
+    elif event in ("notebook", "set_aside", "told_set_aside"):
+        _take_notebook(history, record)
     elif "n" in record:
         _take_execution(history, executions, record, session, storage_dir)
     elif event in ("comm", "captured"):
@@ -235,6 +236,18 @@ def _take(
         history.outdated.difference_update(record["numbers"], record.get("changed", ()))
         if "generation" in record:
             history.ledgers.setdefault(record["generation"], Ledger()).read(record)
+
+
+def _take_notebook(history: History, record: Mapping[str, Any]) -> None:
+    if record["event"] == "set_aside":
+        history.set_aside.append(record["file"])
+    elif record["event"] == "told_set_aside":
+        history.set_aside.clear()
+    else:
+        if history.opened != record["path"]:
+            history.opened_by.clear()
+        history.opened = record["path"]
+        history.opened_by[record["by"]] = record.get("time", "")
 
 
 def _take_widget(widgets: WidgetStates, record: Mapping[str, Any]) -> None:
@@ -257,6 +270,7 @@ def _take_execution(
     if event == "submitted":
         history.last_number = max(history.last_number, number)
         history.requests[record.get("caller"), record.get("request")] = number
+        history.last_cell = record.get("cell") or history.last_cell
         history.limits = Limits(**record["limits"]) if "limits" in record else Limits()
         executions[number] = _submitted(record, session, storage_dir)
         if record.get("within") is not None:
@@ -308,6 +322,8 @@ def _submitted(record: Mapping[str, Any], session: str, storage_dir: Path) -> Ex
         max_seconds=record.get("max_seconds"),
         caller=record.get("caller"),
         script=storage_dir / record["script"] if record["script"] else None,
+        cell=record.get("cell"),
+        after=record.get("after"),
     )
 
 

@@ -39,6 +39,7 @@ _FIELDS = {
     "caller": ("caller", "client", "directory"),
     "reply_lost": ("caller", "n", "why"),
     "set_aside": ("file",),
+    "notebook": ("path", "by"),
     "comm": ("content", "buffers"),
     "captured": ("comm", "type", "content"),
 }

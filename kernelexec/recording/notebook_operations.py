@@ -39,6 +39,7 @@ class Step:
     look: Look  # as their author has seen it
     done: list[str] = field(default_factory=list)  # in words
     number: int = 0  # of the operation that is at hand, from 1
+    last_touched: str | None = None  # the cell that it made or changed last
     _last_after: dict[str | None, str] = field(default_factory=dict)  # where several were inserted in order
     _own: set[str] = field(default_factory=set)  # cells that this step has changed itself
 
@@ -68,7 +69,7 @@ class Step:
             name = new_id()
         cell = new_cell(kind, operation.source, name, self.notebook.layout)
         self.notebook = self.notebook.with_new(self._last_after.get(anchor, anchor), cell)
-        self._last_after[anchor] = name
+        self._last_after[anchor] = self.last_touched = name
         self._own.add(name)
         where = "at the end" if anchor is None else f"after {anchor}" if anchor else "at the top"
         self.done.append(f"inserted {name} ({kind}) {where}")
@@ -96,6 +97,7 @@ class Step:
             self._cell(operation.after)
         rest = self.notebook.with_cells(each for each in self.notebook.cells if each is not cell)
         self.notebook = rest.with_new(operation.after, cell)
+        self.last_touched = cell.id
         where = "to the end" if operation.after is None else f"after {operation.after}"
         self.done.append(f"moved {cell.id} {where if operation.after != '' else 'to the top'}")
 
@@ -116,6 +118,7 @@ class Step:
 
     def _put(self, cell: TextCell) -> None:
         self.notebook = self.notebook.with_cell(cell)
+        self.last_touched = cell.id
         self._own.add(cell.id)
 
     def _cell(self, cell_id: str) -> TextCell:

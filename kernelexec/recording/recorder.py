@@ -23,6 +23,7 @@ from kernelexec.model.widgets import CAPTURED_TYPES, COMM_CLOSE, COMM_TYPES, Wid
 from kernelexec.recording.history import History, load_execution
 from kernelexec.recording.journal import Journal, now, storage_failed
 from kernelexec.recording.notebooks import Notebooks
+from kernelexec.recording.opened_writer import OpenedWriter
 from kernelexec.recording.output_folder import OutputFolder
 from kernelexec.recording.pages import Pages
 from kernelexec.recording.records import Records
@@ -50,12 +51,30 @@ class Recorder:
         self.extension = ".py"  # of scripts
         # An execution of the past by its number: a display that it has made may be updated later.
         self.recall: Callable[[int], Execution | None] = self._load
-        self.notebooks = Notebooks(session, storage_dir, journal, pages)
+        self.notebooks: Notebooks | OpenedWriter = Notebooks(session, storage_dir, journal, pages)
         self._spills: dict[int, Spill] = {}  # of the executions that have no end yet
         self._displays: dict[str, set[int]] = {}  # display id -> which executions show it
         self._widgets = WidgetStates()  # of the present kernel
         self._generation = 0
         self._sync_handle: asyncio.TimerHandle | None = None
+
+    @property
+    def opened(self) -> OpenedWriter | None:
+        """The notebook of the person's that the session works in, if it does."""
+        return self.notebooks if isinstance(self.notebooks, OpenedWriter) else None
+
+    def open_notebook(self, path: Path, by: str | None = None) -> OpenedWriter:
+        """From now on what is run belongs to this notebook. What was to be written to the one before is
+        flushed before. `by`: the caller who wants it so; None: an earlier hub's.
+
+        Raises:
+            StorageFailed: the next hub would not know it; nothing changed.
+        """
+        if by is not None:
+            self.journal.write("notebook", path=str(path), by=by)
+        self.notebooks.close()
+        opened = self.notebooks = OpenedWriter(self.journal, path)
+        return opened
 
     @property
     def notebook_problem(self) -> str | None:
@@ -81,6 +100,8 @@ class Recorder:
 
     def restore(self, history: History) -> None:
         """Go on from what earlier hubs have recorded."""
+        if history.opened is not None:
+            self.open_notebook(Path(history.opened)).last_touched = history.last_cell
         for generation, metadata in history.notebooks.items():
             self.begin_generation(generation, metadata)
         self.limits = history.limits
@@ -124,6 +145,8 @@ class Recorder:
                 note=execution.note,
                 code=execution.code,
                 **({} if execution.caller is None else {"caller": execution.caller}),
+                **({} if execution.cell is None else {"cell": execution.cell}),
+                **({} if execution.after is None else {"after": execution.after}),
                 **({"request": request} if request else {}),
                 **({} if within is None else {"within": within}),
                 **({} if execution.max_seconds is None else {"max_seconds": execution.max_seconds}),

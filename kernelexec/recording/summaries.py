@@ -86,8 +86,8 @@ def _take(record: Mapping[str, Any], found: list[Summary], by_number: dict[int, 
 def _waits_for_a_kernel(summary: Summary) -> bool:
     if summary.number is None:
         return False
-    is_replay = summary.kind is Kind.REPLAY and summary.state is State.RUNNING  # what it runs again waits
-    return is_replay or summary.state is State.QUEUED
+    is_whole = summary.kind in (Kind.REPLAY, Kind.CELLS) and summary.state is State.RUNNING  # its parts wait
+    return is_whole or summary.state is State.QUEUED
 
 
 def _change(summary: Summary, record: Mapping[str, Any]) -> None:

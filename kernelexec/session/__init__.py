@@ -3,15 +3,17 @@
 The heart is pure; the rest brings it what happens and carries out what follows:
 
 - `events`: what can happen, and what may follow from it. `heart`: which follows from which; turns and
-  states. `acquaintances`: which caller is told what. `notices`: the words for it. `journal_events`: a
+  states. `acquaintances`: which caller is told what. `notices`: the words for it,
+  `telling`: what one reply says. `journal_events`: a
   journal as events.
 - `session`: what hub/ and mcp_server/ use; `submission`: what a caller wants to be run; `surroundings`: what
   a kernel gets of whoever has it started.
 - `engine`: the heart and the parts around it, put together; it carries out what the heart says. The parts
   bring what they see as `happenings`.
-- `queue` (the tasks of what has its turn), `runs` (a submission in the kernel), `replay`, `rejoin` (a run
-  that outlived its hub), `generations` (kernels, one after the other), `executions` (found, waited for,
-  finished).
+- `queue` (the tasks of what has its turn), `runs` (a submission in the kernel), `rejoin` (a run that outlived
+  its hub), `generations` (kernels, one after the other), `executions` (found, waited for, finished).
+- `wholes`: executions that are made of others, a `replay` or `cell_runs`. `opened`: a notebook of the
+  person's, and what each caller has seen of it.
 - `listener` (what the kernel says), `answers` (to what it asks), `late_output` (what came into cells that had
   ended), `foreign_runs` (what others ran on it), `interrupts`, `obstacles` (why one does not end a run) and
   `outcomes` (what a run's end is called, and what an interrupt became).

@@ -19,6 +19,7 @@ from kernelexec.model.execution import Execution, Kind, State
 from kernelexec.model.first_line import first_line
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
+from kernelexec.session import cell_runs, replay
 from kernelexec.session import events as e
 from kernelexec.session.answers import Answers
 from kernelexec.session.executions import Executions
@@ -34,13 +35,16 @@ from kernelexec.session.listener import Listener
 from kernelexec.session.outcomes import told_of_death
 from kernelexec.session.queue import Queue
 from kernelexec.session.rejoin import Rejoin
-from kernelexec.session.replay import left_behind
 from kernelexec.session.runs import Runs
 from kernelexec.session.submission import Submission
 from kernelexec.session.surroundings import Surroundings
 from kernelexec.session.troubles import Troubles
 
 _log = logging.getLogger(__name__)
+
+
+# The ends of what is made of parts, and ended with its hub.
+_LEFT_BEHIND = {Kind.REPLAY: replay.left_behind, Kind.CELLS: cell_runs.left_behind}
 
 
 class Around(KernelSource, Protocol):
@@ -108,10 +112,14 @@ class Engine:
             note=submission.note,
             max_seconds=submission.max_seconds,
             caller=submission.caller.id if submission.caller else None,
+            cell=submission.place.id if submission.place else None,
+            after=submission.place.after if submission.place else None,
         )
         if submission.caller is not None:
             self.happened(e.Met(submission.caller))
         self._recorder.accept(execution, submission.within, submission.asked.request)
+        if submission.place is not None and self._recorder.opened is not None:
+            self._recorder.opened.expect(execution, submission.place)
         self.executions.add(execution)
         if work is not None:
             self.queue.add(execution.number, partial(work, execution))
@@ -226,7 +234,8 @@ class Engine:
 
     def _look_after(self, execution: Execution) -> None:
         """An installation that an earlier hub had begun, which goes on, or a replay, which ended with it."""
-        if execution.kind is Kind.REPLAY:
+        left_behind = _LEFT_BEHIND.get(execution.kind)
+        if left_behind is not None:
             execution.started, number = execution.sent, execution.number
             self.happened(left_behind(execution, self._begun[number], self._parts.get(number, {})))
             return

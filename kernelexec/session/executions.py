@@ -50,6 +50,11 @@ class Executions:
         self._in_memory[execution.number] = execution
         self._changes[execution.number] = asyncio.Event()
 
+    @property
+    def open(self) -> list[Execution]:
+        """Those that have not ended."""
+        return [each for each in self._in_memory.values() if not each.is_final]
+
     def get(self, number: int) -> Execution:
         """One of this session's executions, also of its past.
 

@@ -40,7 +40,7 @@ NEXT: dict[State, tuple[State, ...]] = {
     State.RUNNING: (State.QUEUED, *_ENDS),
 }
 
-_IN_KERNEL = (Kind.CODE, Kind.REPLAY)  # takes turns; the other kinds are jobs beside the kernel
+_IN_KERNEL = (Kind.CODE, Kind.CELLS, Kind.REPLAY)  # takes turns; the other kinds are jobs beside the kernel
 
 Instructions: TypeAlias = list[e.Instruction]
 
@@ -126,7 +126,7 @@ class Heart:
         self._runs[event.number] = run
         if event.kind is Kind.REPLAY:
             self._replayed = self.generation + (0 if self.has_kernel else 1)
-        is_asked_for = event.kind is Kind.CODE and event.within is None
+        is_asked_for = event.kind in (Kind.CODE, Kind.CELLS) and event.within is None
         losses = self.callers.refuse(event.caller, event.number, event.asked) if is_asked_for else ()
         if losses:
             texts = [self._loss_text(each.loss, each.by) for each in losses]
@@ -334,7 +334,7 @@ class Heart:
         return run
 
     def _has_turn(self, number: int) -> bool:
-        """Itself, or as a part of the replay that has it."""
+        """Itself, or as a part of what has it."""
         return self.turn is not None and self.turn in (number, self._runs[number].within)
 
     @staticmethod

@@ -16,23 +16,16 @@ from kernelexec.model.variable_names import VariableNames
 from kernelexec.recording.journal import Journal
 from kernelexec.recording.recorder import Recorder
 from kernelexec.recording.replayable import Choice, Success, choose, in_words
-from kernelexec.session.events import Began, Ended, Sent
+from kernelexec.session.events import Ended
 from kernelexec.session.executions import Executions
 from kernelexec.session.generations import Generations
-from kernelexec.session.happenings import Happenings
 from kernelexec.session.notices import replay_call
 from kernelexec.session.submission import Submission
+from kernelexec.session.wholes import Parts
 
 
-class Replaying(Happenings, Protocol):
+class Replaying(Parts, Protocol):
     """What a replay needs of its session."""
-
-    async def run_within(self, replay: Execution, one: Success) -> Execution:
-        """Submit something again as a part of the replay; returns when that has ended.
-
-        Raises:
-            StorageFailed: it could not be kept, and was not run.
-        """
 
     @property
     def names(self) -> VariableNames:
@@ -88,36 +81,27 @@ class Replay:
         self,
         execution: Execution,
         choice: Choice,
+        asked: Submission,
         session: Replaying,
         recorder: Recorder,
         executions: Executions,
     ) -> None:
         self._execution = execution
         self._choice = choice
+        self._asked = asked
         self._session = session
         self._recorder = recorder
         self._executions = executions
 
-    async def work(self) -> None:
-        """From its turn to its end."""
-        number = self._execution.number
-        try:
-            again = [one.number for one in self._choice.successes]
-            self._recorder.journal.write("begun", n=number, again=again)
-        except StorageFailed as error:
-            self._session.happened(Ended(number, State.NOT_RUN, str(error)))
-            return
-        self._session.happened(Sent(number))
-        self._session.happened(Began(number))
-        self._session.happened(await self._end())
-
-    async def _end(self) -> Ended:
+    async def work(self) -> Ended:
+        """Run them; returns the replay's end."""
         earlier, execution = self._choice.successes, self._execution
         for done, one in enumerate(earlier):
             if execution.interrupt:
                 return self._stopped(State.INTERRUPTED, done, execution.interrupt, earlier[done:])
             try:
-                child = await self._session.run_within(execution, one)
+                part = again(one, self._asked, execution.number)
+                child = await self._session.run_within(execution, part)
             except StorageFailed as error:
                 return self._stopped(State.ERROR, done, str(error), earlier[done:])
             self._report(child, one)

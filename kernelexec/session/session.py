@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,8 +14,8 @@ from kernelexec.model.environment import Environment
 from kernelexec.model.execution import Execution, Kind, State
 from kernelexec.model.quantities import spelled_age
 from kernelexec.model.variable_names import VariableNames
+from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
-from kernelexec.recording.replayable import Choice, Success
 from kernelexec.session import events as e
 from kernelexec.session.engine import Engine
 from kernelexec.session.generations import NewKernel
@@ -24,20 +23,12 @@ from kernelexec.session.idleness import Idleness
 from kernelexec.session.jobs import Job
 from kernelexec.session.journal_events import Past
 from kernelexec.session.late_output import Meanwhile
-from kernelexec.session.notices import notices, says_end
-from kernelexec.session.replay import Replay, again, chosen, listing
+from kernelexec.session.opened import Opened
+from kernelexec.session.replay import Replay, chosen, listing
 from kernelexec.session.submission import NO_REQUEST, Asked, Submission
 from kernelexec.session.surroundings import Surroundings
-
-
-@dataclass(frozen=True)
-class Telling:
-    """What a reply says beside its own matter."""
-
-    is_first: bool  # it is the first one to this caller about this kernel
-    knew_another: bool  # and it was told of an earlier one
-    notices: list[str]
-    lost_generations: list[int]  # whose end the notices tell
+from kernelexec.session.telling import Telling
+from kernelexec.session.wholes import Wholes
 
 
 class KernelStarter(Protocol):
@@ -81,8 +72,8 @@ class Session:
         self.on_message: OnMessage = self._engine.on_message
         self.happened = self._engine.happened
         self._idleness = Idleness(self)
-        self._replaying: Execution | None = None  # and what it was asked for with
-        self._replayed_for = Submission("")
+        self.wholes = Wholes(self._engine, recorder)
+        self.opened: Opened | None = None  # the notebook of the person's that it works in
 
     @property
     def id(self) -> str:
@@ -119,7 +110,7 @@ class Session:
     @property
     def asking(self) -> list[Execution]:
         """What waits for an answer: the run that asks, and the replay that it is a part of."""
-        return [each for each in (self.current, self._replaying) if each is not None and each.question]
+        return [each for each in (self.current, self.wholes.present) if each is not None and each.question]
 
     @property
     def state(self) -> str:
@@ -192,7 +183,7 @@ class Session:
         """Interrupt a run; take a queued submission back; end an installation."""
         if await self._engine.jobs.cancel(execution, why):
             return
-        if execution is self._replaying:
+        if execution is self.wholes.present:
             execution.interrupt = why
             if self.current is None:
                 return
@@ -205,8 +196,8 @@ class Session:
 
     async def interrupt(self, why: str) -> Execution | None:
         """Interrupt what runs, and look what came of it; None if nothing does."""
-        if self._replaying is not None:
-            self._replaying.interrupt = why
+        if self.wholes.present is not None:
+            self.wholes.present.interrupt = why
         execution = self.current
         if execution is not None:
             await self._engine.interrupts.interrupt(execution, why)
@@ -224,7 +215,7 @@ class Session:
             BadRequest: it does not ask anything, or something else.
         """
         asking = [execution]
-        if execution is self._replaying and self.current is not None:  # which asks for what it runs again
+        if execution is self.wholes.present and self.current is not None:  # and asks for it
             asking.append(self.current)
         self._engine.answers.give(self.kernel, asking, text, to=to, privately=privately)
 
@@ -251,9 +242,7 @@ class Session:
         number, said = (about.number, about.problem) if about is not None else (None, None)
         tell = self._engine.tell(e.Replying(caller, number, introduces, reply))
         found = {lost.number: self.executions.recall(lost.number) for lost in tell.lost_replies}
-        losses = tuple(each for each in tell.losses if not says_end(self.id, each.loss, said))
-        texts = [*notices(replace(tell, losses=losses), self.id, found), *self._engine.news()]
-        return Telling(tell.is_first, tell.knew_another, texts, [each.loss.generation for each in losses])
+        return Telling.of(tell, self.id, said, found, self._engine.news())
 
     def meanwhile(self, caller: e.CallerId, about: Execution, reply: int | None = None) -> list[Meanwhile]:
         """What came into earlier cells, for a reply to this caller about an execution; it counts as told."""
@@ -323,20 +312,29 @@ class Session:
         await self.stop_kernel(why, by=by)
         code = listing(self.id, choice)
         submission = Submission(code, "replay", kind=Kind.REPLAY, surroundings=surroundings, caller=by)
-        return self._engine.accept(submission, partial(self._replay, choice=choice, submission=submission))
 
-    async def _replay(self, execution: Execution, choice: Choice, submission: Submission) -> None:
-        self._replaying, self._replayed_for = execution, submission
-        try:
-            await Replay(execution, choice, self, self.recorder, self.executions).work()
-        finally:
-            self._replaying = None
+        async def end_of(replay: Execution) -> e.Ended:
+            return await Replay(replay, choice, submission, self, self.recorder, self.executions).work()
 
-    async def run_within(self, replay: Execution, one: Success) -> Execution:
-        """See replay.Replaying."""
-        child = self.submit(again(one, self._replayed_for, replay.number))
-        await self.executions.see_through(child, replay)
-        return child
+        return self.wholes.accept(submission, [one.number for one in choice.successes], end_of)
+
+    async def open_notebook(self, path: Path, by: e.CallerId) -> Opened:
+        """Work in this notebook of the person's from now on.
+
+        Raises:
+            StorageFailed: the next hub would not know it; nothing changed.
+        """
+        if self.opened is None or self.opened.path != path:
+            await self.recorder.flush()
+            self.opened = Opened(self.recorder.open_notebook(path, by.id), {}, self)
+        else:
+            self.recorder.journal.write("notebook", path=str(path), by=by.id)
+        self.opened.opened_by[by.id] = now().isoformat()
+        return self.opened
+
+    async def run_within(self, whole: Execution, submission: Submission) -> Execution:
+        """See wholes.Parts."""
+        return await self.wholes.see_through(self.submit(submission), whole)
 
     @property
     def names(self) -> VariableNames:
@@ -348,6 +346,8 @@ class Session:
     def restore(self, past: Past) -> None:
         """Go on from what an earlier hub has left, whose kernel was not (yet) found alive."""
         self._engine.restore(past)
+        if self.recorder.opened is not None:
+            self.opened = Opened(self.recorder.opened, past.history.opened_by, self)
 
     @property
     def left_a_kernel(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kernelexec.model.execution import Kind
+from kernelexec.recording.opened_writer import CellPlace
 from kernelexec.session.events import CallerId
 from kernelexec.session.surroundings import Surroundings
 
@@ -34,4 +35,5 @@ class Submission:
     kind: Kind = Kind.CODE
     caller: CallerId | None = None  # None: nobody who could be told of a loss
     asked: Asked = NO_REQUEST
-    within: int | None = None  # the replay that it is a part of
+    within: int | None = None  # the replay or the cells that it is a part of
+    place: CellPlace | None = None  # of a cell in a notebook of the person's

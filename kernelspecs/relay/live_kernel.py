@@ -118,6 +118,9 @@ def is_environment(prefix: str, fields: dict) -> bool:
 
 
 def belongs(notebook: str, fields: dict) -> bool:
+    opened = fields.get("notebook")  # the person's, which the session works in instead of its own
+    if opened and os.path.realpath(notebook) == opened:
+        return True
     folder, name = os.path.split(notebook)
     if os.path.realpath(fields["storage_dir"]) != folder:
         return False

@@ -17,17 +17,21 @@ from tests.fakes import FakeStarter, ran, run, session_in
 from tests.mcp_server.calls import call_on, called, text_of
 
 WAITS = Waits(45, 50)
-MOST_TOKENS = 3_600  # so that all tools stay below 4,500 when those for notebooks come
+MOST_TOKENS = 4_500
+MOST_FOR_NOTEBOOKS = 900  # of these
 REQUIRED: dict[str, Any] = {
     "append_to_code_file": {"file_path": "a.py", "content": ""},
     "check_installed_packages": {"packages": ["numpy"]},
     "configure_environment": {"type": "default"},
+    "edit_notebook": {"operations": [{"op": "insert"}]},
     "execute_code": {"code": ""},
     "execute_code_file": {"file_path": "a.py"},
     "initialize_code_file": {"content": ""},
     "install_dependencies": {"packages": ["numpy"]},
+    "open_notebook": {"path": "a.ipynb"},
     "read_code_file": {"file_path": "a.py"},
     "read_output": {"execution_id": "main@default/7"},
+    "run_cells": {"ids": ["all"]},
     "send_input": {"execution_id": "main@default/7", "text": ""},
     "stop_kernel": {"session": "main"},
     "wait_for_execution": {"execution_id": "main@default/7"},
@@ -47,6 +51,12 @@ def test_instructions_and_tools_together_cost_a_model_little() -> None:
     """Characters of what tools/list and the instructions send; four make about a token."""
     sent = [tool.model_dump_json(by_alias=True, exclude_none=True) for tool in definitions(WAITS)]
     assert (len(INSTRUCTIONS) + sum(map(len, sent))) / 4 <= MOST_TOKENS
+
+
+def test_the_tools_for_notebooks_cost_less_than_a_fifth_of_all() -> None:
+    names = ("open_notebook", "read_cells", "edit_notebook", "run_cells")
+    sent = [TOOLS[name].definition(WAITS).model_dump_json(by_alias=True, exclude_none=True) for name in names]
+    assert sum(map(len, sent)) / 4 <= MOST_FOR_NOTEBOOKS
 
 
 @pytest.mark.parametrize("tool", TOOLS.values(), ids=TOOLS)
@@ -91,16 +101,22 @@ def test_each_tool_says_what_it_does_to_the_world_and_why() -> None:
             {
                 *("wait_for_execution", "read_output", "list_executions", "read_code_file", "list_variables"),
                 *("list_kernels", "check_installed_packages", "get_environment_config", "list_environments"),
-                "diagnose_setup",
+                *("diagnose_setup", "read_cells"),
             },
         ),
         (
             "destructive_hint",
-            {"execute_code", "execute_code_file", "restart_kernel", "stop_kernel", "install_dependencies"},
+            {
+                *("execute_code", "execute_code_file", "restart_kernel", "stop_kernel"),
+                *("install_dependencies", "edit_notebook", "run_cells"),
+            },
         ),
         (
             "open_world_hint",
-            {"execute_code", "execute_code_file", "restart_kernel", "install_dependencies", "send_input"},
+            {
+                *("execute_code", "execute_code_file", "restart_kernel", "install_dependencies"),
+                *("send_input", "run_cells"),
+            },
         ),
     ],
 )

@@ -3,8 +3,8 @@
 - `verdict` (what is said first), `hints` and `import_hints` (what to do about an error), `transcripts`,
   `body` (the output) and `meanwhile` (what came into earlier cells), `images`, `drawings` with their
   `drawing_program`: about an execution.
-- `config_text`, `kernels_text`, `summary_text`, `variables_text`: the replies of the tools that look;
-  `news`, what they tell besides.
+- `cells_text`, `config_text`, `kernels_text`, `summary_text`, `variables_text`: the replies of the tools that
+  look; `news`, what they tell besides.
 """
 
 from __future__ import annotations

@@ -16,7 +16,14 @@ from kernelexec.recording.journal import now
 from kernelexec.session.session import Session
 
 _PROBLEM_LIMIT = 3_000  # characters of why a run did not end well, with a dead kernel's stderr
-_DID = {Kind.CODE: "ran", Kind.INSTALL: "finished", Kind.REPLAY: "(a replay) finished"}
+_DID = {
+    Kind.CODE: "ran",
+    Kind.INSTALL: "finished",
+    Kind.REPLAY: "(a replay) finished",
+    Kind.CELLS: "(all cells) ran",
+}
+_FAILED = {Kind.REPLAY: "(a replay) stopped", Kind.CELLS: "(cells) failed"}
+_WHOLES = (Kind.REPLAY, Kind.CELLS)
 _LONGEST_PROMPT = 500  # characters of what running code asks
 _LONGEST_NAME = 100  # characters of an exception's name
 _NAMED = 3  # exceptions that the verdict names
@@ -64,7 +71,8 @@ def _verdict(execution: Execution, session: Session, lost_since: Sequence[int]) 
     elif lost_since:
         said += f"; the kernel of generation {lost_since[-1]} has ended, and its variables are lost"
     if execution.script is not None:
-        return f"{said}; saved as {execution.script}"
+        cell = f"; cell {execution.cell}" if execution.cell else ""
+        return f"{said}; saved as {execution.script}{cell}"
     return f"{said}; not saved" if execution.kind is Kind.CODE else said
 
 
@@ -78,7 +86,7 @@ def _what_happened(execution: Execution, session: Session) -> str:
         case State.ERROR:
             has_name = execution.kind is Kind.CODE or execution.error
             error = f" with {_error_name(execution)}" if has_name else ""
-            failed = "(a replay) stopped" if execution.kind is Kind.REPLAY else "failed"
+            failed = _FAILED.get(execution.kind, "failed")
             said = f"ERROR: {execution.id} {failed} after {seconds}{error}"
         case State.INTERRUPTED:
             said = f"INTERRUPTED: {execution.id} was stopped after {seconds}{_made_of_it(execution)}"
@@ -233,7 +241,7 @@ def _is_the_first_in_it(execution: Execution, session: Session) -> bool:
     """Whether the kernel was started for this execution, and has run no other."""
     is_its_own = execution.generation == session.generation
     was_there = session.kernel_started is None or session.kernel_started < execution.submitted
-    is_last = execution.number == session.executions.last_number or execution.kind is Kind.REPLAY
+    is_last = execution.number == session.executions.last_number or execution.kind in _WHOLES
     return is_its_own and not was_there and is_last
 
 

@@ -41,6 +41,12 @@ from kernelexec.mcp_server.tools.kernels import (
     STOP_KERNEL,
     go_on,
 )
+from kernelexec.mcp_server.tools.notebooks import (
+    EDIT_NOTEBOOK,
+    OPEN_NOTEBOOK,
+    READ_CELLS,
+    RUN_CELLS,
+)
 from kernelexec.mcp_server.tools.outputs import LIST_EXECUTIONS, READ_OUTPUT
 from kernelexec.mcp_server.tools.packages import CHECK_INSTALLED_PACKAGES, INSTALL_DEPENDENCIES
 from kernelexec.mcp_server.tools.variables import LIST_KERNELS, LIST_VARIABLES
@@ -57,6 +63,10 @@ TOOLS = {
         APPEND_TO_CODE_FILE,
         EXECUTE_CODE_FILE,
         READ_CODE_FILE,
+        OPEN_NOTEBOOK,
+        READ_CELLS,
+        EDIT_NOTEBOOK,
+        RUN_CELLS,
         LIST_VARIABLES,
         LIST_KERNELS,
         SEND_INPUT,
@@ -74,7 +84,15 @@ TOOLS = {
 # What may be asked again of the next hub, although an earlier one may have begun it: what that accepted is in
 # the journal, and goes on.
 _GO_ON = {
-    tool.name for tool in (EXECUTE_CODE, EXECUTE_CODE_FILE, INSTALL_DEPENDENCIES, CONFIGURE_ENVIRONMENT)
+    tool.name
+    for tool in (
+        EXECUTE_CODE,
+        EXECUTE_CODE_FILE,
+        OPEN_NOTEBOOK,
+        RUN_CELLS,
+        INSTALL_DEPENDENCIES,
+        CONFIGURE_ENVIRONMENT,
+    )
 }
 
 

@@ -53,7 +53,10 @@ class Arguments(BaseModel):
         check, and cost a model more than they tell it.
         """
         schema = cls.model_json_schema()
-        properties = {name: _plain(given) for name, given in schema.get("properties", {}).items()}
+        definitions = schema.get("$defs", {})
+        properties = {
+            name: _plain(given, definitions) for name, given in schema.get("properties", {}).items()
+        }
         required = schema.get("required", [])
         return {"type": "object", "properties": properties, **({"required": required} if required else {})}
 
@@ -63,15 +66,24 @@ def _with_what_is_meant(name: str, known: list[str]) -> str:
     return one_line(name)[:_LONGEST_NAME] + (f" (is {near[0]} meant?)" if near else "")
 
 
-def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(given: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
     field = dict(given)
     for option in given.get("anyOf", ()):
         if option.get("type") != "null":
             field |= option
     plain: dict[str, Any] = {key: field[key] for key in ("type", "description", "enum") if key in field}
     if "items" in field:
-        plain["items"] = {"type": field["items"]["type"]}
+        plain["items"] = _plain_items(field["items"], definitions)
     return plain
+
+
+def _plain_items(items: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """Of an object with the types of its members, as some converters refuse one without."""
+    named = definitions.get(str(items.get("$ref", "")).rpartition("/")[2])
+    if named is None:
+        return {"type": items["type"]}
+    members = {name: _plain(given, definitions) for name, given in named["properties"].items()}
+    return {"type": "object", "properties": members, "required": named.get("required", [])}
 
 
 @dataclass(frozen=True)

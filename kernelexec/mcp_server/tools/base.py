@@ -16,6 +16,7 @@ from kernelexec.mcp_server import render, waiting
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.patience import Waits
 from kernelexec.mcp_server.recorded import no_such_session, session_and_number
+from kernelexec.mcp_server.render import cells_text
 from kernelexec.mcp_server.render.news import News
 from kernelexec.mcp_server.requests import Cancellation
 from kernelexec.mcp_server.tools.arguments import WAIT_DESCRIPTION, Arguments
@@ -164,7 +165,22 @@ async def reply_about(
     """The reply about an execution as it is now; what it tells its caller is known once it was delivered."""
     call.will_tell(session)
     call.caller.is_told_question(execution)
+    call.notes += await _news_of_notebook(call, session)
     return await render.execution_result(execution, session, call.caller, offset, call.reply)
+
+
+async def _news_of_notebook(call: Call, session: Session) -> list[str]:
+    """What others did in the notebook that the session works in, for a reply about one of its executions."""
+    opened, caller = session.opened, call.caller.id
+    if opened is None or call.caller.gone:
+        return []
+    before = opened.look_of(caller)
+    try:
+        told = await opened.news(caller)
+    except BadRequest as error:
+        return [f"News: {error.what}"]
+    call.on_undelivered(lambda: opened.put_look(caller, before))
+    return cells_text.news(told)
 
 
 async def _wait_for_end(

@@ -11,6 +11,8 @@ from kernelexec.errors import BadRequest
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.tools.arguments import Arguments, MaxSeconds, SessionName, WaitSeconds
 from kernelexec.mcp_server.tools.base import Tool, session_for, wait_for_end
+from kernelexec.recording.opened_writer import CellPlace
+from kernelexec.session.session import Session
 from kernelexec.session.submission import Submission
 
 CODE_LIMIT = 5_000_000  # characters; more is data, which belongs in a file
@@ -39,6 +41,10 @@ class ExecuteCode(Arguments):
     ] = None
     wait_seconds: WaitSeconds = None
     max_seconds: MaxSeconds = None
+    after: Annotated[
+        str | None,
+        Field(max_length=200, description="In an opened notebook: the id of the cell before the new one."),
+    ] = None
 
 
 async def _execute_code(call: Call, arguments: ExecuteCode) -> types.CallToolResult:
@@ -53,8 +59,21 @@ async def _execute_code(call: Call, arguments: ExecuteCode) -> types.CallToolRes
         surroundings=call.caller.surroundings(session),
         caller=call.caller.identity,
         asked=call.asked,
+        place=await _place(session, arguments.after),
     )
     return await wait_for_end(call, session, session.submit(submission), arguments.wait_seconds)
+
+
+async def _place(session: Session, after: str | None) -> CellPlace | None:
+    """Where the cell goes in the person's notebook, if the session works in one."""
+    if session.opened is not None:
+        return await session.opened.place_of_new(after)
+    if after is not None:
+        raise BadRequest(
+            f"{session.id} works in no notebook of the user's, and has no cell {after!r}; nothing was run.",
+            "Leave out `after`, or call open_notebook first.",
+        )
+    return None
 
 
 def _encodable(code: str) -> None:

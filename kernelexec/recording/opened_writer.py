@@ -1,0 +1,267 @@
+"""What is run in a person's notebook, brought into its cells: behind what happens, off the path of replies.
+
+The same to a recorder as `notebooks.Notebooks`, but the notebook is one, whichever kernel runs, and the
+person's: an execution goes to the cell that it was of, a new one gets a cell of its own, nothing else is
+touched. What the person ran or deleted meanwhile stays so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kernelexec.errors import BadRequest, StorageFailed
+from kernelexec.model.execution import Execution, Kind
+from kernelexec.model.widgets import WidgetStates
+from kernelexec.recording.cells import shown_outputs
+from kernelexec.recording.journal import Journal
+from kernelexec.recording.ledger import Ledger
+from kernelexec.recording.notebook_format import Cell
+from kernelexec.recording.notebook_text import NotebookText, new_cell, new_id
+from kernelexec.recording.opened_notebook import OpenedNotebook
+
+_log = logging.getLogger(__name__)
+
+_GATHER_SECONDS = 0.05  # gathers the cells of a burst; who looks at the page waits for them
+_WRITING_SHARE = 20  # writing takes at most a twentieth of the time, while something runs
+_RETRY_SECONDS = 5.0  # after a full disk, or what is no notebook any more
+
+
+@dataclass(frozen=True)
+class CellPlace:
+    """Which cell of a person's notebook an execution is of."""
+
+    id: str
+    after: str | None = None  # it is a new one, behind this one, "" at the top; None: it is there
+    shown: str = ""  # what it showed before, see notebook_text.TextCell
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """An execution's part of a write. The outputs are taken on the event loop: more may come meanwhile."""
+
+    execution: Execution
+    place: CellPlace
+    outputs: list[Cell]
+    is_first: bool  # else its cell has outputs of it already
+
+
+class OpenedWriter:
+    """Writes one person's notebook. To be used on the event loop; the file is written in threads."""
+
+    def __init__(self, journal: Journal, path: Path) -> None:
+        self.problem: str | None = None  # why the notebook does not show what was run
+        self.set_aside: list[str] = []  # nothing of a person's is
+        self.notebook = OpenedNotebook(path)
+        self.last_touched: str | None = None  # the cell that the assistant ran, made or changed last
+        # What was run in which notebook: told when it is in there, or that its cell is gone.
+        self.on_written: Callable[[NotebookText, list[Execution], list[Execution]], None] = _nobody
+        self._places: dict[int, CellPlace] = {}  # of what is not written, by execution number
+        self._anchors: dict[str, str] = {}  # new cells -> what they come after
+        self._new: list[Execution] = []
+        self._being_written: list[Execution] = []
+        self._changed: dict[int, Execution] = {}
+        self._journal = journal
+        self._began = self._took = 0.0
+        self._hurry = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+
+    def path(self, generation: int) -> Path:
+        return self.notebook.path
+
+    def expect(self, execution: Execution, place: CellPlace) -> None:
+        """The execution, which has not begun, is of this cell."""
+        self._places[execution.number] = place
+        self.last_touched = place.id
+        if place.after is not None:
+            self._anchors[place.id] = place.after
+
+    # --- as notebooks.Notebooks ------------------------------------------------------------
+
+    def begin(self, generation: int, metadata: Mapping[str, Any]) -> None:
+        """A new kernel: the notebook stays."""
+
+    def restore(self, ledgers: Mapping[int, Ledger]) -> None:
+        """What earlier hubs have written is in the file, or was changed by the person."""
+
+    def add(self, execution: Execution) -> None:
+        """What the execution shows is to be written into its cell, if it has one."""
+        if execution.kind is not Kind.CODE or execution.cell is None:
+            return
+        if execution.number not in self._places:  # an earlier hub ran it
+            self.expect(execution, CellPlace(execution.cell, execution.after))
+        self._new.append(execution)
+        self._write_soon()
+
+    def change(self, execution: Execution) -> None:
+        """The execution has other outputs than its cell.
+
+        Raises:
+            StorageFailed: a hub that comes after this one will not know it.
+        """
+        if execution.cell is None or execution in self._new or execution.number in self._changed:
+            return
+        self._changed[execution.number] = execution
+        self._write_soon()
+        self._journal.keep("outdated", n=execution.number)
+
+    def show(self, execution: Execution) -> None:
+        """It runs: its cell is written when it has ended."""
+
+    def leave_out(self, execution: Execution) -> None:
+        """It was not run after all: its cell stays what it is, a new one is not made."""
+        self._places.pop(execution.number, None)
+
+    def show_widgets(self, generation: int, widgets: WidgetStates) -> None:
+        """Their state is metadata of the whole notebook, which is the person's."""
+
+    def widgets_changed(self, generation: int) -> None:
+        """See show_widgets."""
+
+    def touch(self) -> None:
+        """It waits for no pause: a cell of the person's is written when it has ended."""
+
+    def is_written(self, execution: Execution) -> bool:
+        """Whether all of a finished execution is on disk, so that memory need not hold it."""
+        waiting = execution in (*self._new, *self._being_written) or execution.number in self._changed
+        return not waiting
+
+    def take_set_aside(self) -> list[str]:
+        return []
+
+    async def flush(self) -> None:
+        """Write now; what cannot be written now is tried again later."""
+        self._hurry.set()
+        if self._is_due:
+            self._write_soon()
+        if self._writer is not None:
+            await self._writer
+        self._hurry.clear()
+        if self._is_due:
+            self._write_soon()
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.cancel()
+
+    # --- when --------------------------------------------------------------------------------
+
+    @property
+    def _is_due(self) -> bool:
+        return bool(self._new or self._changed)
+
+    def _write_soon(self) -> None:
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._work())
+
+    async def _work(self) -> None:
+        pause = _GATHER_SECONDS
+        while self._is_due:
+            await self._pause(max(pause, self._began + self._took * _WRITING_SHARE - time.monotonic()))
+            self._began = time.monotonic()
+            try:
+                await self._write()
+            except (BadRequest, StorageFailed, OSError) as error:
+                if self.problem is None:
+                    _log.warning("%s cannot be written: %s", self.notebook.path, error)
+                self.problem = error.what if isinstance(error, BadRequest) else str(error)
+                if self._hurry.is_set():
+                    return  # the journal has it; the next hub writes it
+                pause = _RETRY_SECONDS
+            else:
+                self.problem, pause = None, _GATHER_SECONDS
+            self._took = time.monotonic() - self._began
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._hurry.wait(), seconds)
+        except (asyncio.TimeoutError, TimeoutError):
+            return
+
+    # --- one write ---------------------------------------------------------------------------
+
+    async def _write(self) -> None:
+        new, changed = self._new, self._changed
+        self._new, self._changed = [], {}
+        self._being_written = [*new, *changed.values()]
+        ready = [self._ready(each, is_first=True) for each in new]
+        ready += [self._ready(each, is_first=False) for each in changed.values() if each not in new]
+        gone: list[Execution] = []
+        try:
+            now = await asyncio.to_thread(
+                self.notebook.change, lambda found: self._changes(found, ready, gone)
+            )
+        except BaseException:  # cancelled, too: it may or may not be written
+            self._new, self._changed = [*new, *self._new], {**changed, **self._changed}
+            raise
+        finally:
+            self._being_written = []
+        self._enter(new, changed)
+        self.on_written(now, [each.execution for each in ready], gone)
+
+    def _ready(self, execution: Execution, *, is_first: bool) -> _Ready:
+        assert execution.cell is not None
+        known = self._places.get(execution.number)
+        return _Ready(execution, known or CellPlace(execution.cell), list(shown_outputs(execution)), is_first)
+
+    def _changes(self, found: NotebookText, ready: Iterable[_Ready], gone: list[Execution]) -> NotebookText:
+        """The notebook with what was run; called in a thread, and again where somebody was faster."""
+        gone.clear()
+        for each in ready:
+            cell = found.cell(each.place.id)
+            if cell is None and each.is_first and each.place.after is not None:
+                found = self._with_new(found, each)
+            elif cell is None or cell.kind != "code":
+                gone.append(each.execution)
+            elif self._is_for(each, cell.shown, cell.execution_count):
+                count = each.execution.execution_count
+                found = found.with_cell(cell.with_outputs(each.outputs, count, found.layout))
+        return found
+
+    @staticmethod
+    def _is_for(ready: _Ready, shown: str, count: int | None) -> bool:
+        """Whether the cell is to show this run: not where the person ran it again after that."""
+        ours = ready.execution.execution_count
+        if not ready.is_first:
+            return count == ours
+        if ready.place.shown in ("", shown) or count is None or ours is None:
+            return True
+        return count <= ours
+
+    def _with_new(self, found: NotebookText, ready: _Ready) -> NotebookText:
+        execution, layout = ready.execution, found.layout
+        after = ready.place.after
+        while after and after in self._anchors and after not in found.places:
+            after = self._anchors[after]  # that one was never run, or is gone
+        if execution.note and not execution.code.strip() and not ready.outputs:  # the note is all there is
+            return found.with_new(after, new_cell("markdown", execution.note, ready.place.id, layout))
+        code = new_cell("code", execution.code, ready.place.id, layout)
+        code = code.with_outputs(ready.outputs, execution.execution_count, layout)
+        note = [new_cell("markdown", execution.note, new_id(), layout)] if execution.note else []
+        return found.with_new(after, *note, code)
+
+    def _enter(self, new: Iterable[Execution], changed: Mapping[int, Execution]) -> None:
+        numbers = [each.number for each in new]
+        by_generation: dict[int, list[int]] = {}
+        for each in (*new, *changed.values()):
+            by_generation.setdefault(each.generation, []).append(each.number)
+            self._places.pop(each.number, None)
+        for generation, written in by_generation.items():
+            self._journal.keep(
+                "written",
+                generation=generation,
+                revision=0,
+                numbers=[number for number in written if number in numbers],
+                changed=[number for number in written if number in changed],
+            )
+        for number in self._changed:  # changed again meanwhile: what was just said is not true of it
+            self._journal.keep("outdated", n=number)
+
+
+def _nobody(now: NotebookText, written: list[Execution], gone: list[Execution]) -> None:
+    """Nobody wants to know it."""
