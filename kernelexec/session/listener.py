@@ -75,6 +75,8 @@ class Listener:
             execution.timing.began(INPUT, message.date, execution.submitted, now())
         elif message.type == "input_request":
             self._on_question(execution, message)
+        elif message.type == "input_withdrawn":  # our kernel's, of a program that went on without an answer
+            self._executions.asks(execution, None)
         elif message.type in _OUTPUT_TYPES:
             if execution.is_final:
                 self.late_output.take(execution, message.type, message.content)

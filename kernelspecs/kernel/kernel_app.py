@@ -12,6 +12,8 @@ What the application does that ipykernel's alone does not (what its kernel does:
 - a chart of Altair or Plotly has a picture, too (still_images.py), and so has a figure of Matplotlib that is displayed where
   its backend draws into files only (headless_figures.py), where the hub has started the kernel
 - all that a run gives to the pager is in its reply (pages.py), where the hub has started the kernel
+- what a program asks that `!command` has started is asked like input() (terminal_programs.py), where the hub has started the
+  kernel
 - who looked for a module in vain is known after an installation (missed_imports.py), where the hub has started the kernel
 Each change looks for what it changes, and without it leaves ipykernel as it is (made for 6.29 to 7.x, Python 3.8 on).
 """
@@ -27,7 +29,7 @@ from importlib.machinery import PathFinder
 import zmq
 from code_files import unsafe_path_forbidden
 from headless_figures import HeadlessFigures
-from ipykernel import iostream, kernelapp
+from ipykernel import iostream, kernelapp, zmqshell
 from missed_imports import MissedImports
 from pages import keep_all_pages
 from recollection import Recollection
@@ -35,6 +37,7 @@ from replying_kernel import IPythonKernel
 from saved_names import name_saved_files
 from sliced_streams import slice_streams
 from still_images import StillImages
+from terminal_programs import ask_for_programs
 from traitlets.config import Config
 
 # Programs which would wait for ever for a person: git's editor and its password prompt, and pagers.
@@ -112,6 +115,7 @@ class IPKernelApp(kernelapp.IPKernelApp):
             StillImages(self.kernel.shell)
             name_saved_files()
             keep_all_pages(self.kernel.shell)
+            self.kernel.programs = ask_for_programs(self.kernel, zmqshell)
             self.kernel.figures = HeadlessFigures(self.kernel.shell)
             self.kernel.missed_imports = MissedImports()
             sys.meta_path.append(self.kernel.missed_imports)

@@ -64,6 +64,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
         self.recollection = Recollection(None)
         self.figures = None
         self.missed_imports = None
+        self.programs = None
         self.typed_passwords = TypedPasswords()
         super().__init__(**options)
         self.control_handlers["imports_request"] = self.imports_request
@@ -203,7 +204,9 @@ class IPythonKernel(ipkernel.IPythonKernel):
         self.recollection.question = {"prompt": str(prompt), "password": bool(password)}
         self.typed_passwords.release()
         try:
-            answer = super()._input_request(prompt, ident, parent, password)
+            answer = self.programs.ask(prompt, ident, parent, password) if self.programs else None
+            if answer is None:
+                answer = super()._input_request(prompt, ident, parent, password)
         finally:
             self.recollection.question = None
         self.typed_passwords.remember(answer, str(prompt), password, *self.streams)
