@@ -221,8 +221,10 @@ class FakeKernel:
         """Another hub listens from now on."""
         self._on_message = on_message
 
-    def publish(self, message_type: str, content: Mapping[str, Any], parent: str | None) -> None:
-        self._on_message(Message("iopub", message_type, content, "m", parent, "s", DATE, {}))
+    def publish(
+        self, message_type: str, content: Mapping[str, Any], parent: str | None, msg_id: str = "m"
+    ) -> None:
+        self._on_message(Message("iopub", message_type, content, msg_id, parent, "s", DATE, {}))
 
 
 # --- answers ---------------------------------------------------------------------

@@ -70,7 +70,7 @@ def read_history(
         for record in journal.records(outputs_of=wanted):
             if record["event"] == "output":
                 executions[record["n"]].outputs.add(record["type"], record["content"])
-                history.heard[record["n"]] = max(record.get("s", 0), history.heard.get(record["n"], 0))
+                _hear(history, record["n"], record)
     history.unwritten = [
         execution
         for execution in executions.values()
@@ -231,6 +231,7 @@ def _take(
         _take_execution(history, executions, record, session, storage_dir)
     elif event in ("comm", "captured"):
         _take_widget(history.widgets.setdefault(history.generation, WidgetStates()), record)
+        _hear(history, history.sent.get(record.get("parent") or ""), record)
     elif event == "written":
         _forget(executions, (*record["numbers"], *record.get("changed", ())))
         history.outdated.difference_update(record["numbers"], record.get("changed", ()))
@@ -248,6 +249,11 @@ def _take_notebook(history: History, record: Mapping[str, Any]) -> None:
             history.opened_by.clear()
         history.opened = record["path"]
         history.opened_by[record["by"]] = record.get("time", "")
+
+
+def _hear(history: History, number: int | None, record: Mapping[str, Any]) -> None:
+    if number is not None:
+        history.heard[number] = max(record.get("s", 0), history.heard.get(number, 0))
 
 
 def _take_widget(widgets: WidgetStates, record: Mapping[str, Any]) -> None:

@@ -202,27 +202,33 @@ class Recorder:
                 self.notebooks.show(execution)
 
     def widget(
-        self, message_type: str, content: Mapping[str, Any], buffers: Sequence[bytes], parent: str | None
+        self,
+        message_type: str,
+        content: Mapping[str, Any],
+        buffers: Sequence[bytes],
+        parent: str | None,
+        serial: int | None = None,
     ) -> bool:
-        """Keep what a message says of a widget; False if it says nothing of one.
+        """Keep what a message says of a widget; False if it says nothing of one. `serial`: see `output`.
 
         Raises:
             StorageFailed: it is kept in memory only.
         """
+        heard = {"parent": parent, **({} if serial is None else {"s": serial})}
         capturer = self._widgets.capturer(parent) if message_type in CAPTURED_TYPES else None
         if capturer is not None:  # an Output widget shows it, not the cell
             size = size_of(content)
             if self._widgets.size(capturer) + size > self.limits.cell or not self._widgets.has_room(size):
                 return False  # it is full: the cell and its file have room for the rest
             self._widgets.capture(capturer, message_type, content, parent)
-            self.journal.keep("captured", comm=capturer, type=message_type, content=content, parent=parent)
+            self.journal.keep("captured", comm=capturer, type=message_type, content=content, **heard)
         elif message_type in COMM_TYPES:
             kept = encoded(buffers)
             if size_of(content) + size_of(kept) > self.limits.cell or not self._widgets.take(content, kept):
                 return True
-            self.journal.keep("comm", content=content, buffers=kept)
+            self.journal.keep("comm", content=content, buffers=kept, **heard)
         elif message_type == COMM_CLOSE and self._widgets.close(content):
-            self.journal.keep("comm", content=content, buffers=[], closed=True)
+            self.journal.keep("comm", content=content, buffers=[], closed=True, **heard)
         else:
             return False
         self._sync_soon()

@@ -42,13 +42,15 @@ class Listener:
         self._held: dict[int, list[Message]] = {}  # by execution number
 
     def take(self, message: Message) -> None:
+        held = self._held and self._executions.of_message(message.parent_id)
+        if held and held.number in self._held:
+            self._held[held.number].append(message)
+            return
         if self._is_for_a_widget(message):
             return
         execution = self._executions.of_message(message.parent_id)
         if execution is None:
             self._foreign_runs.take(message)  # another client's, or an answer to a question of the hub
-        elif execution.number in self._held:
-            self._held[execution.number].append(message)
         else:
             self._take(execution, message)
 
@@ -59,12 +61,10 @@ class Listener:
     def release(self, execution: Execution, before: Iterable[Message]) -> None:
         """Take these messages of an execution, then those that were held but for the same ones."""
         held = self._held.pop(execution.number, [])
-        seen = set()
-        for message in before:
-            seen.add(message.msg_id)
-            self._take(execution, message)
-        for message in held:
-            if message.msg_id not in seen:
+        before = list(before)
+        seen = {message.msg_id for message in before}
+        for message in [*before, *(message for message in held if message.msg_id not in seen)]:
+            if not self._is_for_a_widget(message):
                 self._take(execution, message)
 
     def _take(self, execution: Execution, message: Message) -> None:
@@ -84,7 +84,9 @@ class Listener:
 
     def _is_for_a_widget(self, message: Message) -> bool:
         try:
-            return self._recorder.widget(message.type, message.content, message.buffers, message.parent_id)
+            return self._recorder.widget(
+                message.type, message.content, message.buffers, message.parent_id, message.serial
+            )
         except StorageFailed as error:
             self._troubles.add(f"The state of a widget could not be written to disk: {error.what}")
             return True
