@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 import shutil
 import textwrap
 import time
@@ -21,6 +20,8 @@ import mcp_types as types
 from mcp import ClientSession
 
 from kernelexec.commands.mcp_client import PATIENCE_SECONDS, connected, shown, text_of
+from kernelexec.environments.probe import bare, probe
+from kernelexec.environments.remedies import install_command
 
 _NEEDED = ("pandas", "matplotlib", "palmerpenguins")
 
@@ -120,9 +121,10 @@ async def _has_packages(client: ClientSession) -> bool:
         return not reply.is_error
     missing = [name for name in _NEEDED if repr(name) in text]
     python = _facts(await client.call_tool("get_environment_config", {}))["interpreter"]
+    interpreter = await probe(Path(python), bare(os.environ))
     print(
         "The environment lacks packages that this tour needs. Install them with\n\n"
-        f"    {shlex.quote(python)} -m pip install {' '.join(missing)}\n\n"
+        f"    {install_command(interpreter, missing, os.environ)}\n\n"
         "or point the tour at an environment that has them: ENV_TYPE=venv VENV_PATH=/path kernelexec try"
     )
     return False

@@ -272,9 +272,13 @@ def _writable(subject: str, folder: Path, otherwise: str) -> Finding:
     existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     if not existing.is_dir():
         return Finding(Level.PROBLEM, subject, f"{existing} is not a directory", f"remove it, or {otherwise}")
-    if not os.access(existing, os.W_OK | os.X_OK) or os.statvfs(existing).f_flag & os.ST_RDONLY:
-        owner = f"chown -R $USER {shlex.quote(str(existing))}"
-        return Finding(Level.PROBLEM, subject, f"{existing} cannot be written", f"{owner}, or {otherwise}")
+    if os.statvfs(existing).f_flag & os.ST_RDONLY:
+        return Finding(Level.PROBLEM, subject, f"{existing} is on a read-only file system", otherwise)
+    if not os.access(existing, os.W_OK | os.X_OK):
+        # No chown: the nearest folder that is there may be / or one that others share.
+        is_own = existing.stat().st_uid == os.getuid()
+        mend = f"chmod u+rwx {shlex.quote(str(existing))}" if is_own else "have it made writable for you"
+        return Finding(Level.PROBLEM, subject, f"{existing} cannot be written", f"{mend}, or {otherwise}")
     return _room(subject, folder, existing)
 
 

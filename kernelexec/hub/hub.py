@@ -244,9 +244,10 @@ class Hub:
         session_id = f"{choice.name}@{environment.label}"
         key = (config.storage_identity, session_id)
         async with self._opening.setdefault(key, asyncio.Lock()):
-            abandoned = self._sessions.get(key)
-            if abandoned is not None and abandoned.is_abandoned:
-                await self._sessions.pop(key).close()
+            # Also under the path that its storage directory had before: its journal is still open there.
+            abandoned = [k for k, s in self._sessions.items() if k[1] == session_id and s.is_abandoned]
+            for each in abandoned:
+                await self._sessions.pop(each).close()
             if key not in self._sessions:
                 session = await self._restored(config.storage_dir, environment, choice.name, choice.project)
                 if session.left_a_kernel:
