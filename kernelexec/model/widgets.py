@@ -20,6 +20,7 @@ COMM_TYPES = frozenset({"comm_open", "comm_msg"})
 COMM_CLOSE = "comm_close"
 CAPTURED_TYPES = frozenset({"stream", "display_data", "execute_result", "error", "clear_output"})
 _OUTPUT = ("@jupyter-widgets/output", "OutputModel")
+_IN_ORDER = frozenset({"msg_id", "outputs", "_model_name", "_model_module"})
 _REFERENCE = "IPY_MODEL_"  # before the id of a widget inside another
 MOST = 10_000_000  # characters of all states, which each notebook of the kernel has to hold
 
@@ -209,6 +210,22 @@ def _folded(outputs: Sequence[JSON]) -> CellOutputs:
         if isinstance(output, Mapping):
             folded.add(str(output.get("output_type")), output)
     return folded
+
+
+def replaced_by(content: Mapping[str, Any]) -> frozenset[tuple[str, ...]] | None:
+    """What a comm's message sets: keys of its state, and paths of buffers. What earlier ones said of these
+    counts no more. None: it also says what counts in its order, as what a widget captures."""
+    data = content.get("data")
+    state = data.get("state") if isinstance(data, Mapping) else None
+    if not isinstance(data, Mapping) or not isinstance(state, Mapping) or _IN_ORDER & state.keys():
+        return None
+    if "target_name" in content:  # it opens the comm
+        return None
+    paths = data.get("buffer_paths")
+    named = [
+        path if isinstance(path, list) else [path] for path in (paths if isinstance(paths, list) else [])
+    ]
+    return frozenset([*((key,) for key in state), *(("", *map(str, path)) for path in named)])
 
 
 def encoded(buffers: Sequence[bytes]) -> list[str]:

@@ -1,7 +1,7 @@
 """What is kept: the only writer of CODE_STORAGE_DIR.
 
 - `recorder`: one session's; `journal` is the truth (`journal_lines`, read; `journal_index`; `kept_lines`
-  wait for room in it), `script` the `.py` files, `notebooks` follow behind.
+  wait for room in it, `last_updates` to be replaced), `script` the `.py` files, `notebooks` follow behind.
 - `book`, `notebook`, `notebook_format`, `cells`, `ledger`, `shared_file`, `replaced_file`: a notebook that
   a person edits, too.
 - `pages`, `live_notebook`: a notebook that is open in JupyterLab, which shows what happens as it happens.

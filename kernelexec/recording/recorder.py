@@ -19,9 +19,17 @@ from kernelexec.errors import StorageFailed
 from kernelexec.model.execution import Execution, Kind, Overflow, State
 from kernelexec.model.limits import Limits
 from kernelexec.model.outputs import display_id, late_label, size_of
-from kernelexec.model.widgets import CAPTURED_TYPES, COMM_CLOSE, COMM_TYPES, WidgetStates, encoded
+from kernelexec.model.widgets import (
+    CAPTURED_TYPES,
+    COMM_CLOSE,
+    COMM_TYPES,
+    WidgetStates,
+    encoded,
+    replaced_by,
+)
 from kernelexec.recording.history import History, load_execution
 from kernelexec.recording.journal import Journal, now, storage_failed
+from kernelexec.recording.last_updates import LastUpdates
 from kernelexec.recording.notebooks import Notebooks
 from kernelexec.recording.opened_writer import OpenedWriter
 from kernelexec.recording.output_folder import OutputFolder
@@ -33,6 +41,7 @@ from kernelexec.recording.spill import Spill
 _log = logging.getLogger(__name__)
 
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,10}")
+_ALL_OF_IT = frozenset({"data"})  # of a display is what an update sets
 _SYNC_SECONDS = 1.0  # what a power cut may take
 _RETRY_SECONDS = 5.0  # where a disk is full
 # What adds to a cell, and is told to be late when it comes after the end.
@@ -55,6 +64,7 @@ class Recorder:
         self._spills: dict[int, Spill] = {}  # of the executions that have no end yet
         self._displays: dict[str, set[int]] = {}  # display id -> which executions show it
         self._widgets = WidgetStates()  # of the present kernel
+        self._updates = LastUpdates(journal)
         self._generation = 0
         self._sync_handle: asyncio.TimerHandle | None = None
 
@@ -89,6 +99,7 @@ class Recorder:
 
     def begin_generation(self, generation: int, metadata: Mapping[str, Any]) -> None:
         """The cells of this generation go to a notebook of its own, which gets this metadata."""
+        self.write_updates()
         extension = metadata.get("language_info", {}).get("file_extension", "")
         if isinstance(extension, str) and _EXTENSION.fullmatch(extension):
             self.extension = extension  # as the kernel itself says
@@ -224,10 +235,13 @@ class Recorder:
             self.journal.keep("captured", comm=capturer, type=message_type, content=content, **heard)
         elif message_type in COMM_TYPES:
             kept = encoded(buffers)
-            if size_of(content) + size_of(kept) > self.limits.cell or not self._widgets.take(content, kept):
+            size = size_of(content) + size_of(kept)
+            if size > self.limits.cell or not self._widgets.take(content, kept):
                 return True
-            self.journal.keep("comm", content=content, buffers=kept, **heard)
+            fields = {"content": content, "buffers": kept, **heard}
+            self._updates.keep(content["comm_id"], "comm", fields, size, replaced_by(content))
         elif message_type == COMM_CLOSE and self._widgets.close(content):
+            self._updates.write(content["comm_id"])
             self.journal.keep("comm", content=content, buffers=[], closed=True, **heard)
         else:
             return False
@@ -247,8 +261,10 @@ class Recorder:
             StorageFailed: it is kept in memory only.
         """
         for number in sorted(self._displays.get(display_id(content) or "", ())):
+            if but is not None and number == but.number:
+                continue
             execution = self.recall(number)
-            if execution is not None and execution is not but:
+            if execution is not None:
                 self._divide(execution, "update_display_data", content)
                 if execution.is_final:
                     self.notebooks.change(execution)
@@ -282,8 +298,15 @@ class Recorder:
 
     def _keep(self, execution: Execution, message_type: str, content: Mapping[str, Any]) -> None:
         if execution.outputs.add(message_type, content) or message_type == "clear_output":
-            serial = {} if self._serial is None else {"s": self._serial}
-            self.journal.keep("output", n=execution.number, type=message_type, content=content, **serial)
+            fields = {"n": execution.number, "type": message_type, "content": content}
+            if self._serial is not None:
+                fields["s"] = self._serial
+            identity = (execution.number, display_id(content))
+            if message_type == "update_display_data":
+                self._updates.keep(identity, "output", fields, size_of(content), _ALL_OF_IT)
+            else:
+                self._updates.write(identity)
+                self.journal.keep("output", **fields)
 
     def _spill(self, execution: Execution) -> Spill:
         spill = self._spills.get(execution.number)
@@ -300,6 +323,7 @@ class Recorder:
         spill = self._spills.pop(execution.number, None)
         if spill is not None:
             execution.overflow = spill.close() or execution.overflow
+        self.write_updates()
         try:
             self.journal.keep(
                 "finished",
@@ -328,12 +352,14 @@ class Recorder:
 
     async def flush(self) -> None:
         """Bring journal and notebook to the disk now."""
+        self.write_updates()
         await self.notebooks.flush()
         await asyncio.to_thread(_quietly, self.journal.sync)
 
     def close(self) -> None:
         if self._sync_handle is not None:
             self._sync_handle.cancel()
+        self.write_updates()
         self.notebooks.close()
         for spill in self._spills.values():
             spill.close()
@@ -345,7 +371,15 @@ class Recorder:
         return spill.so_far() if spill is not None and spill.overflows else execution.overflow
 
     def _load(self, number: int) -> Execution | None:
+        self.write_updates()
         return load_execution(self.journal, self.session, self.storage_dir, number)
+
+    def write_updates(self) -> None:
+        """What the journal is to have before any of it is read (see LastUpdates)."""
+        try:
+            self._updates.write_all()
+        except StorageFailed:
+            _log.exception("session %s: an update is not in the journal", self.session)
 
     def _sync_soon(self) -> None:
         if self._sync_handle is None:
@@ -353,6 +387,7 @@ class Recorder:
 
     def _sync(self) -> None:
         self._sync_handle = None
+        self.write_updates()
         self.journal.catch_up()
         if self.journal.is_behind:
             self._sync_handle = asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._sync)

@@ -240,6 +240,8 @@ class Executions:
 
     def recall(self, number: int) -> Execution | None:
         """An execution that something is still to be done with, so that it is held in memory."""
+        if number not in self._in_memory:
+            self._recorder.write_updates()
         with contextlib.suppress(BadRequest):
             found = self._in_memory[number] = self.get(number)
             return found

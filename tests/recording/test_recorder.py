@@ -405,3 +405,47 @@ def test_a_journal_is_synced_within_its_second(tmp_path: Path, monkeypatch: pyte
             await settled(lambda: len(synced) == 2)
 
     run(test())
+
+
+def test_a_display_that_is_updated_all_the_time_is_few_lines_and_its_last_state_is_kept(
+    tmp_path: Path,
+) -> None:
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            one = execution(1)
+            recorder.accept(one)
+            shown = {"data": {"text/plain": ""}, "metadata": {}, "transient": {"display_id": "chart"}}
+            recorder.output(one, "display_data", shown)
+            for number in range(200):
+                large = {**shown, "data": {"text/plain": f"{number} " + "x" * 100_000}}
+                recorder.output(one, "update_display_data", large)
+                recorder.output(one, "stream", {"name": "stdout", "text": "."})
+            one.state, one.started, one.finished = State.OK, NOW, NOW
+            recorder.finished(one)
+            assert journal_path(tmp_path).stat().st_size < 1_000_000
+            again = recorder.recall(1)
+            assert again is not None
+            assert again.outputs.to_notebook() == one.outputs.to_notebook()
+            assert "199 x" in str(again.outputs.to_notebook())
+
+    run(test())
+
+
+def test_a_display_shown_again_is_not_undone_by_an_update_before_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            one = ended(recorder, 1)
+            for kind, text in (
+                ("display_data", "1"),
+                ("update_display_data", "x" * 20_000),
+                ("display_data", "3"),
+            ):
+                shown = {"data": {"text/plain": text}, "metadata": {}, "transient": {"display_id": "chart"}}
+                recorder.output(one, kind, shown)
+            recorder.write_updates()
+            again = recorder.recall(1)
+            assert again is not None
+            assert again.outputs.to_notebook() == one.outputs.to_notebook()
+            assert "xxx" not in str(again.outputs.to_notebook())
+
+    run(test())
