@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kernelexec.errors import StorageFailed
+from kernelexec.model.widgets import replaced_by
 from kernelexec.recording.journal import Journal
+
+_log = logging.getLogger(__name__)
 
 LARGE = 10_000  # characters; what is smaller is a line of the journal each
 
@@ -51,6 +56,11 @@ class LastUpdates:
         else:
             self._journal.keep(event, **fields)
 
+    def keep_comm(self, fields: Mapping[str, Any], size: int) -> None:
+        """A widget's, as `keep`."""
+        content = fields["content"]
+        self.keep(content["comm_id"], "comm", fields, size, replaced_by(content))
+
     def write(self, key: Hashable) -> None:
         """What is held by this key goes to the journal.
 
@@ -63,6 +73,9 @@ class LastUpdates:
             del self._held[key]
 
     def write_all(self) -> None:
-        """As `write`, for all."""
-        for key in list(self._held):
-            self.write(key)
+        """All that is held goes to the journal, now or with the next one of these."""
+        try:
+            for key in list(self._held):
+                self.write(key)
+        except StorageFailed:
+            _log.exception("%s: an update is not in the journal", self._journal.path)

@@ -19,14 +19,7 @@ from kernelexec.errors import StorageFailed
 from kernelexec.model.execution import Execution, Kind, Overflow, State
 from kernelexec.model.limits import Limits
 from kernelexec.model.outputs import display_id, late_label, size_of
-from kernelexec.model.widgets import (
-    CAPTURED_TYPES,
-    COMM_CLOSE,
-    COMM_TYPES,
-    WidgetStates,
-    encoded,
-    replaced_by,
-)
+from kernelexec.model.widgets import CAPTURED_TYPES, COMM_CLOSE, COMM_TYPES, WidgetStates, encoded
 from kernelexec.recording.history import History, load_execution
 from kernelexec.recording.journal import Journal, now, storage_failed
 from kernelexec.recording.last_updates import LastUpdates
@@ -239,7 +232,7 @@ class Recorder:
             if size > self.limits.cell or not self._widgets.take(content, kept):
                 return True
             fields = {"content": content, "buffers": kept, **heard}
-            self._updates.keep(content["comm_id"], "comm", fields, size, replaced_by(content))
+            self._updates.keep_comm(fields, size)
         elif message_type == COMM_CLOSE and self._widgets.close(content):
             self._updates.write(content["comm_id"])
             self.journal.keep("comm", content=content, buffers=[], closed=True, **heard)
@@ -376,10 +369,7 @@ class Recorder:
 
     def write_updates(self) -> None:
         """What the journal is to have before any of it is read (see LastUpdates)."""
-        try:
-            self._updates.write_all()
-        except StorageFailed:
-            _log.exception("session %s: an update is not in the journal", self.session)
+        self._updates.write_all()
 
     def _sync_soon(self) -> None:
         if self._sync_handle is None:
