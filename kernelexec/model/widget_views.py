@@ -21,7 +21,6 @@ _DEEPEST = 12  # levels of widgets in widgets
 _MOST = 5_000  # widgets that are put into words: each may be inside many others
 _OF_HTML = ("HTMLModel", "HTMLMathModel")
 _PICTURES = ("<img", "<svg")
-_COUNTED = re.compile(r"\d\S*/\S*[\d?]")  # 3/20, as tqdm writes beside its bar
 
 
 class Widgets(Protocol):
@@ -155,12 +154,14 @@ def _is_a_line(view: Sequence[Shown]) -> bool:
 
 
 def _in_a_row(lines: Sequence[str]) -> Iterable[str]:
-    """A bar beside which its count is written says no more."""
-    is_counted = any(_COUNTED.search(line) for line in lines)
-    return [line.strip() for line in lines if not (is_counted and _BAR.fullmatch(line.strip()))]
+    """A bar says no more where its count is written beside it, as tqdm does: 3/20."""
+    for line in map(str.strip, lines):
+        bar = _BAR.fullmatch(line)
+        if bar is None or not any(f"{bar['value']}/{bar['end']}" in other for other in lines):
+            yield line
 
 
-_BAR = re.compile(r"\S+ of \S+")
+_BAR = re.compile(r"(?P<value>\S+) of (?P<end>\S+)")
 
 
 def _id(value: JSON) -> str:

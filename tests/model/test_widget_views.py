@@ -123,6 +123,8 @@ def test_a_bar_whose_count_stands_beside_it_says_it_once() -> None:
         "w": ("HBox", children("l", "p", "r")),
     }
     assert words_of(states(**bar)) == "outer: 100% 3/3 [00:00<00:00, 25.04it/s]"
+    ahead = {**bar, "p": ("FloatProgress", {"value": 2.0, "max": 3.0})}  # of its text, until that is renewed
+    assert words_of(states(**ahead)) == "outer: 100% 2 of 3 3/3 [00:00<00:00, 25.04it/s]"
 
 
 def test_an_output_widget_shows_what_it_holds_also_widgets_and_pictures() -> None:
