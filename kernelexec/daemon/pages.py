@@ -4,7 +4,8 @@ One JSON line each. It says `{"open": path, "ids": [...], "revision": n}` of a n
 lock it holds, `{"changed": ...}` with the same when somebody else has taken away cells of ours, and
 `{"closed": path}`. It is told `{"write": serial, "notebook": path, "cells": [...], "changes": {...},
 "metadata": {...}}`, which are to be made at once, and answers `{"done": serial, "taken": [ids]}`; what it
-cannot write, it closes.
+cannot write, it closes. Of a notebook of the person's own it is asked `"read": true`, and answers with the
+`notebook`, or told `"steps": [...]` with what is `"expected"`, and answers whether all were `made`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -48,7 +49,7 @@ class _Server:
         self._writer = writer
         self._open: dict[str, _Page] = {}
         self._serials = count(1)
-        self._asked: dict[int, tuple[str, asyncio.Future[frozenset[str]]]] = {}
+        self._asked: dict[int, tuple[str, asyncio.Future[Mapping[str, Any]]]] = {}
 
     def take(self, said: Mapping[str, Any]) -> None:
         match said:
@@ -64,12 +65,16 @@ class _Server:
             case {"done": int(serial)} if serial in self._asked:
                 _, answer = self._asked.pop(serial)
                 if not answer.done():
-                    answer.set_result(frozenset(map(str, said.get("taken", ()))))
+                    answer.set_result(said)
 
-    async def write(self, path: str, what: Mapping[str, JSON]) -> frozenset[str]:
-        """See recording.pages.Page."""
+    async def ask(self, path: str, what: Mapping[str, JSON]) -> Mapping[str, Any]:
+        """The answer, when it is done.
+
+        Raises:
+            PageGone: it may or may not be done.
+        """
         serial = next(self._serials)
-        answer: asyncio.Future[frozenset[str]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
         self._asked[serial] = path, answer
         try:
             message: dict[str, JSON] = {"write": serial, "notebook": path, **what}
@@ -115,7 +120,16 @@ class _Page:
         return found
 
     async def write(self, what: Mapping[str, JSON]) -> frozenset[str]:
-        return await self._server.write(self._path, what)
+        said = await self._server.ask(self._path, what)
+        return frozenset(map(str, said.get("taken", ())))
+
+    async def read(self) -> Mapping[str, JSON]:
+        notebook: Mapping[str, JSON] = (await self._server.ask(self._path, {"read": True}))["notebook"]
+        return notebook
+
+    async def carry_out(self, expected: Mapping[str, JSON], steps: Sequence[Mapping[str, JSON]]) -> bool:
+        said = await self._server.ask(self._path, {"expected": dict(expected), "steps": list(steps)})
+        return bool(said["made"])
 
 
 def _found(said: Mapping[str, Any]) -> Found:

@@ -7,7 +7,8 @@
 - `pages`, `live_notebook`: a notebook that is open in JupyterLab, which shows what happens as it happens.
 - `notebook_text`, `notebook_reading`, `json_spans`: a notebook of the person's own, byte for byte;
   `notebook_operations`, `looks`: what is done to it, and what somebody has seen of it;
-  `opened_notebook`, `notebook_place`: its file; `opened_writer`: what was run, brought into its cells.
+  `opened_notebook`, `notebook_place`: its file; `opened_page`: where it is open; `opened_place`: either;
+  `opened_writer`: what was run, brought into its cells.
 - `spill`, `overflow`, `large`, `output_folder`, `output_file`, `search`: output that is too much for a
   cell.
 - `history`, `summaries`, `records`, `replayable`: reading it again.

@@ -297,6 +297,27 @@ def stored_cell(cell: Cell) -> dict[str, JSON]:
     return stored
 
 
+def joined_cell(cell: Cell) -> dict[str, JSON]:
+    """The cell with text in one piece, as it is in memory."""
+    whole = {**cell, "source": _joined(cell.get("source", ""))}
+    outputs = cell.get("outputs")
+    if isinstance(outputs, list):
+        whole["outputs"] = [_joined_output(output) for output in outputs]
+    return whole
+
+
+def _joined_output(output: JSON) -> JSON:
+    if not isinstance(output, Mapping):
+        return output
+    if "text" in output:
+        return {**output, "text": _joined(output["text"])}
+    data = output.get("data")
+    if not isinstance(data, Mapping):
+        return output
+    joined = {mime: value if is_json_mime(mime) else _joined(value) for mime, value in data.items()}
+    return {**output, "data": joined}
+
+
 def _stored_output(output: JSON) -> JSON:
     if not isinstance(output, Mapping):
         return output

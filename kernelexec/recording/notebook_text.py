@@ -19,9 +19,10 @@ from uuid import uuid4
 
 from kernelexec.model.outputs import JSON
 from kernelexec.recording.json_spans import Span, blank, loaded, members
-from kernelexec.recording.notebook_format import stored_cell
+from kernelexec.recording.notebook_format import joined_cell, stored_cell
 
 KINDS = ("code", "markdown", "raw")
+_LARGE = 1_000_000  # characters of outputs
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -90,8 +91,13 @@ class TextCell:
 
     @cached_property
     def shown(self) -> str:
-        """Stands for what it shows: the same as long as nobody runs or clears it."""
-        text = "".join(self.raw[slice(*self.spans[name])] for name in _SHOWN if name in self.spans)
+        """Stands for what it shows: the same as long as nobody runs or clears it, however it is written."""
+        start, stop = self.spans.get("outputs", (0, 0))
+        if stop - start > _LARGE:  # each look at it would take a tenth of a second
+            text = f"{len(self.outputs)} outputs of {self.execution_count}"
+        else:
+            outputs = joined_cell({"outputs": list(self.outputs)})["outputs"]
+            text = json.dumps([outputs, self.execution_count], sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     @property

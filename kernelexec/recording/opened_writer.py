@@ -23,7 +23,8 @@ from kernelexec.recording.journal import Journal
 from kernelexec.recording.ledger import Ledger
 from kernelexec.recording.notebook_format import Cell
 from kernelexec.recording.notebook_text import NotebookText, new_cell, new_id
-from kernelexec.recording.opened_notebook import OpenedNotebook
+from kernelexec.recording.opened_place import OpenedPlace
+from kernelexec.recording.pages import Pages
 
 _log = logging.getLogger(__name__)
 
@@ -54,10 +55,10 @@ class _Ready:
 class OpenedWriter:
     """Writes one person's notebook. To be used on the event loop; the file is written in threads."""
 
-    def __init__(self, journal: Journal, path: Path) -> None:
+    def __init__(self, journal: Journal, path: Path, pages: Pages | None = None) -> None:
         self.problem: str | None = None  # why the notebook does not show what was run
         self.set_aside: list[str] = []  # nothing of a person's is
-        self.notebook = OpenedNotebook(path)
+        self.notebook = OpenedPlace(path, pages)
         self.last_touched: str | None = None  # the cell that the assistant ran, made or changed last
         # What was run in which notebook: told when it is in there, or that its cell is gone.
         self.on_written: Callable[[NotebookText, list[Execution], list[Execution]], None] = _nobody
@@ -193,9 +194,7 @@ class OpenedWriter:
         ready += [self._ready(each, is_first=False) for each in changed.values() if each not in new]
         gone: list[Execution] = []
         try:
-            now = await asyncio.to_thread(
-                self.notebook.change, lambda found: self._changes(found, ready, gone)
-            )
+            now = await self.notebook.change(lambda found: self._changes(found, ready, gone))
         except BaseException:  # cancelled, too: it may or may not be written
             self._new, self._changed = [*new, *self._new], {**changed, **self._changed}
             raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -38,6 +38,20 @@ class Page(Protocol):
 
         Raises:
             PageGone: it may or may not be done.
+        """
+
+    async def read(self) -> Mapping[str, JSON]:
+        """All of the notebook, as nbformat has it.
+
+        Raises:
+            PageGone
+        """
+
+    async def carry_out(self, expected: Mapping[str, JSON], steps: Sequence[Mapping[str, JSON]]) -> bool:
+        """Make these changes if what they are about is as expected; False: it is not, and none was made.
+
+        Raises:
+            PageGone: they may or may not be made.
         """
 
 

@@ -47,6 +47,7 @@ class Recorder:
     def __init__(self, storage_dir: Path, session: str, journal: Journal, pages: Pages | None = None) -> None:
         self.storage_dir = storage_dir
         self.session = session
+        self._pages = pages
         self._serial: int | None = None  # of the message that is being kept
         self.journal = journal
         self.limits = Limits()  # the last caller's
@@ -76,7 +77,7 @@ class Recorder:
         if by is not None:
             self.journal.write("notebook", path=str(path), by=by)
         self.notebooks.close()
-        opened = self.notebooks = OpenedWriter(self.journal, path)
+        opened = self.notebooks = OpenedWriter(self.journal, path, self._pages)
         return opened
 
     @property

@@ -6,7 +6,6 @@ is taken away by it (recording/notebook_operations.py).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -77,7 +76,7 @@ class Opened:
             BadRequest: it is gone, or no notebook, and why.
         """
         await self._writer.flush()
-        return await asyncio.to_thread(self._writer.notebook.read)
+        return await self._writer.notebook.read()
 
     async def news(self, caller: str) -> list[str]:
         """What others did in it since this caller looked last; it counts as seen.
@@ -87,9 +86,9 @@ class Opened:
         """
         known = self._looks.get(caller)
         told = [f"{name} is not shown: its cell was deleted." for name in self._gone.pop(caller, ())]
-        if known is None or not (self._writer.notebook.has_changed or self._has_news(known)):
+        if known is None or not (self._writer.notebook.may_have_changed or self._has_news(known)):
             return told
-        return told + self.seen(caller, await asyncio.to_thread(self._writer.notebook.read))
+        return told + self.seen(caller, await self._writer.notebook.read())
 
     def _has_news(self, known: Look) -> bool:
         now = self._writer.notebook.last
@@ -117,7 +116,7 @@ class Opened:
             return steps[0].apply(operations)
 
         try:
-            after = await asyncio.to_thread(self._writer.notebook.change, update)
+            after = await self._writer.notebook.change(update)
         except BadRequest:
             if steps and caller in self._looks:
                 self._looks[caller] = steps[0].look

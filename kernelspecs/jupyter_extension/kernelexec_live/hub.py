@@ -102,13 +102,21 @@ class Hub:
             self._tell({"closed": path})
             return
         try:
-            taken = notebook.make(message)
+            answer = self._answer(notebook, message)
         except Exception:  # noqa: BLE001 - whatever is wrong with it, the file is written instead
             self._log.exception("kernelexec_live: %s cannot be changed", path)
             self._given_up[path] = notebook.document
             self._close(path)
         else:
-            self._tell({"done": message["write"], "taken": taken})
+            self._tell({"done": message["write"], **answer})
+
+    @staticmethod
+    def _answer(notebook: OpenNotebook, message: dict) -> dict:
+        if message.get("read"):
+            return {"notebook": notebook.read()}
+        if "steps" in message:
+            return {"made": notebook.carry_out(message["expected"], message["steps"])}
+        return {"taken": notebook.make(message)}
 
     def _tell(self, message: dict) -> None:
         if self._writer is not None:

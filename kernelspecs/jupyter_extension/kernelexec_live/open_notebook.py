@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from . import shared_model
+from . import shared_model, steps
 
 # Seconds. Gathers what others do to a notebook, before the hub is told what there is.
 _SETTLE_SECONDS = 0.2
@@ -38,6 +38,14 @@ class OpenNotebook:
         taken = shared_model.make(self.document, change)
         self._ids, self._revision = self._present()
         return taken
+
+    def read(self) -> dict:
+        return self.document.get()
+
+    def carry_out(self, expected: dict, wanted: list) -> bool:
+        done = steps.carry_out(self.document, expected, wanted)
+        self._ids, self._revision = self._present()
+        return done
 
     def close(self) -> None:
         if self._check is not None:

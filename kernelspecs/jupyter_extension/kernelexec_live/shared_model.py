@@ -94,13 +94,13 @@ def _says_running(cell) -> bool:
 
 def _change_outputs(outputs, wanted: dict) -> bool:
     if "outputs" in wanted:
-        _replace(outputs, wanted["outputs"])
+        replace_outputs(outputs, wanted["outputs"])
     elif len(outputs) != wanted.get("expected", len(outputs)):
         return False
     return all(_step(outputs, *step) for step in wanted.get("steps", ()))
 
 
-def _replace(outputs, wanted: list) -> None:
+def replace_outputs(outputs, wanted: list) -> None:
     """From the first one that is another: what is shown already is not drawn anew."""
     same = 0
     while same < min(len(outputs), len(wanted)) and _as_dict(outputs[same]) == wanted[same]:

@@ -1,0 +1,86 @@
+"""Where a person's notebook is read and changed: in the page that has it open, else in its file."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from kernelexec.errors import BadRequest
+from kernelexec.recording.notebook_text import NotebookText
+from kernelexec.recording.opened_notebook import OpenedNotebook, Update
+from kernelexec.recording.opened_page import change_page, read_page
+from kernelexec.recording.pages import Page, PageGone, Pages
+
+# Seconds. A page that holds the notebook and is not connected comes back within one, or is gone.
+_HELD_AT_MOST = 10.0
+_LOOK_SECONDS = 0.1
+
+
+class OpenedPlace:
+    """One notebook. For the event loop."""
+
+    def __init__(self, path: Path, pages: Pages | None) -> None:
+        self.path = path
+        self.last: NotebookText | None = None  # as it was last read or written
+        self._file = OpenedNotebook(path)
+        self._pages = pages or Pages()
+        self._turn = asyncio.Lock()
+
+    @property
+    def may_have_changed(self) -> bool:
+        """Whether it may be otherwise than it was last read or written."""
+        return self._pages.of(self.path) is not None or self._file.has_changed
+
+    async def read(self) -> NotebookText:
+        """As it is now.
+
+        Raises:
+            BadRequest: it is gone, or no notebook, and why.
+        """
+        async with self._turn:
+            page = self._pages.of(self.path)
+            if page is not None:
+                try:
+                    self.last = await read_page(page)
+                    return self.last
+                except PageGone:
+                    pass
+            self.last = await asyncio.to_thread(self._file.read)
+            return self.last
+
+    async def change(self, update: Update) -> NotebookText:
+        """As OpenedNotebook.change.
+
+        Raises:
+            BadRequest: it cannot be read or written, and why; nothing was changed.
+        """
+        async with self._turn:
+            deadline = time.monotonic() + _HELD_AT_MOST
+            while True:
+                page = await self._page(deadline)
+                try:
+                    if page is None:
+                        self.last = await asyncio.to_thread(self._file.change, update)
+                    else:
+                        self.last = await change_page(page, update)
+                    return self.last
+                except PageGone:
+                    await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _page(self, deadline: float) -> Page | None:
+        """The page that has it open; None: nobody writes its file but us.
+
+        Raises:
+            BadRequest: whoever holds it does not answer.
+        """
+        while True:
+            page = self._pages.of(self.path)
+            if page is not None or not self._pages.is_held(self.path):
+                return page
+            if time.monotonic() > deadline:
+                raise BadRequest(
+                    f"{self.path} is open in a JupyterLab that does not answer; nothing was changed.",
+                    "Ask the user to close it there, or call again.",
+                )
+            await asyncio.sleep(_LOOK_SECONDS)

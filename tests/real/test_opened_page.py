@@ -1,0 +1,131 @@
+"""A person's notebook in which both work at once, open in JupyterLab as a shared model."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from playwright.sync_api import Browser, Locator, expect
+
+from kernelexec import paths
+from tests.real.clients import Client
+from tests.real.conftest import Connect
+from tests.real.home import Home, eventually
+from tests.real.jupyter import PATIENCE_MS, JupyterServer, NotebookPage, jupyter_server
+from tests.real.test_opened_notebook import code, edit, markdown, sources, write
+
+EXTENSION = Path(paths.kernelspec_templates(), "jupyter_extension")
+
+
+@pytest.fixture(scope="module")
+def project(shared_home: Home) -> Path:
+    return shared_home.project("both")
+
+
+@pytest.fixture(scope="module")
+def server(shared_home: Home, project: Path) -> Iterator[JupyterServer]:
+    config = shared_home.path / "jupyter-config"
+    config.mkdir()
+    (config / "jupyter_server_config.py").write_text(
+        f"import sys\nsys.path.append({str(EXTENSION)!r})\n"
+        "c.ServerApp.jpserver_extensions.update({'kernelexec_live': True})\n"
+    )
+    with jupyter_server(shared_home, project, options=(), JUPYTER_CONFIG_PATH=str(config)) as server:
+        yield server
+
+
+@pytest.fixture
+def person(connect: Connect, shared_home: Home, project: Path) -> Client:
+    return connect(shared_home, project)
+
+
+def opened(path: Path, person: Client, server: JupyterServer, browser: Browser, home: Home) -> NotebookPage:
+    """The page, once the hub knows that it has the notebook, whose kernel is the session's environment's."""
+    made = person.call("open_notebook", {"path": f"made-{path.name}"})
+    assert made.text.startswith("NOTEBOOK MADE"), made.text
+    notebook = json.loads(path.read_text())
+    notebook["metadata"] = json.loads(path.with_name(f"made-{path.name}").read_text())["metadata"]
+    path.write_text(json.dumps(notebook, indent=1))
+    person.call("open_notebook", {"path": path.name})
+    page = NotebookPage(browser, server.address(path.name, interface=f"lab/workspaces/{uuid4().hex}/tree"))
+    eventually(lambda: f"{path} is open in a page" in home.log())
+    return page
+
+
+def cell(page: NotebookPage, source: str) -> Locator:
+    return page.cells.filter(has=page.page.locator(".cm-content", has_text=source))
+
+
+def on_disk(path: Path) -> list[str]:
+    try:
+        return sources(path)
+    except ValueError:
+        return []
+
+
+def test_edits_and_runs_of_the_assistant_appear_where_the_person_types(
+    person: Client, project: Path, server: JupyterServer, browser: Browser, shared_home: Home
+) -> None:
+    path = write(project / "both.ipynb", markdown("m", "# Both"), code("a", "x = 20"), code("b", "x + 1"))
+    page = opened(path, person, server, browser, shared_home)
+    try:
+        editor = cell(page, "x + 1").locator(".cm-content")
+        editor.click()
+        page.page.keyboard.press("End")
+        page.page.keyboard.type(" + 100")
+        done = edit(
+            person,
+            {"op": "edit", "id": "a", "old": "20", "new": "41"},
+            {"op": "insert", "after": "a", "source": "between = 3"},
+        )
+        assert done.text.startswith("DONE: 2 of 2"), done.text
+        page.page.keyboard.type(" + 1000")
+        expect(cell(page, "x = 41")).to_have_count(1, timeout=PATIENCE_MS)
+        expect(cell(page, "between = 3")).to_have_count(1)
+        expect(editor).to_have_text("x + 1 + 100 + 1000")
+        ran = person.call("run_cells", {"ids": ["a", "b"]})
+        assert ran.state == "OK", ran.text
+        assert "1142" in ran.text  # what the person has typed, saved or not
+        expect(cell(page, "1000").locator(".jp-OutputArea-output")).to_have_text("1142", timeout=PATIENCE_MS)
+        eventually(lambda: on_disk(path) == ["# Both", "x = 41", "between = 3", "x + 1 + 100 + 1000"])
+        time.sleep(2.5)  # as long as JupyterLab takes to look at the file
+        assert page.dialog.count() == 0
+        assert on_disk(path) == ["# Both", "x = 41", "between = 3", "x + 1 + 100 + 1000"]
+    finally:
+        page.close()
+
+
+def test_what_the_person_types_is_told_before_it_is_saved_and_is_not_undone(
+    person: Client, project: Path, server: JupyterServer, browser: Browser, shared_home: Home
+) -> None:
+    path = write(project / "typed.ipynb", code("a", "mine = 1"), code("b", "2"))
+    page = opened(path, person, server, browser, shared_home)
+    try:
+        cell(page, "mine = 1").locator(".cm-content").click()
+        page.page.keyboard.press("ControlOrMeta+a")
+        page.page.keyboard.type("yours = 2")
+        eventually(lambda: "yours = 2" in person.call("read_cells", {"ids": ["a"]}).text)
+        page.page.keyboard.type("2")
+        refused = eventually(lambda: (r := edit(person, {"op": "delete", "id": "a"})).is_error and r)
+        assert "yours = 22" in refused.text
+        person.execute("3")
+        expect(cell(page, "yours = 22")).to_have_count(1)
+        expect(page.cells.filter(has_text="3")).to_have_count(1, timeout=PATIENCE_MS)
+    finally:
+        page.close()
+
+
+def test_when_the_page_is_closed_the_file_is_written_again(
+    person: Client, project: Path, server: JupyterServer, browser: Browser, shared_home: Home
+) -> None:
+    path = write(project / "closed.ipynb", code("a", "1"))
+    page = opened(path, person, server, browser, shared_home)
+    person.call("run_cells", {"ids": ["a"]})
+    page.close()
+    assert edit(person, {"op": "insert", "source": "2"}).text.startswith("DONE")
+    eventually(lambda: on_disk(path) == ["1", "2"])
+    assert json.loads(path.read_text())["cells"][0]["outputs"]
