@@ -30,6 +30,7 @@ bench: .venv/ready  ## what a user waits for, side by side with the parts withou
 	$(BIN)/python benchmarks/notebook.py
 	$(BIN)/python -m benchmarks.relay
 	$(BIN)/python -m benchmarks.neighbours
+	$(BIN)/python -m benchmarks.growth --calls 10000
 
 replies: .venv/ready .demo/ready  ## writes tests/replies and tests/mcp_server/replies anew, to be reviewed
 	-KERNELEXEC_WRITE_REPLIES=1 $(BIN)/python -m pytest -q tests/real/test_replies.py tests/mcp_server/test_render.py

@@ -101,7 +101,7 @@ def talking(place: Place) -> dict[str, Callable[[], Awaitable[None]]]:
     }
 
 
-def _hub(place: Place) -> psutil.Process:
+def hub_of(place: Place) -> psutil.Process:
     """The hub of this place."""
     ours = place.environ["KERNELEXEC_RUNTIME_DIR"]
     for process in psutil.process_iter():
@@ -150,7 +150,7 @@ async def main() -> None:
         ):
             await printer("1")
             await other("1")
-            hub = _hub(place)
+            hub = hub_of(place)
             found: dict[str, Callable[[], Awaitable[object]]] = {
                 **{name: (lambda code=code: printer(code)) for name, code in PRINTING.items()},
                 **talking(place),

@@ -34,6 +34,8 @@ _EXTENSIONS = {
     "application/javascript": ".js",
 }
 
+_ALL_EXTENSIONS = (*_EXTENSIONS.values(), ".json", ".bin", ".gif", ".webp", ".mp4", ".wav", ".mpga")
+
 
 class LargeValues:
     """Writes the large values of one execution to `FOLDER/0007-1.png` and so on."""
@@ -41,6 +43,7 @@ class LargeValues:
     def __init__(self, folder: OutputFolder, number: int) -> None:
         self._folder = folder
         self._number = number
+        self._index = 0  # of the last file
 
     def display(self, content: Mapping[str, Any]) -> Mapping[str, Any]:
         """The display or result with references in the place of what is large.
@@ -92,10 +95,15 @@ class LargeValues:
     def _create(self, directory: int, extension: str) -> tuple[int, str]:
         """A new file under the next free name."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        taken = {name.partition(".")[0] for name in os.listdir(directory)}
-        stems = (f"{self._number:04d}-{index}" for index in count(1))
-        name = next(stem for stem in stems if stem not in taken) + extension
+        # Without a list of the folder, which may have very many.
+        self._index = next(index for index in count(self._index + 1) if not self._has(directory, index))
+        name = f"{self._number:04d}-{self._index}{extension}"
         return os.open(name, flags, 0o666, dir_fd=directory), name
+
+    def _has(self, directory: int, index: int) -> bool:
+        """Whether there is a file with this index, of an earlier hub or of late output."""
+        stem = f"{self._number:04d}-{index}"
+        return any(os.access(stem + extension, os.F_OK, dir_fd=directory) for extension in _ALL_EXTENSIONS)
 
 
 def _fill(directory: int, name: str, file: int, blocks: Iterator[bytes]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -57,6 +58,47 @@ def test_a_name_stays_known_behind_thousands_of_newer_ones(look: Any) -> None:
     look.look(space, {})
     space.update({f"_i{n}": "" for n in range(5_000)})
     assert look.look(space, {}) == ["df"]
+
+
+class Counted(dict[Any, Any]):
+    """A namespace that counts the names that are looked at one after the other."""
+
+    looked_at = 0
+
+    def __reversed__(self) -> Iterator[Any]:
+        for name in list(self)[::-1]:
+            self.looked_at += 1
+            yield name
+
+
+def test_a_look_costs_no_more_after_thousands_of_runs(look: Any) -> None:
+    space = Counted(df=[1])
+    for run in range(3_000):
+        space.update({f"_i{run}": "", f"x{run % 7}": run, f"_{run}": run})
+        space.looked_at = 0
+        assert "df" in look.look(space, {})
+        assert space.looked_at < 10
+
+
+def test_a_name_that_is_deleted_and_comes_again_hides_no_other(look: Any) -> None:
+    space: dict[str, Any] = {"_i1": "", "a": 1, "z": 2}
+    assert look.look(space, {}) == ["z", "a"]
+    space["_i2"] = ""
+    del space["z"]
+    space.update(b=3, z=4)
+    assert look.look(space, {}) == ["z", "b", "a"]
+    space.clear()
+    space.update({"_i2": "", "c": 1})
+    assert look.look(space, {}) == ["c"]
+
+
+def test_a_hidden_name_is_the_users_once_it_is_bound_to_something_else(look: Any) -> None:
+    space: dict[str, Any] = {"np": "a library", "_i1": "", "a": 1}
+    hidden = {"np": space["np"]}
+    assert look.look(space, hidden) == ["a"]
+    space["_i2"] = ""
+    space["np"] = 5
+    assert look.look(space, hidden) == ["np", "a"]
 
 
 def test_hidden_names_and_those_that_are_no_text_are_none_of_the_users(look: Any) -> None:
