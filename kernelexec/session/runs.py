@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 from kernelexec.errors import KernelexecError, StorageFailed
 from kernelexec.kernels.kernel import Kernel, KernelDied, Reply
@@ -147,9 +148,30 @@ def _told_by_kernel(reply: Reply) -> list[str]:
     said = reply.metadata.get("kernelexec")
     if not isinstance(said, Mapping):
         return []
-    unseen, directory = said.get("unseen"), said.get("lost_directory")
-    lines = [_unseen(unseen)] if isinstance(unseen, Mapping) else []
-    return [*lines, _without_directory(directory)] if isinstance(directory, Mapping) else lines
+    told = (
+        (said.get("exits"), _exits),
+        (said.get("unseen"), _unseen),
+        (said.get("lost_directory"), _without_directory),
+    )
+    return [in_words(of) for of, in_words in told if isinstance(of, Mapping)]
+
+
+def _exits(told: Mapping[str, Any]) -> str:
+    """Commands that failed (terminal_programs.py): for IPython that is no error."""
+    last, number = told.get("last"), told.get("number")
+    named = [_exited(each) for each in last] if isinstance(last, list) else []
+    more = f"{number} commands failed, at last: " if isinstance(number, int) and number > len(named) else ""
+    return f"{more}{'; '.join(named)}."
+
+
+def _exited(command: object) -> str:
+    name, code = command if isinstance(command, list) and len(command) == 2 else ("", None)
+    what = f"`!{one_line(str(name))[:_LONGEST_NAME]} ...`" if name else "A `!command`"
+    return (
+        f"{what} was ended by signal {-code}"
+        if isinstance(code, int) and code < 0
+        else f"{what} exited with {code}"
+    )
 
 
 def _without_directory(lost: Mapping[str, object]) -> str:

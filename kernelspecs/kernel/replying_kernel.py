@@ -15,7 +15,7 @@ What it does that ipykernel's alone does not:
 - a reply's metadata has `{"kernelexec": {"interrupts": N}}`, how many interrupts reached the run; with `"became": true`
   where its error comes of one (after_interrupts.py), and `"names": [...], "number": int` when the user's variables are
   others than before, or come in another order (bindings.py); with `"unseen": {...}` where figures are that nothing shows
-  (headless_figures.py), and with `"lost_directory": {...}` where the working directory is gone (working_directory.py)
+  (headless_figures.py), with `"exits": {...}` where a `!command` failed (terminal_programs.py), and with `"lost_directory": {...}` where the working directory is gone (working_directory.py)
 - a stdout or stderr that the user's code took away is put back: without it no reply would ever come
 - a password that was typed is hidden wherever it comes back (typed_passwords.py), where the hub has started the kernel
 - debugpy is imported with the first debug request; a child forked by a cell ends where the cell ends
@@ -183,6 +183,9 @@ class IPythonKernel(ipkernel.IPythonKernel):
             unseen = self.figures.news() if self.figures is not None else None
             if unseen is not None:
                 told["unseen"] = unseen
+            exits = self.programs.take_exits() if self.programs else None
+            if exits is not None and not self.interrupts.sent:
+                told["exits"] = exits
             lost = lost_directory()
             if lost is not None:
                 told["lost_directory"] = lost

@@ -26,6 +26,8 @@ PASSWORD_AFTER = 0.5  # where the terminal does not echo, and nothing tells who 
 QUESTION_AFTER = 3.0  # where nothing tells that anybody reads
 ENDED_AFTER = 0.2  # an interrupted program, before it is killed; as in IPython
 BLOCK = 65_536
+MOST_EXITS = 3  # that are told
+PROGRAM = re.compile(r"\s*((?:[\w.+-]*/)*)([\w.+-]{1,60})(?=[\s;&|]|\Z)")
 QUESTION = re.compile(r"[?:>\])]\s*\Z")
 WORDS = re.compile(r"\w")
 CODES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)")
@@ -43,6 +45,9 @@ class TerminalPrograms:
         self.kernel = kernel
         self.instead_of = instead_of
         self.running = threading.local()
+        self.exits: list[
+            tuple[str, int]
+        ] = []  # of the present run: commands that ended with another code than 0
 
     def system(self, command):
         """The exit code of a command, negative for a signal; what it prints is printed as it comes."""
@@ -51,9 +56,17 @@ class TerminalPrograms:
         program = Program(self.kernel, pexpect, self.shell(), command)
         self.running.program = program
         try:
-            return program.run()
+            code = program.run()
         finally:
             self.running.program = None
+        if code:
+            self.exits.append((name_of(command), code))
+        return code
+
+    def take_exits(self):
+        """What is said of a run: IPython leaves the code in a variable, and the run ends well."""
+        exits, self.exits = self.exits, []
+        return {"number": len(exits), "last": exits[-MOST_EXITS:]} if exits else None
 
     def shell(self):
         return self.instead_of.__self__.sh
@@ -230,6 +243,12 @@ class Program:
         except self.pexpect.EOF:
             return False
         return True
+
+
+def name_of(command) -> str:
+    """Its program alone: a variable of the user's in the rest may be a password."""
+    found = PROGRAM.match(command)
+    return found[2] if found else ""
 
 
 def show(text) -> None:

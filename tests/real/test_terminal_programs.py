@@ -103,3 +103,20 @@ def test_where_the_system_does_not_tell_who_reads_what_looks_like_a_question_is_
     assert answer(own_client, asks, "yes").block("stdout") == "Go on? yes\ngot yes"
     asks = own_client.execute("!bash -c 'read -s -p \"Word: \" x; echo got it'")
     assert "password" in asks.text
+
+
+def test_a_command_that_fails_is_told_by_its_program_and_exit_code(own_client: Client) -> None:
+    own_client.execute("word = 'se3cret-word'")
+    reply = own_client.execute("!/bin/sh -c 'exit 3' {word}")
+    assert reply.state == "OK"
+    assert "\n`!sh ...` exited with 3." in reply.text
+    assert "se3cret-word" not in reply.text
+    reply = own_client.execute(
+        "for n in range(1, 6): get_ipython().system(f'exit {n}')\n!A={word} false; kill -9 $$"
+    )
+    assert (
+        "6 commands failed, at last: `!exit ...` exited with 4; `!exit ...` exited with 5; A `!command`"
+        in reply.text
+    )
+    assert "was ended by signal 9" in reply.text
+    assert "exited" not in own_client.execute("!true").text
