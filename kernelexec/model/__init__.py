@@ -5,8 +5,8 @@
   `widget_words`: what a display is.
 - `output_changes`, `overwritten_text`: what a page that shows it has to change.
 - `payloads`: what a run leaves to a front end, such as the pager's text.
-- `terminal` with its `screen`, `text`, `excerpts`, `html_text`, `tracebacks`, `crash`, `shown_errors`: what
-  is said for an assistant to read.
+- `terminal` with its `screen`, `text`, `excerpts`, `repeats`, `html_text`, `tracebacks`, `crash`,
+  `shown_errors`: what is said for an assistant to read.
 - `distributions` (which package has a module), `first_line`, `naming`, `environment`, `limits`,
   `quantities`, `variable_names`.
 

@@ -455,7 +455,7 @@ def replied(tmp_path: Path, answer: Answer, *, known: bool = True) -> types.Call
 LINES = "".join(f"line {n:05d}\n" for n in range(1_000))
 LARGE: dict[str, Answer] = {
     "one_block": printing("x" * 1_000_000),
-    "many_lines": printing("y\n" * 100_000),
+    "many_lines": printing("y\nno\n\n" * 100 + "".join(f"{n}\n" for n in range(30_000))),
     "sixteen_large_blocks": saying(*[("display_data", {"data": {"text/plain": LINES}})] * 16),
     "a_hundred_large_blocks": saying(*[("display_data", {"data": {"text/plain": LINES}})] * 100),
     "two_thousand_small_blocks": saying(*[("display_data", {"data": {"text/plain": "x"}})] * 2_000),
@@ -814,3 +814,11 @@ def test_what_a_widget_shows_comes_again_with_what_is_new_of_a_run_that_goes_on(
             assert second.endswith("[widget]\n2/2\n\n[stdout]\ntwo")
 
     run(test())
+
+
+def test_what_is_printed_again_and_again_is_told_once(tmp_path: Path) -> None:
+    warnings = "findfont: Font family 'Courier New' not found.\n" * 1_000
+    said = saying(("stream", {"name": "stderr", "text": f"first\n{warnings}last\n"}), FIGURE)
+    text = text_of(replied(tmp_path, said))
+    assert "[stderr]\nfirst\nfindfont: Font family 'Courier New' not found.\n" in text
+    assert "\n[the line above 999 times more]\nlast\n" in text

@@ -9,10 +9,13 @@ from pathlib import Path
 
 from kernelexec.model.excerpts import excerpt, plain_from
 from kernelexec.model.execution import Overflow
+from kernelexec.model.repeats import told_once
 from kernelexec.model.text import not_a_heading, plain
 from kernelexec.model.transcript import Piece, Transcript
 
 _BLOCK_LEAST = 500  # characters that each block may have, however many there are
+_STREAMS = ("stdout", "stderr")
+_LOOKED_AT = 200_000  # characters in which repeated lines are looked for
 _AT_THE_BEGIN = 1 / 3  # of the room for many outputs: what a run comes to stands at its end
 
 
@@ -77,7 +80,7 @@ def _joined(pieces: Sequence[Piece]) -> list[Piece]:
 
 
 def _joined_by(piece: Piece) -> object:
-    return piece.label if piece.label in ("stdout", "stderr") else piece.position
+    return piece.label if piece.label in _STREAMS else piece.position
 
 
 def _as_one(run: Sequence[Piece]) -> Piece:
@@ -123,11 +126,21 @@ def _what_is_in(overflow: Overflow, storage_dir: Path) -> str:
 
 
 def _block(piece: Piece, limit: int, execution_id: str, transcript: Transcript) -> str:
-    text = excerpt(piece.text, limit, lambda at: how_to_read(execution_id, piece.position + at), piece.seen)
+    text = _without_repeats(piece, limit) or excerpt(
+        piece.text, limit, lambda at: how_to_read(execution_id, piece.position + at), piece.seen
+    )
     whole = transcript.part_of(piece.text_file)
     if whole is not None:
         text += f"\n[all of this text: {how_to_read(execution_id, whole.position)}]"
     return f"{piece.head}{not_a_heading(text)}".strip("\n")
+
+
+def _without_repeats(piece: Piece, limit: int) -> str | None:
+    """All of what was printed, where that fits once repeated lines are told once."""
+    if piece.label not in _STREAMS or len(piece.text) - piece.seen > _LOOKED_AT:
+        return None
+    text = told_once(plain_from(piece.text, piece.seen))
+    return text if len(text) <= limit else None
 
 
 def _head_of(piece: Piece, limit: int) -> Piece:
