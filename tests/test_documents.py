@@ -131,7 +131,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
                     found[f"{name} {command}".strip()] = inner
                     add(inner, f"{name} {command}".strip())
 
-    add(cli._parser(), "")
+    add(cli.parser(), "")
     return found
 
 

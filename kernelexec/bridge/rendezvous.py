@@ -59,7 +59,7 @@ def lock_path(environ: Mapping[str, str]) -> str:
     return os.path.join(runtime_dir(environ), "hub.lock")
 
 
-def hello(role: str, environ: Mapping[str, str], begun: str = "[]") -> bytes:
+def hello(role: str, environ: Mapping[str, str], begun: str = "[]", caller: str = _CALLER) -> bytes:
     """The first line of a connection: who asks, from where, with which environment variables.
 
     `caller` is the same in each connection of this process: by it a later hub knows who this is. `begun`:
@@ -68,7 +68,7 @@ def hello(role: str, environ: Mapping[str, str], begun: str = "[]") -> bytes:
     variables = ",".join(f"{_quote(name)}:{_quote(value)}" for name, value in environ.items())
     return (
         f'{{"kernelexec":{FORMAT},"protocol":{PROTOCOL},"role":{_quote(role)},'
-        f'"version":{_quote(__version__)},"pid":{os.getpid()},"caller":"{_CALLER}","begun":{begun},'
+        f'"version":{_quote(__version__)},"pid":{os.getpid()},"caller":{_quote(caller)},"begun":{begun},'
         f'"cwd":{_quote(_working_directory(environ))},"environ":{{{variables}}}}}\n'
     ).encode()
 
@@ -78,8 +78,10 @@ def answer(verdict: str, detail: str) -> bytes:
     return f"kernelexec {FORMAT} {verdict} {' '.join(detail.split())}\n".encode()
 
 
-def join_hub(role: str, environ: Mapping[str, str], *, start: bool = True, begun: str = "[]") -> socket:
-    """A connection to the hub, past hello (with `begun`) and answer; starts a hub if none runs.
+def join_hub(
+    role: str, environ: Mapping[str, str], *, start: bool = True, begun: str = "[]", caller: str = _CALLER
+) -> socket:
+    """A connection to the hub, past hello (with `begun` and `caller`) and answer; starts a hub if none runs.
 
     Raises:
         HubUnavailable: none runs and `start` is false, or it did not start.
@@ -90,7 +92,7 @@ def join_hub(role: str, environ: Mapping[str, str], *, start: bool = True, begun
     starting: int | None = None
     failures = 0
     deadline = time.monotonic() + START_SECONDS
-    greeting = hello(role, environ, begun)
+    greeting = hello(role, environ, begun, caller)
     while True:
         connection = _connect(path)
         if connection is not None and _introduce(connection, greeting, environ):

@@ -1,11 +1,14 @@
 """What a person types: `kernelexec COMMAND`, one module a command; each adds its own to the parser.
 
-- `cli` reads the command line; `hub_client` asks the hub, `places` says where records are, `output` shows
-  tables, `--json` and sentences.
+- `cli` reads the command line, `completion` completes it; `hub_client` asks the hub, `tool_client` calls
+  an assistant's tools, `session_choice` says which session is meant, `places` where records are; `output`
+  has tables, `--json` and sentences, `screen` what a terminal shows besides, `pictures` its pictures.
+- `execute` (exec, wait, show), `kernel` (vars, interrupt, restart, install), `history` (and watch),
+  `console`.
 - `setup`, on `clients/`: the clients' own configuration.
 - `sessions` (ps, stop), `input`, `doctor`, `kernelspecs`, `gc` with `leftovers`, `export`, `rebuild`.
-- `run` with `script_runner`, `tour` (try), on `mcp_client`: an MCP client of our own server; `verdict` reads
-  what it is told.
+- `run` with `script_runner`, `attempt` (try) with `tour`, on `mcp_client`: an MCP client of our own server;
+  `verdict` reads what it is told.
 - `lab` with `jupyterlab`: JupyterLab on a live kernel.
 
 In come arguments, out go words and an exit status: 0, 1 for a failure, 2 for wrong usage. It never touches

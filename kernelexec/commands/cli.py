@@ -3,51 +3,72 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
-from pathlib import Path
+from importlib import import_module
 
 from kernelexec import __version__
-from kernelexec.commands import doctor, export, gc, kernelspecs, lab, rebuild, run, sessions, setup
-from kernelexec.commands import input as input_command
 from kernelexec.commands.output import complain
 from kernelexec.errors import KernelexecError
 
+# The module of each command, in the order of --help. Only that of the one that was typed is imported: all of
+# them together take a quarter of a second.
+_MODULES = {
+    "setup": "setup",
+    "exec": "execute",
+    "wait": "execute",
+    "show": "execute",
+    "history": "history",
+    "watch": "history",
+    "vars": "kernel",
+    "interrupt": "kernel",
+    "restart": "kernel",
+    "install": "kernel",
+    "console": "console",
+    "ps": "sessions",
+    "stop": "sessions",
+    "lab": "lab",
+    "input": "input",
+    "doctor": "doctor",
+    "kernelspecs": "kernelspecs",
+    "rebuild": "rebuild",
+    "export": "export",
+    "run": "run",
+    "gc": "gc",
+    "try": "attempt",
+    "completion": "completion",
+}
+_BROKEN_PIPE = 128 + 13  # as a shell says it of a program that SIGPIPE ended
+_INTERRUPTED = 128 + 2
+
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one command. Exit status 0, 1 for a failure, 2 for wrong usage."""
-    options = _parser().parse_args(arguments)
+    """Run one command. Exit status 0, 1 for a failure, 2 for wrong usage; some have others of their own."""
+    options = parser(arguments[0] if arguments else None).parse_args(arguments)
     try:
-        return int(options.run(options))
+        status = int(options.run(options))
+        sys.stdout.flush()  # here, where a pipe that was closed can still be taken for that
     except KernelexecError as error:
         complain(error)
         return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else the interpreter's end complains
+        return _BROKEN_PIPE
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser(command: str | None = None) -> argparse.ArgumentParser:
+    """All commands; of one that is named, as much as it needs."""
+    whole = argparse.ArgumentParser(
         prog="kernelexec",
         description="Persistent Jupyter kernels for AI assistants. Without a command: the stdio MCP server.",
     )
-    parser.add_argument("--version", action="version", version=f"kernelexec {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    setup.add(commands)
-    sessions.add(commands)
-    doctor.add(commands)
-    kernelspecs.add(commands)
-    lab.add(commands)
-    input_command.add(commands)
-    rebuild.add(commands)
-    export.add(commands)
-    run.add(commands)
-    gc.add(commands)
-
-    attempt = commands.add_parser("try", help="a short tour: analyse a dataset through the real server")
-    attempt.add_argument("--notebook", type=Path, metavar="FILE", help="also copy the notebook to FILE")
-    attempt.set_defaults(run=_try)
-    return parser
-
-
-def _try(options: argparse.Namespace) -> int:
-    from kernelexec.commands import tour  # here, because the MCP client takes half a second to import
-
-    return tour.run(options.notebook)
+    whole.add_argument("--version", action="version", version=f"kernelexec {__version__}")
+    commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    wanted = [_MODULES[command]] if command in _MODULES else dict.fromkeys(_MODULES.values())
+    for name in wanted if command != "--version" else ():
+        import_module(f"kernelexec.commands.{name}").add(commands)
+    return whole

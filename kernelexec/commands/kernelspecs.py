@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kernelexec import paths
 from kernelexec.commands import USAGE
-from kernelexec.commands.output import add_json_option, complain, print_json, table
+from kernelexec.commands.output import add_json_option, complain, print_json, print_table
 from kernelexec.config import ENVIRONMENT_KINDS, ENVIRONMENT_VARIABLES, read_config
 from kernelexec.errors import KernelexecError
 
@@ -123,7 +123,7 @@ def _list(options: argparse.Namespace) -> int:
         print("none yet; each environment gets one when it is first used")
         return 0
     rows = [[said[column] for column in _COLUMNS] for said in described]
-    print(table([column.upper() for column in _COLUMNS[:-1]] + [""], rows))
+    print_table([column.upper() for column in _COLUMNS[:-1]] + [""], rows)
     return 0
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kernelexec import paths
 from kernelexec.commands import USAGE
 from kernelexec.commands.hub_client import ask
-from kernelexec.commands.output import add_json_option, complain, print_json, table
+from kernelexec.commands.output import add_json_option, complain, print_json, print_table
 from kernelexec.model.quantities import readable_age, readable_size
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _ps(options: argparse.Namespace) -> int:
     if not sessions:
         print("no sessions")
         return 0
-    print(table(_HEAD, map(_row, sessions)))
+    print_table(_HEAD, map(_row, sessions))
     return 0
 
 

@@ -32,6 +32,10 @@ class Verdict:
         return self.state in _GOES_ON
 
     @property
+    def asks(self) -> bool:
+        return self.state == "WAITING FOR INPUT"
+
+    @property
     def notebook(self) -> Path | None:
         """Which has its cell; None if it has none."""
         if self.script is None or self.state == "NOT RUN":

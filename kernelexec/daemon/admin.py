@@ -16,6 +16,8 @@ from kernelexec.model.execution import Execution
 from kernelexec.recording.journal import now
 from kernelexec.session.session import Session
 
+_MOST_VARIABLES = 1_000  # in an answer
+
 
 async def serve_admin(
     hub: Hub, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ending: asyncio.Event
@@ -41,8 +43,8 @@ async def _serve(hub: Hub, command: Mapping[str, Any], ending: asyncio.Event) ->
             answer = await _stop_all(hub)
             ending.set()
             return answer
-        case "question" | "answer":
-            return _input(hub, command["execution"], command.get("text"), command.get("question"))
+        case "variables" | "question" | "answer":
+            return await _about_a_run(hub, command)
         case name if name in frontends.COMMANDS:
             return await frontends.serve_frontend(hub, command)
         case unknown:
@@ -73,6 +75,33 @@ def _input(hub: Hub, wanted: str, text: str | None, to: str | None = None) -> di
     return {"prompt": question.prompt, "password": question.password, "name": question.name}
 
 
+async def _about_a_run(hub: Hub, command: Mapping[str, Any]) -> Mapping[str, Any]:
+    if command["command"] == "variables":
+        return await _variables(hub, command)
+    return _input(hub, command["execution"], command.get("text"), command.get("question"))
+
+
+async def _variables(hub: Hub, command: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables of a session's kernel, for programs."""
+    session = frontends.find(hub, str(command.get("storage_dir")), str(command.get("session")))
+    kernel = session.kernel if session is not None else None
+    if session is None or kernel is None:
+        return {"error": f"{command.get('session')} has no kernel"}
+    busy = session.current is not None
+    found = await kernel.variables(str(command.get("pattern") or ""), _MOST_VARIABLES, busy=busy)
+    if found is None:
+        return {"error": f"the kernel of {session.id} does not answer now"}
+    return {
+        "session": session.id,
+        "generation": session.generation,
+        "seen": found.seen.isoformat(),
+        "total": found.total,
+        "variables": list(found.variables),
+        "modules": dict(found.modules),
+        "callables": list(found.callables),
+    }
+
+
 def _status(hub: Hub) -> dict[str, Any]:
     return {
         "hub": {"version": __version__, "pid": os.getpid(), "log": paths.log_file(os.environ)},
@@ -90,6 +119,7 @@ def _described(session: Session) -> Mapping[str, Any]:
         "generation": session.generation,
         "memory_mb": round(memory / 1e6) if memory else None,
         "idle_seconds": round((now() - session.last_used).total_seconds()),
+        "directory": str(session.directory),
         "interpreter": str(session.environment.program),
         "storage_dir": str(session.recorder.storage_dir),
         "notebook": str(session.notebook) if session.notebook else None,

@@ -24,7 +24,7 @@ _restarts: dict[Session, asyncio.Task[None]] = {}
 
 async def serve_frontend(hub: Hub, command: Mapping[str, Any]) -> dict[str, Any]:
     """Answer one command; `{"error": ...}` where the hub cannot do it."""
-    session = _find(hub, str(command.get("storage_dir")), str(command.get("session")))
+    session = find(hub, str(command.get("storage_dir")), str(command.get("session")))
     if session is None:
         return {"error": "no such session"}
     try:
@@ -41,7 +41,8 @@ async def serve_frontend(hub: Hub, command: Mapping[str, Any]) -> dict[str, Any]
         return {"error": str(error)}
 
 
-def _find(hub: Hub, storage_dir: str, session_id: str) -> Session | None:
+def find(hub: Hub, storage_dir: str, session_id: str) -> Session | None:
+    """The open session of this id in this storage directory."""
     storage = os.path.realpath(storage_dir)
     for session in hub.sessions:
         if session.id == session_id and os.path.realpath(session.recorder.storage_dir) == storage:

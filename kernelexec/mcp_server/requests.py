@@ -36,6 +36,8 @@ _MOMENT_SECONDS = 0.02
 _LARGE = _MOST_BYTES // _MOST  # bytes of a request; without one there is no need to add them up
 _ANSWERED = 32  # answered requests that are remembered, should the client still cancel them
 
+_places = count(1)  # of all connections, because one caller may have several, one after the other
+
 
 @dataclass(frozen=True)
 class Cancellation:
@@ -57,7 +59,7 @@ class Request:
     def __init__(
         self, came: int | None = None, identity: str = "", waited: float | None = None, size: int = 0
     ) -> None:
-        self.came = came  # its place among what this connection has heard and said
+        self.came = came  # its place among what has been heard and said
         self.identity = identity  # its id, as JSON
         self.size = size  # bytes
         self.waited = waited  # how long an earlier hub, which may have begun it, has let its client wait
@@ -110,7 +112,6 @@ class Requests:
         self._answered: dict[types.RequestId, Request] = {}
         self._changed = asyncio.Event()
         self._has_large = False
-        self._places = count(1)
 
     async def has_room(self, size: int) -> bool:
         """Whether one more request, of so many bytes, may be taken up now."""
@@ -137,7 +138,7 @@ class Requests:
         """A request that has come."""
         request_id = coerce_request_id(message.id)
         waited = self._begun.pop(request_id, None) if self._begun else None
-        request = self._open[request_id] = Request(next(self._places), json.dumps(message.id), waited, size)
+        request = self._open[request_id] = Request(next(_places), json.dumps(message.id), waited, size)
         return request
 
     def heard(self, message: types.JSONRPCNotification) -> None:
@@ -169,7 +170,7 @@ class Requests:
         if not written or isinstance(message, types.JSONRPCError):
             request.undelivered()
             return
-        request.delivered(next(self._places))
+        request.delivered(next(_places))
         if request.is_watched:
             self._answered[request_id] = request
             if len(self._answered) > _ANSWERED:
