@@ -51,6 +51,7 @@ async def _examined() -> list[Finding]:
 
 def _hub() -> Finding:
     from kernelexec.hub.examination import Finding, Level
+    from kernelexec.kernels.strays import living
 
     log = paths.log_file(os.environ)
     try:
@@ -58,13 +59,18 @@ def _hub() -> Finding:
     except HubUnavailable as error:
         return Finding(Level.PROBLEM, "hub", error.what, error.next_step or f"its log says more: {log}")
     if status is None:
-        left = len(list(Path(paths.state_dir(os.environ), "kernels").glob("*.json")))
+        registered = {path.stem for path in Path(paths.state_dir(os.environ), "kernels").glob("*.json")}
+        left = len(registered | living(Path(paths.runtime_dir(os.environ))).keys())
         if left:
             what = f"not running; {left} kernels of an earlier one are left, which the next client's adopts"
             return Finding(Level.NOTE, "hub", what, "kernelexec ps")
         return Finding(Level.OK, "hub", "not running; it starts with the next client")
     version, sessions = status["hub"]["version"], len(status["sessions"])
     what = f"version {version}, pid {status['hub']['pid']}, sessions: {sessions}, log {log}"
+    lost = [each for each in status.get("lost", ()) if not each["is_elsewhere"]]
+    if lost:
+        ends = "; ".join(f"kernelexec stop {each['kernel']}" for each in lost)
+        return Finding(Level.PROBLEM, "hub", f"{what}; {len(lost)} kernels live and serve nobody", ends)
     if version != __version__:
         mend = "kernelexec stop --all (ends all kernels), or leave it: it serves this version too"
         return Finding(Level.NOTE, "hub", f"{what}; this is {__version__}", mend)

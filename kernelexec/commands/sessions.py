@@ -28,7 +28,9 @@ def add(commands: Commands) -> None:
 
     stop = commands.add_parser("stop", help="stop the kernel of a session; its variables are lost")
     what = stop.add_mutually_exclusive_group(required=True)
-    what.add_argument("session", nargs="?", metavar="SESSION", help="for example main@default")
+    what.add_argument(
+        "session", nargs="?", metavar="SESSION", help="for example main@default; or a kernel that `ps` names"
+    )
     what.add_argument("--all", action="store_true", help="stop all kernels and the hub")
     stop.set_defaults(run=_stop)
 
@@ -44,11 +46,26 @@ def _ps(options: argparse.Namespace) -> int:
     hub = status["hub"]
     print(f"hub {hub['version']}, pid {hub['pid']}, log {hub['log']}")
     sessions = status["sessions"]
-    if not sessions:
+    if sessions:
+        print_table(_HEAD, map(_row, sessions))
+    else:
         print("no sessions")
-        return 0
-    print_table(_HEAD, map(_row, sessions))
+    for lost in status.get("lost", ()):  # a hub of an earlier version knows of none
+        print(f"\n{_about_lost(lost)}")
     return 0
+
+
+def _about_lost(lost: Mapping[str, Any]) -> str:
+    """A kernel that lives and serves no session."""
+    whose = f"of {lost['session']} in {lost['storage_dir']}" if lost["session"] else "of an unknown session"
+    if lost["is_elsewhere"]:
+        return f"kernel {lost['kernel']} {whose}: {lost['why']}; it can be seen and stopped there only"
+    memory = readable_size(lost["memory_mb"] * 1e6)
+    pids = ", ".join(map(str, lost["pids"]))
+    return (
+        f"kernel {lost['kernel']} {whose} lives and serves nobody: {lost['why']}.\n"
+        f"  process {pids}, {memory}; to end it: kernelexec stop {lost['kernel']}"
+    )
 
 
 def _row(session: Mapping[str, Any]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from kernelexec import __version__, paths
 from kernelexec.daemon import frontends
 from kernelexec.errors import BadRequest, KernelexecError
 from kernelexec.hub.hub import Hub
+from kernelexec.hub.lost_kernels import LostKernel
 from kernelexec.model.execution import Execution
 from kernelexec.recording.journal import now
 from kernelexec.session.session import Session
@@ -106,6 +107,7 @@ def _status(hub: Hub) -> dict[str, Any]:
     return {
         "hub": {"version": __version__, "pid": os.getpid(), "log": paths.log_file(os.environ)},
         "sessions": [_described(session) for session in hub.sessions],
+        "lost": hub.lost_kernels.described(),
     }
 
 
@@ -129,6 +131,9 @@ def _described(session: Session) -> Mapping[str, Any]:
 async def _stop(hub: Hub, wanted: str) -> dict[str, Any]:
     """Stop the kernel and the installations of one session, named in full or by an unambiguous part."""
     live = _live(hub)
+    lost = next((each for each in hub.lost_kernels.all() if each.kernel_id == wanted), None)
+    if lost is not None:
+        return await _stop_lost(hub, lost)
     found = [s for s in live if wanted in (s.id, f"{s.recorder.storage_dir}:{s.id}")]
     found = found or [s for s in live if s.name == wanted]
     if len(found) != 1:
@@ -140,6 +145,13 @@ async def _stop(hub: Hub, wanted: str) -> dict[str, Any]:
     return {"stopped": [found[0].id]}
 
 
+async def _stop_lost(hub: Hub, lost: LostKernel) -> dict[str, Any]:
+    if lost.stray is None:
+        return {"error": f"{lost.kernel_id}: {lost.why}; it can be stopped there only", "sessions": []}
+    await hub.lost_kernels.end(lost)
+    return {"stopped": [lost.kernel_id]}
+
+
 def _live(hub: Hub) -> list[Session]:
     """The sessions with something to stop."""
     return [s for s in hub.sessions if s.kernel or s.generations.starting or s.has_jobs]
@@ -149,4 +161,6 @@ async def _stop_all(hub: Hub) -> dict[str, Any]:
     live = _live(hub)
     await asyncio.gather(*(session.stop_jobs("Stopped with: kernelexec stop --all.") for session in live))
     await asyncio.gather(*(session.stop_kernel() for session in live))
-    return {"stopped": [session.id for session in live]}
+    lost = [each for each in hub.lost_kernels.all() if each.stray is not None]
+    await asyncio.gather(*(hub.lost_kernels.end(each) for each in lost))
+    return {"stopped": [session.id for session in live] + [each.kernel_id for each in lost]}

@@ -1,7 +1,8 @@
 """All sessions of one user, whoever asks for them.
 
 - `hub`: sessions by storage directory and name; what outlives every connection.
-- `kernels`: starts, tries, registers and adopts the kernels of sessions, wherever those are.
+- `kernels`: starts, tries, registers and adopts the kernels of sessions, wherever those are; `lost_kernels`:
+  those that live and could not be adopted.
 - `caller`: one connected client, as its hello line describes it.
 - `unheard`: what became of calls that their clients gave up.
 - `chosen_environments`: which environment a caller's calls are for.

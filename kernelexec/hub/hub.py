@@ -18,9 +18,10 @@ from kernelexec.hub import opened_notebooks
 from kernelexec.hub.caller import Caller, SessionChoice
 from kernelexec.hub.chosen_environments import ChosenEnvironments
 from kernelexec.hub.kernels import Kernels, try_out
+from kernelexec.hub.lost_kernels import LostKernels
 from kernelexec.hub.unheard import Unheard
 from kernelexec.kernels.host import KernelHost
-from kernelexec.kernels.kernel import Death, Kernel
+from kernelexec.kernels.kernel import Kernel
 from kernelexec.kernels.registry import KernelEntry, Registry
 from kernelexec.model.environment import Environment
 from kernelexec.model.naming import apart, clean_name
@@ -57,6 +58,11 @@ class Hub:
     @property
     def sessions(self) -> list[Session]:
         return list(self._sessions.values())
+
+    @property
+    def lost_kernels(self) -> LostKernels:
+        """Kernels that live and are no session's."""
+        return self._kernels.lost
 
     @property
     def has_kernels(self) -> bool:
@@ -250,8 +256,7 @@ class Hub:
                 await self._sessions.pop(each).close()
             if key not in self._sessions:
                 session = await self._restored(config.storage_dir, environment, choice.name, choice.project)
-                if session.left_a_kernel:
-                    session.report_lost_kernel(Death().cause)
+                await self._kernels.look_for(session, key[0])
                 if not session.executions.last_number:  # a journal may have been removed, and notebooks kept
                     session.generations.generation = last_generation(config.storage_dir, session_id)
                 self._sessions[key] = session
@@ -312,11 +317,12 @@ class Hub:
 
     async def adopt_all(self) -> None:
         """Find again the kernels that an earlier hub left running."""
-        for entry in self._kernels.left():
+        for entry in await self._kernels.left():
             try:
                 await self._kernels.adopt(entry, await self._session_of_entry(entry))
-            except Exception:  # noqa: BLE001 - one entry must never keep the hub from starting
+            except Exception as error:  # noqa: BLE001 - one entry must never keep the hub from starting
                 _log.exception("kernel %s was not adopted", entry.kernel_id)
+                self._kernels.not_adopted(entry, error)
 
     async def _session_of_entry(self, entry: KernelEntry) -> Session:
         environment = Environment.from_json(entry.environment)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -16,7 +17,8 @@ from kernelexec.environments import catalog, kernelspec
 from kernelexec.environments.source import Progress
 from kernelexec.errors import KernelexecError, KernelFailed
 from kernelexec.hub.chosen_environments import ChosenEnvironments
-from kernelexec.kernels.host import OPTIONS, HostedKernel, KernelGone, KernelHost, Launch
+from kernelexec.hub.lost_kernels import LostKernel, LostKernels, without_session
+from kernelexec.kernels.host import OPTIONS, HostedKernel, KernelGone, KernelHost, KernelUnreachable, Launch
 from kernelexec.kernels.kernel import Death, OnMessage
 from kernelexec.kernels.registry import KernelEntry, Registry
 from kernelexec.model.environment import Environment
@@ -37,6 +39,7 @@ class Kernels:
         self._host = host
         self._registry = registry
         self._environments = environments
+        self.lost = LostKernels(host, registry)
 
     async def start(
         self, session: Session, surroundings: Surroundings, on_message: OnMessage, progress: Progress
@@ -68,9 +71,40 @@ class Kernels:
         _log.info("%s: kernel %s is ready", session.id, kernel)
         return NewKernel(kernel, info, environment, kernel.kernel_id)
 
-    def left(self) -> list[KernelEntry]:
-        """The kernels that an earlier hub has left, as far as the registry can be read."""
-        return self._registry.entries()
+    async def left(self) -> list[KernelEntry]:
+        """The kernels that an earlier hub has left, by the registry or by their own processes.
+
+        What lives, and is known from neither, is ended if nothing was ever run in it, else it is lost. What
+        is elsewhere is left to who is there.
+        """
+        entries = {entry.kernel_id: entry for entry in self._registry.entries()}
+        known = set(entries)
+        for entry in list(entries.values()):
+            where = self._where(entry)
+            if where is not None:
+                self.lost.add(entry.kernel_id, f"it runs on {where}", entry, elsewhere=True)
+                del entries[entry.kernel_id]
+        strays = await asyncio.to_thread(self._host.strays)
+        for kernel_id, stray in strays.items():
+            if kernel_id in known:
+                continue
+            again = self._registry.restored(stray.directory)
+            if again is not None:
+                _log.warning("kernel %s lived without a registry entry, which it has again", kernel_id)
+                entries[kernel_id] = again
+            elif not stray.has_begun:
+                _log.info("kernel %s was started for nobody, and is ended", kernel_id)
+                await stray.end()
+                shutil.rmtree(stray.directory, ignore_errors=True)
+            else:
+                self.lost.add(kernel_id, without_session(stray), None)
+        return list(entries.values())
+
+    def _where(self, entry: KernelEntry) -> str | None:
+        try:
+            return self._host.elsewhere(entry.place)
+        except ValueError:  # told when it is to be adopted
+            return None
 
     async def adopt(self, entry: KernelEntry, session: Session) -> None:
         """Give a session the kernel that an earlier hub started for it, or the news of its death.
@@ -82,11 +116,16 @@ class Kernels:
             kernel = self._host.adopt(entry.place, session.on_message, session.environment.interrupts)
         except KernelGone as gone:
             _log.info("kernel %s of %s is gone: %s", entry.kernel_id, session.id, gone)
-            if session.left_a_kernel and session.generations.kernel_id in (None, entry.kernel_id):
+            if _is_last_of(session, entry):
                 death = self._host.death(entry.place)
                 session.report_lost_kernel(death.cause, death.begun)
             self._registry.remove(entry.kernel_id)
             self._host.clear_up(entry.place)
+            return
+        except KernelUnreachable as unreachable:
+            lost = self._lose(entry, session, str(unreachable))
+            if lost is not None and entry.generation != session.generation:
+                await self.lost.end(lost)  # its start was given up
             return
         stranger = _stranger(entry, session)
         if stranger is not None:
@@ -105,6 +144,35 @@ class Kernels:
         for entry in self._registry.entries():
             if entry.kernel_id == session.generations.kernel_id and session.kernel is not None:
                 self._registry.write(replace(entry, notebook=str(notebook)))
+
+    def _lose(self, entry: KernelEntry, session: Session, why: str) -> LostKernel | None:
+        """It lives, and cannot be the session's any more."""
+        lost = self.lost.add(entry.kernel_id, why, entry)
+        if lost is None:  # it has just ended
+            self._registry.remove(entry.kernel_id)
+            self._host.clear_up(entry.place)
+        if _is_last_of(session, entry):
+            session.report_lost_kernel(Death().cause if lost is None else lost.cause)
+        return lost
+
+    def not_adopted(self, entry: KernelEntry, error: Exception) -> None:
+        """Its session could not be opened, or whether it lives cannot be told."""
+        self.lost.add(entry.kernel_id, " ".join(str(error).split()) or repr(error), entry)
+
+    async def look_for(self, session: Session, storage_identity: str) -> None:
+        """What an earlier hub had left of a session that could not be opened before, and can be now."""
+        why = Death().cause
+        for lost in self.lost.of(storage_identity, session.id, session.generations.kernel_id):
+            if lost.stray is None or lost.entry is None:
+                why = f"{lost.why}, where this hub cannot reach it" if lost.stray is None else lost.cause
+                continue
+            self.lost.discard(lost)
+            try:
+                await self.adopt(lost.entry, session)
+            except (OSError, ValueError) as error:
+                self._lose(lost.entry, session, str(error))
+        if session.left_a_kernel:
+            session.report_lost_kernel(why)
 
     def _register(
         self, session: Session, environment: Environment, directory: Path, kernel: HostedKernel
@@ -158,6 +226,11 @@ async def try_out(host: KernelHost, environment: Environment, environ: Mapping[s
         await kernel.ready()
     finally:
         await kernel.stop("its trial is over", grace=_TRIAL_GRACE_SECONDS)
+
+
+def _is_last_of(session: Session, entry: KernelEntry) -> bool:
+    """Whether it is the one that the session is not known to have lost."""
+    return session.left_a_kernel and session.generations.kernel_id in (None, entry.kernel_id)
 
 
 def _stranger(entry: KernelEntry, session: Session) -> str | None:

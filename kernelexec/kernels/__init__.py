@@ -8,7 +8,8 @@
   process of this machine, under its keeper).
 - `inspection` and `findings` (questions beside a run), `dropped` (messages that a foreign kernel has) and
   `dialects` (how some of these speak),
-  `registry` (the running kernels, on disk), `process` (pids that cannot be mistaken).
+  `registry` (the running kernels, on disk), `strays` (those that live, whatever is on disk), `process` (pids
+  that cannot be mistaken), `here` (which machine and container they mean something in).
 
 In come code and questions; out come messages, replies and deaths. It never knows sessions, executions or
 notebooks, and never signals a process whose identity it has not checked.

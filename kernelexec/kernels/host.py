@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kernelexec.kernels.kernel import Death, Kernel, OnMessage
+from kernelexec.kernels.strays import Stray
 
 OPTIONS = "{launcher_options}"  # where in a command line the launcher's own options go
 
@@ -26,6 +27,14 @@ class Launch:
 
 class KernelGone(Exception):
     """The kernel that was looked for has ended; the text says how that is known."""
+
+
+class KernelUnreachable(Exception):
+    """The kernel that was looked for lives, and nobody can speak to it any more; the text says why."""
+
+
+class KernelElsewhere(Exception):
+    """It is on another machine or in another container, and cannot be seen; the text says where."""
 
 
 class HostedKernel(Kernel, Protocol):
@@ -57,8 +66,16 @@ class KernelHost(Protocol):
 
         Raises:
             KernelGone: it has ended.
+            KernelElsewhere: it is not known whether it has, and never will be here.
+            KernelUnreachable: it lives, and cannot be spoken to.
             OSError, ValueError: whether it lives cannot be told, or it cannot be reached.
         """
+
+    def strays(self) -> Mapping[str, Stray]:
+        """All kernels of this host that live, by their ids, whoever has them."""
+
+    def elsewhere(self, place: Mapping[str, Any]) -> str | None:
+        """Where this kernel is, if that is not here."""
 
     def death(self, place: Mapping[str, Any]) -> Death:
         """How a kernel ended that is gone, as far as it or its surroundings left word."""

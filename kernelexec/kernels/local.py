@@ -9,14 +9,16 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kernelexec import paths
 from kernelexec.errors import KernelFailed
-from kernelexec.kernels.host import OPTIONS, KernelGone, Launch
+from kernelexec.kernels import strays
+from kernelexec.kernels.here import Machine
+from kernelexec.kernels.host import OPTIONS, KernelElsewhere, KernelGone, KernelUnreachable, Launch
 from kernelexec.kernels.kernel import Death, OnMessage
 from kernelexec.kernels.linked_kernel import LinkedKernel
 from kernelexec.kernels.local_life import (
@@ -28,7 +30,8 @@ from kernelexec.kernels.local_life import (
     read_death,
     stderr_tail,
 )
-from kernelexec.kernels.process import Process, boot_id
+from kernelexec.kernels.process import Process
+from kernelexec.kernels.strays import Stray
 from kernelexec.kernels.zmq_link import ZmqLink
 from kernelexec.plain_file import read_plain
 
@@ -54,14 +57,26 @@ class LocalKernels:
         except ProcessLookupError as error:
             code = popen.wait()
             raise _not_started(directory, f"The kernel ended at once, with exit code {code}.") from error
-        place = LocalPlace(str(directory), boot_id(), keeper.pid, keeper.identity, None, None)
+        here, connection = Machine.this(), _connection(directory)
+        place = LocalPlace(
+            directory=str(directory),
+            boot=here.boot,
+            keeper_pid=keeper.pid,
+            keeper_identity=keeper.identity,
+            kernel_pid=None,
+            kernel_identity=None,
+            host=here.host,
+            pid_namespace=here.pid_namespace,
+            connection=connection,
+        )
         life = LocalLife(place, keeper, None, popen)
-        return _linked(_connection(directory), life, on_message, launch.interrupts)
+        return _linked(connection, life, on_message, launch.interrupts)
 
     def adopt(self, place: Mapping[str, Any], on_message: OnMessage, interrupts: str) -> LinkedKernel:
         known = _read(place)
-        if known.boot != boot_id():
-            raise KernelGone(_RESTARTED)
+        where = known.machine.seen_from(Machine.this())
+        if where is not None:
+            raise KernelElsewhere(where) if where else KernelGone(_RESTARTED)
         with ExitStack() as held:  # until a kernel holds them
             process = None
             if known.kernel_pid is not None and known.kernel_identity is not None:
@@ -70,19 +85,38 @@ class LocalKernels:
                     raise KernelGone(f"process {known.kernel_pid} has ended")
             keeper = _running(known.keeper_pid, known.keeper_identity, held)
             if keeper is None and process is None:
+                process = self._without_keeper(known, held)
+            if keeper is None and process is None:
                 raise KernelGone(f"its keeper, process {known.keeper_pid}, has ended")
-            connection = _connection(Path(known.directory))
+            connection = _connection_of(known)
             held.pop_all()
         life = LocalLife(known, keeper, process)
         return _linked(connection, life, on_message, interrupts)
 
+    def _without_keeper(self, known: LocalPlace, held: ExitStack) -> Process | None:
+        """A kernel that had not answered when its hub ended, and whose keeper was killed since."""
+        stray = self.strays().get(Path(known.directory).name)
+        for pid, identity in stray.processes if stray is not None else ():
+            process = _running(pid, identity, held)
+            if process is not None:
+                return process
+        return None
+
+    def strays(self) -> Mapping[str, Stray]:
+        return strays.living(self._runtime_dir)
+
+    def elsewhere(self, place: Mapping[str, Any]) -> str | None:
+        return _read(place).machine.seen_from(Machine.this()) or None
+
     def death(self, place: Mapping[str, Any]) -> Death:
         known = _read(place)
         # What a directory holds that has outlived its system need not be all that was written to it.
-        return read_death(Path(known.directory)) if known.boot == boot_id() else Death(asked=_RESTARTED)
+        where = known.machine.seen_from(Machine.this())
+        return read_death(Path(known.directory)) if where is None else Death(asked=_RESTARTED)
 
     def clear_up(self, place: Mapping[str, Any]) -> None:
-        shutil.rmtree(_read(place).directory, ignore_errors=True)
+        if self.elsewhere(place) is None:
+            shutil.rmtree(_read(place).directory, ignore_errors=True)
 
 
 def _linked(
@@ -119,6 +153,35 @@ def _connection(directory: Path) -> Mapping[str, Any]:
     return connection
 
 
+def _connection_of(known: LocalPlace) -> Mapping[str, Any]:
+    """How a kernel that lives is spoken to.
+
+    Raises:
+        KernelUnreachable: what that needs was deleted.
+    """
+    file = Path(known.directory, _CONNECTION_FILE)
+    try:
+        connection = _connection(file.parent)
+    except (OSError, ValueError) as error:
+        if known.connection is None:
+            raise KernelUnreachable(f"{file} cannot be read ({error})") from error
+        connection = known.connection
+        with suppress(OSError):  # JupyterLab reads it, too
+            _write_connection(file.parent, connection)
+    if connection.get("transport") == "ipc" and known.kernel_pid is not None:  # else it still starts
+        for name in _CHANNELS[:4]:
+            path = f"{connection['ip']}-{connection[f'{name}_port']}"
+            if not os.path.exists(path):
+                raise KernelUnreachable(f"its socket {path} was deleted")
+    return connection
+
+
+def _write_connection(directory: Path, connection: Mapping[str, Any]) -> None:
+    descriptor = os.open(directory / _CONNECTION_FILE, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with open(descriptor, "w") as file:
+        json.dump(connection, file)
+
+
 def _make_directory(runtime_dir: Path, transport: str) -> Path:
     paths.make_private_dir(str(runtime_dir))
     directory = runtime_dir / "k" / secrets.token_hex(4)
@@ -132,9 +195,7 @@ def _make_directory(runtime_dir: Path, transport: str) -> Path:
         "key": secrets.token_hex(16),
         "signature_scheme": "hmac-sha256",
     }
-    descriptor = os.open(directory / _CONNECTION_FILE, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with open(descriptor, "w") as file:
-        json.dump(connection, file)
+    _write_connection(directory, connection)
     return directory
 
 

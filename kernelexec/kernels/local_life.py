@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kernelexec.kernels.here import Machine
 from kernelexec.kernels.kernel import Death
 from kernelexec.kernels.process import Process
 from kernelexec.plain_file import open_plain, read_plain
@@ -38,6 +39,13 @@ class LocalPlace:
     keeper_identity: str
     kernel_pid: int | None
     kernel_identity: str | None
+    host: str = ""  # with `boot`: which machine and container (here.Machine); "" is an earlier version's
+    pid_namespace: str = ""
+    connection: Mapping[str, Any] | None = None  # what the connection file says, which may be deleted
+
+    @property
+    def machine(self) -> Machine:
+        return Machine(self.boot, self.host, self.pid_namespace)
 
 
 class LocalLife:
@@ -66,6 +74,7 @@ class LocalLife:
             either = {self._either.ended, self._process_known}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         # The keeper may be killed and the kernel live on; the kernel's own end is what counts.
+        self.answers()
         await self._either.wait()
         if self._keeper is not None:
             await self._keeper.wait(_KEEPER_SECONDS)
@@ -80,7 +89,8 @@ class LocalLife:
             with contextlib.suppress(OSError, ValueError, KeyError, ProcessLookupError):
                 told = json.loads(read_plain(self._directory / PROCESS_FILE))
                 self._process = Process(told["kernel"])
-                self._process_known.set_result(None)
+                if not self._process_known.done():
+                    self._process_known.set_result(None)
 
     async def interrupt(self) -> bool:
         """SIGINT for a foreign kernel and its subprocesses, as Jupyter sends it; its keeper ignores it."""

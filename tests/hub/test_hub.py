@@ -22,6 +22,7 @@ from kernelexec.hub.hub import Hub
 from kernelexec.kernels.host import KernelGone, Launch
 from kernelexec.kernels.kernel import Death, OnMessage
 from kernelexec.kernels.registry import Registry
+from kernelexec.kernels.strays import Stray
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import Execution, State
 from kernelexec.session.session import Session
@@ -60,6 +61,8 @@ class FakeHost:
         self.cleared: list[str] = []
         self.not_ready: Exception | None = None  # of what is started from now on
         self.last_death = Death()
+        self.living: dict[str, Stray] = {}
+        self.places: dict[str, str] = {}  # those elsewhere, by id
 
     async def start(self, launch: Launch, on_message: OnMessage) -> FakeHosted:
         kernel = FakeHosted(f"{len(self.started):08x}", on_message, self.not_ready)
@@ -74,6 +77,12 @@ class FakeHost:
             raise KernelGone("it has ended")
         self.left[kernel.kernel_id] = FakeHosted(kernel.kernel_id, on_message, None)
         return self.left[kernel.kernel_id]
+
+    def strays(self) -> Mapping[str, Stray]:
+        return self.living
+
+    def elsewhere(self, place: Mapping[str, Any]) -> str | None:
+        return self.places.get(place["at"])
 
     def death(self, place: Mapping[str, Any]) -> Death:
         return self.last_death
@@ -280,7 +289,7 @@ def test_a_session_that_is_open_in_this_process_already_is_refused(tmp_path: Pat
     run(test())
 
 
-def test_a_session_that_could_not_be_opened_for_want_of_room_can_be_opened_later(
+def test_a_session_can_be_looked_at_where_there_is_no_room_and_used_once_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = os.write
@@ -294,9 +303,11 @@ def test_a_session_that_could_not_be_opened_for_want_of_room_can_be_opened_later
         async with hub_in(tmp_path) as hub:
             with monkeypatch.context() as patch:
                 patch.setattr(os, "write", full)
+                session = await session_of(hub, caller(tmp_path))
                 with pytest.raises(StorageFailed, match="No space left"):
-                    await session_of(hub, caller(tmp_path))
-            assert (await session_of(hub, caller(tmp_path))).id == "sales@analysis"
+                    submit(session, "1")
+            assert (await ran(session, "2")).state is State.OK
+            assert journal_lines(tmp_path / "storage")[0]["event"] == "opened"
 
     run(test())
 

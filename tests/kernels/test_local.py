@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from kernelexec.errors import KernelFailed
-from kernelexec.kernels.host import OPTIONS, KernelGone, Launch
+from kernelexec.kernels.host import OPTIONS, KernelGone, KernelUnreachable, Launch
 from kernelexec.kernels.kernel import Death, KernelDied
 from kernelexec.kernels.linked_kernel import LinkedKernel
 from kernelexec.kernels.local import LocalKernels
@@ -142,6 +142,8 @@ def test_a_kernel_is_gone_whose_keeper_lives_on_without_it(tmp_path: Path) -> No
 def test_a_kernel_that_lives_without_its_keeper_is_found(tmp_path: Path) -> None:
     async def test() -> None:
         (tmp_path / "connection.json").write_text(json.dumps(connection_in(tmp_path)))
+        for channel in range(1, 6):
+            (tmp_path / f"s-{channel}").touch()
         with sleeping() as process:
             known = {"kernel_pid": process.pid, "kernel_identity": identity(process.pid)}
             place = place_of(tmp_path, process.pid, **known, keeper_identity="a stranger")
@@ -183,7 +185,8 @@ def test_a_kernel_that_the_version_before_entered_into_the_registry_is_found(tmp
             [entry] = registry.entries()
             assert (entry.kernel_id, entry.generation, entry.session_name) == ("1a2b3c4d", 3, "sales")
             kernel = LocalKernels(tmp_path).adopt(entry.place, ignore, "named")
-            assert (kernel.kernel_id, kernel.place()) == (entry.kernel_id, entry.place)
+            assert kernel.kernel_id == entry.kernel_id
+            assert kernel.place().items() >= entry.place.items()
             await asyncio.wait_for(kernel.ready(), 5)
             assert (await asyncio.wait_for(kernel.execute(*kernel.pack("x")), 5)).status == "ok"
             registry.write(entry)
@@ -199,7 +202,7 @@ def test_a_kernel_whose_connection_file_is_gone_is_not_taken_for_dead(tmp_path: 
     async def test() -> None:
         with sleeping() as process:
             before = len(os.listdir("/dev/fd"))
-            with pytest.raises(FileNotFoundError):
+            with pytest.raises(KernelUnreachable, match=r"connection\.json cannot be read"):
                 LocalKernels(tmp_path).adopt(place_of(tmp_path, process.pid), ignore, "named")
             assert len(os.listdir("/dev/fd")) == before
             process.kill()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from kernelexec.config import Config
+from kernelexec.hub.lost_kernels import LostKernel, named
 from kernelexec.model.execution import Execution
 from kernelexec.model.quantities import local_time, readable_age, readable_size
 from kernelexec.model.text import clip_line
@@ -15,7 +16,9 @@ from kernelexec.session.session import BUSY_ELSEWHERE, Session
 _LONGEST_PROMPT = 100  # characters of what running code asks
 
 
-def describe_kernels(load: Mapping[Session, float | None], config: Config) -> str:
+def describe_kernels(
+    load: Mapping[Session, float | None], config: Config, lost: Sequence[LostKernel] = ()
+) -> str:
     """The open sessions of a storage directory; `load`: of each, the processors its kernel uses."""
     here = [s for s in load if str(s.recorder.storage_dir.resolve()) == config.storage_identity]
     running = [session for session in here if session.kernel is not None]
@@ -31,6 +34,7 @@ def describe_kernels(load: Mapping[Session, float | None], config: Config) -> st
             "",
             f"{len(others)} more in other storage directories; the user sees all with: kernelexec ps",
         ]
+    lines += [f"Lives, and serves no session: kernel {named(each)}." for each in lost]
     if not here:
         lines.append("execute_code opens a session and starts its kernel.")
     return "\n".join(lines)

@@ -10,6 +10,7 @@ from kernelexec import __version__, paths
 from kernelexec.errors import ConfigError
 from kernelexec.hub import examination
 from kernelexec.hub.examination import Finding, Level
+from kernelexec.hub.lost_kernels import named
 from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.tools.arguments import Arguments
@@ -26,6 +27,14 @@ async def _diagnose_setup(call: Call, arguments: DiagnoseSetup) -> types.CallToo
     hub = Finding(
         Level.OK, "hub", f"version {__version__}, pid {os.getpid()}, sessions: {sessions}, log {log}"
     )
+    lost = call.hub.lost_kernels.all()
+    if lost:
+        hub = Finding(
+            Level.NOTE,
+            hub.subject,
+            f"{hub.what}; kernels that serve nobody: " + "; ".join(map(named, lost)),
+            "the user ends one with: kernelexec stop KERNEL, e.g. " + lost[0].kernel_id,
+        )
     try:
         chosen = call.hub.choice_of(call.caller)
     except ConfigError:  # which the doctor finds, too

@@ -81,7 +81,7 @@ async def _list_kernels(call: Call, arguments: ListKernels) -> types.CallToolRes
         load[session] = None if seconds is None or after is None else (after - seconds) / _SAMPLE_SECONDS
     # No news here: it is a glance at all sessions, which shows their state itself. Who took one must not be
     # taken for told what is lost in one of them, and have its next submission run in a kernel without it.
-    return render.said(describe_kernels(load, config))
+    return render.said(describe_kernels(load, config, call.hub.lost_kernels.all()))
 
 
 def _cpu_seconds(session: Session) -> float | None:
