@@ -1,9 +1,9 @@
 """JupyterLab on a storage directory, for `kernelexec lab`.
 
-A plain JupyterLab, which knows nothing of kernelexec: the kernelspec's launcher joins a session's
-notebook to its live kernel (kernelspecs/relay/relay.py). What is added here: it listens on loopback only,
-its kernels' sockets are files that nobody else can open, and its token is in a file, not in a
-command line, an environment variable or a log.
+A plain JupyterLab: the kernelspec's launcher joins a session's notebook to its live kernel
+(kernelspecs/relay/relay.py). What is added here: our server extension (live_extension), it listens on
+loopback only, its kernels' sockets are files that nobody else can open, and its token is in a file, not in
+a command line, an environment variable or a log.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from urllib.parse import quote
 
 from kernelexec import paths
 from kernelexec.bridge.rendezvous import LONGEST_SOCKET_PATH
+from kernelexec.commands import live_extension
 from kernelexec.environments.probe import OF_ANOTHER_PYTHON
 from kernelexec.errors import BadRequest, HubUnavailable, KernelexecError
 from kernelexec.plain_file import read_text
@@ -123,6 +124,7 @@ def run(target: Target, *, browser: bool) -> int:
                 **{name: value for name, value in os.environ.items() if name not in OF_ANOTHER_PYTHON},
                 "JUPYTER_TOKEN_FILE": file.name,
                 "JUPYTER_RUNTIME_DIR": str(runtime),
+                **live_extension.environ(runtime / "config", os.environ),
             },
             cwd=target.folder,
         )
@@ -152,6 +154,8 @@ def _command(target: Target, runtime: Path, *, browser: bool) -> list[str]:
         options.append("--KernelManager.transport=ipc")  # any user of this machine could read from tcp
         # After a death within ten seconds Jupyter takes new ports, and the page stays with the old ones.
         options.append("--KernelRestarter.random_ports_until_alive=False")
+    if live_extension.is_of_use():
+        options += live_extension.options(runtime)
     if os.geteuid() == 0:
         options.append("--allow-root")
     if not browser:
@@ -187,6 +191,11 @@ def _said(target: Target, url: str, token: str) -> str:
         lines.append(f"{target.notebook.name} is joined to the live kernel of {target.session}.")
     else:
         lines.append(f"{target.session} has no kernel now: {target.notebook.name} gets one of its own.")
+    if live_extension.is_of_use():
+        lines.append("What the assistant runs appears in the open page as it runs.")
+    else:
+        lines.append("The page does not show by itself what the assistant runs: for that, install")
+        lines.append(f"jupyter-collaboration too, with: {install_command()}")
     lines.append("Ctrl-C ends JupyterLab; the sessions' kernels live on.")
     return "\n".join(lines)
 
@@ -197,7 +206,7 @@ def install_command() -> str:
     if (prefix / "uv-receipt.toml").exists():
         return "uv tool install 'kernelexec[lab]'"
     if (prefix / "pipx_metadata.json").exists():
-        return "pipx inject kernelexec jupyterlab"
+        return "pipx inject kernelexec jupyterlab jupyter-collaboration"
     if "archive-v0" in prefix.parts or "environments-v2" in prefix.parts:  # uvx's cache
         return "uvx --from 'kernelexec[lab]' kernelexec lab"
     if importlib.util.find_spec("pip") is None:

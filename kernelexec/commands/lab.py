@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from kernelexec.commands import jupyterlab, places
+from kernelexec.commands import jupyterlab, live_extension, places
 from kernelexec.commands.hub_client import ask
 
 if TYPE_CHECKING:
@@ -23,10 +23,18 @@ def add(commands: Commands) -> None:
         help="for example main@default; the one used last if left out",
     )
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        help="only print what makes a JupyterLab of your own show the assistant at work",
+    )
     parser.set_defaults(run=_lab)
 
 
 def _lab(options: argparse.Namespace) -> int:
+    if options.print_config:
+        print(live_extension.config(), end="")
+        return 0
     folder, _ = places.storage_dir()
     given = bool(os.environ.get("CODE_STORAGE_DIR", "").strip())
     sessions = ask({"command": "ps"}).get("sessions", [])

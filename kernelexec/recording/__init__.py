@@ -4,6 +4,7 @@
   wait for room in it, `last_updates` to be replaced), `script` the `.py` files, `notebooks` follow behind.
 - `book`, `notebook`, `notebook_format`, `cells`, `ledger`, `shared_file`, `replaced_file`: a notebook that
   a person edits, too.
+- `trust` with `signing_program`: whether JupyterLab may show all of a notebook.
 - `pages`, `live_notebook`: a notebook that is open in JupyterLab, which shows what happens as it happens.
 - `notebook_text`, `notebook_reading`, `json_spans`: a notebook of the person's own, byte for byte;
   `notebook_operations`, `looks`: what is done to it, and what somebody has seen of it;

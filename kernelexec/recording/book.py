@@ -14,6 +14,7 @@ from kernelexec.recording.cells import cells_of
 from kernelexec.recording.ledger import Ledger
 from kernelexec.recording.notebook import Notebook
 from kernelexec.recording.notebook_format import MISSING, Change, Found, NewOutputs
+from kernelexec.recording.trust import Trust
 
 
 @dataclass
@@ -29,7 +30,11 @@ class Book:
     widgets: WidgetStates = field(default_factory=WidgetStates)
     widgets_changed: bool = False
     look: bool = False  # whether all that was written is still there
+    trust: Trust = field(init=False)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # of who writes it
+
+    def __post_init__(self) -> None:
+        self.trust = Trust(self.notebook.path)
 
     @property
     def is_due(self) -> bool:
@@ -69,6 +74,13 @@ class Update:
         self.revision = 0
         self.added: list[int] = []
         self.changed: list[int] = []
+
+    @property
+    def shows(self) -> bool:
+        """Whether cells get more than printed text."""
+        made = [cell.get("outputs", ()) for cells in self._new.values() for cell in cells]
+        outputs = [*made, *(new.outputs for new in self._changed.values())]
+        return any("data" in output for each in outputs for output in each)
 
     def __call__(self, found: Found) -> Change:
         self.added, self.changed = list(self._new), list(self._changed_numbers)

@@ -20,8 +20,9 @@ from kernelexec.recording.pages import Page, PageGone
 
 # Seconds between two writes: gathers what comes, and is no delay that a person sees.
 _PAUSE_SECONDS = 0.03
-# A page needs time for text in proportion to what a cell shows of it: a second for some 5 million characters.
-_SECONDS_PER_CHARACTER = 2e-7
+# A page draws all of a text anew when it grows: so much longer the pauses are, up to this.
+_SECONDS_PER_CHARACTER = 5e-7
+_LONGEST_PAUSE_SECONDS = 2.0
 _REMEMBERED = 8  # ended executions whose threads may still print
 
 
@@ -85,7 +86,7 @@ class LiveNotebook:
             except PageGone:
                 return
             size = max((s.execution.outputs.size for s in self._running()), default=0)
-            await asyncio.sleep(_PAUSE_SECONDS + size * _SECONDS_PER_CHARACTER)
+            await asyncio.sleep(min(_PAUSE_SECONDS + size * _SECONDS_PER_CHARACTER, _LONGEST_PAUSE_SECONDS))
 
     def _running(self) -> list[_Showing]:
         return [showing for showing in self._showing.values() if not showing.execution.is_final]

@@ -50,6 +50,8 @@ class Written:
 
     path: Path
     set_aside: Path | None = None
+    replaced: Version | None = None  # what stood there; None for nothing, or for what was set aside
+    version: Version | None = None  # what stands there now
 
 
 def code_cell(
@@ -149,7 +151,8 @@ class Notebook:
                 elif self._done(edit or _Edit(None), source):
                     set_aside, self._set_aside = self._set_aside, None
                     self._nothing = MISSING
-                    return Written(self.path, set_aside)
+                    replaced = source.version if source is not None else None
+                    return Written(self.path, set_aside, replaced, self._own)
         raise NotebookBusy(self.path)
 
     def _edit(self, source: Source | None, update: Callable[[Found], Change]) -> _Edit | None:

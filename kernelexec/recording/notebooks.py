@@ -77,6 +77,9 @@ class Notebooks:
         for generation, ledger in ledgers.items():
             book = self._book(generation)
             book.ledger = ledger
+            book.trust.good = ledger.trusted
+            if ledger.trusted is not None:
+                book.trust.sign_soon()  # the hub that wrote it may have ended before
             book.look = book.notebook.was_changed_after(ledger.written)
         if self._due():
             self._write_soon()
@@ -173,6 +176,8 @@ class Notebooks:
         self._stop_watching()
         for live in self._live.values():
             live.close()
+        for book in self._books.values():
+            book.trust.close()
         if self._look_handle is not None:
             self._look_handle.cancel()
         if self._writer is not None:
@@ -345,7 +350,10 @@ class Notebooks:
             raise NotebookBusy(
                 book.notebook.path
             )  # by a page whose connection is lost, for a moment or for good
-        return await asyncio.to_thread(book.notebook.write, update, may_begin_anew)
+        await book.trust.look()
+        written = await asyncio.to_thread(book.notebook.write, update, may_begin_anew)
+        book.trust.wrote(written.replaced, written.version, shows=update.shows)
+        return written
 
     def _enter(self, book: Book, update: Update) -> None:
         if not (update.added or update.changed):
@@ -357,6 +365,7 @@ class Notebooks:
             revision=update.revision,
             numbers=update.added,
             changed=update.changed,
+            **({} if book.trust.good is None else {"trusted": list(book.trust.good)}),
         )
         begun = [n for n in update.added if self._running is not None and n == self._running.number]
         for number in (

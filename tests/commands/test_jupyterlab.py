@@ -89,7 +89,7 @@ def test_an_unknown_session_is_refused_with_those_that_there_are(tmp_path: Path)
     ("mark", "command"),
     [
         ("uv-receipt.toml", "uv tool install 'kernelexec[lab]'"),
-        ("pipx_metadata.json", "pipx inject kernelexec jupyterlab"),
+        ("pipx_metadata.json", "pipx inject kernelexec jupyterlab jupyter-collaboration"),
     ],
 )
 def test_the_command_that_installs_it_fits_the_installation(

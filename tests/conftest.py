@@ -1,0 +1,17 @@
+"""For all tests that run in this process; hubs of their own are not touched."""
+
+from __future__ import annotations
+
+import pytest
+
+from kernelexec.recording import trust
+
+
+@pytest.fixture(autouse=True)
+def without_notary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jupyter's notary is a process, half a second each time; tests/recording/test_trust.py has it."""
+
+    async def says_no(*arguments: str) -> tuple[int, str]:
+        return 1, ""
+
+    monkeypatch.setattr(trust, "_run", says_no)
