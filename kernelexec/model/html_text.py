@@ -21,7 +21,8 @@ _ROWS_EACH_END = 30  # of a long table
 _LONGEST_ADDRESS = 200  # characters of a picture's, a video's, a page's
 _LARGEST_SPAN = 50  # columns or rows; HTML itself allows 1,000 and 65,534
 
-_SKIPPED = frozenset({"script", "style", "head", "template", "noscript", "title", "select"})
+# `metadata` is SVG's: who made it, and when.
+_SKIPPED = frozenset({"script", "style", "head", "template", "noscript", "title", "select", "metadata"})
 # Inside of these is what is shown without them.
 _EMBEDDED = frozenset({"video", "audio", "iframe", "canvas", "object"})
 _BLOCKS = frozenset(

@@ -58,6 +58,7 @@ class Recorder:
         self._spills: dict[int, Spill] = {}  # of the executions that have no end yet
         self._displays: dict[str, set[int]] = {}  # display id -> which executions show it
         self._widgets = WidgetStates()  # of the present kernel
+        self._all_widgets: dict[int, WidgetStates] = {}  # by generation
         self._updates = LastUpdates(journal)
         self._generation = 0
         self._sync_handle: asyncio.TimerHandle | None = None
@@ -98,7 +99,7 @@ class Recorder:
         if isinstance(extension, str) and _EXTENSION.fullmatch(extension):
             self.extension = extension  # as the kernel itself says
         self._displays.clear()
-        self._widgets = WidgetStates()
+        self._widgets = self._all_widgets[generation] = WidgetStates()
         self.notebooks.begin(generation, metadata)
         self.notebooks.show_widgets(generation, self._widgets)
         self._generation = generation
@@ -114,6 +115,7 @@ class Recorder:
         self.notebooks.set_aside += history.set_aside
         for generation, widgets in history.widgets.items():
             self.notebooks.show_widgets(generation, widgets)
+        self._all_widgets.update(history.widgets)
         self._widgets = history.widgets.get(self._generation, self._widgets)
         self._displays = {identity: set(numbers) for identity, numbers in history.displays.items()}
         for execution in history.unwritten:
@@ -245,8 +247,8 @@ class Recorder:
         return True
 
     def widgets_of(self, execution: Execution) -> WidgetStates:
-        """The widgets of the execution's kernel, if that is the present one."""
-        return self._widgets if execution.generation == self._generation else WidgetStates()
+        """The widgets of the execution's kernel."""
+        return self._all_widgets.get(execution.generation, WidgetStates())
 
     def update_displays(self, content: Mapping[str, Any], but: Execution | None = None) -> None:
         """Bring an update of a display to all executions that show it.

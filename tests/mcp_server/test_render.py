@@ -822,3 +822,19 @@ def test_what_is_printed_again_and_again_is_told_once(tmp_path: Path) -> None:
     text = text_of(replied(tmp_path, said))
     assert "[stderr]\nfirst\nfindfont: Font family 'Courier New' not found.\n" in text
     assert "\n[the line above 999 times more]\nlast\n" in text
+
+
+def test_what_a_widget_showed_is_told_after_its_kernel_has_ended(tmp_path: Path) -> None:
+    async def test() -> None:
+        answer = saying(
+            opened("bar", "LabelModel", value="2/2"),
+            displayed_widget("bar", "0/2"),
+        )
+        async with session_in(tmp_path, FakeStarter([answer])) as session:
+            execution = await ran(session, "x")
+            session.recorder.begin_generation(2, {})
+            shown = text_of(await execution_result(execution, session, caller(tmp_path)))
+            assert shown.endswith("[widget]\n2/2")
+            assert session.recorder.widgets_of(replace(execution, generation=9)).views().of("bar") is None
+
+    run(test())

@@ -93,3 +93,10 @@ def test_broken_html_takes_bounded_time(part: str) -> None:
     began = time.process_time()
     html_to_text(part * 1_000_000)
     assert time.process_time() - began < 5
+
+
+def test_who_made_a_drawing_and_when_is_not_its_text() -> None:
+    source = (
+        "<svg><metadata><rdf:RDF><dc:date>2026-11-29</dc:date></rdf:RDF></metadata><text>label</text></svg>"
+    )
+    assert html_to_text(source) == "label"
