@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kernelexec.environments import kernelspec
 from kernelexec.environments.asking import ask
@@ -36,6 +37,7 @@ import importlib.util, sys
 spec = importlib.util.find_spec(sys.argv[1])
 print(spec.origin or list(spec.submodule_search_locations)[0])
 """
+_LOCAL = "local-provisioner"  # jupyter_client's own: a process on this machine
 _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_]+)\}")  # as jupyter_client knows them
 
 
@@ -48,6 +50,14 @@ class Spec:
     language: str
     variables: tuple[tuple[str, str], ...]
     interrupt_mode: str
+    provisioner: str = _LOCAL  # what starts and reaches its kernels
+
+    @property
+    def problem(self) -> str:
+        """Why its kernels cannot be started here as it declares; empty: they can."""
+        if self.provisioner == _LOCAL:
+            return ""
+        return f"its kernels are started by the provisioner {self.provisioner!r}, usually elsewhere"
 
 
 class ForeignKernel:
@@ -61,6 +71,12 @@ class ForeignKernel:
 
     async def prepare(self, places: Places, progress: Progress) -> Environment:
         spec = read_spec(self.prefix)
+        if spec.problem:
+            raise EnvironmentUnusable(
+                f"The kernelspec {self.prefix / 'kernel.json'} cannot be used: {spec.problem}, "
+                "which kernelexec does not do; started on this machine, they would not be the same.",
+                "Choose another environment, or use this kernelspec in JupyterLab.",
+            )
         environ = kernelspec.with_variables(bare(places.environ), spec.variables)
         argv = _resolved(spec.argv, self.prefix, environ)
         interpreter = await _interpreter(spec, argv, environ)
@@ -108,6 +124,7 @@ def read_spec(folder: Path) -> Spec:
             language=said.language,
             variables=tuple((str(name), str(value)) for name, value in said.env.items()),
             interrupt_mode=said.interrupt_mode,
+            provisioner=_provisioner(said.metadata),
         )
     except FileNotFoundError:
         raise EnvironmentUnusable(
@@ -123,6 +140,12 @@ def read_spec(folder: Path) -> Spec:
             "Install the kernel again.",
         )
     return spec
+
+
+def _provisioner(metadata: Mapping[str, Any]) -> str:
+    """The name of the kernel provisioner that a kernelspec asks for, as jupyter_client reads it."""
+    asked = metadata.get("kernel_provisioner") or {}
+    return str(asked.get("provisioner_name") or _LOCAL) if isinstance(asked, Mapping) else str(asked)
 
 
 def _resolved(argv: Sequence[str], folder: Path, environ: Mapping[str, str]) -> tuple[str, ...]:

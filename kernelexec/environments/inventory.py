@@ -138,7 +138,8 @@ def _kernelspecs(environ: Mapping[str, str]) -> Iterator[Listed]:
             continue
         try:
             spec = read_spec(folder)
-            yield Listed("kernelspec", name, folder, f"{spec.language}, {spec.display_name!r}")
+            problem = spec.problem
+            yield Listed("kernelspec", name, folder, f"{spec.language}, {spec.display_name!r}", None, problem)
         except EnvironmentUnusable as error:
             yield Listed("kernelspec", name, folder, "unknown", None, error.what)
 

@@ -35,13 +35,18 @@ class Message:
 
     @property
     def serial(self) -> int | None:
-        """Its number among the kernel's messages, in the order in which they were made; None: not told.
+        """Its number among those of `numbered_by`, in the order in which they were made; None: not told.
 
         jupyter_client's ids end in `_` and this number, others may be anything.
         """
         before, _, number = self.msg_id.rpartition("_")
         is_number = number.isascii() and number.isdigit() and len(number) <= _LONGEST_SERIAL
         return int(number) if before and is_number else None
+
+    @property
+    def numbered_by(self) -> str:
+        """Whose count `serial` is: a kernel, a server before it, a child that it forked have their own."""
+        return self.msg_id.rpartition("_")[0]
 
 
 def _loads(part: bytes) -> dict[str, Any]:

@@ -63,4 +63,4 @@ def _client_of(item: pytest.Item) -> str:
         item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
     )
     client = parameters.get("client")
-    return client.name if isinstance(client, Client) else ""
+    return client.name if isinstance(client, Client) else "~"  # last, when the environment is prepared

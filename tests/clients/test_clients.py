@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from tests.clients.assistant import Assistant
 from tests.clients.conftest import Opened
 from tests.clients.libraries import Library
-from tests.clients.programs import CLIENTS, Client
+from tests.clients.one_shot import codex_exec, inspector
+from tests.clients.programs import CLIENTS, IMPATIENT, Client
 from tests.real.home import Home, eventually, until
 
 PICTURE = """
@@ -51,7 +53,7 @@ def test_of_long_output_the_model_gets_an_excerpt_and_can_read_the_rest(assistan
     assert "line 0\n" in seen.text
     assert "line 19999" in seen.text
     assert len(seen.text) < 12_000
-    execution = seen.verdict.split()[1]
+    execution = seen.execution
     assert "line 12345" in assistant.call("read_output", execution_id=execution, pattern="line 12345$").text
 
 
@@ -60,7 +62,7 @@ def test_what_takes_long_goes_on_and_its_end_is_had_later(assistant: Assistant, 
     seen = assistant.execute(until(gate) + "print('through the gate')", wait_seconds=0.5)
     assert seen.verdict.startswith("RUNNING: ")
     gate.touch()
-    seen = assistant.call("wait_for_execution", execution_id=seen.verdict.split()[1])
+    seen = assistant.call("wait_for_execution", execution_id=seen.execution)
     assert seen.verdict.startswith("OK: ")
     assert "through the gate" in seen.text
 
@@ -76,7 +78,7 @@ def test_a_question_of_the_code_is_put_to_the_person(assistant: Assistant) -> No
 def test_without_forms_the_assistant_answers_a_question(assistant: Assistant) -> None:
     seen = assistant.execute("input('Who is there? ')")
     assert seen.verdict.startswith("WAITING FOR INPUT: ")
-    seen = assistant.call("send_input", execution_id=seen.verdict.split()[1], text="Ada")
+    seen = assistant.call("send_input", execution_id=seen.execution, text="Ada")
     assert seen.verdict.startswith("OK: ")
     assert "'Ada'" in seen.text
 
@@ -107,7 +109,7 @@ def test_a_cancel_that_the_server_is_not_told_of_is_told_to_the_model(
     seen = assistant.execute("written * 6", wait_seconds=0.5)
     assert seen.verdict.startswith("QUEUED: "), seen.text
     gate.touch()
-    seen = assistant.call("wait_for_execution", execution_id=seen.verdict.split()[1])
+    seen = assistant.call("wait_for_execution", execution_id=seen.execution)
     assert seen.verdict.startswith("OK: ")
     assert "\n42" in seen.text
 
@@ -135,6 +137,26 @@ def test_the_last_line_of_output_is_shown_while_a_call_waits(assistant: Assistan
     assert call.result().verdict.startswith("OK: ")
 
 
+def test_a_client_keeps_its_tools_and_variables_when_the_hub_is_killed(
+    assistant: Assistant, shared_home: Home, tmp_path: Path
+) -> None:
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    assistant.execute("survived = 6")
+    call = assistant.begin("execute_code", {"code": until(gate, begun) + "survived += 1"})
+    eventually(begun.exists)
+    shared_home.end_hub(signal.SIGKILL)
+    gate.touch()
+    seen = assistant.call("wait_for_execution", execution_id=call.result().execution)
+    assert seen.verdict.startswith("OK: ")
+    assert "\n42" in assistant.execute("survived * 6").text
+
+
+def test_a_kernel_that_was_restarted_is_told(assistant: Assistant) -> None:
+    assistant.execute("lost = 1")
+    assert "lost" in assistant.call("restart_kernel").verdict
+    assert "NameError" in assistant.execute("lost").text
+
+
 @pytest.mark.only(lambda client: client.reads_resources)
 def test_resources_are_listed_and_read_and_an_unknown_one_is_an_error(
     client: Client, assistant: Assistant
@@ -147,6 +169,30 @@ def test_resources_are_listed_and_read_and_an_unknown_one_is_an_error(
     unknown = assistant.read("kernelexec://session/nothing@nowhere/1/code")
     assert unknown.is_error
     assert "nothing@nowhere" in unknown.text
+
+
+def test_a_run_that_outlives_its_clients_patience_is_told(shared_home: Home) -> None:
+    assistant = IMPATIENT.start(shared_home, shared_home.project("impatient"))
+    try:
+        while not assistant.execute("before = 1", wait_seconds=1).text.startswith("OK: "):
+            pass  # the environment is prepared, which took longer
+        seen = assistant.execute("import time; time.sleep(8)")
+        assert "OK: " not in seen.text  # whatever the library says of its own time-out
+        assert "whose reply you did not get" in assistant.execute("before", wait_seconds=0).text
+    finally:
+        assistant.close()
+
+
+def test_codex_exec_runs_code_with_the_configuration_of_the_documents(shared_home: Home) -> None:
+    assert "\n42" in codex_exec(shared_home, shared_home.project("codex-exec"), "6 * 7").text
+
+
+def test_the_inspector_finds_nothing_to_complain_of(shared_home: Home) -> None:
+    listed = inspector(shared_home, "--method", "tools/list", "--strict")
+    assert "execute_code" in {tool["name"] for tool in listed["tools"]}
+    arguments = ["--tool-name", "execute_code", "--tool-args-json", '{"code": "6 * 7"}']
+    called = inspector(shared_home, "--method", "tools/call", *arguments)
+    assert "\n42" in called["content"][0]["text"]
 
 
 def test_each_client_that_is_tried_is_in_the_documents() -> None:

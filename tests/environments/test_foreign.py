@@ -49,6 +49,22 @@ def test_a_kernel_that_is_not_pythons_is_started_as_it_is_under_our_keeper(tmp_p
     assert found.transport == "tcp"
 
 
+@pytest.mark.parametrize(
+    "wanted", [{"provisioner_name": "ssh-provisioner", "config": {"host": "gpu"}}, "ssh-provisioner"]
+)
+def test_a_kernelspec_whose_kernels_a_provisioner_starts_is_refused(tmp_path: Path, wanted: Any) -> None:
+    folder = write(tmp_path, "gpu", metadata={"kernel_provisioner": wanted})
+    with pytest.raises(EnvironmentUnusable, match="provisioner 'ssh-provisioner'"):
+        prepared(folder, tmp_path)
+
+
+@pytest.mark.parametrize("wanted", [{"provisioner_name": "local-provisioner"}, {}, None])
+def test_the_provisioner_of_this_machine_is_no_other(tmp_path: Path, wanted: Any) -> None:
+    argv = ["sh", "run", "{connection_file}"]
+    folder = write(tmp_path, "here", argv=argv, metadata={"kernel_provisioner": wanted})
+    assert prepared(folder, tmp_path).runs == "bash"
+
+
 def test_an_ipykernel_of_the_usual_kind_is_started_through_our_launcher(tmp_path: Path) -> None:
     argv = [
         sys.executable,

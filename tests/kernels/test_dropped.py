@@ -8,8 +8,14 @@ from kernelexec.kernels.dropped import Dropped
 from kernelexec.kernels.wire import Message
 
 
-def message(number: int | str, kind: str = "stream", parent: str = "run", channel: str = "iopub") -> Message:
-    return Message(channel, kind, {}, f"session_7_{number}", parent, "s", "", {})
+def message(
+    number: int | str,
+    kind: str = "stream",
+    parent: str = "run",
+    channel: str = "iopub",
+    session: str = "session_7",
+) -> Message:
+    return Message(channel, kind, {}, f"{session}_{number}", parent, "s", "", {})
 
 
 def lost(*messages: Message) -> int:
@@ -27,6 +33,12 @@ def test_nothing_is_missing_where_every_number_came_on_whichever_channel() -> No
 
 def test_each_number_between_that_never_came_is_a_lost_message() -> None:
     assert lost(message(10, "status"), message(11), message(20), message(21, "status")) == 8
+
+
+def test_what_a_server_or_a_forked_child_numbers_on_its_own_is_not_counted() -> None:
+    others = [message(900, session="server_3", channel="control"), message(12, session="session_8")]
+    assert lost(message(10, "status"), *others, message(11), message(12, "status")) == 0
+    assert lost(message(10, "status"), *others, message(14, "status")) == 3
 
 
 def test_what_came_before_the_run_does_not_count() -> None:

@@ -63,6 +63,25 @@ def test_without_configuration_a_default_environment_is_made_with_word_of_progre
     assert str(prefix) in pip.block("stdout")
 
 
+def test_a_call_waits_no_longer_than_asked_for_an_environment_that_is_being_prepared(
+    connect: Connect, shared_home: Home, tmp_path: Path
+) -> None:
+    venv = make_venv(tmp_path / "slow")
+    gate = tmp_path / "gate"
+    python = venv / "bin" / "python"
+    python.rename(venv / "bin" / "the-python")
+    python.write_text(
+        f'#!/bin/sh\nwhile [ ! -e "{gate}" ]; do sleep 0.1; done\nexec "{venv}/bin/the-python" "$@"\n'
+    )
+    python.chmod(0o755)
+    client = connect(shared_home, VENV_PATH=str(venv))
+    reply = client.call("execute_code", {"code": "ran = True", "wait_seconds": 0})
+    assert "being prepared" in reply.text
+    assert reply.text.startswith("execute_code was not run.")
+    gate.touch()
+    assert "NameError" in client.execute("ran").verdict
+
+
 def test_venv_path_alone_is_enough(connect: Connect, shared_home: Home) -> None:
     assert connect(shared_home, ENV_TYPE="").execute("1").session == "main@plain"
 

@@ -30,6 +30,7 @@ T = TypeVar("T")
 # long when another call came may have been given up. What a client asks in parallel comes at once.
 OVERTAKEN_SECONDS = 4.0
 _AT_LEAST_SECONDS = 2.0  # to find out what became of a run whose hub has ended
+_TO_PREPARE_SECONDS = 1.0  # at least: an environment that was used before takes a tenth of that
 _LOST_BECAUSE = {
     "cancelled": "cancelled",
     "timed_out": "timed out",
@@ -66,39 +67,47 @@ class Tool:
         )
 
 
-async def session_for(call: Call, name: str | None) -> Session:
+async def session_for(call: Call, name: str | None, wait_seconds: float | None = None) -> Session:
     """The session that a call is for, opened if need be; its environment's preparation reports progress.
 
     Raises:
-        KernelexecError: there is none, and why.
+        KernelexecError: there is none, and why; or it takes longer than the call waits, and goes on.
     """
-    session = await prepared(call, lambda progress: call.hub.session_of(call.caller, name, progress))
+    session = await prepared(
+        call, lambda progress: call.hub.session_of(call.caller, name, progress), wait_seconds
+    )
     call.concerns(session)
     return session
 
 
-async def prepared(call: Call, work: Callable[[Progress], Coroutine[Any, Any, T]]) -> T:
+async def prepared(
+    call: Call, work: Callable[[Progress], Coroutine[Any, Any, T]], wait_seconds: float | None = None
+) -> T:
     """What comes of work that may have to prepare an environment first, which reports progress.
 
     Raises:
-        KernelexecError: nothing, and why; or it takes longer than a call may, and goes on.
+        KernelexecError: nothing, and why; or it takes longer than the call waits, and goes on.
     """
     loop = asyncio.get_running_loop()
     reports: set[asyncio.Task[None]] = set()
+    said: list[str] = []
 
     def progress(text: str) -> None:
+        said[:] = [plain(text)]
         task = loop.create_task(_report(call, text))
         reports.add(task)
         task.add_done_callback(reports.discard)
 
-    limit = call.caller.config().longest_wait_seconds
+    asked = call.waits.default if wait_seconds is None else wait_seconds
+    limit = max(_TO_PREPARE_SECONDS, min(asked, call.waits.longest))
     finding = asyncio.ensure_future(work(progress))
     # It goes on without its caller, too.
     finding.add_done_callback(lambda task: task.cancelled() or task.exception())
     done, _ = await asyncio.wait({finding}, timeout=limit)
     if not done:
         raise BadRequest(
-            "The environment is still being prepared, which goes on.", "Call again in some seconds."
+            " ".join(["The environment is still being prepared, which goes on.", *said]),
+            "Make the same call again in some seconds.",
         )
     return finding.result()
 

@@ -50,7 +50,7 @@ class ExecuteCode(Arguments):
 async def _execute_code(call: Call, arguments: ExecuteCode) -> types.CallToolResult:
     _encodable(arguments.code)
     call.caller.config()  # its errors come before a session is opened
-    session = await session_for(call, arguments.session)
+    session = await session_for(call, arguments.session, arguments.wait_seconds)
     submission = Submission(
         code=arguments.code,
         label=arguments.filename,

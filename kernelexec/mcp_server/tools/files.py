@@ -119,7 +119,7 @@ async def _execute_code_file(call: Call, arguments: ExecuteCodeFile) -> types.Ca
     path, code = await asyncio.to_thread(_files(call).read, arguments.file_path)
     if len(code) > CODE_LIMIT:
         raise BadRequest(f"{path} has {len(code):,} characters, more than the limit of {CODE_LIMIT:,}.")
-    session = await session_for(call, arguments.session)
+    session = await session_for(call, arguments.session, arguments.wait_seconds)
     submission = Submission(
         code=code,
         label=path.name,

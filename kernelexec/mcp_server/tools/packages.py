@@ -47,7 +47,7 @@ class CheckInstalledPackages(Arguments):
 
 async def _install_dependencies(call: Call, arguments: InstallDependencies) -> types.CallToolResult:
     requirements = read_requirements(arguments.packages)  # its errors come before anything is started
-    session = await session_for(call, arguments.session)
+    session = await session_for(call, arguments.session, arguments.wait_seconds)
     place = call.hub.place_of(call.caller, session.environment)
     execution = session.perform(Installation(place, requirements), call.caller.identity, call.asked)
     return await wait_for_end(call, session, execution, arguments.wait_seconds)

@@ -7,6 +7,7 @@ import json
 from tests.clients.model.turns import Answer, Asked, Json, Seen, Turn, own_name
 
 _USAGE = {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 15}
+_OF_AN_ERROR = " with response: "
 
 
 class Gemini:
@@ -51,5 +52,9 @@ class Gemini:
 def _seen(function_response: Json) -> Seen:
     response = function_response["response"]
     text = response.get("output", response.get("error", ""))
+    if _OF_AN_ERROR in text:  # the whole result as JSON, behind the call
+        (failed,) = json.loads(text.partition(_OF_AN_ERROR)[2])
+        blocks = failed["functionResponse"]["response"]["content"]
+        text = "\n".join(block["text"] for block in blocks if block["type"] == "text")
     images = sum("inlineData" in part for part in function_response.get("parts", []))
     return Seen(text if isinstance(text, str) else json.dumps(text), images, "error" in response)

@@ -116,9 +116,10 @@ def _events(response: Json) -> Iterable[Json]:
 
 
 def _seen(output: Any) -> Seen:
-    """A result; the protocol has no mark for errors."""
+    """A result; the protocol has no mark for errors. Codex says first how long the call took."""
     blocks = [{"type": "input_text", "text": output}] if isinstance(output, str) else output
+    text = "\n".join(block["text"] for block in blocks if block["type"] == "input_text")
     return Seen(
-        "\n".join(block["text"] for block in blocks if block["type"] == "input_text"),
+        text.partition("\nOutput:\n")[2] if text.startswith("Wall time: ") else text,
         sum(block["type"] == "input_image" for block in blocks),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import uuid4
@@ -22,6 +23,11 @@ class Seen:
     def verdict(self) -> str:
         """The line that the reply begins with; clients put words of their own before it."""
         return next((line for line in self.text.splitlines() if ": " in line), "")
+
+    @property
+    def execution(self) -> str:
+        """The id of the execution that the reply is about."""
+        return next(iter(re.findall(r"\S+@\S+/\d+", self.verdict)), "")
 
 
 @dataclass(frozen=True)
