@@ -1,4 +1,4 @@
-"""ipykernel for environments that have none: a folder of ours with ipykernel and what it needs.
+"""ipykernel for environments that have none: a folder of ours with it, nbformat and what they need.
 
 Nothing is written into the user's environment. One folder for each version of Python, shared by all
 its environments: for kernelexec's own version copied from kernelexec's own installation (which needs
@@ -29,7 +29,7 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from kernelexec.environments.fetched import REQUIREMENT, fetch
+from kernelexec.environments.fetched import REQUIREMENTS, fetch
 from kernelexec.environments.probe import own_abi
 from kernelexec.environments.remedies import install_command, quoted
 from kernelexec.environments.source import Places, Progress
@@ -40,6 +40,8 @@ from kernelexec.plain_file import read_text
 _log = logging.getLogger(__name__)
 
 FORMAT = 1
+# nbformat is with ipykernel wherever Jupyter is: Plotly shows nothing without it.
+LENT = ("ipykernel", "nbformat")
 _MARK = "kernelexec.json"  # written last: what the folder holds when it is whole
 _RETRY_SECONDS = 86_400.0  # after a newer one could not be fetched, where an older one serves
 _SWEEP_SECONDS = 86_400.0  # after which what was left half made is nobody's work any more
@@ -95,7 +97,7 @@ def _place(places: Places, interpreter: Interpreter) -> Path:
     if interpreter.abi == own_abi():
         return lent_folder(places.data_dir)
     # Fetched anew whenever kernelexec's own is another, so that it does not grow old.
-    return _folder(places.data_dir, interpreter.abi, (REQUIREMENT, *_own_versions()))
+    return _folder(places.data_dir, interpreter.abi, (*REQUIREMENTS, *_own_versions()))
 
 
 def _folder(data_dir: Path, abi: str, made_of: tuple[str, ...]) -> Path:
@@ -193,13 +195,13 @@ def _failed(
 
 @functools.cache
 def _own_versions() -> tuple[str, ...]:
-    return tuple(sorted(f"{name} {found.version}" for name, found in _closure("ipykernel").items()))
+    return tuple(sorted(f"{name} {found.version}" for name, found in _closure(*LENT).items()))
 
 
-def _closure(name: str) -> dict[str, importlib.metadata.Distribution]:
-    """A distribution and all that it requires here, by canonical name."""
+def _closure(*names: str) -> dict[str, importlib.metadata.Distribution]:
+    """Distributions and all that they require here, by canonical name."""
     found: dict[str, importlib.metadata.Distribution] = {}
-    wanted = [name]
+    wanted = list(names)
     while wanted:
         distribution = importlib.metadata.distribution(wanted.pop())
         canonical = canonicalize_name(distribution.metadata["Name"])
@@ -214,7 +216,7 @@ def _closure(name: str) -> dict[str, importlib.metadata.Distribution]:
 
 
 def _copy_own(folder: Path) -> None:
-    for distribution in _closure("ipykernel").values():
+    for distribution in _closure(*LENT).values():
         for file in distribution.files or ():
             if ".." not in file.parts:  # bin/, share/: not importable
                 _copy(Path(str(distribution.locate_file(file))), folder / file)

@@ -19,10 +19,12 @@ from kernelexec.environments.source import Progress
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Interpreter
 
-REQUIREMENT = "ipykernel>=6.29,<8"
+REQUIREMENTS = ("ipykernel>=6.29,<8", "nbformat>=5.1,<6")
 _SECONDS = 600.0  # a slow line: it is some 20 MB
 _PROGRESS_SECONDS = 0.5  # between two notices of progress
-_PROVE = "import sys; sys.path.insert(0, sys.argv[1]); import ipykernel.ipkernel, IPython, zmq, debugpy"
+_PROVE = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import ipykernel.ipkernel, IPython, zmq, debugpy, nbformat"
+)
 _BUNDLED_PIP = "import ensurepip; print(ensurepip.__path__[0])"
 
 
@@ -59,8 +61,8 @@ async def _installer(
     """The command that installs into the folder what fits the interpreter."""
     uv = find_uv(environ)
     if uv is not None:
-        return [uv, "pip", "install", "--python", executable, "--target", str(folder), REQUIREMENT]
-    pip = ["--retries", "1", "--timeout", "15", "install", "--target", str(folder), REQUIREMENT]
+        return [uv, "pip", "install", "--python", executable, "--target", str(folder), *REQUIREMENTS]
+    pip = ["--retries", "1", "--timeout", "15", "install", "--target", str(folder), *REQUIREMENTS]
     status, _ = await _finish([executable, "-I", "-c", "import pip"], variables, _ignore)
     if status == 0:
         return [executable, "-I", "-m", "pip", *pip]

@@ -162,7 +162,12 @@ def with_variables(environ: Mapping[str, str], variables: Sequence[tuple[str, st
     return {**environ, **{name: Template(value).safe_substitute(inherited) for name, value in variables}}
 
 
+_FOR_KERNELS = ("KERNELEXEC_STILL_IMAGES",)  # settings of what runs in one
+
+
 def _is_not_the_kernels(name: str) -> bool:
+    if name in _FOR_KERNELS:
+        return False
     # Ours, an outer Jupyter's, and what would make another Python start as if it were the client's.
     return name.startswith(("KERNELEXEC_", "JPY_")) or name in OF_ANOTHER_PYTHON
 

@@ -36,7 +36,7 @@ from recollection import Recollection
 from replying_kernel import IPythonKernel
 from saved_names import name_saved_files
 from sliced_streams import slice_streams
-from still_images import StillImages
+from still_images import StillImages, is_wanted
 from terminal_programs import ask_for_programs
 from traitlets.config import Config
 
@@ -112,7 +112,8 @@ class IPKernelApp(kernelapp.IPKernelApp):
             self.kernel.recollection = Recollection(self.abs_connection_file)
             self.kernel.recollection.watch(iostream.IOPubThread)
             self.kernel.typed_passwords.watch(self.session)
-            StillImages(self.kernel.shell)
+            if is_wanted():
+                StillImages(self.kernel.shell)
             name_saved_files()
             keep_all_pages(self.kernel.shell)
             self.kernel.programs = ask_for_programs(self.kernel, zmqshell)

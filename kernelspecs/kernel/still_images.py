@@ -10,13 +10,36 @@ import base64
 import importlib
 import importlib.util
 import json
+import logging
+import os
+import threading
 import time
+from contextlib import contextmanager
 
 PLOTLY = "application/vnd.plotly.v1+json"
 PICTURES_A_RUN = 4  # as many as a reply has
-# The run waits meanwhile; after that no further picture is begun. kaleido starts a browser.
+# The run waits for its pictures so long and no longer: kaleido starts a browser, which may take for ever.
 SECONDS_A_RUN = 3.0
-SLOW_SECONDS = 10.0  # a library that takes longer for one picture is not asked again
+# What makes the pictures tells its log of it, which would be output of the user's cell.
+_LOGS = ("kaleido", "choreographer", "logistro", "vl_convert")
+
+
+def is_wanted(environ=os.environ) -> bool:
+    """Whether the person has not switched them off."""
+    return environ.get("KERNELEXEC_STILL_IMAGES", "").strip() != "0"
+
+
+@contextmanager
+def _quiet_logs():
+    """Levels that the user has chosen stay."""
+    changed = [log for log in map(logging.getLogger, _LOGS) if log.level == logging.NOTSET]
+    for log in changed:
+        log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for log in changed:
+            log.setLevel(logging.NOTSET)
 
 
 class StillImages:
@@ -26,6 +49,7 @@ class StillImages:
         self.shell = shell
         self.begin_run()
         self.given_up = set()  # libraries
+        self.workers = {}  # by library: who makes its picture, perhaps still
         self.publish = shell.display_pub.publish
         # By name: IPython looks at it when such an object is shown, and imports nothing for it.
         png = shell.display_formatter.formatters["image/png"]
@@ -73,6 +97,8 @@ class StillImages:
     def is_possible(self, library) -> bool:
         if self.pictures <= 0 or self.seconds <= 0 or library in self.given_up:
             return False
+        if library in self.workers and self.workers[library].is_alive():
+            return False
         try:
             return importlib.util.find_spec(library) is not None
         except ValueError:  # a module that somebody made by hand
@@ -81,13 +107,18 @@ class StillImages:
     def made(self, library, make):
         self.pictures -= 1
         began = time.monotonic()
-        try:
-            picture = make(importlib.import_module(library))
-        except Exception:  # noqa: BLE001 - whatever a library raises
-            self.given_up.add(library)  # no browser for kaleido, say: the chart is whole without it
-            return None
-        took = time.monotonic() - began
-        self.seconds -= took
-        if took > SLOW_SECONDS:
-            self.given_up.add(library)
-        return picture
+        pictures = []
+
+        def work():
+            with _quiet_logs():
+                try:
+                    pictures.append(make(importlib.import_module(library)))
+                except Exception:  # noqa: BLE001 - whatever a library raises
+                    self.given_up.add(library)  # no browser for kaleido, say: the chart is whole without it
+
+        worker = self.workers[library] = threading.Thread(target=work, name="kernelexec-picture", daemon=True)
+        worker.start()
+        worker.join(self.seconds)
+        self.seconds -= time.monotonic() - began
+        # What comes later is of no use: the chart has been shown. The next one may find the browser started.
+        return pictures[0] if pictures and not worker.is_alive() else None
