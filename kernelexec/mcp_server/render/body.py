@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import accumulate, groupby
 from pathlib import Path
 
+from kernelexec.mcp_server.render.bars import without_overdrawn
 from kernelexec.model.excerpts import excerpt, plain_from
 from kernelexec.model.execution import Overflow
 from kernelexec.model.repeats import told_once
@@ -23,7 +24,7 @@ def body(transcript: Transcript, limit: int, since: int, execution_id: str, stor
     """What a run has shown since this position, in about `limit` characters."""
     pieces = _since(transcript.pieces, since)
     if transcript.overflow is None:
-        pieces = _joined(pieces)
+        pieces = _joined(without_overdrawn(pieces))
     tail = _tail_of_file(transcript, since)
     if not pieces and tail is None:
         return ""
