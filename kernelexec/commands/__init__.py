@@ -9,8 +9,8 @@
 - `sessions` (ps, stop), `input`, `doctor`, `kernelspecs`, `gc` with `leftovers`, `export`, `rebuild`.
 - `run` with `script_runner`, `attempt` (try) with `tour`, on `mcp_client`: an MCP client of our own server;
   `verdict` reads what it is told.
-- `lab` with `jupyterlab`: JupyterLab on a live kernel; `live_extension`: what shows the assistant at work
-  there.
+- `lab` with `lab_sessions` and `jupyterlab`: JupyterLab on a live kernel; `live_extension`: what shows the
+  assistant at work there; `viewers`: what draws its charts.
 
 In come arguments, out go words and an exit status: 0, 1 for a failure, 2 for wrong usage. It never touches
 a kernel or a journal that a hub owns: it asks that hub.

@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import re
 import secrets
 import shlex
 import signal
@@ -19,89 +18,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from kernelexec import paths
 from kernelexec.bridge.rendezvous import LONGEST_SOCKET_PATH
-from kernelexec.commands import live_extension
+from kernelexec.commands import live_extension, viewers
+from kernelexec.commands.lab_sessions import Target
 from kernelexec.environments.probe import OF_ANOTHER_PYTHON
-from kernelexec.errors import BadRequest, HubUnavailable, KernelexecError
+from kernelexec.errors import HubUnavailable, KernelexecError
 from kernelexec.plain_file import read_text
 
 _START_SECONDS = 60.0  # a cold disk; usually 2
 _RETRY_SECONDS = 0.05
 _IPC_NAME = "kernel-01234567-89ab-cdef-0123-456789abcdef-ipc-5"  # what Jupyter calls a kernel's socket
-
-
-@dataclass(frozen=True)
-class Target:
-    """What to open: a folder, and perhaps a notebook in it."""
-
-    folder: Path
-    notebook: Path | None
-    session: str | None = None
-    is_live: bool = False
-
-
-def choose(sessions: Sequence[Mapping[str, Any]], wanted: str | None, folder: Path, *, given: bool) -> Target:
-    """The notebook of the session that is wanted, or of the one used last.
-
-    `sessions` as `kernelexec ps --json` describes them; `folder` is the storage directory, of whose
-    sessions one used last is taken if somebody has `given` it.
-
-    Raises:
-        BadRequest: there is no such session, or more than one; lists what there is.
-    """
-    if wanted is not None:
-        return _named(sessions, wanted, folder)
-    candidates = [
-        s for s in sessions if not given or os.path.realpath(s["storage_dir"]) == os.path.realpath(folder)
-    ]
-    with_notebook = [s for s in candidates if s["notebook"] and Path(s["notebook"]).exists()]
-    if not with_notebook:
-        return Target(folder, None)
-    return _target(min(with_notebook, key=lambda s: (s["state"] == "no kernel", s["idle_seconds"])))
-
-
-def _named(sessions: Sequence[Mapping[str, Any]], wanted: str, folder: Path) -> Target:
-    found = [s for s in sessions if wanted in (s["session"], f"{s['storage_dir']}:{s['session']}")]
-    found = found or [s for s in sessions if s["session"].rpartition("@")[0] == wanted]
-    if len(found) == 1:
-        return _target(found[0])
-    if found:
-        names = "\n".join(
-            "  kernelexec lab " + shlex.quote(f"{s['storage_dir']}:{s['session']}") for s in found
-        )
-        raise BadRequest(f"{wanted} is ambiguous.", f"Say which:\n{names}")
-    written = _written(wanted, folder)
-    if written is not None:
-        return Target(folder, written, wanted)
-    known = [s["session"] for s in sessions] or [path.stem for path in sorted(folder.glob("*@*-*.ipynb"))]
-    raise BadRequest(
-        f"There is no session {wanted!r}.",
-        f"There are: {', '.join(known)}." if known else f"{folder} has no notebooks yet.",
-    )
-
-
-def _target(session: Mapping[str, Any]) -> Target:
-    notebook = Path(session["notebook"]) if session["notebook"] else None
-    if notebook is not None and not notebook.exists():
-        notebook = None
-    is_live = session["state"] not in ("no kernel", "starting")
-    return Target(Path(session["storage_dir"]), notebook, session["session"], is_live)
-
-
-def _written(wanted: str, folder: Path) -> Path | None:
-    """The last notebook of a session that no hub knows at present."""
-    pattern = re.compile(rf"{re.escape(wanted)}(@.+)?-(\d+)\.ipynb")
-    found = [
-        (int(match[2]), path) for path in folder.glob("*.ipynb") if (match := pattern.fullmatch(path.name))
-    ]
-    return max(found)[1] if found else None
 
 
 def run(target: Target, *, browser: bool) -> int:
@@ -125,6 +55,7 @@ def run(target: Target, *, browser: bool) -> int:
                 "JUPYTER_TOKEN_FILE": file.name,
                 "JUPYTER_RUNTIME_DIR": str(runtime),
                 **live_extension.environ(runtime / "config", os.environ),
+                **(viewers.add(target.prefix, runtime / "viewers", os.environ) if target.prefix else {}),
             },
             cwd=target.folder,
         )
@@ -191,6 +122,7 @@ def _said(target: Target, url: str, token: str) -> str:
         lines.append(f"{target.notebook.name} is joined to the live kernel of {target.session}.")
     else:
         lines.append(f"{target.session} has no kernel now: {target.notebook.name} gets one of its own.")
+    lines += viewers.missing(target.prefix) if target.prefix else []
     if live_extension.is_of_use():
         lines.append("What the assistant runs appears in the open page as it runs.")
     else:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kernelexec import paths
 from kernelexec.commands import jupyterlab, live_extension, places
 from kernelexec.commands.hub_client import ask
+from kernelexec.commands.lab_sessions import Here, choose, on_disk
+from kernelexec.hub import storage_dirs
 
 if TYPE_CHECKING:
     from kernelexec.commands import Commands
@@ -38,6 +42,7 @@ def _lab(options: argparse.Namespace) -> int:
     folder, _ = places.storage_dir()
     given = bool(os.environ.get("CODE_STORAGE_DIR", "").strip())
     sessions = ask({"command": "ps"}).get("sessions", [])
-    target = jupyterlab.choose(sessions, options.session, folder, given=given)
+    sessions += on_disk([folder, *storage_dirs.known(Path(paths.state_dir(os.environ)))], sessions)
+    target = choose(sessions, options.session, Here(folder, given, Path.cwd()))
     target.folder.mkdir(parents=True, exist_ok=True)
     return jupyterlab.run(target, browser=not options.no_browser)

@@ -6,6 +6,7 @@
 - `caller`: one connected client, as its hello line describes it.
 - `unheard`: what became of calls that their clients gave up.
 - `chosen_environments`: which environment a caller's calls are for.
+- `storage_dirs`: where there have been sessions.
 - `opened_notebooks`: which session a notebook of the person's is opened in.
 - `examination`: the doctor.
 

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from kernelexec.config import Config, EnvironmentChoice
 from kernelexec.environments.source import Progress
 from kernelexec.errors import BadRequest
-from kernelexec.hub import opened_notebooks
+from kernelexec.hub import opened_notebooks, storage_dirs
 from kernelexec.hub.caller import Caller, SessionChoice
 from kernelexec.hub.chosen_environments import ChosenEnvironments
 from kernelexec.hub.kernels import Kernels, try_out
@@ -47,6 +47,7 @@ class Hub:
         self.unheard = Unheard()
         self.pages = Pages(runtime_dir / "live")
         self._runtime_dir = runtime_dir
+        self._state_dir = state_dir
         self._sessions: dict[_Key, Session] = {}
         # What each caller's `session` arguments came to: a session stays the same object.
         self._chosen: WeakKeyDictionary[Caller, dict[str | None, Session]] = WeakKeyDictionary()
@@ -289,6 +290,7 @@ class Hub:
         recorder.extension = environment.extension
         session = Session(name, environment, project, recorder, self._kernels.start)
         session.restore(past)
+        storage_dirs.remember(self._state_dir, storage_dir)
         return session
 
     def sessions_of(self, caller: Caller) -> list[Session]:

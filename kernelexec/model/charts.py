@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_VEGA = re.compile(r"application/vnd\.vega(?P<lite>lite)?\.v\d+(?:\.\d+)*\+json\Z")
+_VEGA = re.compile(r"application/vnd\.vega(?P<lite>lite)?\.v(?P<version>\d+)(?:\.\d+)*\+json\Z")
 _PLOTLY = "application/vnd.plotly.v1+json"
 _ALTAIR = (
     '; for a picture in the reply, with vl-convert-python in the environment: altair.renderers.enable("png")'
 )
+_DRAWN_VEGA = 5  # the last version that JupyterLab 4.6 draws by itself; Altair 6 writes 6
+_AFTER_HTML = ' after altair.renderers.enable("html")'
 _KALEIDO = '; for a picture in the reply, with kaleido in the environment: fig.show("png")'
 _NEW_PLOT = re.compile(r"Plotly\.newPlot\(\s*(?P<quote>[\"'])[^\"']*(?P=quote),\s*(?=\[)")
 _EMBEDDING = "})("  # what the specification follows in Altair's HTML
@@ -37,7 +39,10 @@ def describe_chart(mime: str, value: object) -> Chart | None:
         return None
     if mime == _PLOTLY:
         return Chart(_plotly(value), _KALEIDO)
-    return Chart(_vega(value), _ALTAIR) if _VEGA.match(mime) else None
+    vega = _VEGA.match(mime)
+    if vega is None:
+        return None
+    return Chart(_vega(value), _ALTAIR if int(vega["version"][:3]) <= _DRAWN_VEGA else _AFTER_HTML + _ALTAIR)
 
 
 def vega_in_html(html: str) -> Chart | None:

@@ -235,7 +235,9 @@ def test_a_chart_with_a_static_image_is_both() -> None:
 )
 def test_a_chart_of_another_shape_harms_nothing(spec: dict[str, Any]) -> None:
     assert in_words({"application/vnd.plotly.v1+json": spec}).text.startswith("[Plotly figure")
-    assert in_words({"application/vnd.vegalite.v6+json": spec}).text.startswith("[Vega chart")
+    text = in_words({"application/vnd.vegalite.v6+json": spec}).text
+    assert text.startswith("[Vega chart")
+    assert 'It can be seen in the notebook after altair.renderers.enable("html");' in text  # JupyterLab 4.6
 
 
 def test_the_words_under_a_matplotlib_figure_are_left_out_and_others_are_not() -> None:
