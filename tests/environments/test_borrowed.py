@@ -58,7 +58,7 @@ def nothing_remembered() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An ipykernel 99 that needs a traitlets, which needs it back, and others only elsewhere."""
+    """An nbformat 99, and an ipykernel 99 that needs a traitlets, which needs it back, and more elsewhere."""
     folder = tmp_path / "site-packages"
     outside = {"../bin/jupyter-kernel": "#!/bin/sh"}
     own = {"ipykernel/__init__.py": "import traitlets_99\n", "ipykernel/data.json": "{}"}
@@ -68,6 +68,7 @@ def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "pytest_99; extra == 'test'",
     ]
     distribution(folder, "ipykernel", {**own, **outside}, needs, version="99.0")
+    distribution(folder, "nbformat", {"nbformat/__init__.py": ""}, ["Traitlets_99"], version="99.0")
     distribution(folder, "Traitlets_99", {"traitlets_99.py": "x = 1\n"}, ["ipykernel"])
     monkeypatch.syspath_prepend(folder)
     return folder
@@ -85,6 +86,9 @@ def test_the_folder_holds_ipykernel_and_what_it_needs_here_and_nothing_else(tmp_
         "ipykernel/data.json",
         "ipykernel-99.0.dist-info/METADATA",
         "ipykernel-99.0.dist-info/RECORD",
+        "nbformat/__init__.py",
+        "nbformat-99.0.dist-info/METADATA",
+        "nbformat-99.0.dist-info/RECORD",
         "traitlets_99.py",
         "Traitlets_99-1.0.dist-info/METADATA",
         "Traitlets_99-1.0.dist-info/RECORD",
