@@ -14,7 +14,7 @@ from typing import Any
 
 from kernelexec.model.charts import Chart, describe_chart
 from kernelexec.model.html_text import html_to_text
-from kernelexec.model.pages import describe_page
+from kernelexec.model.pages import describe_page, gets_ready
 from kernelexec.model.pictures import (
     MOST,
     PICTURE_TYPES,
@@ -46,6 +46,7 @@ _LONGEST_ADDRESS = 300  # characters of an object's
 _DUMP = 1_500  # characters of text, above which a table in HTML may say the same in fewer
 _LABELS = 300  # characters of a page around what a program draws, and of the text in a drawing
 _LONGEST_TYPE = 80  # characters of a MIME type
+_HOLOVIEWS = "application/vnd.holoviews_exec.v0+json"
 _LONG_JSON = 120  # characters, above which each member gets its line
 
 
@@ -66,6 +67,8 @@ def in_words(data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None)
     files = _files(metadata)
     if files:
         return _of_files(data, files)
+    if _shows_nothing(data):
+        return Shown("")
     bundle = _Bundle(data)
     words = bundle.words()
     if words is None:
@@ -76,6 +79,15 @@ def in_words(data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None)
     if bundle.pictures and not marks_in(words):
         words = "\n".join([words, *marks_in(bundle.html)]).strip()
     return Shown(*those_in(words, bundle.pictures))
+
+
+def _shows_nothing(data: Mapping[str, Any]) -> bool:
+    """Nothing at all, or what a library sends ahead of its plots."""
+    if not data.keys() <= {"text/plain", "text/html", _HOLOVIEWS}:
+        return False
+    if "text/html" not in data:
+        return not data
+    return not _Bundle(data).text_has_words and gets_ready(_joined(data["text/html"]))
 
 
 def _of_files(data: Mapping[str, Any], files: Sequence[tuple[str, str]]) -> Shown:
@@ -197,7 +209,7 @@ class _Bundle:
         """Of a display that says nothing in words."""
         if self.picture is not None or any(mime.startswith("text/") for mime in self.data):
             return ""
-        types = ", ".join(one_line(mime)[:_LONGEST_TYPE] for mime in self.data) or "an empty display"
+        types = ", ".join(one_line(mime)[:_LONGEST_TYPE] for mime in self.data)
         return f"[{types}: not text; it is in the notebook]"
 
 
@@ -312,7 +324,7 @@ _INTERACTIVE = {
     "application/vnd.bokehjs_load.v0+json": "",
     "application/vnd.holoviews_load.v0+json": "",
     "application/vnd.bokehjs_exec.v0+json": "an interactive Bokeh plot",
-    "application/vnd.holoviews_exec.v0+json": "an interactive HoloViews plot",
+    _HOLOVIEWS: "an interactive HoloViews plot",
     "application/javascript": "JavaScript",
 }
 

@@ -12,6 +12,7 @@ from html import unescape
 from typing import Any
 
 from kernelexec.model.charts import Chart, named, plotly_in_html, title_of, vega_in_html, word
+from kernelexec.model.html_text import html_to_text
 from kernelexec.model.pictures import is_mark
 
 _LARGEST = 5_000_000  # characters that are looked at
@@ -22,7 +23,32 @@ _ZOOM = re.compile(rf'"?zoom"?: ?({_NUMBER})\b')
 _LAYER = re.compile(r"\bL\.(marker|circleMarker|circle|polyline|polygon|rectangle|geoJson|heatLayer)\(")
 _DATA_SET = re.compile(r"\b(nodes|edges) ?= ?new vis\.DataSet\(")
 _DOCS_JSON = re.compile(r"\bdocs_json ?= ?(?=\{)")
+_PICTURE = re.compile(r"<img\b[^>]*>")
 _FRAME = re.compile(r'frames\[0\] ?= ?"(?P<mark>.)"')
+
+
+# Of pages that a library shows when it gets ready: its logo, and what it asks of the browser.
+_GETS_READY = ('class="logo-block"', "bk-logo-notebook")
+_BROWSER_INFO = "panel.models.browser.BrowserInfo"
+_LONGEST_NOTE = 40  # characters beside a logo: "Loading BokehJS ..."
+_NOT_SHOWN = re.compile(
+    r"<!--.*?-->|<style\b.*?</style>|<(?:link|meta)\b[^>]*>"
+    r"|<script\b[^>]*\btype=['\"](?![^'\"]*(?:javascript|module))[^>]*>.*?</script>",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
+def gets_ready(source: str) -> bool:
+    """Whether HTML only makes things ready for what is shown later."""
+    if len(source) > _LARGEST:
+        return False
+    if any(sign in source for sign in _GETS_READY):
+        return len(html_to_text(_PICTURE.sub("", source)).strip()) <= _LONGEST_NOTE
+    if _BROWSER_INFO in source:
+        found = _DOCS_JSON.search(source)
+        roots = list(_roots(_json_at(source, found.end()) if found else None))
+        return bool(roots) and all(root.get("name") == _BROWSER_INFO for root in roots)
+    return not _NOT_SHOWN.sub("", source).strip()
 
 
 def describe_page(source: str) -> Chart | None:
@@ -89,6 +115,13 @@ def _bokeh(source: str) -> Chart:
     said += [f"glyphs: {named(iter(glyphs))}"] if glyphs else []
     said += [f"axes: {named(iter(labels))}"] if labels else []
     return Chart("; ".join(said), "")
+
+
+def _roots(document: object) -> Iterator[Mapping[str, Any]]:
+    """What a Bokeh document shows."""
+    for each in document.values() if isinstance(document, Mapping) else ():
+        roots = each.get("roots") if isinstance(each, Mapping) else None
+        yield from (root for root in roots or () if isinstance(root, Mapping))
 
 
 def _models(document: object) -> Iterator[Mapping[str, Any]]:

@@ -83,7 +83,7 @@ VEGA = {
         ),
         ({"application/x-mine": "aGk="}, "[application/x-mine: not text; it is in the notebook]"),
         ({"text/plain": "x", "application/x-mine": "aGk="}, "x"),
-        ({}, "[an empty display: not text; it is in the notebook]"),
+        ({}, ""),
     ],
 )
 def test_the_words_of_a_display(data: dict[str, Any], text: str) -> None:
@@ -280,3 +280,35 @@ def test_each_way_says_why_it_stands_where_it_stands() -> None:
         "text/markdown",
         "text/latex",
     }
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<script type='esms-options'>{}</script><style>*[data-root-id] { color: red }</style>",
+        "<link rel='stylesheet' href='x'><!-- for later -->",
+        "<div class=\"logo-block\"><a title='HoloViews'><img src='data:image/png;base64,aaaa'></a></div>",
+        "<a class='bk-logo bk-logo-notebook'></a> <span id='p'>Loading BokehJS ...</span>",
+        '<div id=\'a\'></div><script>var docs_json = {"d": {"roots": '
+        '[{"name": "panel.models.browser.BrowserInfo"}]}};</script>',
+    ],
+)
+def test_what_a_library_sends_ahead_of_its_plots_is_not_told(html: str) -> None:
+    assert told({"text/html": html}) == ("", [])
+    assert told({"text/html": html, "application/vnd.holoviews_exec.v0+json": ""}) == ("", [])
+    assert told({"text/html": html, "text/plain": "<IPython.core.display.HTML object>"}) == ("", [])
+    assert told({"text/html": html, "text/plain": "words"})[0].startswith("words")
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<script>alert(1)</script>",
+        "<div id='plot'></div><script>draw()</script>",
+        "<div class='logo-block'><img src='x'></div><p>and a text that is longer than what stands there</p>",
+        '<script>var docs_json = {"d": {"roots": [{"name": "panel.models.browser.BrowserInfo"}, '
+        '{"name": "Figure"}]}};</script>',
+    ],
+)
+def test_what_may_show_something_is_named(html: str) -> None:
+    assert told({"text/html": html})[0]
