@@ -12,9 +12,11 @@ from typing import Any
 
 from kernelexec.model.execution import LOST_WITH_KERNEL, Kind, State
 from kernelexec.model.first_line import first_line
+from kernelexec.model.shown_errors import is_error
 from kernelexec.model.variable_names import NO_NAMES, VariableNames
 from kernelexec.recording.journal import Journal
 
+_OF_THE_USER = "of-the-user"  # what the script is called
 _WHY_NOT = {
     State.ERROR: "failed",
     State.INTERRUPTED: "interrupted",
@@ -28,11 +30,17 @@ _WHY_NOT = {
 class Success:
     """A submission that ran well."""
 
-    number: int
+    number: int  # 0: another client of the kernel ran it
     code: str
     label: str | None
     note: str | None
     source: str | None = None  # the code file that it was
+    count: int | None = None  # the kernel's, of another client's
+
+    @property
+    def name(self) -> str:
+        """As a replay calls it."""
+        return str(self.number) if self.number else f"the user's In [{self.count or ' '}]"
 
     @property
     def first_line(self) -> str:
@@ -46,7 +54,7 @@ class Runs:
     generation: int
     successes: list[Success] = field(default_factory=list)
     left_out: dict[str, list[int]] = field(default_factory=dict)  # why -> numbers
-    foreign: int = 0  # cells of other clients, such as JupyterLab
+    foreign: int = 0  # cells of other clients, such as JupyterLab, that did not succeed
     names: VariableNames = NO_NAMES  # of the variables that were lost with it
     was_wished: bool = False  # its end
     has_replay: bool = False  # something of an earlier one was run again in it
@@ -114,6 +122,7 @@ def read_runs(journal: Journal) -> dict[int, Runs]:
     """What was run in each kernel, by its generation."""
     found: dict[int, Runs] = {}
     submitted: dict[int, tuple[Runs, Success | None]] = {}
+    others: dict[str, tuple[Runs, Success]] = {}  # what other clients run, by msg_id
     present = 0
     for record in journal.records():
         match record["event"]:
@@ -127,7 +136,9 @@ def read_runs(journal: Journal) -> dict[int, Runs]:
             case "finished" if record["n"] in submitted:
                 _finished(record, *submitted.pop(record["n"]))
             case "other" if present in found:
-                found[present].foreign += 1
+                _other(record, found[present], others)
+            case "other_ended" if record.get("msg_id") in others:
+                _other_ended(record, *others.pop(record["msg_id"]))
             case "died" if record.get("generation", present) in found:
                 runs = found[record.get("generation", present)]
                 runs.names = VariableNames.told_by(record) or NO_NAMES
@@ -147,6 +158,19 @@ def _submitted(
     elif kind == Kind.CODE:
         success = Success(record["n"], record["code"], record["label"], record["note"], record.get("source"))
         submitted[record["n"]] = runs, success
+
+
+def _other(record: Mapping[str, Any], runs: Runs, others: dict[str, tuple[Runs, Success]]) -> None:
+    runs.foreign += 1  # until it has succeeded
+    code, count = record.get("code"), record.get("count")
+    if isinstance(code, str) and "msg_id" in record:
+        others[record["msg_id"]] = runs, Success(0, code, _OF_THE_USER, None, count=count)
+
+
+def _other_ended(record: Mapping[str, Any], runs: Runs, success: Success) -> None:
+    if not any(map(is_error, record.get("outputs", ()))):
+        runs.foreign -= 1
+        runs.successes.append(success)
 
 
 def _finished(record: Mapping[str, Any], runs: Runs, success: Success | None) -> None:

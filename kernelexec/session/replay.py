@@ -37,7 +37,7 @@ _ERROR_SHOWN = 300  # characters of an exception's text in a sentence
 
 def listing(session: str, choice: Choice) -> str:
     """The replay's own code: what it runs again, as comments."""
-    lines = [f"#   {session}/{one.number}: {one.first_line}" for one in choice.successes]
+    lines = [f"#   {_called(session, one)}: {one.first_line}" for one in choice.successes]
     of = " and ".join(f"generation {generation}" for generation in choice.generations)
     count = "1 submission" if len(lines) == 1 else f"{len(lines)} submissions"
     return "\n".join([f"# {count} of {of}, run again in this kernel:", *lines])
@@ -59,6 +59,10 @@ async def chosen(session: str, journal: Journal, generations: Generations, wante
     if generations.kernel is not None and last in choice.generations:  # its end is not in the journal yet
         return replace(choice, names=VariableNames.of_all([choice.names, generations.names]))
     return choice
+
+
+def _called(session: str, one: Success) -> str:
+    return f"{session}/{one.number}" if one.number else one.name
 
 
 def again(one: Success, replay: Submission, number: int) -> Submission:
@@ -120,7 +124,7 @@ class Replay:
         return replace(end, with_kernel=took_kernel)
 
     def _stopped(self, state: State, done: int, why: str, rest: Sequence[Success]) -> Ended:
-        left = ", ".join(str(one.number) for one in rest)
+        left = ", ".join(one.name for one in rest)
         said = [
             f"{done} of {len(self._choice.successes)} submissions ran again and succeeded.",
             why,
@@ -136,7 +140,9 @@ class Replay:
         left_out = [in_words(choice.left_out)] if choice.left_out else []
         if choice.foreign:
             what = "1 cell" if choice.foreign == 1 else f"{choice.foreign} cells"
-            left_out.append(f"{what} of other clients (the user in JupyterLab, for example)")
+            left_out.append(
+                f"{what} of other clients (the user in JupyterLab, for example) that did not succeed"
+            )
         if left_out:
             said.append(f"Left out: {', '.join(left_out)}.")
         if choice.other is not None:
@@ -149,7 +155,7 @@ class Replay:
 
     def _report(self, child: Execution, one: Success) -> None:
         """What became of it, with its error: as the replay's own output."""
-        line = f"{child.id} (again {one.number}): {child.state.value}  {one.first_line}\n"
+        line = f"{child.id} (again {one.name}): {child.state.value}  {one.first_line}\n"
         self._execution.last_text = line
         with contextlib.suppress(StorageFailed):  # the next submission meets it, too, and says so
             self._recorder.output(self._execution, "stream", {"name": "stdout", "text": line})
@@ -164,7 +170,7 @@ def left_behind(replay: Execution, begun: Mapping[str, Any], parts: Mapping[int,
 
     `begun`: what it recorded when it began; `parts`: its submissions, as the journal has them.
     """
-    wanted: Sequence[int] = begun.get("again", ())  # an earlier version's did not say
+    wanted: Sequence[int | str] = begun.get("again", ())  # an earlier version's did not say
     done = sum(state is State.OK for state in parts.values())
     if wanted and done == len(wanted):
         return Ended(replay.number, State.OK, f"{_all(done)} ran again and succeeded.")
@@ -184,7 +190,7 @@ def left_behind(replay: Execution, begun: Mapping[str, Any], parts: Mapping[int,
     return Ended(replay.number, State.INTERRUPTED, " ".join(said))
 
 
-def _left(part: str, state: State, original: int | None) -> str:
+def _left(part: str, state: State, original: int | str | None) -> str:
     what = part if original is None else f"{part}, which is {original} again,"
     if state in (State.SENT, State.RUNNING):
         return f'{what} was with the kernel then; wait_for_execution(execution_id="{part}") has its outcome.'
@@ -197,7 +203,7 @@ def _all(count: int) -> str:
 
 
 def _why(child: Execution, one: Success, took_kernel: bool) -> str:
-    what = f"{child.id}, which is {one.number} again,"
+    what = f"{child.id}, which is {one.name} again,"
     if child.state is State.ERROR:
         return f"{what} failed with {_error(child)}."
     if took_kernel:

@@ -316,7 +316,7 @@ class Session:
         async def end_of(replay: Execution) -> e.Ended:
             return await Replay(replay, choice, submission, self, self.recorder, self.executions).work()
 
-        return self.wholes.accept(submission, [one.number for one in choice.successes], end_of)
+        return self.wholes.accept(submission, [one.number or one.name for one in choice.successes], end_of)
 
     async def open_notebook(self, path: Path, by: e.CallerId) -> Opened:
         """Work in this notebook of the person's from now on.

@@ -113,3 +113,16 @@ def test_after_a_replay_that_failed_at_once_the_first_kernel_is_taken_again() ->
 
 def test_before_anything_was_run_there_is_nothing() -> None:
     assert Told().choose().successes == ()
+
+
+def test_what_the_user_ran_well_on_the_kernel_is_taken_in_its_place() -> None:
+    told = Told().kernel().ran()
+    error = {"output_type": "error", "ename": "ValueError", "evalue": "", "traceback": []}
+    for name, code, outputs in (("a", "rate = 3", []), ("b", "1/0", [error]), ("c", "never ended", None)):
+        told.lines.append({"event": "other", "msg_id": name, "code": code, "count": 7})
+        if outputs is not None:
+            told.lines.append({"event": "other_ended", "msg_id": name, "outputs": outputs, "left_out": 0})
+    choice = told.ran().choose()
+    assert [success.name for success in choice.successes] == ["1", "the user's In [7]", "2"]
+    assert choice.successes[1].code == "rate = 3"
+    assert choice.foreign == 2
