@@ -14,6 +14,7 @@ from mcp.client import ClientRequestContext
 from mcp.client.stdio import stdio_client
 
 from kernelexec import __version__
+from kernelexec.paths import import_root
 
 # Its own name: what the user let another client choose with configure_environment is not for this one.
 _INFO = types.Implementation(name="kernelexec", version=__version__)
@@ -26,7 +27,9 @@ async def connected(environ: Mapping[str, str]) -> AsyncIterator[ClientSession]:
 
     What running code asks for is asked at the terminal, if there is one.
     """
-    server = StdioServerParameters(command=sys.executable, args=["-m", "kernelexec"], env=dict(environ))
+    # As scripts/kernelexec starts it; `-m` would put the working directory before the standard library.
+    program = f"import sys; sys.path[0] = {import_root()!r}; from kernelexec.__main__ import main; main()"
+    server = StdioServerParameters(command=sys.executable, args=["-E", "-c", program], env=dict(environ))
     async with connected_to(server) as client:
         yield client
 

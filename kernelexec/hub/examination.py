@@ -247,7 +247,7 @@ async def _notebooks(storage_dir: Path) -> list[Finding]:
         notebooks, others = await asyncio.to_thread(validity.newest, storage_dir)
         if not notebooks:
             return []
-        said = await ask((sys.executable, "-c", program, storage_dir, *notebooks), os.environ, _SECONDS)
+        said = await ask((sys.executable, "-E", "-c", program, storage_dir, *notebooks), os.environ, _SECONDS)
         damaged = [validity.Damaged(**fields) for fields in json.loads(said.out)]
     except (OSError, ValueError):  # also TimeoutError
         return [Finding(Level.NOTE, "notebooks", f"those in {storage_dir} could not be looked at")]
