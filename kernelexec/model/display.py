@@ -39,6 +39,7 @@ _FORMULA = re.compile(
 )
 _SOURCE = re.compile(r"\s*```+ *html\b")  # Markdown that shows the HTML beside it as it is written
 _MARKUP = re.compile(r"\s*<(?P<tag>[a-z][a-z0-9]*)\b[^>]*>.*</(?P=tag)>\s*\Z", re.DOTALL)
+_WRAPPED = re.compile(r"  \\$", re.MULTILINE)  # a table of pandas whose rows go on further below
 _MARKDOWN_PICTURE = re.compile(r"!\[(?P<alt>[^\]\n]*)\]\((?P<mark>[^)\s]+)[^)\n]*\)")
 _NEEDS_A_BROWSER = ("<script", "<canvas", "<object", "<embed", "<form", "<input", "<svg")
 _TRUST = "Make this Notebook Trusted to load map: File -> Trust Notebook"  # folium's, where HTML is shown
@@ -244,7 +245,8 @@ def _text(bundle: _Bundle) -> str | None:
     if "text/html" not in bundle.data or not bundle.html:
         return bundle.text
     is_shorter = len(bundle.text) > _DUMP and len(bundle.html) < len(bundle.text) / 2
-    return None if is_shorter or _MARKUP.match(bundle.text) else bundle.text
+    is_wrapped = _WRAPPED.search(bundle.text) and len(bundle.html) < len(bundle.text) * 1.5
+    return None if is_shorter or is_wrapped or _MARKUP.match(bundle.text) else bundle.text
 
 
 def _html(bundle: _Bundle) -> str | None:
@@ -309,7 +311,7 @@ WAYS = (
     Way(
         ("text/plain",),
         _text,
-        "what a terminal shows; not an address, markup, or a dump that HTML says in half",
+        "what a terminal shows; not an address, markup, a torn table, a dump that HTML says in half",
     ),
     Way(("text/html",), _html, "its tables in columns, its pictures, what it embeds"),
     Way(("text/markdown",), _markdown, "made by a kernel, where there is no text"),

@@ -312,3 +312,16 @@ def test_what_a_library_sends_ahead_of_its_plots_is_not_told(html: str) -> None:
 )
 def test_what_may_show_something_is_named(html: str) -> None:
     assert told({"text/html": html})[0]
+
+
+def test_the_rows_of_a_wide_table_stay_whole() -> None:
+    columns = [f"temperature__number_{n}" for n in range(12)]
+    head, row = "".join(f"<th>{name}</th>" for name in columns), "".join(f"<td>{n}.5</td>" for n in range(12))
+    html = f"<table class='dataframe'><tr><th></th>{head}</tr><tr><th>a</th>{row}</tr></table>"
+    torn = "".join(
+        f"   {columns[n]}  {columns[n + 1]}  \\\na {n}.5 {n + 1}.5   \n\n" for n in range(0, 12, 2)
+    )
+    names, values = told({"text/plain": torn, "text/html": html})[0].splitlines()
+    assert names.split() == columns
+    assert values.split() == ["a", *(f"{n}.5" for n in range(12))]
+    assert told({"text/plain": torn})[0].startswith("   temperature__number_0  ")
