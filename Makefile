@@ -9,7 +9,7 @@ CLIENTS := tests/clients/node/package.json tests/clients/node/package-lock.json 
 .PHONY: demo check test clients bench replies format lock notebook pictures clean
 
 demo: .venv/ready .demo/ready  ## the main job: a real client, server, kernel and notebook
-	ENV_TYPE=venv VENV_PATH=.demo/venv CODE_STORAGE_DIR=.demo/storage $(BIN)/kernelexec try
+	ENV_TYPE=venv VENV_PATH=.demo/venv CODE_STORAGE_DIR=.demo/storage $(BIN)/kernelexec try --keep
 
 check: .venv/ready .demo/ready  ## all that CI checks: format, lint, types, import contracts, tests
 	$(BIN)/ruff format --check
@@ -44,7 +44,7 @@ notebook: .venv/ready .demo/ready  ## makes notebooks/palmer-penguins.ipynb anew
 	-$(BIN)/kernelexec stop tour
 	rm -rf .demo/storage
 	ENV_TYPE=venv VENV_PATH=.demo/venv CODE_STORAGE_DIR=.demo/storage \
-		$(BIN)/kernelexec try --notebook notebooks/palmer-penguins.ipynb
+		$(BIN)/kernelexec try --keep --notebook notebooks/palmer-penguins.ipynb
 	$(BIN)/kernelexec stop tour
 
 pictures: .venv/ready .demo/ready  ## makes the README's pictures anew; needs Chromium

@@ -66,6 +66,7 @@ _STOP = "real/test_command_line.py::test_stop_ends_one_kernel_and_no_other"
 _LAB = "commands/test_jupyterlab.py::test_the_command_that_installs_it_fits_the_installation"
 _REBUILT = "commands/test_rebuild.py::test_a_missing_notebook_is_made_again_byte_for_byte"
 _REBUILT_BESIDE = "commands/test_rebuild.py::test_a_notebook_that_is_there_stays_and_the_new_one_is_beside_it"
+_NEXT = "real/test_tour.py::test_the_tour_ends_with_commands_that_work_as_they_are_printed"
 _UNDERSTOOD = "test_a_command_of_kernelexecs_own_is_understood"
 _PASSWORD = "real/test_control.py::test_a_password_goes_past_the_assistant_and_is_recorded_nowhere"
 _UV_TOOL = "no recommendation: it needs a registry, which tests do not have to have"
@@ -79,6 +80,11 @@ TRIED: dict[str, list[tuple[str, str]]] = {
     "commands/cli.py": [
         ("kernelexec {}", "no recommendation: --version"),
     ],
+    "__main__.py": [
+        ("kernelexec --help", "no recommendation: argparse's own"),
+        ("kernelexec lab", _UNDERSTOOD),
+        ("kernelexec setup", _UNDERSTOOD),
+    ],
     "commands/clients/check.py": [
         ("kernelexec setup {}", _UNDERSTOOD),
     ],
@@ -87,6 +93,13 @@ TRIED: dict[str, list[tuple[str, str]]] = {
     ],
     "commands/clients/known.py": [
         ("kernelexec setup --print claude-desktop", _UNDERSTOOD),
+    ],
+    "commands/completion.py": [
+        ("kernelexec -a '(__kernelexec", "no recommendation: a script"),
+    ],
+    "commands/console.py": [
+        ("kernelexec ps", _PS),
+        ("{} -m pip install jupyter-console", _UV_TOOL),
     ],
     "commands/doctor.py": [
         ("kernelexec ps", _PS),
@@ -132,9 +145,7 @@ TRIED: dict[str, list[tuple[str, str]]] = {
         ("kernelexec doctor says more.", _UNDERSTOOD),
     ],
     "commands/tour.py": [
-        ("kernelexec ps", _STOP),
-        ("kernelexec stop tour", _STOP),
-        ("kernelexec try", _INSTALLED),
+        ("export {}", _NEXT),
     ],
     "daemon/admin.py": [
         ("kernelexec stop --all.", "no recommendation: what was done"),
@@ -295,7 +306,7 @@ _AFTERWARDS = re.compile(r" (?:says more.?|shows it|names it|ends (?:it|all kern
 @pytest.mark.parametrize("command", own_commands())
 def test_a_command_of_kernelexecs_own_is_understood(command: str) -> None:
     typed = shlex.split(command.replace("{}", "'a name@b'"))
-    assert callable(cli._parser().parse_args(typed + ["a folder"] * (typed in (["run"], ["lab"]))).run)
+    assert callable(cli.parser().parse_args(typed + ["a folder"] * (typed in (["run"], ["lab"]))).run)
 
 
 # --- environments --------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def _connection_file(session: str, storage_dir: Path) -> Path:
             if found.is_file():
                 return found
     raise BadRequest(
-        f"{session} has no running kernel.", "kernelexec exec starts one; kernelexec ps shows those that run."
+        f"{session} has no running kernel.", "kernelexec exec starts one. Those that run: kernelexec ps"
     )
 
 

@@ -1,136 +1,95 @@
 """`kernelexec try`: a short analysis of a real dataset, through the real server.
 
-Starts the server the way a client does and talks to it with the official MCP client over stdio.
-The dataset is Palmer Penguins (https://allisonhorst.github.io/palmerpenguins/, CC0), which ships
-in the PyPI package palmerpenguins.
+Starts the server the way a client does and talks to it with the official MCP client over stdio. What it
+starts it ends, unless it is asked to keep it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
+import shlex
 import shutil
+import sys
 import textwrap
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import mcp_types as types
 from mcp import ClientSession
 
+from kernelexec.commands.hub_client import ask_running
 from kernelexec.commands.mcp_client import PATIENCE_SECONDS, connected, shown, text_of
-from kernelexec.environments.probe import bare, probe
-from kernelexec.environments.remedies import install_command
-
-_NEEDED = ("pandas", "matplotlib", "palmerpenguins")
+from kernelexec.commands.tour_steps import AFTER, CHECK, PLAIN_AFTER, PLAIN_STEPS, STEPS, Step
+from kernelexec.commands.verdict import verdict_of
 
 
-@dataclass(frozen=True)
-class _Step:
-    label: str
-    note: str
-    code: str
+def run(copy_to: Path | None, *, keep: bool = False) -> int:
+    """Show the tour on the terminal; exit status 0, or 1 with what to do. `keep`: its kernel goes on."""
+    before = ask_running({"command": "ps"})
+    session = os.environ.get("KERNELEXEC_SESSION") or "tour"
+    had_kernel = before is not None and any(_is_live(each, session) for each in before["sessions"])
+    try:
+        return asyncio.run(_tour(session, copy_to, keep=keep or had_kernel))
+    finally:
+        if not (keep or had_kernel):
+            _end(session, had_hub=before is not None)
 
 
-_STEPS = (
-    _Step(
-        "load",
-        "## Palmer Penguins\nMeasurements of 344 penguins (Gorman, Williams and Fraser 2014; CC0).",
-        """
-        import matplotlib.pyplot as plt
-        import pandas as pd
-        from palmerpenguins import load_penguins
-
-        penguins = load_penguins()
-        print(penguins.shape[0], "penguins,", penguins.shape[1], "columns")
-        penguins.head()
-        """,
-    ),
-    _Step(
-        "clean",
-        "Rows without a measurement do not help; how many are there?",
-        """
-        measured = penguins.dropna(subset=["bill_length_mm", "flipper_length_mm", "body_mass_g"])
-        print(len(penguins) - len(measured), "rows left out")
-        measured.groupby("species")[["bill_length_mm", "flipper_length_mm", "body_mass_g"]].mean().round(1)
-        """,
-    ),
-    _Step(
-        "plot",
-        "Heavier penguins have longer flippers, in each species.",
-        """
-        figure, axes = plt.subplots(figsize=(6, 4))
-        for species, group in measured.groupby("species"):
-            axes.scatter(group.flipper_length_mm, group.body_mass_g, s=12, label=species)
-        axes.set(xlabel="flipper length (mm)", ylabel="body mass (g)")
-        axes.legend()
-        plt.show()
-        """,
-    ),
-)
-_MISTAKE = _Step(
-    "mistake", "A mistake is an error in the reply, and the variables stay.", "measured_penguins.describe()"
-)
-_AFTER = _Step(
-    "reuse",
-    "Another client, the same variables: the server process above is gone, the kernel is not.",
-    'measured[["flipper_length_mm", "body_mass_g"]].corr().round(3)',
-)
+def _is_live(described: Mapping[str, Any], session: str) -> bool:
+    return str(described["session"]).partition("@")[0] == session and described["state"] != "no kernel"
 
 
-def run(copy_to: Path | None) -> int:
-    """Show the tour on the terminal; exit status 0, or 1 with what to do."""
-    return asyncio.run(_tour(copy_to))
+def _end(session: str, *, had_hub: bool) -> None:
+    """Stop the tour's kernel, and the hub where there was none before and nobody else has come."""
+    status = ask_running({"command": "ps"})
+    if status is None:
+        return
+    others = any(str(each["session"]).partition("@")[0] != session for each in status["sessions"])
+    ask_running({"command": "stop", "session": session} if had_hub or others else {"command": "stop-all"})
 
 
-async def _tour(copy_to: Path | None) -> int:
+async def _tour(session: str, copy_to: Path | None, *, keep: bool) -> int:
     print("Starting the server as an MCP client does: kernelexec (stdio)\n")
     # A session of its own, so that a tour does not mix with the person's work.
-    environ = {"KERNELEXEC_SESSION": "tour", **os.environ}
+    environ = {**os.environ, "KERNELEXEC_SESSION": session}
     async with connected(environ) as client:
         tools = (await client.list_tools()).tools
         print("Tools:", ", ".join(tool.name for tool in tools), "\n")
-        if not await _has_packages(client):
+        reply = await _checked(client)
+        if reply.is_error:
+            print("The tour is in Python, and needs a Python environment that works.")
             return 1
-        for step in (*_STEPS, _MISTAKE):
+        has_packages = "nothing is missing" in text_of(reply)
+        if not has_packages:
+            print("Without all of pandas, matplotlib and palmerpenguins: with what every Python has.\n")
+        for step in STEPS if has_packages else PLAIN_STEPS:
             await _show(client, step)
+    after = AFTER if has_packages else PLAIN_AFTER
     print("The client is closed and its server process has ended. A new client connects:\n")
     async with connected(environ) as client:
-        await _show(client, _AFTER)
+        last = verdict_of(text_of(await _show(client, after)))
         print(">>> get_environment_config()")
         config = await client.call_tool("get_environment_config", {})
         _print_reply(config)
-    return await _report(Path(_facts(config)["notebook"]), copy_to)
+    if last is None:
+        return 1
+    await _report(Path(_facts(config)["notebook"]), copy_to, last.session, keep=keep)
+    return 0
 
 
-async def _has_packages(client: ClientSession) -> bool:
-    """Whether the environment has what the tour needs; says what to do if not."""
-    code = f"""
-        import importlib.util
-
-        needed = {_NEEDED}
-        [name for name in needed if importlib.util.find_spec(name) is None] or "nothing is missing"
-        """
-    step = _Step("check", "", code)
-    reply = await _show(client, step)
+async def _checked(client: ClientSession) -> types.CallToolResult:
+    """Which packages the environment has."""
+    reply = await _show(client, CHECK)
     if text_of(reply).startswith("NOT RUN"):  # news of a kernel that an earlier tour left, and that is gone
-        reply = await _show(client, step)
-    text = text_of(reply)
-    if reply.is_error or "nothing is missing" in text:
-        return not reply.is_error
-    missing = [name for name in _NEEDED if repr(name) in text]
-    python = _facts(await client.call_tool("get_environment_config", {}))["interpreter"]
-    interpreter = await probe(Path(python), bare(os.environ))
-    print(
-        "The environment lacks packages that this tour needs. Install them with\n\n"
-        f"    {install_command(interpreter, missing, os.environ)}\n\n"
-        "or point the tour at an environment that has them: ENV_TYPE=venv VENV_PATH=/path kernelexec try"
-    )
-    return False
+        reply = await _show(client, CHECK)
+    return reply
 
 
-async def _show(client: ClientSession, step: _Step) -> types.CallToolResult:
+async def _show(client: ClientSession, step: Step) -> types.CallToolResult:
     print(f'>>> execute_code(filename="{step.label}", code=...)')
     print(textwrap.indent(textwrap.dedent(step.code).strip(), "  | "))
     reply = await _call(client, step)
@@ -138,7 +97,7 @@ async def _show(client: ClientSession, step: _Step) -> types.CallToolResult:
     return reply
 
 
-async def _call(client: ClientSession, step: _Step) -> types.CallToolResult:
+async def _call(client: ClientSession, step: Step) -> types.CallToolResult:
     arguments: dict[str, Any] = {"code": textwrap.dedent(step.code).strip(), "filename": step.label}
     if step.note:
         arguments["note"] = step.note
@@ -169,15 +128,46 @@ async def _written(notebook: Path, label: str) -> None:
         await asyncio.sleep(0.1)
 
 
-async def _report(notebook: Path, copy_to: Path | None) -> int:
+async def _report(notebook: Path, copy_to: Path | None, session: str, *, keep: bool) -> None:
     folder = notebook.with_suffix("")
     print("Kept for you:")
     print(f"  notebook  {notebook}")
     for script in sorted(folder.glob("*.py")):
         print(f"  script    {script}")
-    await _written(notebook, _AFTER.label)
+    await _written(notebook, AFTER.label)
     if copy_to is not None:
         shutil.copyfile(notebook, copy_to)
         print(f"  copied to {copy_to}")
-    print("\nThe kernel still runs: `kernelexec ps` shows it, `kernelexec stop tour` ends it.")
-    return 0
+    program = shlex.join(_program())
+    print("\nWhat you can do next:")
+    for command, what in _next_steps(notebook, session, keep=keep):
+        print(f"\n  {what}\n    {program} {command}")
+    if not keep:
+        print("\nThe tour's kernel is ended, and nothing of it runs on; with --keep it stays.")
+
+
+def _next_steps(notebook: Path, session: str, *, keep: bool) -> list[tuple[str, str]]:
+    """Commands that work as they are printed, in the terminal that shows them."""
+    path = shlex.quote(str(notebook))
+    whole = shlex.quote(f"{notebook.parent}:{session}")
+    steps = [("setup", "put kernelexec into your assistants' configuration, and try it")]
+    if keep:
+        steps.append((f"exec -s {whole} 'len(measured)'", "run something yourself, in the tour's kernel"))
+        steps.append((f"vars {whole}", "see its variables"))
+        if importlib.util.find_spec("jupyterlab") is not None:
+            steps.append((f"lab {whole}", "open the notebook in JupyterLab, on that kernel"))
+    steps.append((f"export {path}", "make a clean copy of the notebook for a colleague"))
+    if keep:
+        steps.append((f"stop {whole}", "end the tour's kernel"))
+    return steps
+
+
+def _program() -> list[str]:
+    """What starts this kernelexec, from here."""
+    found = shutil.which("kernelexec")
+    ours = Path(sys.argv[0])
+    if ours.name != "kernelexec":
+        return [sys.executable, "-m", "kernelexec"]
+    if found is not None and os.path.realpath(found) == os.path.realpath(ours):
+        return ["kernelexec"]
+    return [os.path.relpath(ours) if os.access(ours, os.X_OK) else str(ours)]
