@@ -102,6 +102,7 @@ def _bokeh(source: str) -> Chart:
     titles: list[str] = []
     glyphs: list[str] = []
     labels: list[str] = []
+    columns: list[str] = []
     for each in _models(document):
         attributes = each.get("attributes")
         attributes = attributes if isinstance(attributes, Mapping) else {}
@@ -109,11 +110,15 @@ def _bokeh(source: str) -> Chart:
             titles.append(title_of(attributes.get("text")))
         elif each.get("name") == "GlyphRenderer" and isinstance(attributes.get("glyph"), Mapping):
             glyphs.append(word(attributes["glyph"].get("name")))
+        elif each.get("name") == "TableColumn":
+            columns.append(word(attributes.get("title") or attributes.get("field")))
         elif attributes.get("axis_label"):
             labels.append(word(attributes["axis_label"]))
-    said = [f"Bokeh plot{''.join(titles[:1])}"]
+    what = "Bokeh table" if columns and not glyphs else "Bokeh plot"
+    said = [f"{what}{''.join(titles[:1])}"]
     said += [f"glyphs: {named(iter(glyphs))}"] if glyphs else []
     said += [f"axes: {named(iter(labels))}"] if labels else []
+    said += [f"columns: {named(iter(columns))}"] if columns else []
     return Chart("; ".join(said), "")
 
 
@@ -136,7 +141,9 @@ def _models(document: object) -> Iterator[Mapping[str, Any]]:
                 yield value
             waiting += [inner for inner in value.values() if isinstance(inner, Mapping | list)]
         elif isinstance(value, list):
-            waiting += [inner for inner in value if isinstance(inner, Mapping)]
+            waiting += [
+                inner for inner in value if isinstance(inner, Mapping | list)
+            ]  # a grid's: [[plot, 0, 1]]
 
 
 def _animation(source: str) -> Chart:

@@ -41,6 +41,13 @@ BOKEH = {
         ]
     }
 }
+TABLE = {
+    "name": "DataTable",
+    "attributes": {"columns": [{"name": "TableColumn", "attributes": {"field": "x"}}]},
+}
+GRID = {
+    "doc": {"roots": [{"name": "GridPlot", "attributes": {"children": [[*BOKEH["doc"]["roots"], 0, 1]]}}]}
+}
 NODES = json.dumps([{"id": 1, "label": "a"}, {"id": 2, "label": "b"}])
 PYVIS = (
     f"<script>nodes = new vis.DataSet({NODES}); edges = new vis.DataSet([{{}}]);"
@@ -60,6 +67,14 @@ PLOTLY = """<div id="x"></div><script>Plotly.newPlot(
         (
             f"<script>const docs_json = {json.dumps(BOKEH)};\n</script>",
             "Bokeh plot 'Sales'; glyphs: Line, Scatter; axes: year",
+        ),
+        (
+            f"<script>const docs_json = {json.dumps(GRID)};\n</script>",
+            "Bokeh plot 'Sales'; glyphs: Line, Scatter; axes: year",
+        ),
+        (
+            f"<script>docs_json = {json.dumps({'doc': {'roots': [TABLE]}})};\n</script>",
+            "Bokeh table; columns: x",
         ),
         (PYVIS, SAID),
         (PLOTLY, "Plotly figure 'T'; 1 trace: bar"),
