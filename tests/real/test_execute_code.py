@@ -625,7 +625,8 @@ def test_the_tools_describe_themselves_briefly(client: Client) -> None:
         assert tool.description
         assert len(tool.model_dump_json()) < 3000
     arguments = tools["execute_code"].input_schema["properties"]
-    assert list(arguments) == ["code", "filename", "session", "note", "wait_seconds", "max_seconds"]
+    expected = ["code", "filename", "session", "note", "wait_seconds", "max_seconds", "after"]
+    assert list(arguments) == expected
     assert tools["execute_code"].input_schema["required"] == ["code"]
 
 
