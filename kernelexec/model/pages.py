@@ -29,7 +29,7 @@ _FRAME = re.compile(r'frames\[0\] ?= ?"(?P<mark>.)"')
 
 # Of pages that a library shows when it gets ready: its logo, and what it asks of the browser.
 _GETS_READY = ('class="logo-block"', "bk-logo-notebook")
-_BROWSER_INFO = "panel.models.browser.BrowserInfo"
+_SERVANTS = frozenset({"panel.models.browser.BrowserInfo", "panel.models.comm_manager.CommManager"})
 _LONGEST_NOTE = 40  # characters beside a logo: "Loading BokehJS ..."
 _NOT_SHOWN = re.compile(
     r"<!--.*?-->|<style\b.*?</style>|<(?:link|meta)\b[^>]*>"
@@ -44,10 +44,10 @@ def gets_ready(source: str) -> bool:
         return False
     if any(sign in source for sign in _GETS_READY):
         return len(html_to_text(_PICTURE.sub("", source)).strip()) <= _LONGEST_NOTE
-    if _BROWSER_INFO in source:
+    if any(sign in source for sign in _SERVANTS):
         found = _DOCS_JSON.search(source)
         roots = list(_roots(_json_at(source, found.end()) if found else None))
-        return bool(roots) and all(root.get("name") == _BROWSER_INFO for root in roots)
+        return bool(roots) and all(root.get("name") in _SERVANTS for root in roots)
     return not _NOT_SHOWN.sub("", source).strip()
 
 
@@ -117,7 +117,7 @@ def _bokeh(source: str) -> Chart:
     what = "Bokeh table" if columns and not glyphs else "Bokeh plot"
     said = [f"{what}{''.join(titles[:1])}"]
     said += [f"glyphs: {named(iter(glyphs))}"] if glyphs else []
-    said += [f"axes: {named(iter(labels))}"] if labels else []
+    said += [f"axes: {named(iter(dict.fromkeys(labels)))}"] if labels else []
     said += [f"columns: {named(iter(columns))}"] if columns else []
     return Chart("; ".join(said), "")
 

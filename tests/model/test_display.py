@@ -290,7 +290,8 @@ def test_each_way_says_why_it_stands_where_it_stands() -> None:
         "<div class=\"logo-block\"><a title='HoloViews'><img src='data:image/png;base64,aaaa'></a></div>",
         "<a class='bk-logo bk-logo-notebook'></a> <span id='p'>Loading BokehJS ...</span>",
         '<div id=\'a\'></div><script>var docs_json = {"d": {"roots": '
-        '[{"name": "panel.models.browser.BrowserInfo"}]}};</script>',
+        '[{"name": "panel.models.browser.BrowserInfo"}, {"name": "panel.models.comm_manager.CommManager"}]}};'
+        "</script>",
     ],
 )
 def test_what_a_library_sends_ahead_of_its_plots_is_not_told(html: str) -> None:
