@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import fcntl
 import gc
 import json
 import logging
@@ -22,6 +21,7 @@ from typing import Any
 from kernelexec import __version__, paths
 from kernelexec.bridge import rendezvous
 from kernelexec.daemon.admin import serve_admin
+from kernelexec.daemon.door import Door, give_way, is_only_one
 from kernelexec.daemon.pages import serve_pages
 from kernelexec.hub.caller import Caller
 from kernelexec.hub.hub import Hub
@@ -55,7 +55,10 @@ def main() -> int:
     gc.enable()
     _start_log()
     try:
-        asyncio.run(_Daemon().run())
+        if is_only_one():
+            asyncio.run(_Daemon(lock).run())
+        else:
+            give_way(lock)
     except Exception:  # noqa: BLE001 - the edge of the process
         _log.exception("the hub failed")
         return 1
@@ -65,10 +68,10 @@ def main() -> int:
 class _Daemon:
     """Accepts connections and decides when to end."""
 
-    def __init__(self) -> None:
-        self._runtime_dir = Path(paths.runtime_dir(os.environ))
-        self._socket_path = rendezvous.socket_path(os.environ)
-        self._hub = Hub(self._runtime_dir, Path(paths.state_dir(os.environ)), hosts.here(self._runtime_dir))
+    def __init__(self, lock: int) -> None:
+        runtime_dir = Path(paths.runtime_dir(os.environ))
+        self._door = Door(lock, self._accept, READ_AHEAD)
+        self._hub = Hub(runtime_dir, Path(paths.state_dir(os.environ)), hosts.here(runtime_dir))
         self._connections: set[asyncio.Task[None]] = set()
         self._watching: set[asyncio.Task[None]] = set()  # of these: what is no reason to stay
         self._ending = asyncio.Event()
@@ -76,38 +79,25 @@ class _Daemon:
         self._idle_seconds = float(os.environ.get("KERNELEXEC_HUB_IDLE_SECONDS", _IDLE_SECONDS))
 
     async def run(self) -> None:
-        # Cleaners of /tmp spare a directory that somebody holds locked.
-        held = os.open(self._runtime_dir, os.O_RDONLY | os.O_DIRECTORY)
-        fcntl.flock(held, fcntl.LOCK_SH)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ending.set)
-        listener = self._listen()
+        listener = self._door.listen()
         await self._hub.adopt_all()
-        server = await asyncio.start_unix_server(self._accept, sock=listener, limit=READ_AHEAD)
-        _log.info("hub %s started, pid %d, socket %s", __version__, os.getpid(), self._socket_path)
+        await self._door.open(listener)
+        path = rendezvous.socket_path(os.environ)
+        _log.info("hub %s started, pid %d, socket %s", __version__, os.getpid(), path)
         self._count_down()
+        keeping = asyncio.create_task(self._door.keep(self._hub.keep_kernels))
         await self._ending.wait()
         self._hub.closing = True
-        server.close()
-        Path(self._socket_path).unlink(missing_ok=True)
+        keeping.cancel()
+        self._door.close()
         for connection in list(self._connections):
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
         await self._hub.close()
         _log.info("hub ended")
-
-    def _listen(self) -> socket.socket:
-        # We hold the lock, so a socket that is here belongs to a hub that is gone.
-        Path(self._socket_path).unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX)
-        before = os.umask(0o177)
-        try:
-            listener.bind(self._socket_path)
-        finally:
-            os.umask(before)
-        listener.listen(128)
-        return listener
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

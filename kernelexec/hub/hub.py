@@ -60,6 +60,10 @@ class Hub:
     def sessions(self) -> list[Session]:
         return list(self._sessions.values())
 
+    def keep_kernels(self) -> None:
+        """Make anew what was deleted beside kernels that live: the runtime directory was, at least."""
+        self._kernels.keep()
+
     @property
     def lost_kernels(self) -> LostKernels:
         """Kernels that live and are no session's."""

@@ -40,6 +40,7 @@ class Kernels:
         self._registry = registry
         self._environments = environments
         self.lost = LostKernels(host, registry)
+        self._entries: dict[str, KernelEntry] = {}  # of the kernels that live, by their ids
 
     async def start(
         self, session: Session, surroundings: Surroundings, on_message: OnMessage, progress: Progress
@@ -133,6 +134,7 @@ class Kernels:
             self._registry.remove(entry.kernel_id)
             return
         self._forget_at_its_end(kernel)
+        self._entries[entry.kernel_id] = entry
         surroundings = Surroundings(kernel.environ(), Path(entry.kernel_dir))
         session.adopt(kernel, datetime.fromisoformat(entry.started), surroundings)
         # What its clients wish they say when they come again; until then it lives as by default.
@@ -143,7 +145,8 @@ class Kernels:
         """The session's kernel is a notebook's from now on, which a Jupyter frontend looks it up by."""
         for entry in self._registry.entries():
             if entry.kernel_id == session.generations.kernel_id and session.kernel is not None:
-                self._registry.write(replace(entry, notebook=str(notebook)))
+                entered = self._entries[entry.kernel_id] = replace(entry, notebook=str(notebook))
+                self._registry.write(entered)
 
     def _lose(self, entry: KernelEntry, session: Session, why: str) -> LostKernel | None:
         """It lives, and cannot be the session's any more."""
@@ -177,26 +180,36 @@ class Kernels:
     def _register(
         self, session: Session, environment: Environment, directory: Path, kernel: HostedKernel
     ) -> None:
-        self._registry.write(
-            KernelEntry(
-                kernel_id=kernel.kernel_id,
-                place=kernel.place(),
-                started=now().isoformat(),
-                generation=session.generation + 1,
-                session_name=session.name,
-                storage_dir=str(session.recorder.storage_dir),
-                kernel_dir=str(directory),
-                project=session.project,
-                environment=environment.to_json(),
-                notebook=str(session.opened.path) if session.opened is not None else None,
-            )
+        entry = self._entries[kernel.kernel_id] = KernelEntry(
+            kernel_id=kernel.kernel_id,
+            place=kernel.place(),
+            started=now().isoformat(),
+            generation=session.generation + 1,
+            session_name=session.name,
+            storage_dir=str(session.recorder.storage_dir),
+            kernel_dir=str(directory),
+            project=session.project,
+            environment=environment.to_json(),
+            notebook=str(session.opened.path) if session.opened is not None else None,
         )
+        self._registry.write(entry)
+
+    def keep(self) -> None:
+        """Make anew what was deleted of kernels that live: their directories, their entries in the registry.
+
+        Raises:
+            OSError: it cannot be.
+        """
+        for entry in self._entries.values():
+            self._host.keep(entry.place)
+            self._registry.write(entry)
 
     def _forget_at_its_end(self, kernel: HostedKernel) -> None:
         def forget(died: asyncio.Future[Death]) -> None:
             if not died.cancelled():
                 _log.info("kernel %s: %s", kernel.kernel_id, died.result().cause)
                 self._registry.remove(kernel.kernel_id)
+                self._entries.pop(kernel.kernel_id, None)
 
         kernel.died.add_done_callback(forget)
 

@@ -77,6 +77,13 @@ class KernelHost(Protocol):
     def elsewhere(self, place: Mapping[str, Any]) -> str | None:
         """Where this kernel is, if that is not here."""
 
+    def keep(self, place: Mapping[str, Any]) -> None:
+        """Make anew what was deleted of a kernel that lives, as far as that can be.
+
+        Raises:
+            OSError: it cannot be.
+        """
+
     def death(self, place: Mapping[str, Any]) -> Death:
         """How a kernel ended that is gone, as far as it or its surroundings left word."""
 

@@ -108,6 +108,15 @@ class LocalKernels:
     def elsewhere(self, place: Mapping[str, Any]) -> str | None:
         return _read(place).machine.seen_from(Machine.this()) or None
 
+    def keep(self, place: Mapping[str, Any]) -> None:
+        """Its directory, where its end will be told. Sockets that were deleted only the kernel can make."""
+        known = _read(place)
+        directory = Path(known.directory)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if known.connection is not None:
+            with suppress(FileExistsError):
+                _write_connection(directory, known.connection)
+
     def death(self, place: Mapping[str, Any]) -> Death:
         known = _read(place)
         # What a directory holds that has outlived its system need not be all that was written to it.

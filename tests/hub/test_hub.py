@@ -61,6 +61,7 @@ class FakeHost:
         self.cleared: list[str] = []
         self.not_ready: Exception | None = None  # of what is started from now on
         self.last_death = Death()
+        self.kept: list[str] = []
         self.living: dict[str, Stray] = {}
         self.places: dict[str, str] = {}  # those elsewhere, by id
 
@@ -80,6 +81,9 @@ class FakeHost:
 
     def strays(self) -> Mapping[str, Stray]:
         return self.living
+
+    def keep(self, place: Mapping[str, Any]) -> None:
+        self.kept.append(place["at"])
 
     def elsewhere(self, place: Mapping[str, Any]) -> str | None:
         return self.places.get(place["at"])

@@ -630,6 +630,34 @@ def test_a_runtime_directory_that_was_deleted_is_made_anew_for_the_next_client(
     assert connect_raw(home).execute("1 + 1").block("result") == "2"
 
 
+@pytest.mark.parametrize("what", ["all", "lock", "socket"])
+def test_a_runtime_directory_that_is_deleted_under_a_hub_is_made_anew_by_it(
+    home: Home, connect: Connect, connect_raw: ConnectRaw, what: str
+) -> None:
+    client, gate, done = connect(home), home.path / "gate", home.path / "done"
+    running = client.execute(f"kept = 1\n{until(gate)}open({str(done)!r}, 'w').close()", wait_seconds=0)
+    hub = home.hub()
+    if what == "all":
+        shutil.rmtree(home.runtime)
+    else:
+        (home.runtime / f"hub.{what[:4]}").unlink()
+    clients = [RawClient(home) for _ in range(3)]
+    try:
+        for each in clients:
+            each.initialize()
+        assert home.hubs() == [hub], "never two hubs with sessions"
+        assert clients[0].execute("1 + 1", session="other").block("result") == "2"
+    finally:
+        for each in clients:
+            each.close()
+    gate.touch()
+    assert client.wait_for(running.id).state == "OK"
+    assert done.exists()
+    assert client.execute("kept").block("result") == "1"
+    died = client.execute("import os; os.kill(os.getpid(), 9)")
+    assert "SIGKILL" in died.text, "how a kernel ended is told as ever"
+
+
 def test_the_server_can_be_run_as_a_module(home: Home) -> None:
     process = subprocess.run(
         [sys.executable, "-m", "kernelexec", "--version"],

@@ -1,0 +1,142 @@
+"""The hub's door: lock and socket in the runtime directory, which it makes anew where they are deleted.
+
+Anything may clean up /tmp. Then no client finds the hub any more, and the next one starts another: which must
+not have the sessions. So the hub looks now and then whether its door is there; and it holds a second lock, in
+the state directory, by which a hub that was started meanwhile knows of it, leaves, and lets it come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import logging
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from kernelexec import paths
+from kernelexec.bridge import rendezvous
+from kernelexec.errors import HubUnavailable
+from kernelexec.plain_file import open_plain
+
+_log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.5  # three calls of stat; a client that finds no hub waits for so long at most
+GIVE_WAY_SECONDS = 10.0
+
+Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Door:
+    """Held by one hub for its life."""
+
+    def __init__(self, lock: int, accept: Accept, limit: int) -> None:
+        self._lock = lock  # a descriptor of hub.lock, locked
+        self._accept = accept
+        self._limit = limit
+        self._runtime_dir = paths.runtime_dir(os.environ)
+        self._socket_path = rendezvous.socket_path(os.environ)
+        self._socket: os.stat_result | None = None
+        self._held = self._hold()
+        self._server: asyncio.Server | None = None
+        self._is_troubled = False
+
+    def listen(self) -> socket.socket:
+        """From here on clients wait instead of starting a hub."""
+        # We hold the lock, so a socket that is here belongs to a hub that is gone.
+        Path(self._socket_path).unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        before = os.umask(0o177)
+        try:
+            listener.bind(self._socket_path)
+        finally:
+            os.umask(before)
+        self._socket = os.stat(self._socket_path)
+        listener.listen(128)
+        return listener
+
+    async def open(self, listener: socket.socket) -> None:
+        self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=self._limit)
+
+    async def keep(self, made_anew: Callable[[], None]) -> None:
+        """Until it is cancelled. `made_anew`: is called when something had to be."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                if await self._look():
+                    made_anew()
+                self._is_troubled = False
+            except (OSError, HubUnavailable) as error:
+                if not self._is_troubled:
+                    _log.warning("the runtime directory %s cannot be made anew: %s", self._runtime_dir, error)
+                self._is_troubled = True
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        if _is_at(self._socket_path, self._socket):
+            Path(self._socket_path).unlink(missing_ok=True)
+
+    async def _look(self) -> bool:
+        """Whether something was made anew."""
+        has_lock = _is_at(rendezvous.lock_path(os.environ), os.fstat(self._lock))
+        if has_lock and _is_at(self._socket_path, self._socket):
+            return False
+        if not has_lock:
+            paths.make_private_dir(self._runtime_dir)
+            lock = rendezvous.take_lock(os.environ)
+            if lock is None:  # a hub that was started meanwhile, and is about to leave
+                return False
+            os.close(self._lock)
+            os.close(self._held)
+            self._lock, self._held = lock, self._hold()
+        former = self._server
+        await self.open(self.listen())
+        if former is not None:
+            former.close()  # its connections stay
+        _log.warning("the hub's place in %s was deleted, and is made anew", self._runtime_dir)
+        return True
+
+    def _hold(self) -> int:
+        """Cleaners of /tmp spare a directory that somebody holds locked."""
+        held = os.open(self._runtime_dir, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(held, fcntl.LOCK_SH)
+        return held
+
+
+def is_only_one() -> bool:
+    """Whether no other hub of this runtime directory lives, whose door was deleted; none can from now on.
+
+    Where the state directory cannot be written the question is left open.
+    """
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(paths.runtime_dir(os.environ)))).hexdigest()[:12]
+    try:
+        lock = open_plain(Path(paths.state_dir(os.environ), f"hub-{digest}.lock"), os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        _log.warning("it cannot be told whether another hub lives: %s", error)
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until the process ends
+    except BlockingIOError:
+        os.close(lock)
+        return False
+    return True
+
+
+def give_way(lock: int) -> None:
+    """Let the other hub have the door; returns once it has. Until then clients wait for us to be it."""
+    os.close(lock)
+    path = rendezvous.socket_path(os.environ)
+    deadline = time.monotonic() + GIVE_WAY_SECONDS
+    while not os.path.exists(path) and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS / 5)
+
+
+def _is_at(path: str, known: os.stat_result | None) -> bool:
+    try:
+        return known is not None and os.path.samestat(os.stat(path), known)
+    except OSError:
+        return False
