@@ -6,7 +6,8 @@
 - `execute` (exec, wait, show), `kernel` (vars, interrupt, restart, install), `history` (and watch),
   `console`.
 - `setup`, on `clients/`: the clients' own configuration.
-- `sessions` (ps, stop), `input`, `doctor`, `kernelspecs`, `gc` with `leftovers`, `export`, `rebuild`.
+- `sessions` (ps, stop), `input`, `doctor`, `kernelspecs`, `gc` with `leftovers`, `export`
+  with `export_check`, `rebuild`.
 - `run` with `script_runner`, `attempt` (try) with `tour` and `tour_steps`, on `mcp_client`: an MCP client
   of our own server; `verdict` reads what it is told.
 - `lab` with `lab_sessions` and `jupyterlab`: JupyterLab on a live kernel; `live_extension`: what shows the

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernelexec.commands.output import sentence
-from kernelexec.commands.places import absolute, storage_dir
+from kernelexec.commands.places import absolute, settings_of, storage_dir
 from kernelexec.errors import BadRequest
 from kernelexec.plain_file import read_plain
 from kernelexec.recording.export import CleanCopy, clean_copy
 from kernelexec.recording.history import unwritten_numbers
 from kernelexec.recording.journal import is_taken, storage_failed
+from kernelexec.recording.journal_lines import last_opened
 from kernelexec.recording.notebook_format import Document, parse
+from kernelexec.recording.other_runs import OtherRun, read_other_runs
 from kernelexec.recording.records import LARGEST, Records, find_records
 from kernelexec.recording.validity import problem_in
 from kernelexec.recording.whole_file import write_whole
@@ -47,6 +49,9 @@ def add(commands: Commands) -> None:
         "--output", type=Path, metavar="FILE", help="default: NOTEBOOK.clean.ipynb beside it"
     )
     command.add_argument("--force", action="store_true", help="replace FILE if it is there")
+    command.add_argument(
+        "--check", action="store_true", help="run the copy in a fresh kernel and say what differs"
+    )
     command.set_defaults(run=_export)
 
 
@@ -60,7 +65,8 @@ def _export(options: argparse.Namespace) -> int:
     records = _records(notebook)
     missing = _wait_for_cells(records) if records else 0
     with _no_garbage_collection():
-        copy = clean_copy(_read(notebook), _Files(records.storage_dir if records else notebook.parent).read)
+        files = _Files(records.storage_dir if records else notebook.parent)
+        copy = clean_copy(_read(notebook), files.read, _other_runs(records))
         data = copy.document.to_bytes()
         _check(data, notebook)
     try:
@@ -74,7 +80,25 @@ def _export(options: argparse.Namespace) -> int:
     print(_report(output, copy, missing))
     if copy.directory is not None and os.path.realpath(copy.directory) != os.path.realpath(output.parent):
         print(f"its code ran in {copy.directory}: relative paths in it begin there")
-    return 0
+    return _check_run(copy, records, output) if options.check else 0
+
+
+def _check_run(copy: CleanCopy, records: Records | None, output: Path) -> int:
+    """What comes of the copy in a fresh kernel; the exit status."""
+    # Here, because the MCP client takes half a second to import.
+    from kernelexec.commands.export_check import check
+
+    described = last_opened(records.journal).get("described", {}) if records else {}
+    directory = copy.directory if copy.directory and os.path.isdir(copy.directory) else str(output.parent)
+    environ = {**os.environ, **settings_of(described), "KERNELEXEC_CWD": directory}
+    checked = check(copy.document.cells, environ)
+    print(f"checked in a fresh kernel: {sentence([(checked.ran, 'cell ran', 'cells ran')])}")
+    for what, found in (("failed", checked.failed), ("other output", checked.different)):
+        for each in found:
+            print(f"{what}: {each}")
+    if not (checked.failed or checked.different):
+        print("nothing differs")
+    return 1 if checked.failed else 0
 
 
 @contextmanager
@@ -96,6 +120,13 @@ def _records(notebook: Path) -> Records | None:
         return find_records(notebook, [storage_dir()[0]])
     except BadRequest:
         return None
+
+
+def _other_runs(records: Records | None) -> list[OtherRun]:
+    try:
+        return read_other_runs(records.journal, records.generation) if records else []
+    except OSError:
+        return []  # as _wait_for_cells
 
 
 def _wait_for_cells(records: Records) -> int:
@@ -165,6 +196,9 @@ def _report(output: Path, copy: CleanCopy, missing: int) -> str:
     lines = [f"{output}: {sentence([(copy.kept, 'cell', 'cells')]) or 'no cells'}"]
     if copy.failed:
         lines.append(f"left out: {sentence([(copy.failed, 'try', 'tries')])} that did not succeed")
+    if copy.put_back:
+        lines.append(f"put back, because it ran or a later cell needs it: {', '.join(copy.put_back)}")
+    lines += [f"missing: {each}, which nothing before it makes" for each in copy.missing]
     if copy.own_failed:
         lines.append(f"{sentence([(copy.own_failed, 'cell', 'cells')])} of your own with an error, kept")
     if copy.embedded:

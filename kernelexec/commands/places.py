@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from kernelexec.config import read_config
+from kernelexec.config import ENVIRONMENT_VARIABLES, read_config
 
 
 def storage_dir() -> tuple[Path, str]:
@@ -18,3 +20,16 @@ def storage_dir() -> tuple[Path, str]:
 def absolute(path: Path) -> Path:
     """The path from the working directory, in the person's own spelling."""
     return Path(os.path.abspath(path))
+
+
+def settings_of(environment: Mapping[str, Any]) -> dict[str, str]:
+    """The variables that choose an environment, as the journal describes it."""
+    kind = environment.get("kind")
+    if not kind:
+        return {}
+    settings = dict.fromkeys(ENVIRONMENT_VARIABLES.values(), "")
+    settings["ENV_TYPE"] = kind
+    if kind in ENVIRONMENT_VARIABLES:
+        value = environment["kernelspec"] if kind == "kernelspec" else environment["prefix"]
+        settings[ENVIRONMENT_VARIABLES[kind]] = value
+    return settings

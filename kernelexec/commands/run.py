@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from kernelexec.commands.hub_client import ask
 from kernelexec.commands.output import sentence
-from kernelexec.commands.places import absolute
-from kernelexec.config import ENVIRONMENT_VARIABLES, read_config
+from kernelexec.commands.places import absolute, settings_of
+from kernelexec.config import read_config
 from kernelexec.errors import BadRequest
 from kernelexec.model.execution import State
 from kernelexec.model.naming import clean_name, folded, with_end
@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
     name = _fresh_name(origin, options.session)
     environ = {
         **os.environ,
-        **_settings(origin.environment),
+        **settings_of(origin.environment),
         "CODE_STORAGE_DIR": str(origin.storage_dir),
         "KERNELEXEC_CWD": str(origin.directory),
         "KERNELEXEC_SESSION": name,
@@ -123,19 +123,6 @@ def _origin(folder: Path) -> _Origin:
     if config.origin_of_dir == "KERNELEXEC_CWD":
         directory = config.kernel_dir()
     return _Origin(name, storage, environment, submissions, directory)
-
-
-def _settings(environment: Mapping[str, Any]) -> dict[str, str]:
-    """The variables that choose an environment, as the journal describes it."""
-    kind = environment.get("kind")
-    if not kind:
-        return {}
-    settings = dict.fromkeys(ENVIRONMENT_VARIABLES.values(), "")
-    settings["ENV_TYPE"] = kind
-    if kind in ENVIRONMENT_VARIABLES:
-        value = environment["kernelspec"] if kind == "kernelspec" else environment["prefix"]
-        settings[ENVIRONMENT_VARIABLES[kind]] = value
-    return settings
 
 
 def _scripts(folder: Path, origin: _Origin, succeeded: bool) -> list[Script]:

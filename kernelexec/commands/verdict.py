@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _VERDICT = re.compile(r"(?P<state>[A-Z ]+): (?P<what>\D*?)(?P<session>\S+@\S+)/(?P<number>\d+)")
-_SAVED = re.compile(r"; saved as (?P<script>.+)")
+_SAVED = re.compile(r"; saved as (?P<script>.+?)(?:; cell \S+)?$")
 _GOES_ON = ("RUNNING", "QUEUED")
 
 

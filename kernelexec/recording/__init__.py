@@ -13,7 +13,8 @@
 - `spill`, `overflow`, `large`, `output_folder`, `output_file`, `search`: output that is too much for a
   cell.
 - `history`, `summaries`, `records`, `replayable`: reading it again.
-- `rebuild`, `export`, `housekeeping`: the person's commands.
+- `rebuild`, `export` (with `other_runs` and `completion`, what a copy lacks), `housekeeping`: the person's
+  commands.
 - `validity`: what nbformat says of a notebook.
 - `code_files`, `inside`, `whole_file`: files that stay in their folder.
 

@@ -15,12 +15,16 @@ from urllib.parse import quote
 
 from kernelexec.model.outputs import JSON, is_json_mime
 from kernelexec.model.shown_errors import is_error
+from kernelexec.recording.completion import Candidate, completed
 from kernelexec.recording.notebook_format import Cell, Document
+from kernelexec.recording.other_runs import OtherRun
 
 # What opens everywhere; a kernelspec of ours is on this machine only.
 _PYTHON: dict[str, JSON] = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 _OUR_KERNELSPECS = "kernelexec-"
 _EMBEDDED_AT_MOST = 20_000_000  # bytes; more makes a notebook that nobody can open
+_MAY_FAIL = "raises-exception"  # nbconvert and nbclient go on after a cell with this tag
+_OURS = re.compile(r"kernelexec-([0-9]{1,9})")
 _NOTE = re.compile(r"kernelexec-[0-9]+-note")
 _OVERFLOW = re.compile(r"\n\[all of this output, (?P<size>[0-9,]+) bytes: .*\]\n", re.DOTALL)
 
@@ -41,16 +45,25 @@ class CleanCopy:
     embedded: int = 0  # outputs that were in files beside the notebook
     not_embedded: list[str] = field(default_factory=list)  # those that are too large, or gone
     directory: str | None = None  # where its kernel worked, which relative paths mean
+    put_back: list[str] = field(default_factory=list)  # what had failed or was only in the journal
+    missing: list[str] = field(default_factory=list)  # which cell needs a name that nothing makes
 
 
-def clean_copy(document: Document, read_file: ReadFile) -> CleanCopy:
+def clean_copy(document: Document, read_file: ReadFile, other_runs: Sequence[OtherRun] = ()) -> CleanCopy:
     """The cells that succeeded and those of the person, in order, without what only concerns us.
 
     `read_file` gives an output that was too large for the notebook, by the name that stands in it; None
-    if it is not there.
+    if it is not there. `other_runs` are the person's, as the journal has them.
     """
     copy = CleanCopy(document, directory=_directory(document.rest))
-    cells = [_Cleaned(copy, read_file).cell(cell) for cell in _chosen(document.cells, copy)]
+    chosen, left_out = _chosen(document.cells, copy)
+    if _is_python(document.rest):
+        candidates = [*left_out, *_of_the_person(document.cells, chosen, other_runs)]
+        whole = completed(chosen, sorted(candidates, key=lambda each: each.place))
+        chosen, copy.missing = whole.cells, whole.missing
+        copy.put_back = [each.name for each in whole.put_back]
+        copy.failed -= sum(not each.is_others for each in whole.put_back)
+    cells = [_Cleaned(copy, read_file).cell(cell) for cell in chosen]
     copy.document = Document(list(_numbered(_distinct(cells))), _rest(document.rest))
     copy.kept = len(cells)
     return copy
@@ -59,9 +72,10 @@ def clean_copy(document: Document, read_file: ReadFile) -> CleanCopy:
 # --- which cells -----------------------------------------------------------------
 
 
-def _chosen(cells: Sequence[Cell], copy: CleanCopy) -> list[Cell]:
+def _chosen(cells: Sequence[Cell], copy: CleanCopy) -> tuple[list[Cell], list[Candidate]]:
     """A note stays with its run; that of a try that failed, with the next run if that has none itself."""
     chosen: list[Cell] = []
+    left_out: list[Candidate] = []
     note: Cell | None = None
     for cell in cells:
         if _is_empty(cell) or "previous" in _about(cell):
@@ -76,7 +90,51 @@ def _chosen(cells: Sequence[Cell], copy: CleanCopy) -> list[Cell]:
             note = None
         else:
             copy.failed += 1
-    return chosen
+            left_out += _left_out(cell, len(chosen))
+    return chosen, left_out
+
+
+def _left_out(cell: Cell, place: int) -> list[Candidate]:
+    """A try that did not succeed, which may have made what a later cell needs; the copy runs on after it."""
+    if cell.get("cell_type") != "code":
+        return []
+    name = str(_about(cell).get("execution") or cell.get("id"))
+    metadata = {**_without(cell.get("metadata")), "tags": [_MAY_FAIL]}
+    made: Cell = {**cell, "metadata": metadata}
+    return [Candidate(name, _text(cell.get("source")), made, place, False, False)]
+
+
+def _of_the_person(
+    cells: Sequence[Cell], chosen: Sequence[Cell], runs: Sequence[OtherRun]
+) -> list[Candidate]:
+    """What the person ran, each behind the cells of ours that ran before it."""
+    numbers = [(_number_of(cell), cell) for cell in cells]
+    found: list[Candidate] = []
+    for run in runs:
+        before = {id(cell) for number, cell in numbers if number is not None and number <= run.after}
+        places = [place for place, cell in enumerate(chosen) if id(cell) in before]
+        name = f"your In [{run.count or ' '}]"
+        cell: Cell = {
+            "cell_type": "code",
+            "id": f"kernelexec-other-{len(found)}",
+            "source": run.code,
+            "outputs": list(run.outputs),
+            "execution_count": run.count or 1,
+            "metadata": {},
+        }
+        found.append(Candidate(name, run.code, cell, places[-1] + 1 if places else 0, run.succeeded, True))
+    return found
+
+
+def _number_of(cell: Cell) -> int | None:
+    found = _OURS.fullmatch(str(cell.get("id")))
+    return int(found[1]) if found else None
+
+
+def _is_python(rest: Mapping[str, JSON]) -> bool:
+    metadata = rest.get("metadata")
+    language = metadata.get("language_info") if isinstance(metadata, Mapping) else None
+    return isinstance(language, Mapping) and language.get("name") == "python"
 
 
 def _is_note(cell: Cell) -> bool:

@@ -16,6 +16,7 @@ from kernelexec.model.execution import Overflow
 from kernelexec.recording.export import CleanCopy, clean_copy
 from kernelexec.recording.large import LargeValues
 from kernelexec.recording.notebook_format import Change, Document, new_document, parse
+from kernelexec.recording.other_runs import OtherRun
 from kernelexec.recording.output_folder import OutputFolder
 
 OURS = {"display_name": "analysis (venv)", "language": "python", "name": "kernelexec-analysis"}
@@ -268,3 +269,41 @@ def test_a_copy_of_a_copy_is_the_copy(cells: list[dict[str, Any]]) -> None:
     document = parse(once)
     assert isinstance(document, Document)
     assert clean_copy(document, lambda name: None).document.to_bytes() == once
+
+
+# --- what a copy lacks -------------------------------------------------------------
+
+
+def with_runs(cells: list[dict[str, Any]], *runs: OtherRun) -> CleanCopy:
+    document = new_document({"kernelspec": OURS, "language_info": PYTHON}).changed(Change(cells))
+    return clean_copy(document, lambda name: None, runs)
+
+
+def test_what_the_person_ran_and_is_gone_from_the_notebook_is_put_back_where_it_ran() -> None:
+    run = OtherRun("rate = 3", 2, after=1, ended=True)
+    copy = with_runs([ours(1), ours(2, source="y = x * rate")], run)
+    assert sources(copy) == ["x = 1", "rate = 3", "y = x * rate"]
+    assert copy.put_back == ["your In [2]"]
+    assert copy.missing == []
+
+
+def test_an_earlier_version_of_a_cell_that_is_there_is_not_put_back() -> None:
+    first, second = OtherRun("rate = 3", 2, 1, ended=True), OtherRun("rate = 35", 3, 1, ended=True)
+    copy = with_runs([ours(1), own("r", "rate = 35"), ours(2, source="y = rate")], first, second)
+    assert sources(copy) == ["x = 1", "rate = 35", "y = rate"]
+    again = with_runs([ours(1), ours(2, source="y = rate")], first, second)
+    assert sources(again) == ["x = 1", "rate = 35", "y = rate"]
+
+
+def test_a_try_that_failed_is_put_back_where_a_later_cell_needs_what_it_made() -> None:
+    failed = ours(2, "error", source="rows = [1]\n1/0")
+    copy = with_runs([ours(1), failed, ours(3, "error"), ours(4, source="print(rows, x)")])
+    assert sources(copy) == ["x = 1", "rows = [1]\n1/0", "print(rows, x)"]
+    assert copy.put_back == ["s@e/2"]
+    assert copy.document.cells[1]["metadata"] == {"tags": ["raises-exception"]}
+
+
+def test_a_name_that_nothing_makes_is_told_with_the_cell_that_needs_it() -> None:
+    copy = with_runs([ours(1), own("a", "print(lost)"), own("b", "def f(): return gone")])
+    assert copy.missing == ["a needs lost", "b needs gone"]
+    assert with_runs([own("a", "from x import *"), own("b", "lost")]).missing == []
