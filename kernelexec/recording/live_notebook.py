@@ -28,11 +28,17 @@ _REMEMBERED = 8  # ended executions whose threads may still print
 
 @dataclass
 class _Showing:
-    """An execution whose outputs in the page we know."""
+    """An execution whose outputs the page is to show."""
 
     execution: Execution
+    is_known: bool = False  # what it shows of them; not of a cell that an earlier hub has begun
     outputs: ShownOutputs = field(default_factory=ShownOutputs)
     notice: Stream | None = None
+
+    def anew(self) -> list[JSON]:
+        """All that is to be shown; then it is known."""
+        self.outputs, self.is_known = ShownOutputs(), True
+        return [step[2] for step in self.changes()]
 
     def changes(self) -> list[list[JSON]]:
         return self.outputs.changes(self._pieces())
@@ -102,6 +108,8 @@ class LiveNotebook:
             self._taken |= await self.page.write({"changes": changes})
 
     def _outputs_of(self, showing: _Showing) -> dict[str, JSON]:
+        if not showing.is_known:
+            return {"outputs": showing.anew()}
         expected = len(showing.outputs)
         steps = showing.changes()
         return {"expected": expected, "steps": steps} if steps else {}
@@ -134,8 +142,7 @@ class LiveNotebook:
         if cell["cell_type"] != "code":
             return cell
         if showing is not None:
-            showing.outputs = ShownOutputs()
-            return {**cell, "outputs": [step[2] for step in showing.changes()]}
+            return {**cell, "outputs": showing.anew()}
         outputs: Any = cell["outputs"]
         return {**cell, "outputs": list(map(as_shown, outputs))}
 

@@ -245,7 +245,8 @@ def elsewhere(place: Path) -> Path:
     ).stdout.strip()
     # What is listed in a .pth file is not searched for others, so kernelexec's own editable one is not seen.
     Path(packages, "ours.pth").write_text(sysconfig.get_path("purelib"))
-    (prefix / "share").symlink_to(Path(sys.prefix, "share"))
+    for folder in ("share", "etc"):  # an extension's part in the page and its part in the server
+        (prefix / folder).symlink_to(Path(sys.prefix, folder))
     tried = subprocess.run(
         [python, "-c", "import kernelexec.commands.cli"], cwd=place, capture_output=True, check=False
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import nbformat
+import psutil
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
@@ -238,3 +241,68 @@ def test_a_page_that_is_closed_hands_the_notebook_back(desk: Desk, browser: Brow
     expect(desk.page.cells).to_have_count(3, timeout=PATIENCE_MS)
     desk.client.execute("'four'")
     expect(desk.page.cells).to_have_count(4, timeout=PATIENCE_MS)
+
+
+# Killed
+
+
+_TICKS = "import time\nfor i in range(30): print(f'tick {i};', end='', flush=True); time.sleep(0.1)"
+_ALL_TICKS = "".join(f"tick {number};" for number in range(30))
+
+
+def _ticks(desk: Desk) -> list[str]:
+    """What the cells with ticks show, on disk."""
+    found = [cell for cell in desk.cells() if "tick" in "".join(cell["source"])]
+    return ["".join("".join(output["text"]) for output in cell["outputs"]) for cell in found]
+
+
+def test_jupyterlab_that_is_killed_during_a_run_leaves_the_rest_to_the_file(
+    own_client: Client, shared_home: Home, browser: Browser, lab: Terminal
+) -> None:
+    session = own_client.execute("'one'").session
+    path = shared_home.storage / f"{session}-1.ipynb"
+    eventually(path.exists)
+    terminal = Terminal(shared_home, COMMAND, "lab", session, "--no-browser")
+    desk = Desk(shared_home, own_client, path, terminal, NotebookPage(browser, address(terminal, path)))
+    eventually(desk.opened)
+    running = own_client.start(_TICKS)
+    expect(desk.output("tick")).to_contain_text("tick 5;", timeout=PATIENCE_MS)
+    for process in psutil.Process(terminal.process.pid).children():
+        process.send_signal(signal.SIGKILL)
+    assert running.result(30).state == "OK"
+    assert own_client.execute("'after'").state == "OK"
+    desk.expect_file(lambda found: found == ["'one'", _TICKS, "'after'"])
+    eventually(lambda: _ticks(desk) == [_ALL_TICKS])
+    assert desk.cells()[1]["execution_count"] == 2
+    desk.page.close()
+    terminal.close()
+    page = desk.page = NotebookPage(browser, address(lab, path))  # by another server, which shows all of it
+    expect(page.cells).to_have_count(3, timeout=PATIENCE_MS)
+    desk.expect_output("tick", _ALL_TICKS)
+    page.close()
+
+
+def test_a_kernel_that_is_killed_ends_its_cell(desk: Desk) -> None:
+    running = desk.client.start(f"{_TICKS}\nimport os; os.kill(os.getpid(), 9)")
+    expect(desk.output("tick")).to_contain_text("tick 5;", timeout=PATIENCE_MS)
+    assert running.result(30).state == "DIED"
+    expect(desk.prompt("tick")).not_to_have_text("[*]:", timeout=PATIENCE_MS)
+    desk.expect_file(lambda found: len(found) == 2)
+    eventually(lambda: desk.cells()[1]["metadata"]["kernelexec"]["state"] == "died")
+    assert _ticks(desk) == [_ALL_TICKS]
+
+
+def test_a_hub_that_is_killed_during_a_run_is_followed_by_one_that_goes_on_in_the_page(desk: Desk) -> None:
+    """Last in this file: the other tests' clients are of this hub."""
+    running = desk.client.start(_TICKS)
+    expect(desk.output("tick")).to_contain_text("tick 5;", timeout=PATIENCE_MS)
+    desk.page.append("the person goes on")
+    desk.home.end_hub(signal.SIGKILL)
+    running.exception(60)
+    reply = desk.client.execute("'after'")  # by the next hub
+    assert reply.state == "OK"
+    desk.expect_output("tick", _ALL_TICKS)
+    expect(desk.prompt("tick")).to_have_text(re.compile(r"\[2\]:"), timeout=PATIENCE_MS)
+    found = desk.expect_file(lambda found: found[-1:] == ["'after'"])
+    assert found == ["'one'", _TICKS, "the person goes on", "'after'"]
+    eventually(lambda: _ticks(desk) == [_ALL_TICKS])

@@ -248,6 +248,25 @@ def test_whenever_the_hub_is_killed_the_next_one_goes_on_in_the_page(tmp_path: P
     run(test())
 
 
+def test_a_hub_that_comes_in_the_middle_of_the_output_goes_on_with_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with table(tmp_path) as desk:
+            page = desk.open(PaperPage([]))
+            one = desk.begin(1)
+            desk.say(one, "one\n")
+            await soon(lambda: texts(page.cells) == {"kernelexec-1": "one\n"})
+            desk.replace_hub()
+            again = desk.open(PaperPage(page.cells, page.metadata["kernelexec"]["revision"]))
+            desk.say(one, "two\n")
+            await soon(lambda: texts(again.cells) == {"kernelexec-1": "one\ntwo\n"})
+            desk.say(one, "three\n")
+            await soon(lambda: texts(again.cells) == {"kernelexec-1": "one\ntwo\nthree\n"})
+            desk.end(one)
+            await soon(lambda: [cell["execution_count"] for cell in again.cells] == [1])
+
+    run(test())
+
+
 def test_nobody_writes_the_file_while_who_has_it_open_lives(tmp_path: Path) -> None:
     async def test() -> None:
         async with table(tmp_path) as desk:
