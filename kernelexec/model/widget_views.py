@@ -18,7 +18,8 @@ Shown = Mapping[str, JSON]  # an output as a notebook has it
 
 _REFERENCE = "IPY_MODEL_"  # before the id of a widget inside another
 _DEEPEST = 12  # levels of widgets in widgets
-_MOST = 5_000  # widgets that are put into words: each may be inside many others
+_MOST = 5_000  # widgets inside one that are put into words: each may be inside many others
+_MOST_OF_ALL = 50_000  # that are put into words at a time; further ones are left to the text of their objects
 _OF_HTML = ("HTMLModel", "HTMLMathModel")
 _PICTURES = ("<img", "<svg")
 
@@ -44,11 +45,15 @@ class WidgetViews:
     def __init__(self, widgets: Widgets) -> None:
         self.met: set[str] = set()  # also those that are hidden, and all that are inside another
         self._widgets = widgets
-        self._left = _MOST
+        self._left = 0
+        self._left_of_all = _MOST_OF_ALL
 
     def of(self, identity: str) -> Sequence[Shown] | None:
         """What a widget shows, as outputs; empty: nothing, for it is hidden; None: it has no words."""
-        return self._view(identity, _DEEPEST)
+        given = self._left = min(_MOST, self._left_of_all)
+        view = self._view(identity, _DEEPEST) if given > 0 else None
+        self._left_of_all -= given - self._left
+        return view
 
     def _view(self, identity: str, levels: int) -> Sequence[Shown] | None:
         self.met.add(identity)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kernelexec.model import widget_views
 from kernelexec.model import widgets as widgets_module
 from kernelexec.model.outputs import WIDGET_VIEW
 from kernelexec.model.widgets import WidgetStates, encoded
@@ -167,6 +168,15 @@ def test_widgets_inside_themselves_come_to_an_end() -> None:
     selfish.capture("o", "display_data", {"data": {WIDGET_VIEW: {"model_id": "o"}}, "metadata": {}}, "1")
     assert words_of(selfish) == ""
     assert words_of(selfish, "o") == ""
+
+
+def test_many_widgets_are_told_and_of_very_many_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = states(**{f"w{number}": ("Label", {"value": str(number)}) for number in range(6_000)})
+    views = many.views()
+    assert all(views.of(f"w{number}") for number in range(6_000))
+    monkeypatch.setattr(widget_views, "_MOST_OF_ALL", 10)
+    views = many.views()
+    assert [number for number in range(12) if views.of(f"w{number}") is None] == [10, 11]
 
 
 def bar(number: int) -> list[Any]:

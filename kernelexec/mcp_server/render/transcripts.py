@@ -15,6 +15,7 @@ from kernelexec.session.session import Session
 
 # Above these a thread puts the outputs into words: tables in HTML and large JSON take milliseconds each.
 _MANY_OUTPUTS = 200
+_AT_ONCE = 50  # widgets that are put into words before others have their turn
 _LARGE_DATA = 50_000  # characters
 
 
@@ -22,16 +23,22 @@ async def transcript(session: Session, execution: Execution) -> Transcript:
     """All that an execution of an open session has shown so far."""
     recorder = session.recorder
     files = session.executions.files(execution)
-    widgets = _shown_now(execution, recorder.widgets_of(execution), session.executions.msg_id(execution))
+    widgets = await _shown_now(
+        execution, recorder.widgets_of(execution), session.executions.msg_id(execution)
+    )
     return await _made(execution, recorder.overflow_of(execution), files, recorder.storage_dir, widgets)
 
 
-def _shown_now(execution: Execution, widgets: WidgetStates, msg_id: str | None) -> WidgetsNow:
+async def _shown_now(execution: Execution, widgets: WidgetStates, msg_id: str | None) -> WidgetsNow:
     """What its widgets show, and those elsewhere that have taken output of it."""
     views = widgets.views()
-    own = {
-        identity: view for identity in execution.outputs.widgets() if (view := views.of(identity)) is not None
-    }
+    own = {}
+    for index, identity in enumerate(dict.fromkeys(execution.outputs.widgets()), 1):
+        view = views.of(identity)
+        if view is not None:
+            own[identity] = view
+        if not index % _AT_ONCE:
+            await asyncio.sleep(0)
     others = [views.of(identity) or [] for identity in widgets.captured(msg_id) if identity not in views.met]
     return WidgetsNow(own, others)
 
