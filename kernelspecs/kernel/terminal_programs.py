@@ -80,7 +80,9 @@ class TerminalPrograms:
 def ask_for_programs(kernel, module) -> TerminalPrograms | None:
     """Have `!command` ask, where this IPython runs it as those do which are known."""
     system = getattr(module, "system", None)
-    if not hasattr(getattr(system, "__self__", None), "sh"):
+    if not hasattr(
+        type(getattr(system, "__self__", None)), "sh"
+    ):  # of the class: looking it up imports pexpect
         return None
     programs = TerminalPrograms(kernel, system)
     module.system = programs.system
@@ -124,8 +126,16 @@ class Program:
             self.print_rest()
             return False
         self.heard_at = time.monotonic()
-        self.take(self.decoder.decode(data))
+        self.take(self.decoder.decode(data + self.what_follows()))
         return True
+
+    def what_follows(self) -> bytes:
+        """What it says at once after something: a terminal gives 4 kB at a time, and each would be a message."""
+        parts = []
+        with contextlib.suppress(self.pexpect.TIMEOUT, self.pexpect.EOF):
+            while time.monotonic() < self.heard_at + TICK:
+                parts.append(self.child.read_nonblocking(BLOCK, 0))
+        return b"".join(parts)
 
     def take(self, text) -> None:
         """Print it, but for the last line, if that is not complete: it may be a question."""
