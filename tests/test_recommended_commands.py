@@ -204,6 +204,9 @@ TRIED: dict[str, list[tuple[str, str]]] = {
         ("rm -r {}", _EXAMINED),
         ("rm {}", _EXAMINED),
     ],
+    "mcp_server/prompts.py": [
+        ("kernelexec export NOTEBOOK", _UNDERSTOOD),
+    ],
     "mcp_server/faults.py": [
         ("kernelexec ps names it", _PS),
         ("kernelexec ps names it", _PS),

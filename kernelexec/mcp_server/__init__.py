@@ -7,7 +7,7 @@
   bear that), `person` (who can be asked).
 - `recorded`: an execution by its id, also of long ago; `reading`: parts of what it has shown.
 - `tools/`: one module a group, arguments to reply; `render/`: every text that a model reads;
-  `resources`, `notebook_parts`.
+  `resources`, `notebook_parts`; `prompts`, which a person picks.
 
 In come requests of one caller; out go replies whose first line is the verdict. It never keeps what must
 outlive the connection, and never decides what runs: hub/ and session/ do.

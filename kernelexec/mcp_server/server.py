@@ -9,16 +9,18 @@ from typing import Any
 
 import mcp_types as types
 from mcp.server import Server, ServerRequestContext
+from mcp.shared.exceptions import MCPError
 
 from kernelexec import __version__
 from kernelexec.config import DEFAULT_WAIT_SECONDS, LONGEST_WAIT_SECONDS
-from kernelexec.errors import ConfigError
+from kernelexec.errors import ConfigError, NotFound
 from kernelexec.hub.caller import Caller
 from kernelexec.hub.hub import Hub
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.faults import protocol_error
 from kernelexec.mcp_server.patience import Patience, Waits, patience_of, waits_of
 from kernelexec.mcp_server.person import CallAgain, Continuation, person_at
+from kernelexec.mcp_server.prompts import get_prompt, list_prompts
 from kernelexec.mcp_server.requests import Request
 from kernelexec.mcp_server.resources import TEMPLATES, list_resources, read_resource
 from kernelexec.mcp_server.stream import message_streams
@@ -110,6 +112,8 @@ async def serve(
         on_list_resources=on_list_resources,
         on_list_resource_templates=on_list_templates,
         on_read_resource=on_read_resource,
+        on_list_prompts=_on_list_prompts,
+        on_get_prompt=_on_get_prompt,
     )
     server.middleware.clear()  # OpenTelemetry's: nobody collects its spans here, and each call pays
     async with message_streams(reader, writer, at_end, begun, lambda: hub.closing) as (
@@ -117,6 +121,21 @@ async def serve(
         outgoing,
     ):
         await server.run(incoming, outgoing, server.create_initialization_options())
+
+
+async def _on_list_prompts(
+    context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
+) -> types.ListPromptsResult:
+    return types.ListPromptsResult(prompts=list_prompts())
+
+
+async def _on_get_prompt(
+    context: ServerRequestContext[Any], params: types.GetPromptRequestParams
+) -> types.GetPromptResult:
+    try:
+        return get_prompt(params.name, params.arguments)
+    except NotFound as error:
+        raise MCPError(types.INVALID_PARAMS, str(error)) from error
 
 
 def _definitions(caller: Caller, waits: Waits) -> list[types.Tool]:

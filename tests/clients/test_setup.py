@@ -1,4 +1,4 @@
-"""What `kernelexec setup` writes, read by the real clients."""
+"""What `kernelexec setup` writes, and the plugin, read by the real clients."""
 
 from __future__ import annotations
 
@@ -59,3 +59,24 @@ def test_codex_reads_a_projects_file_once_it_trusts_the_project(home: Home) -> N
     os.makedirs(folder, exist_ok=True)
     (folder / "config.toml").write_text(f'[projects."{project}"]\ntrust_level = "trusted"\n')
     assert COMMAND in run(home, project, "codex", "mcp", "list")
+
+
+REPOSITORY = str(Path(__file__).parents[2])
+
+
+def test_the_plugin_is_valid_and_starts_the_server_in_claude_code(home: Home) -> None:
+    project = home.project("sales")
+    for what in (REPOSITORY, f"{REPOSITORY}/plugins/kernelexec"):
+        assert "Validation passed" in run(home, project, "claude", "plugin", "validate", what)
+    run(home, project, "claude", "plugin", "marketplace", "add", REPOSITORY)
+    run(home, project, "claude", "plugin", "install", "kernelexec@kernelexec")
+    assert "Connected" in run(home, project, "claude", "mcp", "list")
+    assert "Skills (1)" in run(home, project, "claude", "plugin", "details", "kernelexec")
+
+
+def test_the_plugin_is_installed_by_codex(home: Home) -> None:
+    project = home.project("sales")
+    (home.path / ".codex").mkdir()
+    run(home, project, "codex", "plugin", "marketplace", "add", REPOSITORY)
+    run(home, project, "codex", "plugin", "add", "kernelexec@kernelexec")
+    assert "enabled" in run(home, project, "codex", "mcp", "list")
