@@ -222,6 +222,8 @@ def is_deeper_than(levels: int, value: JSON) -> bool:
     """Whether the lists and objects in a value from json.loads are nested more than so many levels deep."""
     layer = [value] if isinstance(value, (dict, list)) else []
     for _ in range(levels):
+        if not layer:
+            return False
         layer = [inner for outer in layer for inner in _items(outer) if isinstance(inner, (dict, list))]
     return bool(layer)
 

@@ -25,6 +25,10 @@ class Ledger:
     def __bool__(self) -> bool:
         return bool(self._added)
 
+    def __contains__(self, number: int) -> bool:
+        """Whether this execution's cell was written."""
+        return number in self._added
+
     @property
     def numbers(self) -> frozenset[int]:
         """Of all executions whose cells were written."""

@@ -94,7 +94,7 @@ class Notebooks:
         book = self._book(execution.generation)
         if execution is self._running:
             self._running = None
-        if execution.number in book.ledger.numbers or execution in book.being_written:
+        if execution.number in book.ledger or execution in book.being_written:
             self.change(execution)  # it was shown as it began
         elif execution not in book.new:
             book.new.append(execution)
@@ -107,7 +107,7 @@ class Notebooks:
         if live is None:
             return
         book = self._book(execution.generation)
-        is_there = execution.number in book.ledger.numbers or execution in (*book.new, *book.being_written)
+        is_there = execution.number in book.ledger or execution in (*book.new, *book.being_written)
         if not is_there:
             book.new.append(execution)
         live.show(execution)
@@ -119,7 +119,7 @@ class Notebooks:
             return
         self._running = None
         book.new = [each for each in book.new if each is not execution]
-        if execution.number in book.ledger.numbers or execution in book.being_written:
+        if execution.number in book.ledger or execution in book.being_written:
             self.change(execution)  # its cell is there, and says so
 
     def change(self, execution: Execution) -> None:

@@ -56,3 +56,10 @@ def test_the_journals_lines_give_the_same(ledger: Ledger) -> None:
     assert again.revision == 4
     for revision in (None, 1, 2, 3, 4):
         assert again.unseen(revision, {1}) == ledger.unseen(revision, {1})
+
+
+def test_a_cell_is_known_once_it_was_written() -> None:
+    ledger = Ledger()
+    ledger.write(1, [1, 3], [])
+    assert [number in ledger for number in range(4)] == [False, True, False, True]
+    assert ledger.numbers == {1, 3}
