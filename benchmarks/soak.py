@@ -36,6 +36,7 @@ from tests.journals import replayed
 
 CALLS, STARTS, CLIENTS, KERNELS, KILLS = 10_000, 500, 50, 20, 1_000
 _PATIENCE_SECONDS = 120.0
+_SETTLING_SECONDS = 120
 _VERDICT = re.compile(r"(?P<state>[A-Z ]+): (?:nobody saw how )?(?P<id>\S+@\S+/(?P<n>\d+))")
 # What a hub may hold more after a part than before it.
 _MORE_BYTES, _MORE_DESCRIPTORS, _MORE_THREADS = 30_000_000, 8, 4
@@ -157,6 +158,15 @@ class Held:
         return [f"{name}: {by:+,}" for name, (by, most) in grown.items() if by > most]
 
 
+async def held_again(place: Place, before: Held) -> Held:
+    """Once what follows behind has ended, too: notebooks are written, and then signed one after the other."""
+    for _ in range(_SETTLING_SECONDS // 4):
+        now = await held(place)
+        if not now.more_than(before):
+            break
+    return now
+
+
 async def held(place: Place) -> Held:
     """Once what follows behind is written."""
     await asyncio.sleep(4)
@@ -259,7 +269,11 @@ async def kills(place: Place, rounds: int, chance: random.Random) -> list[str]:
     await asyncio.sleep(4)
     await client.end()
     place.stop()
-    return disagreements(place, cwd.name, Counter(map(int, ran.read_text().split())), said)
+    await asyncio.sleep(2)
+    left = [f"{what} {process.pid} was left running" for what, process in ours(place)]
+    for _, process in ours(place):
+        process.kill()
+    return left + disagreements(place, cwd.name, Counter(map(int, ran.read_text().split())), said)
 
 
 def _kill_one(place: Place, client: Bridge, chance: random.Random) -> None:
@@ -333,7 +347,7 @@ async def soak(scale: float, seed: int, say: Callable[[str], None]) -> list[str]
             for part in (calls, starts, crowd):
                 began = time.perf_counter()
                 await part(place, scale)
-                now = await held(place)
+                now = await held_again(place, before)
                 say(f"{part.__name__:10} {time.perf_counter() - began:7.1f} s {now}")
                 wrong += [f"{part.__name__}: {what}" for what in now.more_than(before)]
         began, rounds = time.perf_counter(), max(1, round(KILLS * scale))

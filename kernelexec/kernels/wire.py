@@ -16,6 +16,7 @@ from typing import Any
 
 PROTOCOL_VERSION = "5.4"
 _DELIMITER = b"<IDS|MSG>"
+_LARGE = 1_000_000  # bytes
 _LONGEST_SERIAL = 15  # digits: no kernel counts so far
 
 
@@ -121,4 +122,9 @@ class Wire:
     def _sign(self, body: Sequence[bytes]) -> bytes:
         if not self._key:
             return b""
-        return hmac.digest(self._key, b"".join(body), "sha256").hex().encode()
+        if sum(map(len, body)) < _LARGE:
+            return hmac.digest(self._key, b"".join(body), "sha256").hex().encode()
+        signature = hmac.new(self._key, digestmod="sha256")  # without a copy of it all
+        for part in body:
+            signature.update(part)
+        return signature.hexdigest().encode()

@@ -13,6 +13,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from contextlib import suppress
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from kernelexec.recording.replaced_file import Version, version_of
 
@@ -23,6 +24,9 @@ _SECONDS = 60.0  # a notebook of 100 MB takes 5
 _PAUSE_SECONDS = (
     5.0  # without a write: a signature is of the whole notebook, and takes a processor half a second
 )
+
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
 class Trust:
@@ -86,7 +90,9 @@ async def _checked(path: Path) -> Version | None:
 
 
 async def _signed(path: Path, version: Version) -> None:
-    status, _ = await _run("sign", str(path), *map(str, version))
+    # One after the other: hundreds of kernels may have been started and stopped within a minute.
+    async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+        status, _ = await _run("sign", str(path), *map(str, version))
     if status:
         _log.info("%s was not signed: JupyterLab will ask whether to trust it", path)
 
