@@ -14,12 +14,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from types import SimpleNamespace
+from typing import Any, TypeVar, cast
 from unittest import mock
 
 from kernelexec.config import EnvironmentChoice
 from kernelexec.environments.source import Progress
 from kernelexec.hub.caller import Caller
+from kernelexec.hub.lost_kernels import LostKernels
 from kernelexec.hub.unheard import Unheard
 from kernelexec.kernels.inspection import Variables
 from kernelexec.kernels.kernel import (
@@ -508,6 +510,13 @@ class FakeHub:
     @property
     def sessions(self) -> list[Session]:
         return [self.session]
+
+    @property
+    def lost_kernels(self) -> LostKernels:
+        return cast(LostKernels, SimpleNamespace(all=list))
+
+    async def look_ahead(self, session: Session, surroundings: Surroundings) -> None:
+        pass
 
     def sessions_of(self, caller: Caller) -> list[Session]:
         return [self.session]

@@ -68,7 +68,7 @@ def hello(role: str, environ: Mapping[str, str], begun: str = "[]", caller: str 
     variables = ",".join(f"{_quote(name)}:{_quote(value)}" for name, value in environ.items())
     return (
         f'{{"kernelexec":{FORMAT},"protocol":{PROTOCOL},"role":{_quote(role)},'
-        f'"version":{_quote(__version__)},"pid":{os.getpid()},"caller":{_quote(caller)},"begun":{begun},'
+        f'"version":{_quote(__version__)},"root":{_quote(import_root())},"pid":{os.getpid()},"caller":{_quote(caller)},"begun":{begun},'
         f'"cwd":{_quote(_working_directory(environ))},"environ":{{{variables}}}}}\n'
     ).encode()
 

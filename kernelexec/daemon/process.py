@@ -128,7 +128,7 @@ class _Daemon:
         except (ValueError, RecursionError, asyncio.TimeoutError, TimeoutError) as error:
             writer.write(rendezvous.answer("error", f"no hello line: {error}"))
             return
-        if hello["protocol"] > rendezvous.PROTOCOL:
+        if hello["protocol"] > rendezvous.PROTOCOL or _is_gone(hello):
             writer.write(rendezvous.answer("retire", __version__))
             _log.info("retiring for version %s", hello["version"])
             self._ending.set()
@@ -172,6 +172,21 @@ class _Daemon:
             self._count_down()
         else:
             self._ending.set()
+
+
+def _is_gone(hello: Mapping[str, Any]) -> bool:
+    """Whether our installation was removed, and the one that a client came from is there: it starts a hub."""
+    root = hello.get("root")
+    return (
+        isinstance(root, str)
+        and not _is_installed(paths.import_root())
+        and root != paths.import_root()
+        and _is_installed(root)
+    )
+
+
+def _is_installed(root: str) -> bool:
+    return os.path.exists(os.path.join(root, "kernelexec", "daemon", "process.py"))
 
 
 def _read_hello(line: bytes) -> Mapping[str, Any]:

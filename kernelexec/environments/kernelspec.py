@@ -19,6 +19,7 @@ import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -27,7 +28,7 @@ from kernelexec import paths
 from kernelexec.environments.probe import OF_ANOTHER_PYTHON
 from kernelexec.environments.replaced import replace_file
 from kernelexec.environments.source import Found
-from kernelexec.errors import EnvironmentUnusable
+from kernelexec.errors import EnvironmentUnusable, KernelFailed
 from kernelexec.model.environment import Environment
 from kernelexec.model.naming import apart
 from kernelexec.plain_file import read_text
@@ -58,8 +59,23 @@ def launcher_folder(data_dir: Path) -> Path:
 
 def _launcher_sources() -> dict[str, bytes]:
     """Each file of the three programs, by its path below the launcher's folder."""
-    root = Path(paths.kernelspec_templates())
+    return _sources_in(paths.kernelspec_templates())
+
+
+@cache
+def _sources_in(folder: str) -> dict[str, bytes]:
+    """Read once: the installation may be upgraded or removed while the hub that came from it runs on.
+
+    Raises:
+        KernelFailed: it was removed before that.
+    """
+    root = Path(folder)
     files = sorted(file for program in _PROGRAMS for file in (root / program).glob("*.py"))
+    if not files:
+        raise KernelFailed(
+            f"kernelexec's own files in {folder} were removed while its hub runs.",
+            "Install it again, or end the hub: kernelexec stop --all. The kernels that run are as they were.",
+        )
     return {str(file.relative_to(root)): file.read_bytes() for file in files}
 
 

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from kernelexec.config import Config, EnvironmentChoice
 from kernelexec.environments.source import Progress
-from kernelexec.errors import BadRequest
+from kernelexec.errors import BadRequest, KernelexecError, KernelFailed
 from kernelexec.hub import opened_notebooks, storage_dirs
 from kernelexec.hub.caller import Caller, SessionChoice
 from kernelexec.hub.chosen_environments import ChosenEnvironments
@@ -33,6 +33,7 @@ from kernelexec.recording.records import journal_path, last_generation, sessions
 from kernelexec.session.installation import Place, installed_into
 from kernelexec.session.journal_events import read_past
 from kernelexec.session.session import Session
+from kernelexec.session.surroundings import Surroundings
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +60,22 @@ class Hub:
     @property
     def sessions(self) -> list[Session]:
         return list(self._sessions.values())
+
+    async def look_ahead(self, session: Session, surroundings: Surroundings) -> None:
+        """Before a session's kernel is ended for the next one: whether there can be one.
+
+        Raises:
+            KernelFailed: there cannot, and why; nothing was ended.
+        """
+        if session.kernel is None:
+            return
+        try:
+            await self._kernels.look_ahead(session, surroundings)
+        except (KernelexecError, OSError) as error:
+            raise KernelFailed(
+                f"{session.id} was not restarted, because no new kernel starts; the one that runs was not "
+                f"ended, and its variables are there.\n{error}"
+            ) from error
 
     def keep_kernels(self) -> None:
         """Make anew what was deleted beside kernels that live: the runtime directory was, at least."""

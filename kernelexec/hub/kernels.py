@@ -50,13 +50,8 @@ class Kernels:
         Raises:
             KernelexecError, OSError: there is none, and nothing is left of it.
         """
-        # Looked at again for each kernel: what was true when the session was opened may have changed.
-        source = catalog.source_at(session.environment)
-        environ, directory = surroundings.environ, surroundings.directory
-        _look_at_directory(directory, session)
-        environment = await self._environments.prepare(source, environ, progress)
-        environment = replace(environment, label=session.environment.label)
-        launch = _launch(environment, directory, environ)
+        environment, launch = await self._planned(session, surroundings, progress)
+        directory = surroundings.directory
         kernel = await self._host.start(launch, on_message)
         self._forget_at_its_end(kernel)
         session.generations.starting = kernel
@@ -71,6 +66,28 @@ class Kernels:
             session.generations.starting = None
         _log.info("%s: kernel %s is ready", session.id, kernel)
         return NewKernel(kernel, info, environment, kernel.kernel_id)
+
+    async def look_ahead(self, session: Session, surroundings: Surroundings) -> None:
+        """Whether a kernel that a session has can be replaced: another one is started, and ended again.
+
+        Raises:
+            KernelexecError, OSError: it cannot be, and why.
+        """
+        _, launch = await self._planned(session, surroundings, lambda text: None)
+        await _tried(self._host, launch)
+
+    async def _planned(
+        self, session: Session, surroundings: Surroundings, progress: Progress
+    ) -> tuple[Environment, Launch]:
+        """How a session's next kernel is started.
+
+        Looked at again for each: what was true when the session was opened may have changed.
+        """
+        source = catalog.source_at(session.environment)
+        _look_at_directory(surroundings.directory, session)
+        environment = await self._environments.prepare(source, surroundings.environ, progress)
+        environment = replace(environment, label=session.environment.label)
+        return environment, _launch(environment, surroundings.directory, surroundings.environ)
 
     async def left(self) -> list[KernelEntry]:
         """The kernels that an earlier hub has left, by the registry or by their own processes.
@@ -233,8 +250,11 @@ async def try_out(host: KernelHost, environment: Environment, environ: Mapping[s
     Raises:
         KernelFailed, OSError: it does not start.
     """
-    launch = replace(_launch(environment, Path("/"), environ), ends_with_us=True)
-    kernel = await host.start(launch, lambda message: None)
+    await _tried(host, _launch(environment, Path("/"), environ))
+
+
+async def _tried(host: KernelHost, launch: Launch) -> None:
+    kernel = await host.start(replace(launch, ends_with_us=True), lambda message: None)
     try:
         await kernel.ready()
     finally:

@@ -16,7 +16,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from kernelexec.environments import kernelspec
 from kernelexec.environments.kernelspec import find, install, install_launcher, kernel_variables
 from kernelexec.environments.source import Found
-from kernelexec.errors import EnvironmentUnusable
+from kernelexec.errors import EnvironmentUnusable, KernelFailed
 from kernelexec.model.environment import Interpreter
 from tests.fakes import environment
 
@@ -192,9 +192,16 @@ def test_a_launcher_that_runs_is_never_changed(tmp_path: Path, monkeypatch: pyte
     content = before.read_bytes()
     for path in templates.glob("*/*.py"):
         path.write_bytes(path.read_bytes() + b"# another version\n")
+    assert install_launcher(tmp_path) == before, "a hub stays with what it came with"
+    kernelspec._sources_in.cache_clear()  # the next hub
     after = install_launcher(tmp_path)
     assert after != before
     assert before.read_bytes() == content
+    shutil.rmtree(templates)
+    assert install_launcher(tmp_path / "more").is_file(), "an installation may be removed under a hub"
+    kernelspec._sources_in.cache_clear()
+    with pytest.raises(KernelFailed, match="were removed while its hub runs"):
+        install_launcher(tmp_path)
 
 
 # --- the variables of a kernel -----------------------------------------------------------

@@ -374,3 +374,20 @@ def test_progress_has_the_last_line_of_output(client: Client) -> None:
     assert reply.state == "OK"
     assert any(message.startswith("step ") for message in heard), heard
     assert len(heard) <= 8
+
+
+def test_a_kernel_is_not_ended_by_a_restart_that_no_new_one_would_follow(
+    connect: Connect, home: Home
+) -> None:
+    project = home.project("gone")
+    client = connect(home, project)
+    client.execute("kept = 'still'")
+    project.rename(project.with_name("elsewhere"))
+    for arguments in ({}, {"replay": True}):
+        refused = client.call("restart_kernel", arguments)
+        assert refused.is_error
+        assert "the one that runs was not ended, and its variables are there" in refused.text
+        assert str(project) in refused.text
+    project.with_name("elsewhere").rename(project)
+    assert client.execute("kept").block("result") == "'still'"
+    assert "RESTARTED" in client.call("restart_kernel", {}).text

@@ -635,6 +635,7 @@ def test_a_runtime_directory_that_is_deleted_under_a_hub_is_made_anew_by_it(
     home: Home, connect: Connect, connect_raw: ConnectRaw, what: str
 ) -> None:
     client, gate, done = connect(home), home.path / "gate", home.path / "done"
+    client.execute("1")
     running = client.execute(f"kept = 1\n{until(gate)}open({str(done)!r}, 'w').close()", wait_seconds=0)
     hub = home.hub()
     if what == "all":

@@ -75,6 +75,8 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
     had, lost = session.kernel is not None, session.generations.names.in_brackets()
     ended = f"Its kernel was ended, all variables are lost{lost}. " if had else "It had no kernel. "
     is_replay = arguments.replay or arguments.generation is not None
+    surroundings = call.caller.surroundings(session)
+    await call.hub.look_ahead(session, surroundings)
     call.begun = f"while it was carried out, which goes on: list_kernels shows what {session.id} has."
     if is_replay:
         try:
@@ -87,9 +89,7 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
             return render.failure(f"NOT RESTARTED: {session.id}. {ended}Nothing was run again.\n{error}")
         if execution is not None:
             return await wait_for_end(call, session, execution, arguments.wait_seconds)
-    restarting = asyncio.ensure_future(
-        session.restart_kernel(why, call.caller.surroundings(session), by=call.caller.identity)
-    )
+    restarting = asyncio.ensure_future(session.restart_kernel(why, surroundings, by=call.caller.identity))
     restarting.add_done_callback(lambda task: task.cancelled() or task.exception())  # it may go on alone
     limit = call.caller.config().longest_wait_seconds
     await asyncio.wait({restarting}, timeout=limit)
