@@ -190,7 +190,7 @@ class Program:
         prompt = (
             words
             if WORDS.search(words)
-            else "[%s reads from its terminal; Ctrl-D, \\u0004, ends that] " % name
+            else "[%s reads from its terminal; Ctrl-D (U+0004) ends that] " % name
         )
         ask = self.kernel.getpass if password else self.kernel.raw_input
         try:
