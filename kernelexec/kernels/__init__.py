@@ -7,7 +7,7 @@
 - `zmq_link` and `wire` (Jupyter's messages), `replies` (what a link owes); `local` and `local_life` (a
   process of this machine, under its keeper).
 - `inspection` and `findings` (questions beside a run), `dropped` (messages that a foreign kernel has) and
-  `dialects` (how some of these speak),
+  `dialects` (how some of these speak), `printed` (what a dead kernel could not send),
   `registry` (the running kernels, on disk), `strays` (those that live, whatever is on disk), `process` (pids
   that cannot be mistaken), `here` (which machine and container they mean something in).
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kernelexec.kernels.inspection import Variables
+from kernelexec.kernels.printed import Printed
 from kernelexec.kernels.wire import Message
 from kernelexec.model.execution import Question
 from kernelexec.model.variable_names import NO_NAMES, VariableNames
@@ -28,6 +29,7 @@ class Death:
     stderr: str = ""  # the end of what the process itself wrote there
     asked: str | None = None  # why we ended it, e.g. "it was stopped on request (kernelexec stop)"
     begun: str | None = None  # msg_id of the last run that began; "" if none did, None if nobody knows
+    printed: Mapping[str, Printed] = field(default_factory=dict)  # by that run, by stream
 
     @property
     def cause(self) -> str:

@@ -20,11 +20,13 @@ from typing import Any
 
 from kernelexec.kernels.here import Machine
 from kernelexec.kernels.kernel import Death
+from kernelexec.kernels.printed import Printed, read_printed
 from kernelexec.kernels.process import Process
 from kernelexec.plain_file import open_plain, read_plain
 
 PROCESS_FILE, EXIT_FILE, STDERR_FILE = "process.json", "exit.json", "stderr.log"
 _BEGUN_FILE = "begun"  # kept by the kernel (kernelspecs/kernel/recollection.py)
+_PRINTED_FILE = "printed"  # and this (kernelspecs/kernel/last_prints.py)
 _KEEPER_SECONDS = 2.0  # to write the exit file and end what the kernel left behind
 _STDERR_TAIL = 12_000  # bytes: a crash in a deep recursion names a hundred frames
 
@@ -148,12 +150,13 @@ class LocalLife:
 
 def read_death(directory: Path) -> Death:
     """How the kernel of this directory ended, from what its keeper and it left."""
-    stderr, begun = stderr_tail(directory), _last_begun(directory)
+    left = Death(stderr=stderr_tail(directory), begun=_last_begun(directory), printed=_printed(directory))
     try:
         fields = json.loads(read_plain(directory / EXIT_FILE))
-        return Death(fields["exit_code"], fields["signal"], fields["oom_kills"], stderr=stderr, begun=begun)
+        how = {name: fields[name] for name in ("exit_code", "signal", "oom_kills")}
     except (OSError, ValueError, KeyError, TypeError):
-        return Death(stderr=stderr, begun=begun)
+        return left
+    return replace(left, **how)
 
 
 def stderr_tail(directory: Path) -> str:
@@ -172,3 +175,10 @@ def _last_begun(directory: Path) -> str | None:
         return read_plain(directory / _BEGUN_FILE).rstrip(b"\0").decode()
     except (OSError, ValueError):
         return None
+
+
+def _printed(directory: Path) -> Mapping[str, Printed]:
+    try:
+        return read_printed(read_plain(directory / _PRINTED_FILE))
+    except (OSError, ValueError):
+        return {}

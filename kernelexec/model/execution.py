@@ -123,6 +123,8 @@ class Execution:
     question: Question | None = None  # that the code waits for an answer to
     obstacle: str | None = None  # what was found when an interrupt did not end it
     last_text: str = ""  # the end of its stream text, for progress
+    # Bytes of each of its streams; None: unknown, another hub has received some.
+    received: dict[str, int] | None = field(default_factory=dict)
     outputs: CellOutputs = field(default_factory=CellOutputs)
     timing: Times = field(default_factory=Times)
     overflow: Overflow | None = None
@@ -137,6 +139,12 @@ class Execution:
         if self.is_final:
             return f"it has ended ({self.state.value})"
         return "it has not begun" if self.state is State.QUEUED else "it is running"
+
+    def receives(self, stream: str, text: str) -> None:
+        """Its kernel has sent what it printed."""
+        if self.received is not None:
+            size = len(text) if text.isascii() else len(text.encode("utf-8", "backslashreplace"))
+            self.received[stream] = self.received.get(stream, 0) + size
 
     @property
     def is_final(self) -> bool:

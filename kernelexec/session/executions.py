@@ -150,6 +150,7 @@ class Executions:
     ) -> None:
         """There is output of it, which is to be kept. `serial`: see Recorder.output."""
         if message_type == "stream":
+            execution.receives(str(content.get("name")), str(content.get("text")))
             execution.last_text = (execution.last_text + str(content.get("text")))[-_LAST_TEXT:]
         self.heard(execution)
         try:

@@ -50,6 +50,7 @@ class Rejoin:
         """See a run through. `last_heard`: the serial of its last message that is in the journal."""
         msg_id = self._executions.msg_id(execution)
         assert msg_id is not None  # it was sent
+        execution.received = None
         self._runs.current = execution
         coming = asyncio.ensure_future(self._reply(kernel, msg_id))
         try:

@@ -89,7 +89,19 @@ class Runs:
     async def finish_dead(self, execution: Execution, kernel: Kernel) -> None:
         """The kernel ended before it answered."""
         await self._generations.end_of(kernel)
+        self._show_last_prints(execution, kernel)
         self._happenings.happened(NoReply(execution.number))
+
+    def _show_last_prints(self, execution: Execution, kernel: Kernel) -> None:
+        """What it printed and the kernel could not send any more."""
+        death = kernel.died.result() if kernel.died.done() else None
+        received = execution.received
+        if death is None or received is None or death.begun != self._executions.msg_id(execution):
+            return
+        for name, printed in death.printed.items():
+            text = printed.after(received.get(name, 0))
+            if text:
+                self._executions.show(execution, "stream", {"name": name, "text": text})
 
     def finish_with(
         self,

@@ -6,6 +6,7 @@ What the application does that ipykernel's alone does not (what its kernel does:
 - no file in the working directory, which joins sys.path afterwards, can shadow a module needed at the start
 - DIR comes first on sys.path while ipykernel is imported, and last from then on
 - a crash in native code tells the user's line on the kernel's own stderr
+- what was printed just before the kernel died can be read (last_prints.py), where the hub has started the kernel
 - the next hub is told what the one before did not see (recollection.py)
 - a character that UTF-8 does not have (a lone surrogate) is sent as its escape: a message cannot have it
 - warnings and log records name the file that a cell is saved in (saved_names.py), where the hub has started the kernel
@@ -30,6 +31,7 @@ import zmq
 from code_files import unsafe_path_forbidden
 from headless_figures import HeadlessFigures
 from ipykernel import iostream, kernelapp, zmqshell
+from last_prints import LastPrints
 from missed_imports import MissedImports
 from pages import keep_all_pages
 from recollection import Recollection
@@ -111,6 +113,8 @@ class IPKernelApp(kernelapp.IPKernelApp):
         if self.started_by_hub:
             self.kernel.recollection = Recollection(self.abs_connection_file)
             self.kernel.recollection.watch(iostream.IOPubThread)
+            self.kernel.last_prints = LastPrints(self.abs_connection_file)
+            self.kernel.last_prints.watch(iostream.OutStream)
             self.kernel.typed_passwords.watch(self.session)
             if is_wanted():
                 StillImages(self.kernel.shell)

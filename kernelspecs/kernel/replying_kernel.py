@@ -63,6 +63,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
         self.came_of_interrupts: dict[str, object] = {}  # of the last run
         self.recollection = Recollection(None)
         self.figures = None
+        self.last_prints = None
         self.missed_imports = None
         self.programs = None
         self.typed_passwords = TypedPasswords()
@@ -125,6 +126,8 @@ class IPythonKernel(ipkernel.IPythonKernel):
     async def execute_in_main_thread(self, *arguments, **options):
         self.cancelled = False
         msg_id = self.get_parent("shell")["header"]["msg_id"]
+        if self.last_prints is not None:
+            self.last_prints.begins(msg_id)
         self.recollection.begins(msg_id)
         try:
             try:
