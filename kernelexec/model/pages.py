@@ -96,6 +96,15 @@ def _network(source: str) -> Chart:
     return Chart("; ".join(["Network (vis.js, pyvis)", *parts]), "")
 
 
+# What Panel puts into a Bokeh document that is another library's.
+_IN_PANEL = {
+    "PlotlyPlot": "Plotly figure (in Panel)",
+    "VegaPlot": "Vega chart (in Panel)",
+    "DeckGLPlot": "deck.gl map (in Panel)",
+    "panel.models.echarts": "ECharts chart (in Panel)",
+}
+
+
 def _bokeh(source: str) -> Chart:
     found = _DOCS_JSON.search(source)
     document = _json_at(source, found.end()) if found else None
@@ -103,7 +112,9 @@ def _bokeh(source: str) -> Chart:
     glyphs: list[str] = []
     labels: list[str] = []
     columns: list[str] = []
+    others: list[str] = []
     for each in _models(document):
+        others += [said for name, said in _IN_PANEL.items() if name in str(each.get("name"))]
         attributes = each.get("attributes")
         attributes = attributes if isinstance(attributes, Mapping) else {}
         if each.get("name") == "Title":
@@ -114,7 +125,7 @@ def _bokeh(source: str) -> Chart:
             columns.append(word(attributes.get("title") or attributes.get("field")))
         elif attributes.get("axis_label"):
             labels.append(word(attributes["axis_label"]))
-    what = "Bokeh table" if columns and not glyphs else "Bokeh plot"
+    what = next(iter(others), "Bokeh table" if columns and not glyphs else "Bokeh plot")
     said = [f"{what}{''.join(titles[:1])}"]
     said += [f"glyphs: {named(iter(glyphs))}"] if glyphs else []
     said += [f"axes: {named(iter(dict.fromkeys(labels)))}"] if labels else []

@@ -76,6 +76,10 @@ PLOTLY = """<div id="x"></div><script>Plotly.newPlot(
             f"<script>docs_json = {json.dumps({'doc': {'roots': [TABLE]}})};\n</script>",
             "Bokeh table; columns: x",
         ),
+        (
+            f"<script>docs_json = {json.dumps({'d': [{'name': 'panel.models.plotly.PlotlyPlot'}]})};\n",
+            "Plotly figure (in Panel)",
+        ),
         (PYVIS, SAID),
         (PLOTLY, "Plotly figure 'T'; 1 trace: bar"),
         ("<script>Plotly.newPlot(x, y)</script>", "Plotly figure"),
