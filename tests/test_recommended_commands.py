@@ -63,6 +63,7 @@ _REMEDIES = (
 _PS = "real/test_command_line.py::test_ps_shows_sessions_kernels_and_the_log"
 _STOP_ALL = "real/test_command_line.py::test_stop_all_ends_every_kernel_and_the_hub"
 _STOP = "real/test_command_line.py::test_stop_ends_one_kernel_and_no_other"
+_STOP_LOST = "real/test_strays.py::test_a_kernel_that_nobody_can_reach_is_told_listed_and_stoppable"
 _LAB = "commands/test_jupyterlab.py::test_the_command_that_installs_it_fits_the_installation"
 _REBUILT = "commands/test_rebuild.py::test_a_missing_notebook_is_made_again_byte_for_byte"
 _REBUILT_BESIDE = "commands/test_rebuild.py::test_a_notebook_that_is_there_stays_and_the_new_one_is_beside_it"
@@ -104,6 +105,7 @@ TRIED: dict[str, list[tuple[str, str]]] = {
     "commands/doctor.py": [
         ("kernelexec ps", _PS),
         ("kernelexec stop --all", _STOP_ALL),
+        ("kernelexec stop {}", _STOP_LOST),
     ],
     "commands/export.py": [
         ("kernelexec rebuild {}", _REBUILT_BESIDE),
@@ -114,15 +116,18 @@ TRIED: dict[str, list[tuple[str, str]]] = {
         ("kernelexec stop --all ends all kernels and the hub.", _STOP_ALL),
     ],
     "commands/jupyterlab.py": [
-        (
-            "kernelexec lab",
-            "commands/test_jupyterlab.py::test_an_ambiguous_name_is_refused_with_commands_that_are_not",
-        ),
-        ("pipx inject kernelexec jupyterlab", _LAB),
+        ("pipx inject kernelexec jupyterlab jupyter-collaboration", _LAB),
         ("uv pip install --python {} 'kernelexec[lab]'", _LAB),
         ("uv tool install 'kernelexec[lab]'", _LAB),
         ("uvx --from 'kernelexec[lab]' kernelexec lab", _LAB),
         ("{} -m pip install 'kernelexec[lab]'", _LAB),
+    ],
+    "commands/lab_sessions.py": [
+        (
+            "kernelexec lab",
+            "commands/test_jupyterlab.py::test_an_ambiguous_name_is_refused_with_commands_that_are_not",
+        ),
+        ("kernelexec ps", _PS),
     ],
     "commands/kernelspecs.py": [
         ("kernelexec kernelspecs list", _UNDERSTOOD),
@@ -136,6 +141,7 @@ TRIED: dict[str, list[tuple[str, str]]] = {
         ),
     ],
     "commands/sessions.py": [
+        ("kernelexec stop {}", _STOP_LOST),
         (
             "kernelexec stop {}",
             "real/test_command_line.py::test_stop_takes_a_name_that_is_clear_and_asks_about_one_that_is_not",
@@ -174,6 +180,9 @@ TRIED: dict[str, list[tuple[str, str]]] = {
             "environments/test_remedies.py::test_what_is_recommended_for_a_uv_project_makes_its_environment",
         ),
     ],
+    "environments/kernelspec.py": [
+        ("kernelexec stop --all", _STOP_ALL),
+    ],
     "environments/remedies.py": [
         ("mv {} {} && {} {}", _REMEDIES),
         ("rm {}", _REMEDIES),
@@ -207,6 +216,9 @@ TRIED: dict[str, list[tuple[str, str]]] = {
     "mcp_server/prompts.py": [
         ("kernelexec export NOTEBOOK", _UNDERSTOOD),
     ],
+    "hub/lost_kernels.py": [
+        ("kernelexec stop {}", _STOP_LOST),
+    ],
     "mcp_server/faults.py": [
         ("kernelexec ps names it", _PS),
         ("kernelexec ps names it", _PS),
@@ -217,6 +229,9 @@ TRIED: dict[str, list[tuple[str, str]]] = {
     "mcp_server/render/verdict.py": [
         ("kill -CONT", "real/test_control.py::test_a_stopped_kernel_is_stopped_and_not_dead"),
         ("kernelexec input {}", _PASSWORD),
+    ],
+    "mcp_server/tools/doctor.py": [
+        ("kernelexec stop KERNEL", _STOP_LOST),
     ],
     "mcp_server/tools/kernels.py": [
         ("kernelexec input {}", _PASSWORD),

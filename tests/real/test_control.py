@@ -140,9 +140,7 @@ def test_a_crash_in_native_code_is_told_with_the_line_of_the_cell(own_client: Cl
 def test_what_was_printed_just_before_a_death_is_in_the_reply_and_in_the_notebook(
     own_client: Client, shared_home: Home, dies: str
 ) -> None:
-    code = (
-        "import os, sys, time\nprint('first'); time.sleep(0.5)\nfor n in range(3): print('last', n, 'é')\n"
-    )
+    code = "import os, sys, time\nprint('first'); time.sleep(0.5)\nfor n in range(3): print('last', n, 'é')\n"
     died = own_client.execute(f"{code}print('oh', file=sys.stderr)\n{dies}")
     assert died.state == "DIED", died.text
     assert died.block("stdout") == "first\nlast 0 é\nlast 1 é\nlast 2 é"
