@@ -5,18 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kernelexec import paths
 from kernelexec.commands import USAGE
-from kernelexec.commands.hub_client import ask
+from kernelexec.commands.hub_client import ask, ask_running
 from kernelexec.commands.output import add_json_option, complain, print_json, print_table
 from kernelexec.model.quantities import readable_age, readable_size
 
 if TYPE_CHECKING:
     from kernelexec.commands import Commands
 
+_WATCH_SECONDS = 2.0
 _HEAD = ("SESSION", "STATE", "GENERATION", "MEMORY", "IDLE", "NOTEBOOK")
 
 
@@ -24,6 +26,14 @@ def add(commands: Commands) -> None:
     """Add `ps` and `stop` to the parser."""
     ps = commands.add_parser("ps", help="show the hub and all sessions with their kernels")
     add_json_option(ps)
+    ps.add_argument(
+        "--watch",
+        nargs="?",
+        type=_seconds,
+        const=_WATCH_SECONDS,
+        metavar="SECONDS",
+        help="look again and again, until Ctrl-C; every 2 seconds if nothing is said",
+    )
     ps.set_defaults(run=_ps)
 
     stop = commands.add_parser("stop", help="stop the kernel of a session; its variables are lost")
@@ -35,8 +45,29 @@ def add(commands: Commands) -> None:
     stop.set_defaults(run=_stop)
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0.1 to 3600")
+    return seconds
+
+
 def _ps(options: argparse.Namespace) -> int:
-    status = ask({"command": "ps"})
+    while options.watch is not None:
+        # What runs is only looked at: that starts no hub.
+        status = ask_running({"command": "ps"}) or {}
+        if sys.stdout.isatty():
+            print("\033[H\033[2J", end="")
+        _show(options, status)
+        sys.stdout.flush()
+        time.sleep(options.watch)
+    return _show(options, ask({"command": "ps"}))
+
+
+def _show(options: argparse.Namespace, status: Mapping[str, Any]) -> int:
     if options.json:
         print_json(status)
         return 0
