@@ -22,6 +22,8 @@ from kernelexec.errors import BadRequest, HubUnavailable
 
 _PROTOCOL = "2025-06-18"
 _CHUNK = 1 << 16  # bytes
+_PREPARING = "The environment is still being prepared"  # such a reply has begun nothing
+_AGAIN_SECONDS = 1.0
 Progress = Callable[[str], None]
 
 
@@ -68,12 +70,18 @@ class ToolClient:
         self._send({"method": "notifications/initialized"})
 
     def call(self, tool: str, arguments: Mapping[str, Any], progress: Progress | None = None) -> Reply:
-        """The tool's reply. Control-C cancels the call, and so interrupts its run.
+        """The tool's reply. Control-C cancels the call, and so interrupts its run. While an environment is
+        prepared, which takes longer than a call may, it is made again.
 
         Raises:
             BadRequest: the hub does not know this tool or its arguments.
             HubUnavailable: the hub ended before it answered.
         """
+        while _PREPARING in (reply := self._call_once(tool, arguments, progress)).text and reply.is_error:
+            time.sleep(_AGAIN_SECONDS)
+        return reply
+
+    def _call_once(self, tool: str, arguments: Mapping[str, Any], progress: Progress | None) -> Reply:
         given = {name: value for name, value in arguments.items() if value is not None}
         params: dict[str, Any] = {"name": tool, "arguments": given}
         if progress is not None:

@@ -8,8 +8,8 @@ import re
 import pytest
 from PIL import Image
 
-from kernelexec.commands import cli, completion, pictures
-from kernelexec.commands.tool_client import Picture
+from kernelexec.commands import cli, completion, pictures, tool_client
+from kernelexec.commands.tool_client import Picture, Reply, ToolClient
 from kernelexec.commands.verdict import verdict_of
 
 
@@ -39,6 +39,17 @@ def test_each_command_is_found_in_the_module_that_has_it() -> None:
 )
 def test_what_can_come_next_is_completed(typed: list[str], found: list[str]) -> None:
     assert completion.words(cli.parser(), typed) == found
+
+
+def test_a_call_that_began_nothing_because_an_environment_is_prepared_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = "execute_code was not run. The environment is still being prepared, which goes on."
+    replies = [Reply(said, (), True), Reply(said, (), True), Reply("OK: a@b/1 ran", (), False)]
+    monkeypatch.setattr(tool_client, "_AGAIN_SECONDS", 0)
+    client = ToolClient.__new__(ToolClient)
+    monkeypatch.setattr(client, "_call_once", lambda *_: replies.pop(0))
+    assert client.call("execute_code", {}).text == "OK: a@b/1 ran"
 
 
 def picture(colour: str, size: tuple[int, int] = (7, 13)) -> Picture:
