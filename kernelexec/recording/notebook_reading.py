@@ -10,11 +10,12 @@ from dataclasses import replace
 from difflib import SequenceMatcher
 
 from kernelexec.model.outputs import JSON
-from kernelexec.recording.json_spans import Span, blank, elements, loaded, members
-from kernelexec.recording.notebook_text import Layout, NotANotebook, NotebookText, TextCell, cell_of
+from kernelexec.recording.json_spans import Span, array_end, blank, end_of, loaded, members
+from kernelexec.recording.notebook_text import Layout, NotANotebook, NotebookText, TextCell
 
 # Of a character that is not ASCII, or DEL, which only those escape that escape these.
 _ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\u(?!00[0-7])[0-9a-fA-F]{4}|\\u007[fF]")
+_LOOKED_AT = 1_000_000  # characters that tell how the rest is written
 _MARKERS = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
 _NAMELESS = "nameless-"  # how the id of a cell begins that has none in the file
 
@@ -48,7 +49,21 @@ def empty(metadata: Mapping[str, JSON]) -> NotebookText:
 
 def _taken_apart(text: str) -> NotebookText:
     start = len(blank(text.removeprefix("\ufeff"))) + text.startswith("\ufeff")
-    spans, end = members(text, start)
+    pieces: list[tuple[Span, dict[str, Span]]] = []
+
+    def cell_end(text: str, at: int) -> int:
+        if text[at] != "{":
+            end_of(text, at)  # which says where it is not even JSON
+            raise NotANotebook("one of its cells is no object")
+        spans, end = members(text, at)
+        pieces.append(((at, end), {name: (one - at, two - at) for name, (one, two) in spans.items()}))
+        return end
+
+    def cells_end(text: str, at: int) -> int:
+        pieces.clear()
+        return array_end(text, at, cell_end) if text[at] == "[" else end_of(text, at)
+
+    spans, end = members(text, start, {"cells": cells_end})
     if blank(text, end) != text[end:]:
         raise ValueError("Extra data")
     rest = {name: loaded(text[slice(*span)]) for name, span in spans.items() if name != "cells"}
@@ -59,11 +74,12 @@ def _taken_apart(text: str) -> NotebookText:
     if not isinstance(metadata, Mapping):
         raise NotANotebook("its metadata is no object")
     first = spans["cells"][0] + 1
-    pieces = list(elements(text, first))
-    layout = _layout(text, start, first, pieces, named=minor >= 5)
-    cells = _named(_cells(text, first, pieces))
-    stop = pieces[-1][1] if pieces else first
-    return NotebookText(text[:first], tuple(cells), text[stop:], layout, metadata, bool(pieces))
+    layout = _layout(text, start, first, pieces[0][0][0] if pieces else None, named=minor >= 5)
+    cells, at = [], first
+    for (begin, stop), inside in pieces:
+        cells.append(TextCell(text[begin:stop], inside, "", before=text[at:begin]))
+        at = stop
+    return NotebookText(text[:first], tuple(_named(cells)), text[at:], layout, metadata, bool(pieces))
 
 
 def _checked_version(rest: Mapping[str, JSON]) -> int:
@@ -77,16 +93,6 @@ def _checked_version(rest: Mapping[str, JSON]) -> int:
     if not isinstance(major, int) or not isinstance(minor, int):
         raise NotANotebook("it does not say which format of a notebook it is")
     return minor
-
-
-def _cells(text: str, first: int, pieces: Sequence[Span]) -> list[TextCell]:
-    cells, at = [], first
-    for start, stop in pieces:
-        if text[start] != "{":
-            raise NotANotebook("one of its cells is no object")
-        cells.append(replace(cell_of(text[start:stop], ""), before=text[at:start]))
-        at = stop
-    return cells
 
 
 def _named(cells: Sequence[TextCell]) -> list[TextCell]:
@@ -135,16 +141,16 @@ def _key(cell: TextCell) -> tuple[str, str]:
     return cell.kind, cell.source
 
 
-def _layout(text: str, start: int, first: int, pieces: Sequence[Span], *, named: bool) -> Layout:
-    ascii_only = text.isascii() and _ESCAPED.search(text) is not None
+def _layout(text: str, start: int, first: int, first_cell: int | None, *, named: bool) -> Layout:
+    ascii_only = text.isascii() and _ESCAPED.search(text, 0, _LOOKED_AT) is not None
     gap = blank(text, start + 1)
     if "\n" not in gap:
-        spaced = re.search(r'": ', text) is not None
+        spaced = '": ' in text[:_LOOKED_AT]
         return Layout("", None, "", ", " if spaced else ",", ": " if spaced else ":", ascii_only, named)
     newline = "\r\n" if "\r\n" in gap else "\n"
     unit = gap.rpartition("\n")[2] or " "
     prefix = unit * 2
-    if pieces and "\n" in (before := text[first : pieces[0][0]]):
+    if first_cell is not None and "\n" in (before := text[first:first_cell]):
         prefix = before.rpartition("\n")[2]
     return Layout(newline, unit, prefix, ",", ": ", ascii_only, named)
 

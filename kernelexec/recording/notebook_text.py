@@ -22,7 +22,8 @@ from kernelexec.recording.json_spans import Span, blank, loaded, members
 from kernelexec.recording.notebook_format import joined_cell, stored_cell
 
 KINDS = ("code", "markdown", "raw")
-_LARGE = 1_000_000  # characters of outputs
+_LARGE = 20_000  # characters of outputs
+_OUTPUT = '"output_type"'
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -93,8 +94,8 @@ class TextCell:
     def shown(self) -> str:
         """Stands for what it shows: the same as long as nobody runs or clears it, however it is written."""
         start, stop = self.spans.get("outputs", (0, 0))
-        if stop - start > _LARGE:  # each look at it would take a tenth of a second
-            text = f"{len(self.outputs)} outputs of {self.execution_count}"
+        if stop - start > _LARGE:  # all of a large notebook's would take seconds
+            text = f"{self.raw.count(_OUTPUT, start, stop)} outputs of {self.execution_count}"
         else:
             outputs = joined_cell({"outputs": list(self.outputs)})["outputs"]
             text = json.dumps([outputs, self.execution_count], sort_keys=True)
