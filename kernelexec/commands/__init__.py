@@ -8,8 +8,8 @@
 - `setup`, on `clients/`: the clients' own configuration.
 - `sessions` (ps, stop), `input`, `doctor`, `kernelspecs`, `gc` with `leftovers`, `export`
   with `export_check`, `rebuild`.
-- `run` with `script_runner`, `attempt` (try) with `tour` and `tour_steps`, on `mcp_client`: an MCP client
-  of our own server; `verdict` reads what it is told.
+- `run` with `parameters` and `script_runner`, `attempt` (try) with `tour` and `tour_steps`, on `mcp_client`:
+  an MCP client of our own server; `verdict` reads what it is told.
 - `lab` with `lab_sessions` and `jupyterlab`: JupyterLab on a live kernel; `live_extension`: what shows the
   assistant at work there; `viewers`: what draws its charts.
 

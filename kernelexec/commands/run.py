@@ -6,21 +6,25 @@ import argparse
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelexec.commands.hub_client import ask
 from kernelexec.commands.output import sentence
+from kernelexec.commands.parameters import LABEL, assignments, is_tagged, read_parameters
 from kernelexec.commands.places import absolute, settings_of
 from kernelexec.config import read_config
+from kernelexec.environments.jupyter_paths import kernelspecs
 from kernelexec.errors import BadRequest
 from kernelexec.model.execution import State
 from kernelexec.model.naming import clean_name, folded, with_end
+from kernelexec.plain_file import read_plain
 from kernelexec.recording.history import Submitted, read_directory, read_submissions
 from kernelexec.recording.journal_lines import last_opened
-from kernelexec.recording.records import find_records, sessions_in, split_name
+from kernelexec.recording.notebook_format import Document, joined_cell, parse
+from kernelexec.recording.records import LARGEST, find_records, sessions_in, split_name
 from kernelexec.recording.script import label_of, numbered_scripts
 
 if TYPE_CHECKING:
@@ -38,7 +42,17 @@ def add(commands: Commands) -> None:
         "fails. Its notebook and scripts are kept like any other's; its kernel is stopped at the end. Exit "
         "status 0 if all ran well, else 1. Where the folder has no journal, both are those of the settings.",
     )
-    command.add_argument("folder", type=Path, metavar="FOLDER", help="for example sales@analysis-1")
+    command.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="for example sales@analysis-1; or any notebook"
+    )
+    command.add_argument(
+        *("-p", "--parameter"),
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="give a variable this value, after the cell tagged `parameters`, else first; may be repeated",
+    )
+    command.add_argument("--cwd", type=Path, metavar="DIRECTORY", help="run there; default: where they ran")
     command.add_argument("--session", metavar="NAME", help="the fresh session's name; default: NAME-rerun")
     command.add_argument("--keep-going", action="store_true", help="go on after a script that fails")
     command.add_argument("--succeeded", action="store_true", help="only those that succeeded the first time")
@@ -58,12 +72,22 @@ class _Origin:
 
 
 def _run(options: argparse.Namespace) -> int:
+    parameters = read_parameters(options.parameter)
     folder = absolute(options.folder)
+    notebook = folder if folder.suffix == ".ipynb" else folder.with_name(f"{folder.name}.ipynb")
     folder = folder.with_suffix("") if folder.suffix == ".ipynb" else folder
-    if not folder.is_dir():
+    if folder.is_dir():
+        origin = _origin(folder)
+        scripts = _scripts(folder, origin, options.succeeded)
+    elif notebook.is_file():
+        origin, scripts = _of_notebook(notebook)
+    else:
         raise BadRequest(f"{folder} is not a folder.", "Give the folder of a notebook's scripts.")
-    origin = _origin(folder)
-    scripts = _scripts(folder, origin, options.succeeded)
+    if options.cwd is not None:
+        origin = replace(origin, directory=absolute(options.cwd))
+    if parameters:
+        place = _after_defaults(scripts, notebook)
+        scripts.insert(place, _given(folder, parameters))
     _look_at(origin.directory)
     name = _fresh_name(origin, options.session)
     environ = {
@@ -103,7 +127,7 @@ def _look_at(directory: Path) -> None:
     if not directory.is_dir():
         raise BadRequest(
             f"The directory that the scripts ran in does not exist: {directory}. Nothing was run.",
-            "Make it, or say where they are to run: KERNELEXEC_CWD=DIRECTORY kernelexec run ...",
+            "Make it, or say where they are to run: kernelexec run --cwd DIRECTORY ...",
         )
 
 
@@ -147,6 +171,68 @@ def _scripts(folder: Path, origin: _Origin, succeeded: bool) -> list[Script]:
             f"A script's name begins with four digits, and ends in {extension}: 0001-load{extension}.",
         )
     return chosen
+
+
+def _of_notebook(notebook: Path) -> tuple[_Origin, list[Script]]:
+    """Any notebook: its code cells, in the directory that its kernel worked in, else its own."""
+    from kernelexec.commands.script_runner import Script
+
+    config = read_config(os.environ, os.getcwd())
+    document = _read(notebook)
+    said = document.rest.get("metadata")
+    about = said.get("kernelexec") if isinstance(said, Mapping) else None
+    worked = about.get("directory") if isinstance(about, Mapping) else None
+    directory = Path(worked) if isinstance(worked, str) and os.path.isdir(worked) else notebook.parent
+    if config.origin_of_dir == "KERNELEXEC_CWD":
+        directory = config.kernel_dir()
+    cells = [joined_cell(cell) for cell in document.cells if cell.get("cell_type") == "code"]
+    scripts = [
+        Script(notebook.with_name(str(cell["id"])), str(cell["source"]), str(cell["id"]), None)
+        for cell in cells
+        if str(cell["source"]).strip()
+    ]
+    if not scripts:
+        raise BadRequest(f"{notebook} has no code.", "Nothing was run.")
+    name = clean_name(notebook.stem) or "notebook"
+    return _Origin(name, config.storage_dir, _environment_of(said), {}, directory), scripts
+
+
+def _environment_of(metadata: object) -> Mapping[str, Any]:
+    """That of the kernelspec which a notebook names, where there is one; else that of the settings."""
+    spec = metadata.get("kernelspec") if isinstance(metadata, Mapping) else None
+    name = spec.get("name") if isinstance(spec, Mapping) else None
+    if name in (None, "", "python3", "python") or name not in kernelspecs(os.environ):
+        return {}
+    return {"kind": "kernelspec", "kernelspec": name}
+
+
+def _read(notebook: Path) -> Document:
+    try:
+        document = parse(read_plain(notebook, LARGEST, follow=True))
+    except OSError as error:
+        raise BadRequest(f"{notebook} cannot be read: {error.strerror}.", "Nothing was run.") from error
+    if document is None:
+        raise BadRequest(f"{notebook} is not a notebook of version 4.", "Nothing was run.")
+    return document
+
+
+def _after_defaults(scripts: Sequence[Script], notebook: Path) -> int:
+    """Behind the code whose cell is tagged; 0 where none is."""
+    if not notebook.is_file():
+        return 0
+    tagged = [str(cell["id"]) for cell in _read(notebook).cells if is_tagged(cell)]
+    for place, script in enumerate(scripts, 1):
+        number = script.path.name.partition("-")[0].partition(".")[0]
+        names = (script.path.name, f"kernelexec-{number.lstrip('0')}")
+        if any(name in tagged for name in names):
+            return place
+    return 0
+
+
+def _given(folder: Path, parameters: Mapping[str, object]) -> Script:
+    from kernelexec.commands.script_runner import Script
+
+    return Script(folder / LABEL, assignments(parameters), LABEL, None)
 
 
 def _fresh_name(origin: _Origin, wanted: str | None) -> str:

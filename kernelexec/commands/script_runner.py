@@ -49,8 +49,8 @@ async def _run(
 ) -> None:
     outcome.failed = []
     async with connected(environ) as client:
-        for script in scripts:
-            print(script.path.name, flush=True)
+        for number, script in enumerate(scripts, 1):
+            print(f"[{number}/{len(scripts)}] {script.path.name}", flush=True)
             state = await _see_through(client, script, outcome)
             if state == "OK":
                 outcome.ran_well += 1

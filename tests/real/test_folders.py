@@ -173,3 +173,28 @@ def test_a_notebook_can_be_rebuilt_and_exported_while_its_kernel_runs(
     answer = shared_home.command("rebuild", str(notebook))
     assert answer.returncode == 0, answer.stderr
     assert json.loads(folder.with_name(f"{folder.name}.rebuilt.ipynb").read_text()) == before
+
+
+def test_any_notebook_is_run_with_parameters_where_it_lies(shared_home: Home) -> None:
+    folder = shared_home.project("reports")
+    sources = ["region, rows = 'south', 1", "import os", "print(region, rows, os.getcwd())"]
+    cells = [
+        {"cell_type": "code", "id": f"c{n}", "metadata": {}, "source": source, "outputs": []}
+        | {"execution_count": None}
+        for n, source in enumerate(sources)
+    ]
+    cells[0]["metadata"] = {"tags": ["parameters"]}
+    notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (folder / "report.ipynb").write_text(json.dumps(notebook))
+    answer = shared_home.command(
+        "run", str(folder / "report.ipynb"), "-p", "region=north east", "--parameter", "rows=[1, 2]"
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert f"north east [1, 2] {folder}" in answer.stdout
+    assert "[2/4] parameters" in answer.stdout
+    assert "4 scripts ran well" in answer.stdout
+    elsewhere = shared_home.command(
+        "run", str(folder / "report.ipynb"), "--cwd", str(shared_home.path), "--session", "there"
+    )
+    assert f"south 1 {shared_home.path}" in elsewhere.stdout
+    assert shared_home.command("run", str(folder / "report.ipynb"), "-p", "1x=2").returncode == 1
