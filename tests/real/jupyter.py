@@ -24,6 +24,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from tests.real.home import Home, eventually
 
 TOKEN = "a-token-of-the-tests"
+_START_SECONDS = 90.0  # a JupyterLab that was just installed, whose modules are compiled
 PATIENCE_MS = 30_000  # for what takes a second on an idle machine
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
@@ -114,7 +115,11 @@ class JupyterServer:
                 stderr=log,
                 start_new_session=True,
             )
-        self.url = eventually(self._find_url)
+        try:
+            self.url = eventually(self._find_url, _START_SECONDS)
+        except AssertionError:
+            self.process.kill()
+            raise
         eventually(self._answers)
 
     def _find_url(self) -> str:

@@ -22,7 +22,17 @@ def server(shared_home: Home, place: Path) -> Iterator[JupyterServer]:
     """JupyterLab with it, from the package registry; skipped where that cannot be reached."""
     prefix = place / "server-documents"
     subprocess.run([sys.executable, "-m", "uv", "venv", "-q", prefix], check=True)
-    install = [sys.executable, "-m", "uv", "pip", "install", "-q", "--python", prefix / "bin" / "python"]
+    install = [
+        sys.executable,
+        "-m",
+        "uv",
+        "pip",
+        "install",
+        "-q",
+        "--compile-bytecode",
+        "--python",
+        prefix / "bin" / "python",
+    ]
     installed = subprocess.run(
         [*install, "jupyterlab>=4.4,<5", "jupyter-server-documents"], capture_output=True, check=False
     )
