@@ -3,7 +3,7 @@
 - `cli` reads the command line, `completion` completes it; `hub_client` asks the hub, `tool_client` calls
   an assistant's tools, `session_choice` says which session is meant, `places` where records are; `output`
   has tables, `--json` and sentences, `screen` what a terminal shows besides, `pictures` its pictures.
-- `execute` (exec, wait, show), `kernel` (vars, interrupt, restart, install), `history` (and watch),
+- `execute` (exec, wait, show), `kernel` (vars, interrupt, restart, install, open), `history` (and watch),
   `console`.
 - `setup`, on `clients/`: the clients' own configuration.
 - `sessions` (ps, stop), `input`, `doctor`, `kernelspecs`, `gc` with `leftovers`, `export`

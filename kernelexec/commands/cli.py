@@ -25,6 +25,7 @@ _MODULES = {
     "interrupt": "kernel",
     "restart": "kernel",
     "install": "kernel",
+    "open": "kernel",
     "console": "console",
     "ps": "sessions",
     "stop": "sessions",

@@ -1,8 +1,9 @@
-"""`kernelexec vars`, `interrupt`, `restart` and `install`: a session's kernel, as an assistant handles it."""
+"""`kernelexec vars`, `interrupt`, `restart`, `install`, `open`: the kernel, as an assistant has it."""
 
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: Commands) -> None:
-    """Add `vars`, `interrupt`, `restart` and `install` to the parser."""
+    """Add `vars`, `interrupt`, `restart`, `install` and `open` to the parser."""
     variables = commands.add_parser("vars", help="the variables of a session's kernel, also while it runs")
     add_session_argument(variables)
     variables.add_argument("--pattern", metavar="TEXT", help="part of a name, or like 'df*'")
@@ -42,6 +43,12 @@ def add(commands: Commands) -> None:
     install.add_argument("packages", nargs="+", metavar="PACKAGE", help="for example pandas or 'pandas>=2'")
     add_json_option(install)
     install.set_defaults(run=_install)
+
+    notebook = commands.add_parser("open", help="work in a notebook of your own: a session writes into it")
+    add_session_option(notebook)
+    notebook.add_argument("notebook", metavar="NOTEBOOK", help="an .ipynb file in your project")
+    add_json_option(notebook)
+    notebook.set_defaults(run=_open)
 
 
 def _vars(options: argparse.Namespace) -> int:
@@ -71,6 +78,10 @@ def _restart(options: argparse.Namespace) -> int:
 
 def _install(options: argparse.Namespace) -> int:
     return _say(options, "install_dependencies", {"packages": options.packages})
+
+
+def _open(options: argparse.Namespace) -> int:
+    return _say(options, "open_notebook", {"path": os.path.abspath(options.notebook)})
 
 
 def _say(options: argparse.Namespace, tool: str, arguments: Mapping[str, Any]) -> int:

@@ -168,6 +168,16 @@ def test_a_shell_without_settings_takes_those_of_the_projects_client_file(
     assert shell.json("exec", "1")["execution"] == "sales@plain/1"
 
 
+def test_a_notebook_of_the_persons_own_is_opened_and_worked_in(shell: Shell) -> None:
+    notebook = shell.cwd / "mine.ipynb"
+    notebook.write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
+    opened = shell.run("open", "mine.ipynb", "-s", "mine")
+    assert opened.returncode == 0, opened.stdout + opened.stderr
+    assert shell.run("exec", "-s", "mine", "40 + 2").returncode == 0
+    eventually(lambda: "40 + 2" in notebook.read_text())
+    assert shell.run("open", "/etc/passwd").returncode == 1
+
+
 # --- at a terminal ---------------------------------------------------------------
 
 
