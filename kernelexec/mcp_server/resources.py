@@ -165,6 +165,9 @@ async def _read_notebook_part(call: Call, uri: str, session_id: str, found: re.M
 
 
 def _existing_notebook(call: Call, session_id: str) -> Path:
+    session = call.hub.find(call.caller, session_id)
+    if session is not None and session.opened is not None:
+        return session.opened.path
     notebook = _notebook(call.caller.config().storage_dir, session_id)
     if notebook is None:
         raise NotFound(f"{session_id} has no notebook yet.", "It has one when the first cell has been run.")

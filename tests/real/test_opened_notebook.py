@@ -324,3 +324,22 @@ def test_an_outline_of_a_thousand_cells_is_short_and_finds_the_rest(person: Clie
     whole = person.call("read_cells", {"ids": ["all"]})
     assert len(whole.text) < 11_000
     assert "next: read_cells(ids=" in whole.text
+
+
+def test_a_page_that_is_saved_over_the_assistants_cells_is_told_with_their_ids(
+    person: Client, project: Path
+) -> None:
+    path = write(project / "n.ipynb", code("a", "1"))
+    page = path.read_bytes()
+    opened = person.call("open_notebook", {"path": "n.ipynb"})
+    edit(person, {"op": "insert", "source": "fresh = 2"})
+    name = cells(path)[-1]["id"]
+    time.sleep(0.3)
+    path.write_bytes(page)  # what JupyterLab calls Overwrite
+    told = person.call("run_cells", {"ids": ["a"]})
+    assert f"deleted: {name} (fresh = 2)" in told.text, told.text
+    eventually(lambda: shown(path, "a") == "1")
+    session = re.search(r"session (\S+)", opened.text)
+    assert session
+    [resource] = person.read(f"kernelexec://session/{session[1]}/notebook")
+    assert getattr(resource, "text", "") == path.read_text()
