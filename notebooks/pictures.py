@@ -3,13 +3,12 @@
     python -m notebooks.pictures        # or: make pictures
 
 The real server, kernel, JupyterLab and browser, in a home that is thrown away. Needs what the tests
-need, Chromium too, and a package registry for the JupyterLab with jupyter-collaboration.
+need, Chromium too.
 """
 
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +33,14 @@ DEMO = HERE.parent / ".demo" / "venv"
 WIDTH, HEIGHT = 1000, 1000
 MARK = "# by the person, on the assistant's kernel\n"
 NEWS = "measured.island.value_counts()"
+WORK = """import time
+
+means = []
+for number in range(1, 21):
+    means.append(measured.sample(frac=1, replace=True).body_mass_g.mean())
+    print(f"sample {number} of 20: {means[-1]:.1f} g", flush=True)
+    time.sleep(1)
+"""
 
 
 def main() -> None:
@@ -45,8 +52,10 @@ def main() -> None:
     ):
         with jupyterlab(home) as address:
             picture_of_the_notebook(browser, address)
-            picture_of_a_change_on_disk(browser, address, assistant)
-        picture_of_collaboration(browser, home, assistant)
+            picture_of_the_work(browser, address, assistant)
+        notebook = Path(assistant.config()["notebook"])
+        with jupyter_server(home, notebook.parent) as server:
+            picture_of_a_change_on_disk(browser, server.address(notebook.name), assistant)
 
 
 @contextmanager
@@ -80,9 +89,9 @@ def jupyterlab(home: Home) -> Iterator[str]:
 def opened(browser: Browser, address: str, height: int = HEIGHT) -> NotebookPage:
     page = NotebookPage(browser, address)
     page.page.set_viewport_size({"width": WIDTH, "height": height})
-    page.wait_for_kernel()
     if page.page.locator(".jp-FileBrowser").is_visible():
-        page.page.keyboard.press("ControlOrMeta+B")
+        page.page.keyboard.press("ControlOrMeta+B")  # which makes room for the toolbar's indicator
+    page.wait_for_kernel()
     return page
 
 
@@ -114,24 +123,17 @@ def picture_of_a_change_on_disk(browser: Browser, address: str, assistant: Clien
     page.close()
 
 
-def picture_of_collaboration(browser: Browser, home: Home, assistant: Client) -> None:
-    """In a JupyterLab with jupyter-collaboration the assistant's next cell appears by itself."""
-    prefix = home.path / "collaboration"
-    uv = [sys.executable, "-m", "uv"]
-    packages = ["jupyterlab>=4.6", "jupyter-collaboration>=5"]
-    subprocess.run([*uv, "venv", "-q", prefix], check=True)
-    subprocess.run([*uv, "pip", "install", "-q", "-p", prefix, *packages], check=True)
-    notebook = Path(assistant.config()["notebook"])
-    command = (str(prefix / "bin" / "python"), "-m", "jupyterlab")
-    with jupyter_server(home, notebook.parent, command) as server:
-        page = opened(browser, server.address(notebook.name), 620)
-        add_the_persons_cell(page)
-        eventually(lambda: MARK.strip() in notebook.read_text())  # saved by itself, in a second
-        run_and_record(assistant)
-        page.expect_output(-1, "Biscoe")
-        page.cells.last.evaluate("cell => cell.scrollIntoView({block: 'end'})")
-        page.page.screenshot(path=HERE / "collaboration.png")
-        page.close()
+def picture_of_the_work(browser: Browser, address: str, assistant: Client) -> None:
+    """The assistant's cell runs, below the person's own, and its output comes."""
+    page = opened(browser, address, 620)
+    add_the_persons_cell(page)
+    running = assistant.start(WORK, filename="bootstrap")
+    page.wait_for_kernel("busy")
+    expect(page.cells.last.locator("pre").last).to_contain_text("3 of 20", timeout=PATIENCE_MS)
+    page.cells.last.evaluate("cell => cell.scrollIntoView({block: 'end'})")
+    page.page.screenshot(path=HERE / "at-work.png")
+    running.result(60)
+    page.close()
 
 
 def run_and_record(assistant: Client) -> None:
