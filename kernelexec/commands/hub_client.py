@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 def ask(command: Mapping[str, Any]) -> dict[str, Any]:
     """The hub's answer; empty if there is neither a hub nor a kernel that one would look after."""
-    try:
-        connection = join_hub("admin", os.environ, start=_has_kernels())
-    except NoHub:
+    answer = ask_running(command)
+    if answer is not None:
+        return answer
+    if not _has_kernels():
         return {}
-    return _exchange(connection, command)
+    return _exchange(join_hub("admin", os.environ), command)
 
 
 def ask_running(command: Mapping[str, Any]) -> dict[str, Any] | None:
