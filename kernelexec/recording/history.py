@@ -67,7 +67,7 @@ def read_history(
     history.unfinished = [execution for execution in executions.values() if not execution.is_final]
     wanted = frozenset(executions)
     if wanted:
-        for record in journal.records(outputs_of=wanted):
+        for record in journal.records_of(wanted):
             if record["event"] == "output":
                 executions[record["n"]].outputs.add(record["type"], record["content"])
                 _hear(history, record["n"], record)

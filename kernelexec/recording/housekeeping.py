@@ -18,6 +18,7 @@ from pathlib import Path
 
 from kernelexec.plain_file import open_plain
 from kernelexec.recording.journal import is_taken
+from kernelexec.recording.journal_index import index_path
 from kernelexec.recording.kept_lines import forget
 from kernelexec.recording.records import JOURNAL, JOURNALS, journal_path, split_name
 
@@ -109,7 +110,9 @@ def survey(storage_dir: Path, has_kernel: Callable[[str], bool]) -> list[Left]:
     items: dict[str, list[Item]] = defaultdict(list)
     for name, found in _files(storage_dir, Path(JOURNALS), JOURNAL):
         session = name.removesuffix(".jsonl")
-        items[session].append(_item(Kind.JOURNALS, session, None, Path(JOURNALS), {name: found}))
+        index = re.compile(re.escape(index_path(Path(name)).name))
+        for one, of_one in [(name, found), *_files(storage_dir, Path(JOURNALS), index)]:
+            items[session].append(_item(Kind.JOURNALS, session, None, Path(JOURNALS), {one: of_one}))
     with suppress(OSError):
         for name in sorted(os.listdir(storage_dir)):
             for item in _of_generation(storage_dir, name):

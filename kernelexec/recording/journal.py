@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +22,7 @@ from typing import Any
 
 from kernelexec.errors import SessionTaken, StorageFailed
 from kernelexec.plain_file import NotPlain, TooLarge, open_plain
-from kernelexec.recording.journal_index import JournalIndex
+from kernelexec.recording.journal_index import JournalIndex, index_path
 from kernelexec.recording.journal_lines import (
     FORMAT,
     SURELY,
@@ -35,7 +36,12 @@ from kernelexec.recording.journal_lines import (
 from kernelexec.recording.kept_lines import KeptLines, file_for
 from kernelexec.recording.script import open_folder
 
+_log = logging.getLogger(__name__)
+
 _RETRY_SECONDS = 1.0  # between two tries to write what waits
+_INDEX_EVERY = (
+    16_000_000  # bytes, of which the next hub reads all: its index goes as far as the last of these
+)
 _SPOIL = b"!\n"  # after a line that may lack nothing but its end: no reader takes it for an event
 
 
@@ -83,6 +89,7 @@ class Journal:
         size = os.fstat(self._descriptor).st_size
         self._torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
         self._index: JournalIndex | None = None  # until something of the past is asked for
+        self._indexed = 0  # up to where the index is in its file
         self.catch_up()
 
     def write(self, event: str, **fields: Any) -> None:
@@ -145,6 +152,7 @@ class Journal:
             if self._index is not None:
                 for line, start in written:
                     self._index.add(line, start)
+                self._keep_index()
             self._torn = False
 
     def _append(self, line: bytes) -> None:
@@ -159,7 +167,19 @@ class Journal:
             raise
         if self._index is not None:
             self._index.add(line, size + len(_SPOIL) * self._torn)
+            self._keep_index()
         self._torn = False
+
+    def _keep_index(self) -> None:
+        """In its file, each time that it has grown by so much."""
+        assert self._index is not None
+        if self._index.end - self._indexed < _INDEX_EVERY or not self.is_in_place:
+            return
+        self._indexed = self._index.end
+        try:
+            self._index.write(index_path(self.path), self._descriptor)
+        except OSError as error:  # the journal is read whole then
+            _log.info("%s has no current index: %s", self.path, error)
 
     @property
     def is_in_place(self) -> bool:
@@ -178,13 +198,20 @@ class Journal:
         self, *, outputs_of: frozenset[int] | None = frozenset(), with_displays: bool = False
     ) -> Iterator[Mapping[str, Any]]:
         """As `read` gives them."""
-        if self._index is not None or self._kept:
+        if self._kept:
             yield from read(self.path, outputs_of=outputs_of, with_displays=with_displays)
             return
-        size, index = os.fstat(self._descriptor).st_size, JournalIndex()
-        yield from events_in(index.noted(placed_lines(self.path)), outputs_of, with_displays)
+        size = os.fstat(self._descriptor).st_size
+        index = self._index or JournalIndex.kept(index_path(self.path), self._descriptor) or JournalIndex()
+        kept = index.end
+        lines = placed_lines(self.path, index.bulk if outputs_of == frozenset() else ())
+        if index is self._index:
+            yield from events_in((line for line, _ in lines), outputs_of, with_displays)
+            return
+        yield from events_in(index.noted(lines), outputs_of, with_displays)
         if size == os.fstat(self._descriptor).st_size:  # else something was written meanwhile
-            self._index = index
+            self._index, self._indexed = index, kept
+            self._keep_index()
 
     def records_of(self, numbers: Iterable[int]) -> Iterator[Mapping[str, Any]]:
         """The events of these executions, outputs and all; what is not theirs is not read."""

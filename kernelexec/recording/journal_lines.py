@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from kernelexec.plain_file import open_plain
+from kernelexec.recording.journal_index import DISPLAY_ID, OUTPUT_PREFIX, bulk_of
 from kernelexec.recording.kept_lines import kept_for, lines_of
 
 FORMAT = 1
-# How a line of the bulkiest kind begins; readers that do not want it need not parse it.
-OUTPUT_PREFIX = b'{"v":1,"event":"output",'
-_DISPLAY_ID = b'"display_id":'
 # Bytes. Ours hold one message or submission, and the longest that is taken has 32 MB, six times that in JSON.
 _LONGEST_LINE = 200_000_000
 _BEGIN = b"{"
@@ -53,7 +51,8 @@ def read(
 
     Of outputs only those of these executions, or all for None; those with a display id too if asked for.
     """
-    yield from events_in(whole_lines(path), outputs_of, with_displays)
+    lines = whole_lines(path, but_bulk=outputs_of == frozenset())
+    yield from events_in(lines, outputs_of, with_displays)
 
 
 def events_in(
@@ -64,37 +63,49 @@ def events_in(
         wanted = tuple(OUTPUT_PREFIX + b'"n":%d,' % number for number in outputs_of)
     for line in lines:
         unwanted = line.startswith(OUTPUT_PREFIX) and not line.startswith(wanted)
-        if unwanted and not (with_displays and _DISPLAY_ID in line):
+        if unwanted and not (with_displays and DISPLAY_ID in line):
             continue
         record = parsed(line)
         if record is not None:
             yield record
 
 
-def whole_lines(path: Path) -> Iterator[bytes]:
+def whole_lines(path: Path, *, but_bulk: bool = False) -> Iterator[bytes]:
     """The lines of a journal and those that wait for room in it, but for a torn one at its end: even if only
-    its own end is missing, nobody was told that it was written."""
+    its own end is missing, nobody was told that it was written.
+
+    `but_bulk`: printed text and displays without an id need not be among them.
+    """
     kept = kept_for(path)
     with open(open_plain(path, os.O_RDONLY), "rb") as file:
         missing = kept if kept is not None and kept.missing(file.fileno()) else None
-        yield from (line for line, _ in _lines(file, inf if missing is None else missing.place.at))
+        bulk = bulk_of(path, file.fileno()) if but_bulk else ()
+        yield from (line for line, _ in _lines(file, bulk, inf if missing is None else missing.place.at))
     if missing is not None:
         yield from lines_of(missing)
 
 
-def placed_lines(path: Path) -> Iterator[tuple[bytes, int]]:
-    """Those that are in the file, each with the place where it begins."""
+def placed_lines(path: Path, but: Sequence[tuple[int, int]] = ()) -> Iterator[tuple[bytes, int]]:
+    """Those that are in the file, each with the place where it begins, without these stretches of lines."""
     with open(open_plain(path, os.O_RDONLY), "rb") as file:
-        yield from _lines(file, inf)
+        yield from _lines(file, but, inf)
 
 
-def _lines(file: BinaryIO, end: float) -> Iterator[tuple[bytes, int]]:
+def _lines(file: BinaryIO, but: Iterable[tuple[int, int]], end: float) -> Iterator[tuple[bytes, int]]:
     """Up to this place."""
+    for begin, behind in but:
+        if begin >= end:
+            break
+        yield from _lines_until(file, begin)
+        file.seek(behind)
+    yield from _lines_until(file, end)
 
+
+def _lines_until(file: BinaryIO, end: float) -> Iterator[tuple[bytes, int]]:
     def read() -> bytes:
         return file.readline(_PART if end == inf else max(0, min(_PART, int(end) - file.tell())))
 
-    place = 0
+    place = file.tell()
     while part := read():
         if part.endswith(b"\n"):
             yield part, place
@@ -148,7 +159,8 @@ def first_record(path: Path) -> Mapping[str, Any]:
 def last_opened(path: Path) -> Mapping[str, Any]:
     """The event that a hub wrote when it last opened the session; empty if there is no journal."""
     try:
-        opened = [line for line in whole_lines(path) if b'"opened"' in line[:_OPENED_WITHIN]]
+        lines = whole_lines(path, but_bulk=True)
+        opened = [line for line in lines if b'"opened"' in line[:_OPENED_WITHIN]]
     except OSError:
         return {}
     events = (record for line in reversed(opened) if (record := parsed(line)) is not None)

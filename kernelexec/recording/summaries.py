@@ -16,11 +16,10 @@ from kernelexec.model.clock import Times
 from kernelexec.model.execution import Kind, State, seconds_of
 from kernelexec.model.first_line import first_line
 from kernelexec.model.shown_errors import error_names
-from kernelexec.recording.journal_lines import OUTPUT_PREFIX, parsed, whole_lines
+from kernelexec.recording.journal_index import OUTPUT_PREFIX, is_error
+from kernelexec.recording.journal_lines import parsed, whole_lines
 
-_ERROR = b'"type":"error"'
 _LONGEST_NOTE = 10_000  # characters that are looked at
-_HEAD = 80  # bytes of an output's line in which its type stands
 # Events that are of no use here and can be long: the notebook's metadata, the lists of cells.
 _WANTED = ("submitted", "sent", "begun", "finished", "kernel", "died", "other", "output")
 
@@ -55,8 +54,8 @@ def read_summaries(path: Path) -> list[Summary]:
 
 
 def _records(path: Path) -> Iterator[Mapping[str, Any]]:
-    for line in whole_lines(path):
-        if line.startswith(OUTPUT_PREFIX) and _ERROR not in line[:_HEAD]:
+    for line in whole_lines(path, but_bulk=True):
+        if line.startswith(OUTPUT_PREFIX) and not is_error(line):
             continue
         record = parsed(line)
         if record is not None and record["event"] in _WANTED:
