@@ -12,7 +12,7 @@ import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
@@ -50,8 +50,9 @@ class Written:
 
     path: Path
     set_aside: Path | None = None
-    replaced: Version | None = None  # what stood there; None for nothing, or for what was set aside
-    version: Version | None = None  # what stands there now
+    # What stood there; None for nothing, or for what was set aside.
+    replaced: Version | None = field(default=None, compare=False)
+    version: Version | None = field(default=None, compare=False)  # what stands there now
 
 
 def code_cell(
