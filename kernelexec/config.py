@@ -45,6 +45,7 @@ _PREFIXED = (
     "KERNELEXEC_STILL_IMAGES",
     "KERNELEXEC_WAIT_SECONDS",
 )
+_UNPREFIXED = ("CODE_STORAGE_DIR", "ENV_TYPE", *ENVIRONMENT_VARIABLES.values())
 _KINDS = (
     "Set ENV_TYPE=conda with CONDA_ENV_NAME, ENV_TYPE=venv with VENV_PATH, ENV_TYPE=venv-uv with "
     "UV_VENV_PATH or ENV_TYPE=kernelspec with KERNEL_NAME; or set none of them for a .venv in the "
@@ -145,8 +146,14 @@ def unknown_settings(environ: Mapping[str, str]) -> list[str]:
 
 
 def _near(name: str) -> str:
-    near = difflib.get_close_matches(name, _PREFIXED, n=1, cutoff=0.8)
-    return f"; {near[0]} is one" if near else ""
+    said = name.removeprefix(_PREFIX)
+    if said in _UNPREFIXED:
+        return f"; {said} is one"
+    begun = [known for known in _PREFIXED if known.startswith(f"{name}_")]
+    # Without what all begin with: by that, any two of them are near.
+    rests = [known.removeprefix(_PREFIX) for known in _PREFIXED]
+    near = begun or difflib.get_close_matches(said, rests, n=1, cutoff=0.6)
+    return f"; {_PREFIX}{near[0].removeprefix(_PREFIX)} is one" if near else ""
 
 
 def _project(environ: Mapping[str, str], client_dir: Path) -> str:

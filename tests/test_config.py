@@ -103,6 +103,25 @@ def test_a_setting_that_there_is_not_is_named_with_what_was_meant() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("KERNELEXEC_WAIT", "KERNELEXEC_WAIT_SECONDS"),
+        ("KERNELEXEC_KERNEL_IDLE", "KERNELEXEC_KERNEL_IDLE_SECONDS"),
+        ("KERNELEXEC_CDW", "KERNELEXEC_CWD"),
+        ("KERNELEXEC_VENV_PATH", "VENV_PATH"),
+        ("KERNELEXEC_CODE_STORAGE_DIR", "CODE_STORAGE_DIR"),
+        ("KERNELEXEC_TIMEOUT", ""),
+        ("KERNELEXEC_DIR", ""),
+    ],
+)
+def test_for_a_misspelt_setting_the_one_that_is_meant_is_named_or_none(said: str, meant: str) -> None:
+    (told,) = unknown_settings({said: "x"})
+    assert told.removeprefix(f"{said} is no setting of kernelexec's and has no effect") == (
+        f"; {meant} is one." if meant else "."
+    )
+
+
+@pytest.mark.parametrize(
     "variable", ["CODE_STORAGE_DIR", "VENV_PATH", "CONDA_ENV_NAME", "KERNEL_NAME", "KERNELEXEC_CWD"]
 )
 def test_a_path_with_a_nul_is_refused(variable: str) -> None:
