@@ -27,7 +27,7 @@ from kernelexec.environments.packages import Packages
 from kernelexec.environments.remedies import install_command
 from kernelexec.environments.source import Places
 from kernelexec.errors import ConfigError, EnvironmentUnusable, HubUnavailable, KernelexecError, KernelFailed
-from kernelexec.hub.kernels import try_out
+from kernelexec.hub.kernels import try_out, why_not_in
 from kernelexec.kernels import hosts
 from kernelexec.model.environment import Environment
 from kernelexec.recording import validity
@@ -227,9 +227,12 @@ def _storage(config: Config) -> Iterator[Finding]:
     directory = config.kernel_dir()
     if directory == config.storage_dir:
         return
-    if not directory.is_dir():
-        mend = f"mkdir -p {shlex.quote(str(directory))}, or correct KERNELEXEC_CWD"
-        yield Finding(Level.PROBLEM, "directory", f"{directory}, where code is to run, does not exist", mend)
+    problem = why_not_in(directory)
+    if problem is not None:
+        mend = "correct KERNELEXEC_CWD"
+        if not os.path.lexists(directory):
+            mend = f"mkdir -p {shlex.quote(str(directory))}, or {mend}"
+        yield Finding(Level.PROBLEM, "directory", f"{directory}, where code is to run, {problem}", mend)
     elif not os.access(directory, os.W_OK | os.X_OK):
         mend = "set KERNELEXEC_CWD, if that is not meant"
         yield Finding(Level.NOTE, "directory", f"code runs in {directory}, where you cannot write", mend)

@@ -236,12 +236,21 @@ def _look_at_directory(directory: Path, session: Session) -> None:
     if directory == session.recorder.storage_dir:
         directory.mkdir(parents=True, exist_ok=True)
         return
-    if not directory.is_dir() or not os.access(directory, os.X_OK):
-        problem = "you may not enter" if directory.is_dir() else "does not exist"
+    problem = why_not_in(directory)
+    if problem is not None:
         raise KernelFailed(
             f"Code is to run in {directory}, which {problem}.",
             "Make it, or correct KERNELEXEC_CWD in the MCP configuration, which says where code runs.",
         )
+
+
+def why_not_in(directory: Path) -> str | None:
+    """Why no code can run in this directory; None if it can."""
+    if not os.path.lexists(directory):
+        return "does not exist"
+    if not directory.is_dir():
+        return "is no folder"
+    return None if os.access(directory, os.X_OK) else "you may not enter"
 
 
 async def try_out(host: KernelHost, environment: Environment, environ: Mapping[str, str]) -> None:

@@ -16,6 +16,7 @@ from kernelexec.config import DEFAULT_WAIT_SECONDS, LONGEST_WAIT_SECONDS
 from kernelexec.errors import ConfigError, NotFound
 from kernelexec.hub.caller import Caller
 from kernelexec.hub.hub import Hub
+from kernelexec.hub.kernels import why_not_in
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.faults import protocol_error
 from kernelexec.mcp_server.patience import Patience, Waits, patience_of, waits_of
@@ -152,7 +153,11 @@ def _definitions(caller: Caller, waits: Waits) -> list[types.Tool]:
 def _where(caller: Caller) -> str:
     """Where a kernel that is started for this caller works; of one that runs the first reply tells it."""
     try:
-        return _WHERE.format(one_line(str(caller.config().kernel_dir())))
+        config = caller.config()
+        directory = config.kernel_dir()
+        # The storage directory is made when it is needed.
+        problem = why_not_in(directory) if directory != config.storage_dir else None
+        return _WHERE.format(one_line(str(directory)) + (f", which {problem}" if problem else ""))
     except ConfigError:
         return ""  # each call says what is wrong
 

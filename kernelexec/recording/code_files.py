@@ -24,6 +24,7 @@ from kernelexec.recording.journal import storage_failed
 
 LARGEST = 20_000_000  # bytes of a code file
 _LISTED = 10  # files that an error names
+_ADDED_TO = "Only files of the storage directory are added to, as initialize_code_file makes them."
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,10 @@ class CodeFiles:
         except FileNotFoundError:
             places = self.readable if flags == os.O_RDONLY else [root]
             where = " or ".join(map(str, places))
-            raise BadRequest(f"There is no {relative} in {where}.", self._what_there_is(places)) from None
+            only = "" if flags == os.O_RDONLY else f" {_ADDED_TO}"
+            raise BadRequest(
+                f"There is no {relative} in {where}.{only}", self._what_there_is(places)
+            ) from None
         except NotPlain as error:
             raise BadRequest(
                 f"{relative} in {root} cannot be opened: {error.strerror}.", self._what_there_is([root])
@@ -167,8 +171,10 @@ class CodeFiles:
         if self.project in places:
             where = f"{where} or your project {self.project}"
         shown = path.replace("\0", "\\0")
+        only = _ADDED_TO if self.project is not None and self.project not in places else ""
         return BadRequest(
-            f"{shown!r} is not inside {where}; nothing outside is touched.", self._what_there_is(places)
+            f"{shown!r} is not inside {where}; nothing outside is touched. {only}".rstrip(),
+            self._what_there_is(places),
         )
 
     def _no_code(self, path: str, places: Sequence[Path]) -> BadRequest:

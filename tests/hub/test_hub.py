@@ -228,6 +228,9 @@ def test_a_directory_that_is_not_there_is_an_error_and_is_not_made(tmp_path: Pat
             assert f"{tmp_path / 'sales' / 'typo'}, which does not exist" in execution.problem
             assert "correct KERNELEXEC_CWD" in execution.problem
             assert not (tmp_path / "sales" / "typo").exists()
+            (tmp_path / "sales" / "typo").write_text("")
+            _, execution = await ran_for(hub, in_project(tmp_path, "sales", KERNELEXEC_CWD="typo"))
+            assert f"{tmp_path / 'sales' / 'typo'}, which is no folder" in execution.problem
             gone = in_project(tmp_path, "costs")
             (tmp_path / "costs").rmdir()
             session, execution = await ran_for(hub, gone)

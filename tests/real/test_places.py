@@ -88,6 +88,8 @@ def test_a_configured_storage_directory_is_where_code_runs_but_for_kernelexec_cw
     assert f"(the kernel was started there; yours, after restart_kernel, would be {project})" in first.text
     inside.call("restart_kernel", {})
     assert inside.execute(WHERE).block("stdout") == f"code runs in {project}"
+    nowhere = connect(home, project, **configured, KERNELEXEC_CWD="nowhere").execute(WHERE)
+    assert f"would be {project / 'nowhere'}, which does not exist)" in nowhere.text
     wrong = connect(home, project, KERNELEXEC_CWD="nowhere").execute(WHERE)
     assert (wrong.state, wrong.is_error) == ("NOT RUN", True)
     assert f"Code is to run in {project / 'nowhere'}, which does not exist." in wrong.text

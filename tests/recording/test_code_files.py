@@ -172,7 +172,7 @@ def test_a_file_of_the_project_is_read_too_and_a_relative_path_means_where_code_
 
 def test_nothing_is_added_to_a_file_of_the_project(storage: Path, project: Path) -> None:
     for path in ("src/train.py", str(project / "both.py")):
-        with pytest.raises(BadRequest):
+        with pytest.raises(BadRequest, match="Only files of the storage directory are added to"):
             CodeFiles(storage, (".py",), project, project_first=True).append(path, "x")
     assert (project / "both.py").read_text() == (project / "src" / "train.py").read_text() == "the project's"
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 from kernelexec.hub.caller import Caller
+from kernelexec.hub.kernels import why_not_in
 from kernelexec.mcp_server.render.hints import error_of
 from kernelexec.model.excerpts import clip
 from kernelexec.model.execution import ALL_LOST, Execution, Kind, Question, State, seconds_of
@@ -233,7 +234,9 @@ def _working_directory(session: Session, caller: Caller) -> str:
     """The kernel's, and what this caller would not expect of it."""
     theirs, own = session.directory, caller.surroundings(session).directory
     if os.path.realpath(theirs) != os.path.realpath(own):
-        return f"{theirs} (the kernel was started there; yours, after restart_kernel, would be {own})"
+        problem = why_not_in(own)
+        but = f", which {problem}" if problem else ""
+        return f"{theirs} (the kernel was started there; yours, after restart_kernel, would be {own}{but})"
     return str(theirs) if os.access(theirs, os.W_OK) else f"{theirs} (you cannot write there)"
 
 

@@ -50,7 +50,7 @@ class InitializeCodeFile(Arguments):
 
 
 class AppendToCodeFile(Arguments):
-    file_path: FilePath
+    file_path: Annotated[str, Field(max_length=4_000, description="From initialize_code_file's reply.")]
     content: Annotated[str, AfterValidator(fits), Field(description="The next part; it begins a new line.")]
 
 
