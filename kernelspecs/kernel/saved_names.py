@@ -1,4 +1,4 @@
-"""Warnings and log records call a cell by the file that its code is saved in.
+"""Warnings, log records and printed tracebacks call a cell by the file that its code is saved in.
 
 A cell is compiled under a name in a temporary folder (/tmp/ipykernel_123/456.py), which nobody finds. The name itself stays
 as it is: by it debuggers find a cell, and IPython its count.
@@ -9,8 +9,13 @@ from __future__ import annotations
 import contextlib
 import linecache
 import logging
+import re
+import sys
+import threading
+import traceback
 import warnings
 
+_FRAME = re.compile(r'"([^"\n]+)"')
 _saved: dict[str, str] = {}  # the file of a cell's code by the name under which it was compiled
 
 
@@ -35,7 +40,7 @@ def saved_as(compiler, path: str):
 
 
 def name_saved_files() -> None:
-    """From here on. Whoever replaces formatwarning or the record factory later has his own way."""
+    """From here on. Whoever replaces one of these later has his own way."""
     format_warning, make_record = warnings.formatwarning, logging.getLogRecordFactory()
 
     def formatwarning(message, category, filename, lineno, line=None):
@@ -51,3 +56,30 @@ def name_saved_files() -> None:
 
     warnings.formatwarning = formatwarning
     logging.setLogRecordFactory(record_of)
+    _name_in_tracebacks()
+
+
+def _name_in_tracebacks() -> None:
+    """Those that code prints or logs itself; what ends a cell is shown by IPython, which has its own way."""
+    format_stack, hook = traceback.StackSummary.format, threading.excepthook
+
+    def format_with_saved(stack, *arguments, **options):
+        return [
+            _FRAME.sub(_saved_name, entry, count=1) for entry in format_stack(stack, *arguments, **options)
+        ]
+
+    def excepthook(told):
+        # The stock one is written in C, and does not ask the module for its words.
+        if told.exc_type is SystemExit or sys.stderr is None:
+            hook(told)
+            return
+        name = told.thread.name if told.thread is not None else threading.get_ident()
+        shown = traceback.format_exception(told.exc_type, told.exc_value, told.exc_traceback)
+        print("Exception in thread %s:\n%s" % (name, "".join(shown)), end="", file=sys.stderr, flush=True)
+
+    traceback.StackSummary.format = format_with_saved
+    threading.excepthook = excepthook
+
+
+def _saved_name(name: re.Match[str]) -> str:
+    return '"%s"' % _saved.get(name[1], name[1])
