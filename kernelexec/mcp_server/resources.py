@@ -177,7 +177,9 @@ def _existing_notebook(call: Call, session_id: str) -> Path:
 async def _read_executions(call: Call, uri: str, session_id: str, found: re.Match[str]) -> Contents:
     journal = call.hub.journal_path(call.caller, session_id)
     summaries = await asyncio.to_thread(read_summaries, journal)
-    text = describe_summaries(session_id, summaries, 1_000)
+    session = call.hub.find(call.caller, session_id)
+    current = session.current if session is not None else None
+    text = describe_summaries(session_id, summaries, 1_000, current)
     return types.TextResourceContents(uri=uri, mime_type="text/plain", text=text)
 
 

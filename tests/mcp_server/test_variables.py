@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,8 @@ def test_kernels_are_told_with_their_state(tmp_path: Path) -> None:
             text = text_of(await called(session, "list_kernels"))
             assert "waits for input: sales@analysis/1 asks 'Name?'; send_input answers" in text
             assert session.state == "waits for input"
+            listed = text_of(await called(session, "list_executions")).split("\n")[3]
+            assert re.match(r"1  .{19}  waits for input ", listed), listed
             session.answer(asks, "Ann")
             running = submit(session, "x")
             await settled(lambda: running.state is State.RUNNING)

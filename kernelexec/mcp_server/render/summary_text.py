@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from kernelexec.model.execution import Kind, State
+from kernelexec.model.execution import Execution, Kind, State
 from kernelexec.model.text import one_line, plain
 from kernelexec.recording.summaries import Summary
 
@@ -14,8 +14,10 @@ _WIDEST = 24  # characters of an outcome: a longer name is cut
 _NAMES = {State.SENT: "running", State.RUNNING: "running", State.NOT_RUN: "not run"}
 
 
-def describe_summaries(session_id: str, summaries: Sequence[Summary], limit: int) -> str:
-    """The last submissions, the newest last, and what happened between them."""
+def describe_summaries(
+    session_id: str, summaries: Sequence[Summary], limit: int, current: Execution | None = None
+) -> str:
+    """The last submissions, the newest last, and what happened between them. `current`: what has its turn."""
     submissions = [summary for summary in summaries if summary.number is not None]
     if not submissions:
         return f"EXECUTIONS: nothing has been run in session {session_id} yet."
@@ -32,7 +34,8 @@ def describe_summaries(session_id: str, summaries: Sequence[Summary], limit: int
         "",
     ]
     width = len(str(shown[-1].number))
-    outcomes = [_outcome(summary) for summary in summaries[first:]]
+    asking = current.number if current is not None and current.question is not None else None
+    outcomes = [_outcome(summary, asking) for summary in summaries[first:]]
     widths = width, min(_WIDEST, max(map(len, outcomes)))
     lines += [
         _line(summary, outcome, *widths) for summary, outcome in zip(summaries[first:], outcomes, strict=True)
@@ -40,9 +43,11 @@ def describe_summaries(session_id: str, summaries: Sequence[Summary], limit: int
     return "\n".join(lines)
 
 
-def _outcome(summary: Summary) -> str:
+def _outcome(summary: Summary, asking: int | None) -> str:
     if summary.number is None:
         return ""
+    if summary.number == asking:
+        return "waits for input"
     if summary.state is State.ERROR and summary.error:
         return one_line(summary.error)[:_WIDEST]
     if summary.state is State.OK and summary.error:  # it ended well, but showed an error

@@ -133,11 +133,12 @@ async def _list_executions(call: Call, arguments: ListExecutions) -> types.CallT
     config = call.caller.config()
     session_id, path = await _journal_of(call, arguments.session)
     summaries = await asyncio.to_thread(read_summaries, path)
-    text = describe_summaries(session_id, summaries, arguments.limit)
+    session = call.hub.find(call.caller, session_id)
+    current = session.current if session is not None else None
+    text = describe_summaries(session_id, summaries, arguments.limit, current)
     others = [each for each in sessions_in(config.storage_dir) if each != session_id]
     if others:
         text += f"\nOther sessions in {config.storage_dir}: {', '.join(others)}."
-    session = call.hub.find(call.caller, session_id)
     return render.said(text) if session is None else said_of_session(call, session, text)
 
 
