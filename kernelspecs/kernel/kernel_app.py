@@ -9,7 +9,7 @@ What the application does that ipykernel's alone does not (what its kernel does:
 - what was printed just before the kernel died can be read (last_prints.py), where the hub has started the kernel
 - the next hub is told what the one before did not see (recollection.py)
 - a character that UTF-8 does not have (a lone surrogate) is sent as its escape: a message cannot have it
-- warnings and log records name the file that a cell is saved in (saved_names.py), where the hub has started the kernel
+- warnings, log records and printed tracebacks name the file that a cell is saved in (saved_names.py), where the hub has started the kernel
 - a chart of Altair or Plotly has a picture, too (still_images.py), and so has a figure of Matplotlib that is displayed where
   its backend draws into files only (headless_figures.py), where the hub has started the kernel
 - all that a run gives to the pager is in its reply (pages.py), where the hub has started the kernel

@@ -9,7 +9,7 @@ What it does that ipykernel's alone does not:
   `{"status": "ok", "modules": {NAME: VERSION or null}, "missed": {NAME: {MODULE: whether it was being imported}}}`
 - a `variables_request` on control is told what variables there are (namespace_report.py)
 - an `execute_request` with `{"kernelexec": {"file": PATH}}` is run as that code file (code_files.py)
-- an `execute_request` with `{"kernelexec": {"saved": PATH}}` has its warnings and log records name that file
+- an `execute_request` with `{"kernelexec": {"saved": PATH}}` has its warnings, log records and printed tracebacks name that file
   (saved_names.py)
 - a `kernelexec_request` on control is told what is known of a run (recollection.py)
 - a reply's metadata has `{"kernelexec": {"interrupts": N}}`, how many interrupts reached the run; with `"became": true`
