@@ -43,12 +43,10 @@ class WidgetStates:
 
     def take(self, content: Mapping[str, Any], buffers: Sequence[str]) -> bool:
         """A comm's message, its buffers in base64; True if it changes a widget."""
-        identity, data = content.get("comm_id"), content.get("data")
-        if not isinstance(identity, str) or not isinstance(data, Mapping):
+        if not says_state(content):
             return False
-        state = data.get("state")
-        if not isinstance(state, Mapping):
-            return False
+        identity, data = content["comm_id"], content["data"]
+        state = data["state"]
         if "target_name" in content:
             self._closed.pop(identity, None)  # opened anew
         if not self.has_room(self._growth(identity, state) + size_of(buffers)):
@@ -226,6 +224,13 @@ def replaced_by(content: Mapping[str, Any]) -> frozenset[tuple[str, ...]] | None
         path if isinstance(path, list) else [path] for path in (paths if isinstance(paths, list) else [])
     ]
     return frozenset([*((key,) for key in state), *(("", *map(str, path)) for path in named)])
+
+
+def says_state(content: Mapping[str, Any]) -> bool:
+    """Whether a comm's message says something of a widget's state."""
+    data = content.get("data")
+    has_state = isinstance(data, Mapping) and isinstance(data.get("state"), Mapping)
+    return has_state and isinstance(content.get("comm_id"), str)
 
 
 def encoded(buffers: Sequence[bytes]) -> list[str]:

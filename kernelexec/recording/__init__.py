@@ -10,6 +10,7 @@
   `notebook_operations`, `looks`: what is done to it, and what somebody has seen of it;
   `opened_notebook`, `notebook_place`: its file; `opened_page`: where it is open; `opened_place`: either;
   `opened_writer`: what was run, brought into its cells.
+- `widget_messages`: what kernels say of their widgets.
 - `spill`, `overflow`, `large`, `output_folder`, `output_file`, `search`: output that is too much for a
   cell.
 - `history`, `summaries`, `records`, `replayable`: reading it again.

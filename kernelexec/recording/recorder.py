@@ -19,7 +19,7 @@ from kernelexec.errors import StorageFailed
 from kernelexec.model.execution import Execution, Kind, Overflow, State
 from kernelexec.model.limits import Limits
 from kernelexec.model.outputs import display_id, late_label, size_of
-from kernelexec.model.widgets import CAPTURED_TYPES, COMM_CLOSE, COMM_TYPES, WidgetStates, encoded
+from kernelexec.model.widgets import WidgetStates
 from kernelexec.recording.history import History, load_execution
 from kernelexec.recording.journal import Journal, now, storage_failed
 from kernelexec.recording.last_updates import LastUpdates
@@ -30,6 +30,7 @@ from kernelexec.recording.pages import Pages
 from kernelexec.recording.records import Records
 from kernelexec.recording.script import script_name, write_script
 from kernelexec.recording.spill import Spill
+from kernelexec.recording.widget_messages import Taken, WidgetMessages
 
 _log = logging.getLogger(__name__)
 
@@ -56,10 +57,10 @@ class Recorder:
         self.recall: Callable[[int], Execution | None] = self._load
         self.notebooks: Notebooks | OpenedWriter = Notebooks(session, storage_dir, journal, pages)
         self._spills: dict[int, Spill] = {}  # of the executions that have no end yet
+        self._late: dict[int, int] = {}  # by execution: characters that it got after its end
         self._displays: dict[str, set[int]] = {}  # display id -> which executions show it
-        self._widgets = WidgetStates()  # of the present kernel
-        self._all_widgets: dict[int, WidgetStates] = {}  # by generation
         self._updates = LastUpdates(journal)
+        self.widgets = WidgetMessages(journal, self._updates)
         self._generation = 0
         self._sync_handle: asyncio.TimerHandle | None = None
 
@@ -99,9 +100,9 @@ class Recorder:
         if isinstance(extension, str) and _EXTENSION.fullmatch(extension):
             self.extension = extension  # as the kernel itself says
         self._displays.clear()
-        self._widgets = self._all_widgets[generation] = WidgetStates()
+        widgets = self.widgets.begin(generation)
         self.notebooks.begin(generation, metadata)
-        self.notebooks.show_widgets(generation, self._widgets)
+        self.notebooks.show_widgets(generation, widgets)
         self._generation = generation
 
     def restore(self, history: History) -> None:
@@ -115,8 +116,7 @@ class Recorder:
         self.notebooks.set_aside += history.set_aside
         for generation, widgets in history.widgets.items():
             self.notebooks.show_widgets(generation, widgets)
-        self._all_widgets.update(history.widgets)
-        self._widgets = history.widgets.get(self._generation, self._widgets)
+        self.widgets.restore(history.widgets, self._generation)
         self._displays = {identity: set(numbers) for identity, numbers in history.displays.items()}
         for execution in history.unwritten:
             self.notebooks.add(execution)
@@ -215,40 +215,23 @@ class Recorder:
         buffers: Sequence[bytes],
         parent: str | None,
         serial: int | None = None,
-    ) -> bool:
-        """Keep what a message says of a widget; False if it says nothing of one. `serial`: see `output`.
+    ) -> Taken:
+        """Keep what a message says of a widget.
 
         Raises:
             StorageFailed: it is kept in memory only.
         """
-        heard = {"parent": parent, **({} if serial is None else {"s": serial})}
-        capturer = self._widgets.capturer(parent) if message_type in CAPTURED_TYPES else None
-        if capturer is not None:  # an Output widget shows it, not the cell
-            size = size_of(content)
-            if self._widgets.size(capturer) + size > self.limits.cell or not self._widgets.has_room(size):
-                return False  # it is full: the cell and its file have room for the rest
-            self._widgets.capture(capturer, message_type, content, parent)
-            self.journal.keep("captured", comm=capturer, type=message_type, content=content, **heard)
-        elif message_type in COMM_TYPES:
-            kept = encoded(buffers)
-            size = size_of(content) + size_of(kept)
-            if size > self.limits.cell or not self._widgets.take(content, kept):
-                return True
-            fields = {"content": content, "buffers": kept, **heard}
-            self._updates.keep_comm(fields, size)
-        elif message_type == COMM_CLOSE and self._widgets.close(content):
-            self._updates.write(content["comm_id"])
-            self.journal.keep("comm", content=content, buffers=[], closed=True, **heard)
-        else:
-            return False
-        self._sync_soon()
-        self.notebooks.touch()
-        self.notebooks.widgets_changed(self._generation)
-        return True
+        self.widgets.limits = self.limits
+        taken = self.widgets.take(message_type, content, buffers, parent, serial)
+        if taken is Taken.KEPT:
+            self._sync_soon()
+            self.notebooks.touch()
+            self.notebooks.widgets_changed(self._generation)
+        return taken
 
     def widgets_of(self, execution: Execution) -> WidgetStates:
         """The widgets of the execution's kernel."""
-        return self._all_widgets.get(execution.generation, WidgetStates())
+        return self.widgets.of(execution)
 
     def update_displays(self, content: Mapping[str, Any], but: Execution | None = None) -> None:
         """Bring an update of a display to all executions that show it.
@@ -276,15 +259,17 @@ class Recorder:
     def _divide(self, execution: Execution, message_type: str, content: Mapping[str, Any]) -> None:
         """What fits a cell to the cell, the rest to files."""
         spill = self._spill(execution)
-        overflowed = spill.overflows
+        overflowed, before = spill.overflows, execution.overflow
         try:
             for kept_type, kept in spill.fit(message_type, content):
                 self._keep(execution, kept_type, kept)
         finally:
             if execution.is_final:
                 execution.overflow = spill.close() or execution.overflow
-        if execution.is_final and spill.overflows:
-            self._note_overflow(execution)
+                self._late[execution.number] = spill.kept
+        if execution.is_final:
+            if execution.overflow != before:
+                self._note_overflow(execution)
         elif spill.overflows and not overflowed:  # so that a hub that does not see the end finds the file
             self.journal.keep("overflow", n=execution.number, overflow=spill.so_far().to_json())
 
@@ -309,7 +294,7 @@ class Recorder:
         if spill is None:
             path = self.folder(execution.generation) / "outputs"
             outputs = OutputFolder(path, self.storage_dir, lambda: self.journal.is_in_place)
-            spill = Spill(execution, outputs, self.limits)
+            spill = Spill(execution, outputs, self.limits, self._late.get(execution.number, 0))
             if not execution.is_final:
                 self._spills[execution.number] = spill
         return spill

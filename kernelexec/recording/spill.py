@@ -21,10 +21,10 @@ _DISPLAYS = frozenset({"display_data", "execute_result", "update_display_data"})
 class Spill:
     """Divides the output of one execution by the limits."""
 
-    def __init__(self, execution: Execution, folder: OutputFolder, limits: Limits) -> None:
+    def __init__(self, execution: Execution, folder: OutputFolder, limits: Limits, kept: int = 0) -> None:
         self._execution = execution
         self._limits = limits
-        self._kept = 0  # characters of all that was kept, also what was cleared since
+        self.kept = kept  # characters of all that was kept, also what was cleared since
         self._folder = folder
         self._overflow = OverflowFile(folder, f"{execution.number:04d}.txt", limits.run, execution.overflow)
         self._large = LargeValues(folder, execution.number)
@@ -62,7 +62,7 @@ class Spill:
     @property
     def _room(self) -> int:
         """Characters that the cell may still get."""
-        if self._kept > self._limits.run:
+        if self.kept > self._limits.run:
             return 0
         return max(0, self._limits.cell - self._execution.outputs.size)
 
@@ -72,7 +72,7 @@ class Spill:
             return
         shown, rest = self._overflow.split(text, self._room)
         if shown:
-            self._kept += len(shown)
+            self.kept += len(shown)
             yield "stream", {**content, "text": shown}
         if rest:
             self._overflow.write(self._execution.outputs, rest)
@@ -80,18 +80,19 @@ class Spill:
     def _fit_error(self, content: Mapping[str, Any]) -> Mapping[str, Any]:
         """An error is the last output of its run and always told: whole, or else its two ends."""
         size = size_of(content)
-        self._kept += size
+        self.kept += size
         return content if size <= max(SMALL, self._room) else self._large.error(content)
 
     def _fit_display(self, message_type: str, content: Mapping[str, Any]) -> Iterator[Output]:
         size = size_of(content)
-        self._kept += size
+        self.kept += size
         if size <= self._room:
             yield message_type, content
-        elif self._kept > self._limits.run:
-            self._overflow.write(
-                self._execution.outputs, f"[a display of {size:,} characters was not kept]\n"
-            )
+        elif self.kept > self._limits.run:
+            if not self._execution.is_final or self.kept - size <= self._limits.run:  # late ones: once
+                self._overflow.write(
+                    self._execution.outputs, f"[a display of {size:,} characters was not kept]\n"
+                )
         elif size > SMALL:
             yield message_type, self._large.display(content)
         elif self._execution.outputs.size < 2 * self._limits.cell:

@@ -158,6 +158,12 @@ class Executions:
         except StorageFailed as error:
             self._troubles.add(f"Output of {execution.id} could not be written to disk: {error.what}")
 
+    def tell_left_out(self, execution: Execution) -> None:
+        """Its cell says what of its widgets was not kept."""
+        notice = self._recorder.widgets.notice(execution)
+        if notice is not None:
+            self.show(execution, "stream", {"name": "stderr", "text": notice})
+
     def _changed(self, execution: Execution) -> None:
         """Wake who waits for it."""
         self._changes[execution.number].set()
@@ -185,6 +191,7 @@ class Executions:
         self, execution: Execution, state: State, problem: str | None = None, lost: str | None = None
     ) -> None:
         """Bring an execution to a final state, on disk too, and wake who waits for it."""
+        self.tell_left_out(execution)
         execution.state = state
         self.touch()
         execution.finished = self.last_used

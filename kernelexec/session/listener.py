@@ -8,8 +8,10 @@ from kernelexec.errors import StorageFailed
 from kernelexec.kernels.wire import Message
 from kernelexec.model.clock import BUSY, INPUT
 from kernelexec.model.execution import Execution, Question
+from kernelexec.model.outputs import size_of
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
+from kernelexec.recording.widget_messages import Taken
 from kernelexec.session.events import Began
 from kernelexec.session.executions import Executions
 from kernelexec.session.foreign_runs import ForeignRuns
@@ -84,12 +86,24 @@ class Listener:
 
     def _is_for_a_widget(self, message: Message) -> bool:
         try:
-            return self._recorder.widget(
+            taken = self._recorder.widget(
                 message.type, message.content, message.buffers, message.parent_id, message.serial
             )
         except StorageFailed as error:
             self._troubles.add(f"The state of a widget could not be written to disk: {error.what}")
             return True
+        if taken is Taken.LEFT_OUT:
+            self._count(message)
+        return taken is not Taken.NOT_A_WIDGETS
+
+    def _count(self, message: Message) -> None:
+        """A widget's message that there is no room for: its run says so at its end."""
+        execution = self._executions.of_message(message.parent_id)
+        if execution is not None:
+            size = size_of(message.content) + sum(map(len, message.buffers))
+            self._recorder.widgets.leave_out(execution, size)
+            if execution.is_final:
+                self._executions.tell_left_out(execution)
 
     def _on_question(self, execution: Execution, message: Message) -> None:
         if not execution.is_final:

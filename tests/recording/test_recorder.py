@@ -431,6 +431,24 @@ def test_a_display_that_is_updated_all_the_time_is_few_lines_and_its_last_state_
     run(test())
 
 
+def test_what_comes_after_the_end_counts_against_the_runs_limit_too(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            recorder.limits = Limits(run=5_000)
+            one = ended(recorder, 1)
+            shown = {"data": {"text/plain": "0"}, "metadata": {}, "transient": {"display_id": "clock"}}
+            recorder.output(one, "display_data", shown)
+            for number in range(500):
+                updated = {**shown, "data": {"text/plain": f"{number} " + "x" * 100}}
+                recorder.output(one, "update_display_data", updated)
+            lines = [line for line in journal_lines(tmp_path) if line["event"] in ("output", "overflow")]
+            assert 10 < len(lines) < 60
+            assert one.overflow is not None
+            assert (tmp_path / one.overflow.file).read_text().count("was not kept") == 1
+
+    run(test())
+
+
 def test_a_display_shown_again_is_not_undone_by_an_update_before_it(tmp_path: Path) -> None:
     async def test() -> None:
         async with recorder_in(tmp_path) as recorder:
