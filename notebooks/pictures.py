@@ -12,9 +12,11 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 from anyio.from_thread import start_blocking_portal
+from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from tests.real.clients import Client, official_client
@@ -34,13 +36,18 @@ WIDTH, HEIGHT = 1000, 1000
 MARK = "# by the person, on the assistant's kernel\n"
 NEWS = "measured.island.value_counts()"
 WORK = """import time
+import matplotlib.pyplot as plt
 
 means = []
-for number in range(1, 21):
+for number in range(1, 41):
     means.append(measured.sample(frac=1, replace=True).body_mass_g.mean())
-    print(f"sample {number} of 20: {means[-1]:.1f} g", flush=True)
-    time.sleep(1)
-"""
+    print(f"\\rsample {number} of 40: {means[-1]:.0f} g", end="", flush=True)
+    time.sleep(0.25)
+plt.figure(figsize=(6, 2))
+plt.hist(means, bins=12)
+plt.show()"""
+TYPED = "# the person types meanwhile\nmeasured.species.value_counts()"
+FRAMES, FRAME_MS = 30, 500
 
 
 def main() -> None:
@@ -60,7 +67,7 @@ def main() -> None:
 
 @contextmanager
 def the_tour() -> Iterator[Home]:
-    """A home in which `kernelexec try` was run, whose kernel is alive."""
+    """A home in which `kernelexec try --keep` was run, whose kernel is alive."""
     with tempfile.TemporaryDirectory(prefix="kernelexec-pictures-") as place:
         path, data = Path(place, "me"), Path(place, "data")
         path.mkdir()
@@ -68,7 +75,7 @@ def the_tour() -> Iterator[Home]:
         home = Home(path, data, DEMO, CODE_STORAGE_DIR=str(path / "analyses"))
         try:
             subprocess.run(
-                [COMMAND, "try"], env=home.environ, cwd=path, check=True, stdout=subprocess.DEVNULL
+                [COMMAND, "try", "--keep"], env=home.environ, cwd=path, check=True, stdout=subprocess.DEVNULL
             )
             yield home
         finally:
@@ -124,15 +131,23 @@ def picture_of_a_change_on_disk(browser: Browser, address: str, assistant: Clien
 
 
 def picture_of_the_work(browser: Browser, address: str, assistant: Client) -> None:
-    """The assistant's cell runs, below the person's own, and its output comes."""
-    page = opened(browser, address, 620)
-    add_the_persons_cell(page)
+    """The assistant's cell runs and its output comes; the person types in another one meanwhile."""
+    page = opened(browser, address, 720)
+    page.append("")
     running = assistant.start(WORK, filename="bootstrap")
     page.wait_for_kernel("busy")
-    expect(page.cells.last.locator("pre").last).to_contain_text("3 of 20", timeout=PATIENCE_MS)
-    page.cells.last.evaluate("cell => cell.scrollIntoView({block: 'end'})")
-    page.page.screenshot(path=HERE / "at-work.png")
-    running.result(60)
+    page.cells.nth(-2).locator(".cm-content").click()
+    frames: list[Image.Image] = []
+    for start in range(0, 3 * FRAMES, 3):
+        page.page.keyboard.insert_text(TYPED[start : start + 3])
+        page.page.wait_for_timeout(FRAME_MS)
+        page.cells.last.evaluate("cell => cell.scrollIntoView({block: 'end'})")
+        shot = page.page.screenshot()
+        if not running.done():
+            (HERE / "at-work.png").write_bytes(shot)
+        frames.append(Image.open(BytesIO(shot)).convert("RGB").quantize(64))
+    assert running.result(60).state == "OK"
+    frames[0].save(HERE / "at-work.gif", save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0)
     page.close()
 
 
