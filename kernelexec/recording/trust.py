@@ -20,6 +20,7 @@ from kernelexec.recording.replaced_file import Version, version_of
 _log = logging.getLogger(__name__)
 
 _PROGRAM = Path(__file__).with_name("signing_program.py")
+_OTHER_VERSION = 2  # its exit status: somebody has written the file since, and whoever did may have signed it
 _SECONDS = 60.0  # a notebook of 100 MB takes 5
 _PAUSE_SECONDS = (
     5.0  # without a write: a signature is of the whole notebook, and takes a processor half a second
@@ -93,7 +94,7 @@ async def _signed(path: Path, version: Version) -> None:
     # One after the other: hundreds of kernels may have been started and stopped within a minute.
     async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
         status, _ = await _run("sign", str(path), *map(str, version))
-    if status:
+    if status not in (0, _OTHER_VERSION):
         _log.info("%s was not signed: JupyterLab will ask whether to trust it", path)
 
 

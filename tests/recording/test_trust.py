@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,3 +128,20 @@ def test_a_file_that_was_changed_since_is_not_signed_unseen(tmp_path: Path) -> N
     notebook: Any = v4.new_notebook()
     path.write_text(json.dumps(notebook))
     assert asyncio.run(module._run("sign", str(path), "1", "2", "3"))[0] == 1
+
+
+def test_a_look_at_what_jupyterlab_shows_anyhow_needs_no_notary(tmp_path: Path) -> None:
+    """Which takes half a second of a processor, and each write after somebody else's waits for the look."""
+    path = tmp_path / "plain.ipynb"
+    output = v4.new_output("execute_result", {"text/plain": "1"}, execution_count=1)
+    nbformat.write(v4.new_notebook(cells=[v4.new_code_cell("1", outputs=[output])]), path)
+    assert looked_at(path).returncode == 0
+    output["data"]["text/html"] = "<b>1</b>"
+    nbformat.write(v4.new_notebook(cells=[v4.new_code_cell("1", outputs=[output])]), path)
+    assert looked_at(path).returncode != 0
+
+
+def looked_at(path: Path) -> subprocess.CompletedProcess[bytes]:
+    """With the standard library alone."""
+    program = [sys.executable, "-I", "-S", str(module._PROGRAM)]
+    return subprocess.run([*program, "check", str(path)], capture_output=True, check=False)
