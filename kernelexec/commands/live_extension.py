@@ -1,6 +1,8 @@
 """Our server extension in a JupyterLab, which shows the assistant at work in notebooks that are open there.
 
-It is in kernelspecs/jupyter_extension and needs jupyter-collaboration beside it; else it does nothing.
+It is in kernelspecs/jupyter_extension and needs jupyter-collaboration beside it; else it does nothing. A
+wheel of kernelexec has it as a module of its own, too, and a setting with which a JupyterLab in the same
+environment loads it; what is here is for a JupyterLab in another one.
 """
 
 from __future__ import annotations
