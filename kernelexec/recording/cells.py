@@ -29,7 +29,8 @@ def cells_of(execution: Execution, storage_dir: Path) -> list[dict[str, JSON]]:
             execution.cell_id,
             execution.code,
             outputs,
-            execution.execution_count,
+            # One with a count has ended, to Jupyter and to whom changes are sent; the kernel says it before.
+            execution.execution_count if execution.is_final else None,
             execution.timing or None,
             {"kernelexec": {**about, "script": script}},
         )

@@ -76,6 +76,8 @@ class PaperPage:
         return frozenset(self.taken)
 
     def _change(self, cell: dict[str, Any], change: Mapping[str, Any]) -> None:
+        """One that has a count was run by the person, or has ended: only the latter may be told again."""
+        assert cell["execution_count"] in (None, change["execution_count"])
         if "outputs" in change:
             cell["outputs"] = change["outputs"]
         assert change.get("expected", len(cell["outputs"])) == len(cell["outputs"])
@@ -187,6 +189,25 @@ def test_a_person_who_opens_the_notebook_during_a_run_sees_it(tmp_path: Path) ->
             await soon(lambda: texts(page.cells) == {"kernelexec-1": "before\n"})
             desk.end(one)
             await soon(lambda: page.cells[0]["execution_count"] == 1)
+
+    run(test())
+
+
+def test_a_cell_has_no_count_while_it_runs_also_where_the_kernel_has_said_it(tmp_path: Path) -> None:
+    """As of a run that begins right after another, or during which the page is opened."""
+
+    async def test() -> None:
+        async with table(tmp_path) as desk:
+            one = desk.begin(1)
+            one.execution_count = 1
+            page = desk.open(PaperPage([]))
+            await soon(lambda: page.cells)
+            assert page.cells[0]["execution_count"] is None
+            desk.say(one, "begun\n")
+            await soon(lambda: texts(page.cells)["kernelexec-1"] == "begun\n")
+            desk.end(one)
+            await soon(lambda: page.cells[0]["execution_count"] == 1)
+            assert page.cells[0]["metadata"]["kernelexec"]["state"] == "ok"
 
     run(test())
 
