@@ -127,7 +127,7 @@ def test_a_file_that_was_changed_since_is_not_signed_unseen(tmp_path: Path) -> N
     path = tmp_path / "a.ipynb"
     notebook: Any = v4.new_notebook()
     path.write_text(json.dumps(notebook))
-    assert asyncio.run(module._run("sign", str(path), "1", "2", "3"))[0] == 1
+    assert asyncio.run(module._run("sign", str(path), "1", "2", "3"))[0] == 2
 
 
 def test_a_look_at_what_jupyterlab_shows_anyhow_needs_no_notary(tmp_path: Path) -> None:
