@@ -164,6 +164,7 @@ def _told_by_kernel(reply: Reply) -> list[str]:
         (said.get("exits"), _exits),
         (said.get("unseen"), _unseen),
         (said.get("lost_directory"), _without_directory),
+        (said.get("changed_directory"), _in_another_directory),
     )
     return [in_words(of) for of, in_words in told if isinstance(of, Mapping)]
 
@@ -198,6 +199,12 @@ def _without_directory(lost: Mapping[str, object]) -> str:
         f"The kernel's working directory{f', {path},' if path else ''} was deleted: relative paths and many "
         "programs fail until you call os.chdir(...) with a directory that is there."
     )
+
+
+def _in_another_directory(changed: Mapping[str, object]) -> str:
+    """Code has left the kernel's first directory, and a file was not found (working_directory.py)."""
+    path = one_line(str(changed.get("path") or ""))[:_LONGEST_PATH]
+    return f"Relative paths begin in {path} now, because code has changed the working directory."
 
 
 def _unseen(unseen: Mapping[str, object]) -> str:

@@ -15,7 +15,8 @@ What it does that ipykernel's alone does not:
 - a reply's metadata has `{"kernelexec": {"interrupts": N}}`, how many interrupts reached the run; with `"became": true`
   where its error comes of one (after_interrupts.py), and `"names": [...], "number": int` when the user's variables are
   others than before, or come in another order (bindings.py); with `"unseen": {...}` where figures are that nothing shows
-  (headless_figures.py), with `"exits": {...}` where a `!command` failed (terminal_programs.py), and with `"lost_directory": {...}` where the working directory is gone (working_directory.py)
+  (headless_figures.py), with `"exits": {...}` where a `!command` failed (terminal_programs.py), and with `"lost_directory": {...}` where the working directory is gone, or
+  `"changed_directory": {...}` where it is another than at the start and a file was not found (working_directory.py)
 - a stdout or stderr that the user's code took away is put back: without it no reply would ever come
 - a password that was typed is hidden wherever it comes back (typed_passwords.py), where the hub has started the kernel
 - debugpy is imported with the first debug request; a child forked by a cell ends where the cell ends
@@ -47,7 +48,7 @@ from postponed_debugger import PostponedDebugger
 from recollection import Recollection, line_of, shows_traceback
 from saved_names import saved_as
 from typed_passwords import TypedPasswords
-from working_directory import lost_directory
+from working_directory import changed_directory, lost_directory
 
 REPORT_SECONDS = 2.0  # for what takes 1.5 at most, unless a library hangs
 
@@ -192,6 +193,9 @@ class IPythonKernel(ipkernel.IPythonKernel):
             lost = lost_directory()
             if lost is not None:
                 told["lost_directory"] = lost
+            changed = changed_directory(reply_content)
+            if changed is not None:
+                told["changed_directory"] = changed
             self.recollection.replied(parent["header"]["msg_id"], reply_content, metadata)
         return metadata
 

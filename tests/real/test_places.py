@@ -96,6 +96,22 @@ def test_a_configured_storage_directory_is_where_code_runs_but_for_kernelexec_cw
     assert not (project / "nowhere").exists()
 
 
+def test_where_code_has_changed_the_directory_a_file_that_is_not_found_says_so(
+    connect: Connect, home: Home
+) -> None:
+    project = home.project("sales")
+    (project / "out").mkdir()
+    client = connect(home, project)
+    assert "Relative paths begin" not in client.execute("open('data.csv')").text
+    client.execute("%cd -q out")
+    missing = client.execute("open('data.csv')")
+    assert f"Relative paths begin in {project / 'out'} now, because code has changed" in missing.text
+    assert f"The kernel was started in {project}." in missing.text
+    assert "Relative paths begin" not in client.execute("1/0").text
+    client.execute("%cd -q ..")
+    assert "Relative paths begin" not in client.execute("open('data.csv')").text
+
+
 def test_a_working_directory_that_is_gone_is_told_until_there_is_one_again(
     home: Home, connect: Connect
 ) -> None:
