@@ -16,8 +16,11 @@ _PLOTLY = "application/vnd.plotly.v1+json"
 _ALTAIR = (
     '; for a picture in the reply, with vl-convert-python in the environment: altair.renderers.enable("png")'
 )
-_DRAWN_VEGA = 5  # the last version that JupyterLab 4.6 draws by itself; Altair 6 writes 6
-_AFTER_HTML = ' after altair.renderers.enable("html")'
+# What JupyterLab 4.6 draws by itself. Altair 6 writes 6; its page with scripts loads them from the network.
+_DRAWN_VEGA = {"lite": range(3, 6), None: range(5, 6)}
+_ONLINE = ", with access to the network"
+_WITH_EXTENSION = " in a JupyterLab with plotly's extension, as of kernelexec lab"
+_AFTER_HTML = f' after altair.renderers.enable("html"){_ONLINE}'
 _KALEIDO = '; for a picture in the reply, with kaleido in the environment: fig.show("png")'
 _NEW_PLOT = re.compile(r"Plotly\.newPlot\(\s*(?P<quote>[\"'])[^\"']*(?P=quote),\s*(?=\[)")
 _EMBEDDING = "})("  # what the specification follows in Altair's HTML
@@ -38,11 +41,12 @@ def describe_chart(mime: str, value: object) -> Chart | None:
     if not isinstance(value, Mapping):
         return None
     if mime == _PLOTLY:
-        return Chart(_plotly(value), _KALEIDO)
+        return Chart(_plotly(value), _WITH_EXTENSION + _KALEIDO)
     vega = _VEGA.match(mime)
     if vega is None:
         return None
-    return Chart(_vega(value), _ALTAIR if int(vega["version"][:3]) <= _DRAWN_VEGA else _AFTER_HTML + _ALTAIR)
+    is_drawn = int(vega["version"][:3]) in _DRAWN_VEGA[vega["lite"]]
+    return Chart(_vega(value), _ALTAIR if is_drawn else _AFTER_HTML + _ALTAIR)
 
 
 def vega_in_html(html: str) -> Chart | None:
@@ -54,7 +58,7 @@ def vega_in_html(html: str) -> Chart | None:
         spec, _ = json.JSONDecoder().raw_decode(html, call + len(_EMBEDDING))
     except (ValueError, RecursionError):
         return None
-    return Chart(_vega(spec), _ALTAIR) if isinstance(spec, Mapping) else None
+    return Chart(_vega(spec), _ONLINE + _ALTAIR) if isinstance(spec, Mapping) else None
 
 
 def plotly_in_html(html: str) -> Chart | None:

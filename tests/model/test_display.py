@@ -237,7 +237,30 @@ def test_a_chart_of_another_shape_harms_nothing(spec: dict[str, Any]) -> None:
     assert in_words({"application/vnd.plotly.v1+json": spec}).text.startswith("[Plotly figure")
     text = in_words({"application/vnd.vegalite.v6+json": spec}).text
     assert text.startswith("[Vega chart")
-    assert 'It can be seen in the notebook after altair.renderers.enable("html");' in text  # JupyterLab 4.6
+    after = (
+        'It can be seen in the notebook after altair.renderers.enable("html"), with access to the network;'
+    )
+    assert after in text  # JupyterLab 4.6
+
+
+@pytest.mark.parametrize(
+    ("mime", "drawn"),
+    [
+        ("vegalite.v2", False),
+        ("vegalite.v3", True),
+        ("vegalite.v5", True),
+        ("vega.v4", False),
+        ("vega.v5", True),
+    ],
+)
+def test_a_chart_is_said_to_be_seen_only_where_jupyterlab_draws_it(mime: str, drawn: bool) -> None:
+    text = in_words({f"application/vnd.{mime}+json": {}}).text
+    assert ("It can be seen in the notebook;" in text) is drawn
+
+
+def test_a_plotly_figure_is_seen_where_its_extension_is() -> None:
+    text = in_words({"application/vnd.plotly.v1+json": PLOTLY}).text
+    assert "in the notebook in a JupyterLab with plotly's extension, as of kernelexec lab;" in text
 
 
 def test_the_words_under_a_matplotlib_figure_are_left_out_and_others_are_not() -> None:
