@@ -9,7 +9,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -169,9 +169,11 @@ async def _connected(server: StdioServerParameters) -> AsyncIterator[ClientSessi
 class RawClient:
     """A client that writes lines and reads lines. Every line it reads has to be JSON-RPC."""
 
-    def __init__(self, home: Home, cwd: Path | None = None, **environ: str) -> None:
+    def __init__(
+        self, home: Home, cwd: Path | None = None, command: Sequence[str] = (COMMAND,), **environ: str
+    ) -> None:
         self.process = subprocess.Popen(
-            [COMMAND],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

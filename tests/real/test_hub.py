@@ -615,6 +615,41 @@ def test_a_newer_client_makes_the_hub_retire_and_the_kernels_stay(
     assert done.exists(), "the running cell was interrupted"
 
 
+def test_a_hub_whose_installation_was_removed_leaves_to_one_that_has_its_files(
+    home: Home, tmp_path: Path
+) -> None:
+    removed, other = (copied_installation(tmp_path / name) for name in ("removed", "other"))
+    with RawClient(home, command=bridge_of(removed)) as first:
+        first.initialize()
+        first.execute("kept = 1")
+        old = home.hub()
+        assert f"sys.path[0] = {str(removed)!r}" in home.processes()[old]
+        with RawClient(home, command=bridge_of(other)) as second:
+            second.initialize()
+            assert home.hub() == old, "its files are there: nobody's installation is better than another's"
+        shutil.rmtree(removed)
+        with join(home) as bridge:
+            bridge.sendall(hello(home, root=str(tmp_path / "nowhere")))
+            assert b" ok " in bridge.recv(100), "who has no installation either can start no other hub"
+        with RawClient(home, command=bridge_of(other)) as second:
+            second.initialize()
+            assert second.execute("kept").block("result") == "1"
+            assert first.execute("kept + 1").block("result") == "2", "whose bridge joined the other hub"
+        eventually(lambda: old not in home.processes())
+        assert f"sys.path[0] = {str(other)!r}" in home.processes()[home.hub()]
+
+
+def copied_installation(root: Path) -> Path:
+    for package in ("kernelexec", "kernelspecs"):
+        shutil.copytree(Path(paths.import_root(), package), root / package, dirs_exist_ok=True)
+    return root
+
+
+def bridge_of(installation: Path) -> list[str]:
+    program = f"import sys; sys.path[0] = {str(installation)!r}; from kernelexec.bridge import stdio; sys.exit(stdio.main())"
+    return [sys.executable, "-c", program]
+
+
 # --- files that vanish -----------------------------------------------------------------------------
 
 
