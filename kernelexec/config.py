@@ -43,6 +43,7 @@ _PREFIXED = (
     "KERNELEXEC_RUN_MB",
     "KERNELEXEC_SESSION",
     "KERNELEXEC_STILL_IMAGES",
+    "KERNELEXEC_TRACE",
     "KERNELEXEC_WAIT_SECONDS",
 )
 _UNPREFIXED = ("CODE_STORAGE_DIR", "ENV_TYPE", *ENVIRONMENT_VARIABLES.values())
@@ -86,6 +87,7 @@ class Config:
     longest_wait_is_chosen: bool  # and not the default, which some clients can exceed
     kernel_idle_seconds: float  # after which an unused kernel is stopped; 0: never
     limits: Limits
+    traces: bool  # the steps of each submission are logged
 
     @property
     def storage_identity(self) -> str:
@@ -136,6 +138,7 @@ def read_config(environ: Mapping[str, str], cwd: str) -> Config:
             cell=_megabytes(environ, "KERNELEXEC_CELL_MB", Limits.cell),
             run=_megabytes(environ, "KERNELEXEC_RUN_MB", Limits.run),
         ),
+        traces=environ.get("KERNELEXEC_TRACE", "").strip() not in ("", "0"),
     )
 
 

@@ -6,7 +6,7 @@
 - `execute` (exec, wait, show), `kernel` (vars, interrupt, restart, install, open), `history` (and watch),
   `console`.
 - `setup`, on `clients/`: the clients' own configuration.
-- `sessions` (ps, stop), `input`, `doctor`, `kernelspecs`, `gc` with `leftovers`, `export`
+- `sessions` (ps, stop), `logs`, `input`, `doctor`, `kernelspecs`, `gc` with `leftovers`, `export`
   with `export_check`, `rebuild`.
 - `run` with `parameters` and `script_runner`, `attempt` (try) with `tour` and `tour_steps`, on `mcp_client`:
   an MCP client of our own server; `verdict` reads what it is told.

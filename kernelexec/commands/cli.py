@@ -29,6 +29,7 @@ _MODULES = {
     "console": "console",
     "ps": "sessions",
     "stop": "sessions",
+    "logs": "logs",
     "lab": "lab",
     "input": "input",
     "doctor": "doctor",

@@ -129,16 +129,16 @@ def _entries(project: Path) -> Iterator[Mapping[str, str]]:
 def _of_an_open_session(wanted: str, environ: Mapping[str, str]) -> dict[str, str]:
     """Where its records are and where its kernel works, unless our own storage directory has it."""
     config = read_config(environ, os.getcwd())
-    if any(_is_meant(each, wanted) for each in sessions_in(config.storage_dir)):
+    if any(is_meant(each, wanted) for each in sessions_in(config.storage_dir)):
         return {}
-    found = [session for session in open_sessions() if _is_meant(session["session"], wanted)]
+    found = [session for session in open_sessions() if is_meant(session["session"], wanted)]
     if len(found) != 1:
         return {}
     settings = {"CODE_STORAGE_DIR": found[0]["storage_dir"]}
     return {**settings, "KERNELEXEC_CWD": found[0]["directory"]} if "directory" in found[0] else settings
 
 
-def _is_meant(session: str, wanted: str) -> bool:
+def is_meant(session: str, wanted: str) -> bool:
     return session == wanted or session.partition("@")[0] == wanted
 
 

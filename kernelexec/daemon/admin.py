@@ -119,6 +119,7 @@ def _described(session: Session) -> Mapping[str, Any]:
         "running": session.current.id if session.current else None,
         "queued": session.queued,
         "generation": session.generation,
+        "kernel": session.generations.kernel_id if session.kernel else None,
         "memory_mb": round(memory / 1e6) if memory else None,
         "idle_seconds": round((now() - session.last_used).total_seconds()),
         "directory": str(session.directory),

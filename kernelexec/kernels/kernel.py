@@ -55,6 +55,7 @@ class Reply:
     date: str
     metadata: Mapping[str, Any]
     lost: int = 0  # messages of it that never came; a foreign kernel may drop some
+    heard: float | None = None  # when it came, by time.monotonic; the last output may come after it
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ for the end of the link as well, so that it always comes to an end of its own.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -144,7 +145,7 @@ class LinkedKernel:
         reply = ask()
         try:
             await self._first_of(reply, *instead)
-            message = _told(reply)
+            message, heard = _told(reply), time.monotonic()
             if message is not None:
                 await self._idle_comes(idle, *instead)
         finally:
@@ -152,7 +153,8 @@ class LinkedKernel:
             self._idle.pop(msg_id, None)
         if message is not None and idle.done():
             message = message if self._is_ours else in_plain_words(message)
-            return Reply(message.content["status"], message.content, message.date, message.metadata)
+            content = message.content
+            return Reply(content["status"], content, message.date, message.metadata, heard=heard)
         if self._is_over:
             raise KernelDied
         return None

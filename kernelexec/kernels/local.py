@@ -27,6 +27,7 @@ from kernelexec.kernels.local_life import (
     STDERR_FILE,
     LocalLife,
     LocalPlace,
+    kernel_directory,
     read_death,
     stderr_tail,
 )
@@ -193,7 +194,7 @@ def _write_connection(directory: Path, connection: Mapping[str, Any]) -> None:
 
 def _make_directory(runtime_dir: Path, transport: str) -> Path:
     paths.make_private_dir(str(runtime_dir))
-    directory = runtime_dir / "k" / secrets.token_hex(4)
+    directory = kernel_directory(runtime_dir, secrets.token_hex(4))
     directory.mkdir(mode=0o700, parents=True)
     # ipc wherever the kernel can: any local user can read a tcp kernel's output without knowing its key.
     ports = range(1, 6) if transport == "ipc" else _free_ports(5)

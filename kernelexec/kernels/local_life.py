@@ -31,6 +31,15 @@ _KEEPER_SECONDS = 2.0  # to write the exit file and end what the kernel left beh
 _STDERR_TAIL = 12_000  # bytes: a crash in a deep recursion names a hundred frames
 
 
+def stderr_file(runtime_dir: Path, kernel_id: str) -> Path:
+    """What a kernel's process itself writes: warnings of libraries, crashes."""
+    return kernel_directory(runtime_dir, kernel_id) / STDERR_FILE
+
+
+def kernel_directory(runtime_dir: Path, kernel_id: str) -> Path:
+    return runtime_dir / "k" / kernel_id
+
+
 @dataclass(frozen=True)
 class LocalPlace:
     """Where a kernel on this machine is; an identity is process.identity's."""

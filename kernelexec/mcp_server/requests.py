@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -59,6 +60,7 @@ class Request:
     def __init__(
         self, came: int | None = None, identity: str = "", waited: float | None = None, size: int = 0
     ) -> None:
+        self.heard = time.monotonic()
         self.came = came  # its place among what has been heard and said
         self.identity = identity  # its id, as JSON
         self.size = size  # bytes

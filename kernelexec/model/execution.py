@@ -128,6 +128,7 @@ class Execution:
     outputs: CellOutputs = field(default_factory=CellOutputs)
     timing: Times = field(default_factory=Times)
     overflow: Overflow | None = None
+    steps: dict[str, float] | None = None  # when it reached what (session/steps), if that is to be known
 
     @property
     def id(self) -> str:

@@ -17,7 +17,8 @@ The heart is pure; the rest brings it what happens and carries out what follows:
 - `listener` (what the kernel says), `answers` (to what it asks), `late_output` (what came into cells that had
   ended), `foreign_runs` (what others ran on it), `interrupts`, `obstacles` (why one does not end a run) and
   `outcomes` (what a run's end is called, and what an interrupt became).
-- `jobs` and `installation` (what is done beside the kernel), `idleness`, `troubles`.
+- `jobs` and `installation` (what is done beside the kernel), `idleness`, `troubles`; `steps` (when one
+  submission reached what, for the log).
 
 In come submissions, a caller's wishes and a kernel's messages; out come executions with their states and
 outputs, on disk before anybody is told. It never starts a kernel itself (hub/ does), never writes a file

@@ -19,7 +19,7 @@ from kernelexec.model.execution import Execution, Kind, State
 from kernelexec.model.first_line import first_line
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
-from kernelexec.session import cell_runs, replay
+from kernelexec.session import cell_runs, replay, steps
 from kernelexec.session import events as e
 from kernelexec.session.answers import Answers
 from kernelexec.session.executions import Executions
@@ -114,10 +114,12 @@ class Engine:
             caller=submission.caller.id if submission.caller else None,
             cell=submission.place.id if submission.place else None,
             after=submission.place.after if submission.place else None,
+            steps=steps.begin(submission.came),
         )
         if submission.caller is not None:
             self.happened(e.Met(submission.caller))
         self._recorder.accept(execution, submission.within, submission.asked.request)
+        steps.reached(execution, "accepted")
         if submission.place is not None and self._recorder.opened is not None:
             self._recorder.opened.expect(execution, submission.place)
         self.executions.add(execution)

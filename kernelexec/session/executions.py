@@ -16,6 +16,7 @@ from kernelexec.model.execution import Execution, Question, State
 from kernelexec.recording.history import load_execution
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
+from kernelexec.session.steps import reached
 from kernelexec.session.troubles import Troubles
 
 _log = logging.getLogger(__name__)
@@ -201,6 +202,7 @@ class Executions:
             self._recorder.finished(execution)
         except StorageFailed as error:
             self._troubles.add(f"The end of {execution.id} could not be written to disk: {error.what}")
+        reached(execution, "finished")
         self._name_file(execution)
         self._changed(execution)
         self._forget_old()

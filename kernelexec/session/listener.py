@@ -17,6 +17,7 @@ from kernelexec.session.executions import Executions
 from kernelexec.session.foreign_runs import ForeignRuns
 from kernelexec.session.happenings import Happenings
 from kernelexec.session.late_output import LateOutput
+from kernelexec.session.steps import reached
 from kernelexec.session.troubles import Troubles
 
 _OUTPUT_TYPES = frozenset(
@@ -82,6 +83,7 @@ class Listener:
         elif message.type in _OUTPUT_TYPES:
             if execution.is_final:
                 self.late_output.take(execution, message.type, message.content)
+            reached(execution, "first output")
             self._executions.show(execution, message.type, message.content, message.serial)
 
     def _is_for_a_widget(self, message: Message) -> bool:
@@ -116,6 +118,7 @@ class Listener:
         state = message.content.get("execution_state")
         if execution.is_final or state not in ("busy", "idle"):
             return
+        reached(execution, "began" if state == "busy" else "idle")
         if state == "idle":
             execution.timing.idle(message.date, now())
         else:

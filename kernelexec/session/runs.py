@@ -19,6 +19,7 @@ from kernelexec.session.executions import Executions
 from kernelexec.session.generations import Generations
 from kernelexec.session.happenings import Happenings
 from kernelexec.session.outcomes import both, told_by
+from kernelexec.session.steps import reached
 from kernelexec.session.surroundings import Surroundings
 
 _LONGEST_NAME = 100  # characters of an exception's name
@@ -51,6 +52,7 @@ class Runs:
                 self._happenings.happened(NoKernel(str(error)))
             return
         if execution.state is State.QUEUED:  # else it was taken back while the kernel started
+            reached(execution, "kernel ready")
             self.current = execution
             try:
                 await self._see_through(execution, kernel)
@@ -81,7 +83,9 @@ class Runs:
             self._recorder.sent(execution, msg_id)
             self._executions.sent(execution, msg_id)
             self._happenings.happened(Sent(execution.number, msg_id))
+            reached(execution, "sent")
             reply = await kernel.execute(msg_id, frames)
+            reached(execution, "replied", reply.heard)
             if reply.status != "aborted":
                 return reply
             self._happenings.happened(Aborted(execution.number))

@@ -36,4 +36,5 @@ class Submission:
     caller: CallerId | None = None  # None: nobody who could be told of a loss
     asked: Asked = NO_REQUEST
     within: int | None = None  # the replay or the cells that it is a part of
+    came: float | None = None  # when its call did, by time.monotonic, if its steps are to be logged
     place: CellPlace | None = None  # of a cell in a notebook of the person's

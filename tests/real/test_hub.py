@@ -646,7 +646,8 @@ def copied_installation(root: Path) -> Path:
 
 
 def bridge_of(installation: Path) -> list[str]:
-    program = f"import sys; sys.path[0] = {str(installation)!r}; from kernelexec.bridge import stdio; sys.exit(stdio.main())"
+    there = f"import sys; sys.path[0] = {str(installation)!r}; "
+    program = f"{there}from kernelexec.bridge import stdio; sys.exit(stdio.main())"
     return [sys.executable, "-c", program]
 
 

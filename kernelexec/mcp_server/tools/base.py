@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -23,7 +24,10 @@ from kernelexec.mcp_server.tools.arguments import WAIT_DESCRIPTION, Arguments
 from kernelexec.mcp_server.tools.effects import EFFECTS
 from kernelexec.model.execution import Execution
 from kernelexec.model.text import plain
+from kernelexec.session import steps
 from kernelexec.session.session import Session
+
+_log = logging.getLogger("kernelexec.trace")
 
 T = TypeVar("T")
 # Some clients give up without a cancel (the Python SDK 1.x, Gemini CLI) and call again: what was open for so
@@ -159,6 +163,8 @@ async def wait_for_end(
     call.concerns(session, execution)
     if session.is_of(execution, call.caller.identity):
         call.on_undelivered(lambda: session.reply_lost(execution, call.caller.identity, _lost_because(call)))
+    if execution.steps is not None:
+        call.request.on_delivered(lambda at: _log_steps(execution))
     overtaken = call.caller.open_for(OVERTAKEN_SECONDS)
     with call.caller.opened(session, execution):
         await _wait_for_end(call, session, execution, wait_seconds)
@@ -166,6 +172,12 @@ async def wait_for_end(
         if other is session and earlier is not execution:
             session.reply_lost(earlier, call.caller.identity, "overtaken")
     return await reply_about(call, session, execution, offset)
+
+
+def _log_steps(execution: Execution) -> None:
+    """A reply about it was written."""
+    reached = {**(execution.steps or {}), "told": time.monotonic()}
+    _log.info("%s, %s: %s", execution.id, execution.state.value, steps.in_words(reached))
 
 
 async def reply_about(

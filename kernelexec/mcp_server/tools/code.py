@@ -59,6 +59,7 @@ async def _execute_code(call: Call, arguments: ExecuteCode) -> types.CallToolRes
         surroundings=call.caller.surroundings(session),
         caller=call.caller.identity,
         asked=call.asked,
+        came=call.request.heard if call.caller.config().traces else None,
         place=await _place(session, arguments.after),
     )
     return await wait_for_end(call, session, session.submit(submission), arguments.wait_seconds)
