@@ -13,13 +13,16 @@ from typing import Any
 
 from kernelexec import paths
 from kernelexec.errors import ConfigError
-from kernelexec.model.limits import Limits
+from kernelexec.model.limits import Allowance, Limits
 from kernelexec.plain_file import read_text
 
 DEFAULT_WAIT_SECONDS = 45.0  # below the limit of every client seen (60 s and more)
 LONGEST_WAIT_SECONDS = 50.0
 KERNEL_IDLE_SECONDS = 86_400.0  # a day: a kernel that is needed tomorrow morning is still there
 _LONGEST_SECONDS = 86_400.0
+_LEAST_MEMORY_MB = 200  # a kernel that has run nothing takes 60, and its imports some more
+_MOST_MB = 100_000_000
+_MOST = 1_000_000
 _LONGEST_IDLE_SECONDS = 10 * 365 * 86_400.0
 BESIDE_THE_CLIENT = "the .venv in the client's directory"
 OF_THE_UV_PROJECT = "the environment of the uv project or workspace that the client's directory is in"
@@ -37,11 +40,15 @@ _PREFIXED = (
     "KERNELEXEC_CELL_MB",
     "KERNELEXEC_CWD",
     "KERNELEXEC_HUB_IDLE_SECONDS",
+    "KERNELEXEC_KERNELS",
     "KERNELEXEC_KERNEL_IDLE_SECONDS",
     "KERNELEXEC_MAX_WAIT_SECONDS",
+    "KERNELEXEC_MEMORY_MB",
+    "KERNELEXEC_QUEUED",
     "KERNELEXEC_RUNTIME_DIR",
     "KERNELEXEC_RUN_MB",
     "KERNELEXEC_SESSION",
+    "KERNELEXEC_SESSION_MB",
     "KERNELEXEC_STILL_IMAGES",
     "KERNELEXEC_TRACE",
     "KERNELEXEC_WAIT_SECONDS",
@@ -87,6 +94,7 @@ class Config:
     longest_wait_is_chosen: bool  # and not the default, which some clients can exceed
     kernel_idle_seconds: float  # after which an unused kernel is stopped; 0: never
     limits: Limits
+    allowance: Allowance
     traces: bool  # the steps of each submission are logged
 
     @property
@@ -138,8 +146,37 @@ def read_config(environ: Mapping[str, str], cwd: str) -> Config:
             cell=_megabytes(environ, "KERNELEXEC_CELL_MB", Limits.cell),
             run=_megabytes(environ, "KERNELEXEC_RUN_MB", Limits.run),
         ),
+        allowance=read_allowance(environ),
         traces=environ.get("KERNELEXEC_TRACE", "").strip() not in ("", "0"),
     )
+
+
+def read_allowance(environ: Mapping[str, str]) -> Allowance:
+    """What a client lets its sessions take.
+
+    Raises:
+        ConfigError: as above; also for the memory of its kernels, which the launcher reads.
+    """
+    _amount(environ, "KERNELEXEC_MEMORY_MB", "megabytes", _LEAST_MEMORY_MB, _MOST_MB)
+    disk = _amount(environ, "KERNELEXEC_SESSION_MB", "megabytes", 1, _MOST_MB)
+    return Allowance(
+        queued=_amount(environ, "KERNELEXEC_QUEUED", "submissions", 1, _MOST),
+        kernels=_amount(environ, "KERNELEXEC_KERNELS", "kernels", 1, _MOST),
+        disk=None if disk is None else disk * 1_000_000,
+    )
+
+
+def _amount(environ: Mapping[str, str], variable: str, unit: str, least: int, most: int) -> int | None:
+    """None: it is not set."""
+    value = environ.get(variable, "").strip()
+    if not value:
+        return None
+    if not (value.isascii() and value.isdigit() and len(value) < 20 and least <= int(value) <= most):
+        raise ConfigError(
+            f"{variable}={value!r} is not a whole number of {unit} from {least} to {most}.",
+            "Leave it out for no limit.",
+        )
+    return int(value)
 
 
 def unknown_settings(environ: Mapping[str, str]) -> list[str]:

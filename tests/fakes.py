@@ -20,6 +20,7 @@ from unittest import mock
 
 from kernelexec.config import EnvironmentChoice
 from kernelexec.environments.source import Progress
+from kernelexec.hub.admission import Admission
 from kernelexec.hub.caller import Caller
 from kernelexec.hub.lost_kernels import LostKernels
 from kernelexec.hub.unheard import Unheard
@@ -506,10 +507,14 @@ class FakeHub:
     opened: list[str | None] = field(default_factory=list)
     closing: bool = False
     unheard: Unheard = field(default_factory=Unheard)
+    admission: Admission = field(default_factory=Admission)
 
     @property
     def sessions(self) -> list[Session]:
         return [self.session]
+
+    async def admit(self, caller: Caller, session: Session) -> None:
+        await self.admission.look(session, caller.config().allowance)
 
     @property
     def lost_kernels(self) -> LostKernels:

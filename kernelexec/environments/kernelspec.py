@@ -178,7 +178,7 @@ def with_variables(environ: Mapping[str, str], variables: Sequence[tuple[str, st
     return {**environ, **{name: Template(value).safe_substitute(inherited) for name, value in variables}}
 
 
-_FOR_KERNELS = ("KERNELEXEC_STILL_IMAGES",)  # settings of what runs in one
+_FOR_KERNELS = ("KERNELEXEC_STILL_IMAGES", "KERNELEXEC_MEMORY_MB")  # settings of what runs in one
 
 
 def _is_not_the_kernels(name: str) -> bool:

@@ -15,6 +15,7 @@ from kernelexec.config import Config, EnvironmentChoice
 from kernelexec.environments.source import Progress
 from kernelexec.errors import BadRequest, KernelexecError, KernelFailed
 from kernelexec.hub import opened_notebooks, storage_dirs
+from kernelexec.hub.admission import Admission
 from kernelexec.hub.caller import Caller, SessionChoice
 from kernelexec.hub.chosen_environments import ChosenEnvironments
 from kernelexec.hub.kernels import Kernels, try_out
@@ -34,6 +35,7 @@ from kernelexec.session.installation import Place, installed_into
 from kernelexec.session.journal_events import read_past
 from kernelexec.session.session import Session
 from kernelexec.session.surroundings import Surroundings
+from kernelexec.system_errors import in_words
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class Hub:
     def __init__(self, runtime_dir: Path, state_dir: Path, host: KernelHost) -> None:
         self.closing = False  # connections end because the hub does, not because clients wish it
         self.unheard = Unheard()
+        self._admission = Admission()
         self.pages = Pages(runtime_dir / "live")
         self._runtime_dir = runtime_dir
         self._state_dir = state_dir
@@ -74,8 +77,16 @@ class Hub:
         except (KernelexecError, OSError) as error:
             raise KernelFailed(
                 f"{session.id} was not restarted, because no new kernel starts; the one that runs was not "
-                f"ended, and its variables are there.\n{error}"
+                f"ended, and its variables are there.\n{in_words(error)}"
             ) from error
+
+    async def admit(self, caller: Caller, session: Session) -> None:
+        """Before a submission is made: whether its session may take one more.
+
+        Raises:
+            BadRequest, ConfigError: it may not, and why; nothing was kept or run.
+        """
+        await self._admission.look(session, caller.config().allowance)
 
     def keep_kernels(self) -> None:
         """Make anew what was deleted beside kernels that live: the runtime directory was, at least."""

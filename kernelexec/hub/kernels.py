@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from kernelexec import paths
-from kernelexec.config import KERNEL_IDLE_SECONDS
+from kernelexec.config import KERNEL_IDLE_SECONDS, read_allowance
 from kernelexec.environments import catalog, kernelspec
 from kernelexec.environments.source import Progress
 from kernelexec.errors import KernelexecError, KernelFailed
@@ -26,6 +26,7 @@ from kernelexec.recording.journal import now
 from kernelexec.session.generations import NewKernel
 from kernelexec.session.session import Session
 from kernelexec.session.surroundings import Surroundings
+from kernelexec.system_errors import in_words
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Kernels:
         """
         environment, launch = await self._planned(session, surroundings, progress)
         directory = surroundings.directory
+        self._look_at_number(read_allowance(surroundings.environ).kernels)
         kernel = await self._host.start(launch, on_message)
         self._forget_at_its_end(kernel)
         session.generations.starting = kernel
@@ -66,6 +68,20 @@ class Kernels:
             session.generations.starting = None
         _log.info("%s: kernel %s is ready", session.id, kernel)
         return NewKernel(kernel, info, environment, kernel.kernel_id)
+
+    def _look_at_number(self, most: int | None) -> None:
+        """Raises KernelFailed: whose kernel it would be wants no more than there are."""
+        if most is None or len(self._entries) < most:
+            return
+        names = sorted(
+            f"{entry.session_name}@{Environment.from_json(entry.environment).label}"
+            for entry in self._entries.values()
+        )
+        raise KernelFailed(
+            f"{len(names)} kernels run, and KERNELEXEC_KERNELS={most} allows no more: {', '.join(names)}.",
+            "Stop one that nobody needs (stop_kernel, which takes its variables), or work in one of these "
+            "sessions (session=...). The user can raise the limit.",
+        )
 
     async def look_ahead(self, session: Session, surroundings: Surroundings) -> None:
         """Whether a kernel that a session has can be replaced: another one is started, and ended again.
@@ -177,7 +193,7 @@ class Kernels:
 
     def not_adopted(self, entry: KernelEntry, error: Exception) -> None:
         """Its session could not be opened, or whether it lives cannot be told."""
-        self.lost.add(entry.kernel_id, " ".join(str(error).split()) or repr(error), entry)
+        self.lost.add(entry.kernel_id, " ".join(in_words(error).split()) or repr(error), entry)
 
     async def look_for(self, session: Session, storage_identity: str) -> None:
         """What an earlier hub had left of a session that could not be opened before, and can be now."""
@@ -190,7 +206,7 @@ class Kernels:
             try:
                 await self.adopt(lost.entry, session)
             except (OSError, ValueError) as error:
-                self._lose(lost.entry, session, str(error))
+                self._lose(lost.entry, session, in_words(error))
         if session.left_a_kernel:
             session.report_lost_kernel(why)
 

@@ -35,6 +35,7 @@ from kernelexec.kernels.process import Process
 from kernelexec.kernels.strays import Stray
 from kernelexec.kernels.zmq_link import ZmqLink
 from kernelexec.plain_file import read_plain
+from kernelexec.system_errors import in_words
 
 _CONNECTION_FILE = "connection.json"
 _CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
@@ -52,7 +53,7 @@ class LocalKernels:
         try:
             popen = _spawn(directory, launch)
         except OSError as error:
-            raise _not_started(directory, f"The kernel could not be started: {error}.") from error
+            raise _not_started(directory, f"The kernel could not be started: {in_words(error)}") from error
         try:
             keeper = Process(popen.pid)
         except ProcessLookupError as error:
@@ -174,7 +175,7 @@ def _connection_of(known: LocalPlace) -> Mapping[str, Any]:
         connection = _connection(file.parent)
     except (OSError, ValueError) as error:
         if known.connection is None:
-            raise KernelUnreachable(f"{file} cannot be read ({error})") from error
+            raise KernelUnreachable(f"{file} cannot be read ({in_words(error)})") from error
         connection = known.connection
         with suppress(OSError):  # JupyterLab reads it, too
             _write_connection(file.parent, connection)

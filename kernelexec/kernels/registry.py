@@ -56,7 +56,11 @@ class Registry:
         notebook = {} if entry.notebook is None else {"notebook": entry.notebook}
         text = json.dumps({"format": FORMAT, **entry.place, **own, **notebook})
         data = text.encode("utf-8", "surrogateescape")
-        _replace(self._path(entry.kernel_id), data)
+        try:
+            _replace(self._path(entry.kernel_id), data)
+        except FileNotFoundError:  # the state directory was deleted under us
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _replace(self._path(entry.kernel_id), data)
         if "directory" in entry.place:  # of its own: the kernel is known from there if the registry is lost
             with suppress(OSError):
                 _replace(Path(entry.place["directory"], COPY), data)

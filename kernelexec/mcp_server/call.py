@@ -49,6 +49,11 @@ class Call:
         """What it has to do with from now on, for a reply that has to say what is known."""
         self.session, self.kernel, self.execution = session, session.kernel, execution
 
+    @property
+    def came(self) -> float | None:
+        """When it did, if its caller wants to have the steps of a submission logged."""
+        return self.request.heard if self.caller.config().traces else None
+
     def cancellation(self) -> Cancellation | None:
         """Who has ended this call, asked where it was cancelled. None: nobody has."""
         if self.request.cancellation is None and self.hub.closing:

@@ -7,7 +7,6 @@ traceback, and told as what it is, so that one call's fault is neither a lie nor
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import sys
 
@@ -19,23 +18,12 @@ from kernelexec.kernels.kernel import Death
 from kernelexec.mcp_server import render
 from kernelexec.mcp_server.call import Call
 from kernelexec.model.text import one_line, plain
-from kernelexec.plain_file import NotPlain, TooLarge
+from kernelexec.system_errors import in_words
 
 _log = logging.getLogger(__name__)
 
 _LONGEST = 500  # characters of what an exception says
 _SETUP = "diagnose_setup checks folders and disk space."
-_ADVICE = {
-    errno.ENOSPC: "The disk is full: the user has to make room there.",
-    errno.EDQUOT: "The user's quota is used up: the user has to make room there.",
-    errno.EACCES: "The user has to give write and read access there.",
-    errno.EPERM: "The user has to give write and read access there.",
-    errno.EROFS: "That file system is read-only: the user has to choose another directory.",
-    errno.ENOENT: "It was deleted or moved meanwhile, or its directory was.",
-    errno.EMFILE: "Too many files are open: stop kernels that nobody needs (stop_kernel).",
-    errno.ENFILE: "Too many files are open: stop kernels that nobody needs (stop_kernel).",
-    errno.ENOMEM: "Memory is used up: stop kernels that nobody needs (stop_kernel).",
-}
 
 
 def reply_to(
@@ -76,7 +64,7 @@ def _explained(error: BaseException, call: Call, what: str) -> str | None:
         return _broken_off(call, what)
     _log.error("%s failed", what, exc_info=error)
     if isinstance(error, OSError) and error.errno is not None:  # without a number it is no file's
-        return _os_error(error, what)
+        return f"{what} failed. {in_words(error)} {_SETUP}"
     said = one_line(str(error))[:_LONGEST]
     named = type(error).__name__ + (f": {said}" if said else "")
     return f"A fault in kernelexec: {what} met {named}; its log has more (kernelexec ps names it)."
@@ -107,14 +95,6 @@ def _death(call: Call) -> Death | None:
     """How the kernel ended that the call had to do with, if it did."""
     died = call.kernel.died if call.kernel is not None else None
     return died.result() if died is not None and died.done() and not died.cancelled() else None
-
-
-def _os_error(error: OSError, what: str) -> str:
-    where = f"{error.filename}: " if error.filename is not None else ""
-    advice = _ADVICE.get(error.errno or 0, "")
-    if isinstance(error, (NotPlain, TooLarge)):
-        advice = "It is not what kernelexec has made there: the user has to move it away."
-    return f"{what} failed. {where}{error.strerror or error}. {advice}".rstrip() + f" {_SETUP}"
 
 
 def _what_became(call: Call, read_only: bool) -> str:

@@ -1,4 +1,4 @@
-"""How much output is kept, and where. Pure."""
+"""How much output is kept, and where; how much a client lets its sessions take at all. Pure."""
 
 from __future__ import annotations
 
@@ -11,3 +11,12 @@ class Limits:
 
     cell: int = 5_000_000  # more in one cell makes JupyterLab slow; it goes to a file beside the notebook
     run: int = 1_000_000_000  # what an endless loop may take of the disk; more is counted, not kept
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """None: as much as they like."""
+
+    queued: int | None = None  # submissions that wait in one session
+    kernels: int | None = None  # of all sessions of the user's, at once
+    disk: int | None = None  # bytes of one session's records; a run that has begun is recorded to its end

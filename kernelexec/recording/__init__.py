@@ -16,6 +16,7 @@
 - `history`, `summaries`, `records`, `replayable`: reading it again.
 - `rebuild`, `export` (with `other_runs` and `completion`, what a copy lacks), `housekeeping`: the person's
   commands.
+- `room`: how much of the disk a session takes.
 - `validity`: what nbformat says of a notebook.
 - `code_files`, `inside`, `whole_file`: files that stay in their folder.
 

@@ -175,6 +175,7 @@ class Generations:
         except StorageFailed:
             await new.kernel.stop("its start could not be written to the journal")
             raise
+        self.kernel_id = new.kernel_id
         self._happenings.happened(Started(self.generation))
         self._use(new.kernel, now())
         return new.kernel

@@ -29,6 +29,7 @@ from kernelexec.kernels.process import identity
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import Kind
 from kernelexec.session.jobs import Outcome, Reports
+from kernelexec.system_errors import in_words
 
 KernelsOf = Callable[[Environment], Sequence[tuple[str, Kernel]]]  # each with its session's id
 
@@ -242,7 +243,7 @@ class OutlivedInstallation:
             installed = await Packages(self._environment, os.environ).versions()
             said.append(what_is_there(requirements, installed))
         except KernelexecError as error:
-            said.append(str(error))
+            said.append(in_words(error))
         log = Path(str(self._begun.get("log")))
         with suppress(OSError):
             output = tail(read_log(log))

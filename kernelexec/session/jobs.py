@@ -19,6 +19,7 @@ from kernelexec.recording.recorder import Recorder
 from kernelexec.session.events import Began, Ended, Sent
 from kernelexec.session.executions import Executions
 from kernelexec.session.happenings import Happenings
+from kernelexec.system_errors import in_words
 
 _log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ class Jobs:
         try:
             outcome = await job.run(self._progress(execution))
         except KernelexecError as error:
-            outcome = Outcome(False, str(error))
+            outcome = Outcome(False, in_words(error))
         except Exception as error:  # noqa: BLE001 - a fault of ours must not leave callers waiting
             _log.exception("%s failed", execution.id)
             outcome = Outcome(False, f"A fault in kernelexec: {error!r}. Its log has more.")
@@ -140,7 +141,7 @@ class Jobs:
         try:
             found = await outlived.end()
         except (KernelexecError, OSError) as error:
-            found = str(error)
+            found = in_words(error)
         said = execution.interrupt or "The hub ended while it ran, so nobody saw its end."
         state = State.INTERRUPTED if execution.interrupt else State.UNKNOWN
         self._happenings.happened(Ended(execution.number, state, f"{said}\n{found}"))

@@ -21,6 +21,7 @@ from kernelexec.session.happenings import Happenings
 from kernelexec.session.outcomes import both, told_by
 from kernelexec.session.steps import reached
 from kernelexec.session.surroundings import Surroundings
+from kernelexec.system_errors import in_words
 
 _LONGEST_NAME = 100  # characters of an exception's name
 _LONGEST_PATH = 4_096  # characters of a path
@@ -49,7 +50,7 @@ class Runs:
             kernel = await self._generations.ready_kernel(surroundings)
         except (KernelexecError, OSError) as error:
             if not execution.is_final:
-                self._happenings.happened(NoKernel(str(error)))
+                self._happenings.happened(NoKernel(in_words(error)))
             return
         if execution.state is State.QUEUED:  # else it was taken back while the kernel started
             reached(execution, "kernel ready")
@@ -70,7 +71,7 @@ class Runs:
         except KernelDied:
             await self.finish_dead(execution, kernel)
         except StorageFailed as error:
-            self._happenings.happened(Ended(execution.number, State.NOT_RUN, str(error)))
+            self._happenings.happened(Ended(execution.number, State.NOT_RUN, in_words(error)))
         else:
             self.finish_with(execution, reply, kernel, lost=gone)
 

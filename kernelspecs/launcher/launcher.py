@@ -35,6 +35,7 @@ EXEC = "--exec"
 RECORDS = ".kernelexec"  # what a session's storage directory holds
 NO_KEEPER = "--no-keeper"  # internal: this process is to be the kernel
 GRACE_SECONDS = 3.0  # between SIGTERM and SIGKILL
+OOM_SCORE = 300  # as if it had 30 % of the memory more than it has; browsers give their pages as much
 STARTER_CHECK_SECONDS = 1.0  # as often as ipykernel's own parent poller
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36  # linux/prctl.h
 
@@ -56,6 +57,7 @@ def main() -> None:
     if tied_to_starter():
         # ipykernel's poller compares it with its parent: the keeper.
         os.environ["JPY_PARENT_PID"] = str(os.getppid())
+    bound_memory()
     words = list(sys.argv)
     take_options(words)
     if words[1:2] == [EXEC]:
@@ -79,6 +81,28 @@ def become(program: list[str], mask: set[int]) -> None:
     except OSError as error:
         os.write(2, f"{program[0]} cannot be started: {error.strerror}\n".encode())
         os._exit(127)
+
+
+def bound_memory() -> None:
+    """See to it that the kernel, and what it starts, is what ends where memory does: with a MemoryError, where the person
+    has set a limit, and else as the first choice of the system's OOM killer, before the hub and the person's programs."""
+    if not sys.platform.startswith("linux"):  # macOS knows neither
+        return
+    try:
+        with open("/proc/self/oom_score_adj", "r+") as adjustment:
+            if int(adjustment.read()) < OOM_SCORE:
+                adjustment.seek(0)
+                adjustment.write(str(OOM_SCORE))
+    except (OSError, ValueError):
+        pass  # a container may forbid it
+    said = os.environ.get("KERNELEXEC_MEMORY_MB", "").strip()
+    if not said.isdigit():
+        return
+    import resource
+
+    # Not RLIMIT_AS: files that are mapped and addresses that are merely reserved (CUDA, Go, arrow) count there.
+    limit, hard = int(said) * 1000000, resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard < 0 else min(limit, hard), hard))
 
 
 def take_options(argv: list[str]) -> dict[str, str]:

@@ -585,3 +585,84 @@ def test_an_entry_that_cannot_be_adopted_does_not_keep_the_hub_from_starting(
             assert len(entries(tmp_path)) == 1
 
     run(test())
+
+
+# --- limits ------------------------------------------------------------------------
+
+
+def test_no_more_kernels_run_than_their_client_wants(tmp_path: Path, host: FakeHost) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path, host) as hub:
+            limited = caller(tmp_path, KERNELEXEC_KERNELS="1")
+            first, done = await ran_for(hub, limited)
+            assert done.state is State.OK
+            _, refused = await ran_for(hub, limited, "other")
+            assert refused.state is State.NOT_RUN
+            assert f"KERNELEXEC_KERNELS=1 allows no more: {first.id}" in str(refused.problem)
+            await first.restart_kernel("it was asked for")  # one for one
+            await first.stop_kernel()
+            assert (await ran_for(hub, limited, "other"))[1].state is State.OK
+            assert (await ran_for(hub, caller(tmp_path), "third"))[1].state is State.OK  # no limit of its own
+
+    asyncio.run(test())
+
+
+def test_a_session_takes_no_more_submissions_than_its_client_lets_wait(
+    tmp_path: Path, host: FakeHost
+) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path, host) as hub:
+            limited = caller(tmp_path, KERNELEXEC_QUEUED="2")
+            session = await session_of(hub, limited)
+            waiting = []
+            for _ in range(3):  # one has its turn, two wait
+                await hub.admit(limited, session)
+                waiting.append(submit(session, "a", surroundings=limited.surroundings(session)))
+            with pytest.raises(BadRequest, match=r"2 already wait in .* KERNELEXEC_QUEUED=2 allows no more"):
+                await hub.admit(limited, session)
+            await hub.admit(caller(tmp_path), session)
+            for each in waiting:
+                await session.executions.wait_for_end(each, 10)
+            await hub.admit(limited, session)
+
+    asyncio.run(test())
+
+
+def test_a_session_takes_no_more_of_the_disk_than_its_client_lets_it(tmp_path: Path, host: FakeHost) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path, host) as hub:
+            limited = caller(tmp_path, KERNELEXEC_SESSION_MB="1")
+            session, _ = await ran_for(hub, limited)
+            other = await session_of(hub, limited, "other")
+            (tmp_path / "storage" / f"{other.id}-1").mkdir()
+            (tmp_path / "storage" / f"{other.id}-1" / "0001.txt").write_bytes(bytes(1_000_000))
+            await hub.admit(limited, session)
+            with pytest.raises(BadRequest, match=r"have 1.0 MB, and KERNELEXEC_SESSION_MB .* than 1.0 MB"):
+                await hub.admit(limited, other)
+            await hub.admit(caller(tmp_path), other)
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("what", ["deleted", "in the way"])
+def test_a_kernel_starts_although_the_registry_was_deleted_and_else_it_is_said_what_is_in_the_way(
+    tmp_path: Path, host: FakeHost, what: str
+) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path, host) as hub:
+            session = await session_of(hub, caller(tmp_path))
+            shutil.rmtree(tmp_path / "state")
+            if what != "deleted":
+                (tmp_path / "state").touch()
+            done = await ran(session, "a", surroundings=caller(tmp_path).surroundings(session))
+            if what == "deleted":
+                assert done.state is State.OK
+                assert len(list((tmp_path / "state" / "kernels").glob("*.json"))) == 1
+            else:
+                assert done.state is State.NOT_RUN
+                assert "Not a directory. Something else is where a directory belongs" in str(done.problem)
+                assert f"{tmp_path}/state/kernels" in str(done.problem)
+                assert "Errno" not in str(done.problem)
+                (tmp_path / "state").unlink()
+
+    asyncio.run(test())

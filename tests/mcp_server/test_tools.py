@@ -28,6 +28,7 @@ from tests.fakes import (
     session_in,
     settled,
     stalling,
+    submit,
 )
 from tests.mcp_server.calls import call_on, text_of
 
@@ -332,5 +333,25 @@ def test_the_configuration_names_all_that_a_caller_may_ask_for(tmp_path: Path) -
             assert facts["your directory"] == "/home/ann/sales"
             assert facts["kernel"].startswith("idle, generation 1")
             assert facts["notebook"] == str(tmp_path / "sales@analysis-1.ipynb")
+
+    run(test())
+
+
+@pytest.mark.parametrize("tool", ["execute_code", "execute_code_file"])
+def test_one_more_than_may_wait_is_refused_and_not_kept(tmp_path: Path, tool: str) -> None:
+    async def test() -> None:
+        async with session_in(tmp_path, FakeStarter([stalling()])) as session:
+            first, second = submit(session, "a"), submit(session, "b")
+            await settled(lambda: first.state is State.RUNNING)
+            limited = call_on(session, KERNELEXEC_QUEUED="1", KERNELEXEC_TRACE="1")
+            (session.recorder.storage_dir / "a.py").write_text("1")
+            arguments = {"code": "1"} if tool == "execute_code" else {"file_path": "a.py"}
+            before = session.executions.last_number
+            refused = await call_tool(limited, tool, arguments)
+            assert refused.is_error
+            assert f"{tool} was not run. 1 already wait in" in text_of(refused)
+            assert session.executions.last_number == before
+            assert f'execution_id="{first.id}"' in text_of(refused)
+            assert not second.is_final
 
     run(test())

@@ -6,6 +6,7 @@ import base64
 import io
 import os
 import re
+import sys
 import time
 
 import pytest
@@ -639,3 +640,17 @@ def test_get_environment_config_names_what_there_is(client: Client, shared_home:
     assert facts["storage directory"] == str(shared_home.storage)
     assert facts["your directory"] == str(shared_home.path)
     assert "generation 1" in facts["kernel"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS bounds no process's memory")
+def test_where_the_memory_of_a_kernel_is_limited_the_reply_says_by_what(home: Home, connect: Connect) -> None:
+    client = connect(home, KERNELEXEC_MEMORY_MB="600", KERNELEXEC_SESSION_MB="1")
+    reply = client.execute("large = bytearray(700_000_000)")
+    assert reply.state == "ERROR"
+    assert "at most 600 MB of memory (KERNELEXEC_MEMORY_MB)" in reply.text
+    assert client.execute("1 + 1").block("result") == "2"
+    client.execute("for _ in range(3): print('x' * 1_000_000)", session="large")
+    time.sleep(10.5)  # what is measured is believed for ten seconds
+    refused = client.execute("1", session="large")
+    assert refused.is_error
+    assert "KERNELEXEC_SESSION_MB allows no more" in refused.text

@@ -231,6 +231,28 @@ def test_the_persons_own_setting_of_such_a_program_stays():
         assert kernel.value("os.environ['GIT_EDITOR']") == "vi"
 
 
+@pytest.mark.skipif(not LINUX, reason="macOS bounds no process's memory")
+def test_a_kernel_whose_memory_is_limited_gets_an_error_and_goes_on():
+    with Launched(environment={"KERNELEXEC_MEMORY_MB": "600"}) as limited:
+        reply, _ = limited.run("kept = 1; large = bytearray(700_000_000)")
+        assert reply["ename"] == "MemoryError"
+        assert limited.value("kept") == 1
+        reply, _ = limited.run("pieces = []\nwhile True: pieces.append(bytearray(1_000_000))")
+        assert reply["ename"] == "MemoryError"
+        assert limited.value("300 < len(pieces) < 600") is True
+
+
+@pytest.mark.skipif(not LINUX, reason="macOS has no OOM killer that can be told")
+def test_the_kernel_is_the_first_choice_when_memory_ends_and_its_keeper_is_not(kernel):
+    own = int(Path("/proc/self/oom_score_adj").read_text())
+    scores = {
+        who: int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+        for who, pid in kernel.pids.items()
+        if who in ("kernel", "keeper")
+    }
+    assert scores == {"kernel": max(own, 300), "keeper": own}
+
+
 def test_a_broken_ipykernel_ends_the_launcher_with_its_traceback(tmp_path):
     (tmp_path / "ipykernel.py").write_text("raise ImportError('broken on purpose')")
     environment = {"PYTHONPATH": str(tmp_path)}

@@ -37,6 +37,8 @@ async def hints_on(execution: Execution, session: Session, caller: Caller) -> li
                 "library that starts a loop of its own can do so in a thread: "
                 "`await asyncio.to_thread(function)`."
             )
+        case "MemoryError" | "_ArrayMemoryError":
+            hint = _about_memory(session)
         case "SystemExit":
             hint = _about_exit(execution)
         case "ModuleNotFoundError" | "ImportError" if session.environment.is_python:
@@ -44,6 +46,17 @@ async def hints_on(execution: Execution, session: Session, caller: Caller) -> li
         case _:
             pass
     return [hint] if hint else []
+
+
+def _about_memory(session: Session) -> str | None:
+    """Where the memory ended at the limit that somebody has set."""
+    limit = session.generations.surroundings.environ.get("KERNELEXEC_MEMORY_MB", "").strip()
+    if not limit:
+        return None
+    return (
+        f"A process of this kernel may have at most {limit} MB of memory (KERNELEXEC_MEMORY_MB). Variables "
+        "are kept: delete what is not needed, work in parts. The user can raise the limit for a new kernel."
+    )
 
 
 def error_of(execution: Execution) -> tuple[str, str]:

@@ -84,6 +84,18 @@ async def session_for(call: Call, name: str | None, wait_seconds: float | None =
     return session
 
 
+async def session_to_run_in(call: Call, name: str | None, wait_seconds: float | None = None) -> Session:
+    """As `session_for`, for a call that submits something.
+
+    Raises:
+        KernelexecError: as there; or the session may take no more.
+    """
+    session = await session_for(call, name, wait_seconds)
+    if not call.asked.was_begun:  # else an earlier hub has taken it, perhaps
+        await call.hub.admit(call.caller, session)
+    return session
+
+
 async def prepared(
     call: Call, work: Callable[[Progress], Coroutine[Any, Any, T]], wait_seconds: float | None = None
 ) -> T:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from kernelexec.errors import BadRequest
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.tools.arguments import Arguments, MaxSeconds, SessionName, WaitSeconds
-from kernelexec.mcp_server.tools.base import Tool, session_for, wait_for_end
+from kernelexec.mcp_server.tools.base import Tool, session_to_run_in, wait_for_end
 from kernelexec.recording.opened_writer import CellPlace
 from kernelexec.session.session import Session
 from kernelexec.session.submission import Submission
@@ -50,7 +50,7 @@ class ExecuteCode(Arguments):
 async def _execute_code(call: Call, arguments: ExecuteCode) -> types.CallToolResult:
     _encodable(arguments.code)
     call.caller.config()  # its errors come before a session is opened
-    session = await session_for(call, arguments.session, arguments.wait_seconds)
+    session = await session_to_run_in(call, arguments.session, arguments.wait_seconds)
     submission = Submission(
         code=arguments.code,
         label=arguments.filename,
@@ -59,7 +59,7 @@ async def _execute_code(call: Call, arguments: ExecuteCode) -> types.CallToolRes
         surroundings=call.caller.surroundings(session),
         caller=call.caller.identity,
         asked=call.asked,
-        came=call.request.heard if call.caller.config().traces else None,
+        came=call.came,
         place=await _place(session, arguments.after),
     )
     return await wait_for_end(call, session, session.submit(submission), arguments.wait_seconds)

@@ -22,7 +22,7 @@ from kernelexec.mcp_server.tools.arguments import (
     Whole,
     at_most,
 )
-from kernelexec.mcp_server.tools.base import Tool, session_for, wait_for_end
+from kernelexec.mcp_server.tools.base import Tool, session_to_run_in, wait_for_end
 from kernelexec.mcp_server.tools.code import CODE_LIMIT, fits
 from kernelexec.recording.code_files import CodeFiles
 from kernelexec.session.submission import Submission
@@ -119,7 +119,7 @@ async def _execute_code_file(call: Call, arguments: ExecuteCodeFile) -> types.Ca
     path, code = await asyncio.to_thread(_files(call).read, arguments.file_path)
     if len(code) > CODE_LIMIT:
         raise BadRequest(f"{path} has {len(code):,} characters, more than the limit of {CODE_LIMIT:,}.")
-    session = await session_for(call, arguments.session, arguments.wait_seconds)
+    session = await session_to_run_in(call, arguments.session, arguments.wait_seconds)
     submission = Submission(
         code=code,
         label=path.name,
@@ -128,6 +128,7 @@ async def _execute_code_file(call: Call, arguments: ExecuteCodeFile) -> types.Ca
         surroundings=call.caller.surroundings(session),
         caller=call.caller.identity,
         asked=call.asked,
+        came=call.came,
     )
     return await wait_for_end(call, session, session.submit(submission), arguments.wait_seconds)
 

@@ -24,6 +24,7 @@ from kernelexec.mcp_server.tools.base import (
     wait_for_end,
 )
 from kernelexec.session.session import Session
+from kernelexec.system_errors import in_words
 
 T = TypeVar("T")
 _INPUT_LIMIT = 1_000_000  # characters
@@ -86,7 +87,9 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
         except StorageFailed as error:
             if session.kernel is not None or not had:
                 raise
-            return render.failure(f"NOT RESTARTED: {session.id}. {ended}Nothing was run again.\n{error}")
+            return render.failure(
+                f"NOT RESTARTED: {session.id}. {ended}Nothing was run again.\n{in_words(error)}"
+            )
         if execution is not None:
             return await wait_for_end(call, session, execution, arguments.wait_seconds)
     restarting = asyncio.ensure_future(session.restart_kernel(why, surroundings, by=call.caller.identity))
@@ -100,7 +103,9 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
     try:
         restarting.result()
     except (KernelexecError, OSError) as error:
-        return render.failure(f"NOT RESTARTED: {session.id}. {ended}The new one did not start.\n{error}")
+        return render.failure(
+            f"NOT RESTARTED: {session.id}. {ended}The new one did not start.\n{in_words(error)}"
+        )
     again = "Nothing had succeeded that could be run again" if is_replay else "Nothing was run again"
     return said_of_session(
         call,

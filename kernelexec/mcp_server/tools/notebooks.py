@@ -151,6 +151,7 @@ async def _edit_notebook(call: Call, arguments: EditNotebook) -> types.CallToolR
 
 async def _run_cells(call: Call, arguments: RunCells) -> types.CallToolResult:
     session, opened = await _session_with_notebook(call, arguments.session)
+    await call.hub.admit(call.caller, session)
     chosen = [CellRun.of(cell) for cell in await opened.chosen(arguments.ids) if cell.kind == "code"]
     cells = [cell for cell in chosen if cell.source.strip()]
     if not cells:
