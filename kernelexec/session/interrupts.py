@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
@@ -63,6 +64,7 @@ class Interrupts:
         return True
 
     async def _look(self, execution: Execution) -> None:
+        used, since = self._cpu_seconds(), time.monotonic()
         if await self._executions.wait_for_end(execution, _GRACE_SECONDS):
             return
         kernel, msg_id = self._of.kernel, self._executions.msg_id(execution)
@@ -72,7 +74,13 @@ class Interrupts:
         if found.ending and await self._executions.wait_for_end(execution, _TRACEBACK_SECONDS):
             return
         if not execution.is_final:
-            execution.obstacle = describe(found, msg_id, execution.session)
+            after = self._cpu_seconds()
+            load = None if used is None or after is None else (after - used) / (time.monotonic() - since)
+            execution.obstacle = describe(found, msg_id, execution.session, load)
+
+    def _cpu_seconds(self) -> float | None:
+        """What its kernel has used of all processors."""
+        return self._of.kernel.cpu_seconds() if self._of.kernel is not None else None
 
     def on_begin(self, execution: Execution) -> None:
         """A run begins: its time is measured, and an interrupt asked for before reaches it now."""

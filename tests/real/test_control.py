@@ -107,6 +107,16 @@ def test_native_code_is_told_as_such_and_stops_when_it_returns(own_client: Clien
     assert ended.state == "INTERRUPTED", ended.text
 
 
+def test_native_code_that_hangs_is_told_from_native_code_that_works(own_client: Client) -> None:
+    own_client.execute("import ctypes; kept = 1")
+    hangs = "ctypes.PyDLL(None).sleep(10)"  # with Python's lock, which PyDLL does not give up
+    run = own_client.execute(f"print('begun', flush=True)\n{hangs}", wait_seconds=1)
+    reply = call(own_client, "interrupt_kernel")
+    assert "It hangs: the kernel does not answer beside it and uses no processor" in reply.text
+    assert own_client.wait_for(run.id, wait_seconds=40).state == "INTERRUPTED"
+    assert own_client.execute("kept").block("result") == "1"
+
+
 def test_a_stopped_kernel_is_stopped_and_not_dead(own_client: Client, shared_home: Home) -> None:
     pid = int(own_client.execute("import os; os.getpid()").block("result"))
     os.kill(pid, signal.SIGSTOP)

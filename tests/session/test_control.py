@@ -211,11 +211,28 @@ def test_a_run_that_goes_on_after_an_interrupt_is_looked_at(
             starter.kernels[0].findings = Findings(answered=False)
             await session.interrupt("On request.")
             assert execution.state is State.RUNNING
-            assert "native code that holds Python's lock" in execution.obstacle
+            assert "It hangs: " in execution.obstacle, "the fake's processor time stands still"
             await session.stop_kernel(by=ANN)
             await finish(session, execution)
 
     run(test())
+
+
+@pytest.mark.parametrize(
+    ("load", "told"),
+    [
+        (None, "busy in native code that holds Python's lock"),
+        (0.9, "busy in native code that holds Python's lock"),
+        (0.1, "busy in native code that holds Python's lock"),
+        (0.0, "It hangs: the kernel does not answer beside it and uses no processor"),
+    ],
+)
+def test_a_kernel_that_hangs_is_told_from_a_busy_one_by_its_processor_time(
+    load: float | None, told: str
+) -> None:
+    assert told in describe(Findings(answered=False), "m", "sales@analysis", load)
+    goes_on = describe(Findings(True, tells=True, running="m"), "m", "sales@analysis", load)
+    assert ("It uses no processor: it waits for something." in goes_on) is (load == 0.0)
 
 
 @pytest.mark.parametrize(
