@@ -141,7 +141,7 @@ def _origin(folder: Path) -> _Origin:
         print(f"{folder} has no journal beside it or in {chosen}: the environment is that of the settings.")
         return _Origin(clean_name(name) or "scripts", chosen, {}, {}, config.kernel_dir())
     environment = last_opened(records.journal).get("described", {})
-    submissions = read_submissions(records.journal, records.generation)
+    submissions = read_submissions(records.journal, records.folder.name)
     name, storage = records.session.partition("@")[0], records.storage_dir
     directory = Path(read_directory(records.journal, records.generation) or storage)
     if config.origin_of_dir == "KERNELEXEC_CWD":

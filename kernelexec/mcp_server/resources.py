@@ -25,8 +25,9 @@ from kernelexec.mcp_server.recorded import Recorded, recorded_execution
 from kernelexec.mcp_server.render.body import how_to_read
 from kernelexec.mcp_server.render.summary_text import describe_summaries
 from kernelexec.model.text import plain
+from kernelexec.recording.history import notebook_number
 from kernelexec.recording.inside import open_inside
-from kernelexec.recording.records import Records, sessions_in
+from kernelexec.recording.records import Records, journal_path, sessions_in
 from kernelexec.recording.summaries import read_summaries
 
 LARGEST = 700_000  # bytes: base64 adds a third, and JSON's escapes as much to some texts
@@ -217,7 +218,9 @@ async def _read_image(call: Call, uri: str, session_id: str, found: re.Match[str
 
 def _in_the_notebook(recorded: Recorded) -> str:
     execution = recorded.execution
-    notebook = Records(recorded.storage_dir, execution.session, execution.generation).notebook
+    session, folder = execution.session, recorded.storage_dir
+    number = notebook_number(journal_path(folder, session), execution.generation)
+    notebook = Records(folder, session, number).notebook
     return f"{how_to_read(execution.id, 0)} shows it smaller; the original is in {notebook}."
 
 

@@ -8,7 +8,7 @@ https://ipywidgets.readthedocs.io/en/stable/embedding.html
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kernelexec.model.outputs import JSON, CellOutputs, size_of
@@ -129,14 +129,13 @@ class WidgetStates:
         kept = self._buffers.get(identity, {}).get((name,))
         return None if kept is None else str(kept["data"])
 
-    def to_metadata(self) -> dict[str, JSON]:
-        """The notebook's `widgets` metadata; empty without widgets."""
-        models: dict[str, JSON] = {
+    def models(self) -> dict[str, JSON]:
+        """By id, as a notebook has them."""
+        return {
             identity: self._model(identity, state)
             for identity, state in self._states.items()
             if "_model_name" in state
         }
-        return {MIME: {"state": models, "version_major": 2, "version_minor": 0}} if models else {}
 
     def _model(self, identity: str, state: Mapping[str, JSON]) -> dict[str, JSON]:
         model: dict[str, JSON] = {
@@ -200,6 +199,14 @@ class WidgetStates:
         if msg_id:
             self._capturing.setdefault(msg_id, []).append(identity)
         self._capturing = {request: active for request, active in self._capturing.items() if active}
+
+
+def notebook_metadata(of_kernels: Iterable[WidgetStates]) -> dict[str, JSON]:
+    """The `widgets` metadata of a notebook that cells of these kernels are in."""
+    models: dict[str, JSON] = {}
+    for states in of_kernels:
+        models |= states.models()
+    return {MIME: {"state": models, "version_major": 2, "version_minor": 0}} if models else {}
 
 
 def _folded(outputs: Sequence[JSON]) -> CellOutputs:

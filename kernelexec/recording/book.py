@@ -1,4 +1,4 @@
-"""The notebook of one generation as the recorder sees it: what is in it, and what one write adds."""
+"""One notebook as the recorder sees it: what is in it, and what one write adds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelexec.model.execution import Execution
-from kernelexec.model.widgets import WidgetStates
+from kernelexec.model.widgets import WidgetStates, notebook_metadata
 from kernelexec.recording.cells import cells_of
 from kernelexec.recording.ledger import Ledger
 from kernelexec.recording.notebook import Notebook
@@ -19,15 +19,17 @@ from kernelexec.recording.trust import Trust
 
 @dataclass
 class Book:
-    """One generation's notebook and what is still to be written to it."""
+    """A notebook and what is still to be written to it."""
 
-    generation: int
+    number: int  # the generation of the first kernel whose cells are in it
     notebook: Notebook
     ledger: Ledger = field(default_factory=Ledger)
     new: list[Execution] = field(default_factory=list)
     being_written: list[Execution] = field(default_factory=list)
     changed: dict[int, Execution] = field(default_factory=dict)
-    widgets: WidgetStates = field(default_factory=WidgetStates)
+    headings: dict[int, dict[str, Any]] = field(default_factory=dict)  # by generation, of the later kernels
+    directory: str | None = None  # where the last kernel works
+    widgets: dict[int, WidgetStates] = field(default_factory=dict)  # by generation
     widgets_changed: bool = False
     look: bool = False  # whether all that was written is still there
     trust: Trust = field(init=False)
@@ -39,6 +41,20 @@ class Book:
     @property
     def is_due(self) -> bool:
         return bool(self.new or self.changed or self.look or (self.widgets_changed and self.ledger))
+
+    def enter(self, update: Update) -> dict[str, Any]:
+        """The update was written; what the journal is to say of it."""
+        began = {generation: number for generation, number in update.began.items() if number in update.added}
+        self.ledger.write(update.revision, update.added, update.changed)
+        self.ledger.began.update(began)
+        return {
+            "generation": self.number,
+            "revision": update.revision,
+            "numbers": update.added,
+            "changed": update.changed,
+            **({"began": list(began.items())} if began else {}),
+            **({} if self.trust.good is None else {"trusted": list(self.trust.good)}),
+        }
 
 
 @dataclass(frozen=True)
@@ -66,10 +82,13 @@ class Update:
         self._load = load
         self._ledger = book.ledger
         self._storage_dir = storage_dir
+        self._headings = book.headings
+        self._directory = {} if book.directory is None else {"directory": book.directory}
+        self.began = _first_of_each(changes.new, book)
         self._new = {execution.number: self._cells(execution) for execution in changes.new}
         self._changed = {each.cell_id: _new_outputs(self._cells(each)) for each in changes.changed.values()}
         self._changed_numbers = list(changes.changed)
-        self._widgets = book.widgets.to_metadata()
+        self._widgets = notebook_metadata(book.widgets.values())
         self._widgets_changed = changes.widgets
         self.revision = 0
         self.added: list[int] = []
@@ -116,11 +135,23 @@ class Update:
         }, {**outputs, **self._changed}
 
     def _cells(self, execution: Execution) -> list[dict[str, Any]]:
-        return cells_of(execution, self._storage_dir)
+        heading = self._headings.get(execution.generation)
+        first = {**self._ledger.began, **self.began}.get(execution.generation)
+        above = [] if heading is None or first != execution.number else [heading]
+        return [*above, *cells_of(execution, self._storage_dir)]
 
     def _marks(self) -> dict[str, Any]:
-        marks: dict[str, Any] = {"kernelexec": {"revision": self.revision}}
+        marks: dict[str, Any] = {"kernelexec": {"revision": self.revision, **self._directory}}
         return {**marks, "widgets": self._widgets} if self._widgets else marks
+
+
+def _first_of_each(new: Sequence[Execution], book: Book) -> dict[int, int]:
+    """The first execution of each later kernel that had none in the notebook, by generation."""
+    first: dict[int, int] = {}
+    for execution in new:
+        if execution.generation in book.headings and execution.generation not in book.ledger.began:
+            first.setdefault(execution.generation, execution.number)
+    return first
 
 
 def _is_ours(name: list[str]) -> bool:

@@ -5,7 +5,9 @@ What the recorder adds as things happen and what a rebuild makes from the journa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from kernelexec.model.execution import PACKAGE_LINES, Execution, Kind
 from kernelexec.model.outputs import JSON
@@ -36,6 +38,14 @@ def cells_of(execution: Execution, storage_dir: Path) -> list[dict[str, JSON]]:
         )
     )
     return cells
+
+
+def heading_of(generation: int, metadata: Mapping[str, Any]) -> dict[str, JSON]:
+    """What stands in a notebook where a later kernel began."""
+    ended = metadata.get("kernelexec", {}).get("previous_ended")
+    why = f"The one before ended: {ended}. " if ended else ""
+    source = f"## A new kernel\n\n{why}No variables were carried over."
+    return markdown_cell(f"kernelexec-kernel-{generation}", source, {"kernelexec": {"kernel": generation}})
 
 
 def _of_installation(execution: Execution) -> str:

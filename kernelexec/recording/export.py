@@ -78,7 +78,7 @@ def _chosen(cells: Sequence[Cell], copy: CleanCopy) -> tuple[list[Cell], list[Ca
     left_out: list[Candidate] = []
     note: Cell | None = None
     for cell in cells:
-        if _is_empty(cell) or "previous" in _about(cell):
+        if _is_empty(cell) or {"previous", "kernel"} & _about(cell).keys():
             continue
         if _is_note(cell):
             note = cell

@@ -12,7 +12,7 @@ from kernelexec.model.clock import Times
 from kernelexec.model.execution import Execution, Kind, Overflow, State
 from kernelexec.model.limits import Limits
 from kernelexec.model.outputs import display_id
-from kernelexec.model.widgets import WidgetStates
+from kernelexec.model.widgets import WidgetStates, notebook_metadata
 from kernelexec.recording.journal import ClosedJournal, Journal
 from kernelexec.recording.journal_lines import read
 from kernelexec.recording.ledger import Ledger
@@ -32,11 +32,14 @@ class History:
     kernel_ended: bool = True  # false: the last kernel that was started is not known to have ended
     last_end: str | None = None  # why the last kernel that ended did so
     notebooks: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # metadata by generation
+    numbers: dict[int, int] = field(default_factory=dict)  # of the notebook that a generation's cells are in
+    kept: set[int] = field(default_factory=set)  # generations with something that was run
+    last_used: datetime | None = None  # when something was last submitted, or ended
     unfinished: list[Execution] = field(default_factory=list)
     unwritten: list[Execution] = field(default_factory=list)  # not in its notebook yet
     begun: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # what unfinished jobs recorded
     outdated: set[int] = field(default_factory=set)  # whose cells do not show the latest outputs
-    ledgers: dict[int, Ledger] = field(default_factory=dict)  # what is in the notebooks, by generation
+    ledgers: dict[int, Ledger] = field(default_factory=dict)  # what is in the notebooks, by number
     displays: dict[str, set[int]] = field(default_factory=dict)  # display id -> executions of the last kernel
     widgets: dict[int, WidgetStates] = field(default_factory=dict)  # by generation
     heard: dict[int, int] = field(default_factory=dict)  # serial of the last message of an unfinished one
@@ -103,11 +106,12 @@ def load_executions(
 
 
 @dataclass(frozen=True)
-class PastGeneration:
-    """One generation of a session, as its journal has it."""
+class PastNotebook:
+    """A notebook of a session and the kernels whose cells are in it, as its journal has it."""
 
     metadata: Mapping[str, Any]  # the notebook's
-    executions: Sequence[Execution]  # all that were submitted to it, with their outputs
+    later: Mapping[int, Mapping[str, Any]]  # by generation: the same of kernels that came later
+    executions: Sequence[Execution]  # all that were submitted to these kernels, with their outputs
     written: frozenset[int]  # numbers of those whose cells are known to be in the notebook
     revision: int  # of the notebook
     widgets: Mapping[str, Any]
@@ -115,12 +119,16 @@ class PastGeneration:
     @property
     def marks(self) -> Mapping[str, Any]:
         """What the notebook's metadata says beside `metadata`."""
-        marks: dict[str, Any] = {"kernelexec": {"revision": self.revision}}
+        last = list(self.later.values())[-1:] or [self.metadata]
+        directory = last[0].get("kernelexec", {}).get("directory")
+        where = {} if directory is None else {"directory": directory}
+        marks: dict[str, Any] = {"kernelexec": {"revision": self.revision, **where}}
         return {**marks, "widgets": self.widgets} if self.widgets else marks
 
 
-def load_generation(path: Path, session: str, storage_dir: Path, generation: int) -> PastGeneration | None:
-    """A generation from the journal at `path`, which a hub may be writing; None if there was none.
+def load_notebook(path: Path, session: str, storage_dir: Path, number: int) -> PastNotebook | None:
+    """What belongs to a notebook, from the journal at `path`, which a hub may be writing; None if it has none
+    with this number.
 
     Raises:
         OSError: the journal cannot be read.
@@ -128,28 +136,49 @@ def load_generation(path: Path, session: str, storage_dir: Path, generation: int
     history = History()
     executions: dict[int, Execution] = {}
     ledger = Ledger()
+    kernels = kernels_of_notebook(path, number)
     for record in read(path, outputs_of=None):
-        number = record.get("n")
         if record["event"] == "written":
-            if record.get("generation", generation) == generation:
+            if record.get("generation", number) in kernels:
                 ledger.read(record)
-        elif record["event"] == "submitted" and record["generation"] != generation:
+        elif record["event"] == "submitted" and record["generation"] not in kernels:
             continue
         elif record["event"] == "output":
-            if number in executions:
-                executions[number].outputs.add(record["type"], record["content"])
+            if record.get("n") in executions:
+                executions[record["n"]].outputs.add(record["type"], record["content"])
         else:
             _take(history, executions, record, session, storage_dir)
-    if not executions and generation not in history.notebooks:
+    if not executions and number not in history.notebooks:
         return None
-    widgets = history.widgets.get(generation, WidgetStates()).to_metadata()
-    return PastGeneration(
-        metadata=history.notebooks.get(generation, {}),
+    return PastNotebook(
+        metadata=history.notebooks.get(number, {}),
+        later={g: said for g, said in history.notebooks.items() if g in kernels and g != number},
         executions=list(executions.values()),
         written=ledger.numbers,
         revision=ledger.revision,
-        widgets=widgets,
+        widgets=notebook_metadata(history.widgets[g] for g in sorted(kernels) if g in history.widgets),
     )
+
+
+def kernels_of_notebook(path: Path, number: int) -> frozenset[int]:
+    """The generations whose cells are in a notebook.
+
+    Raises:
+        OSError: the journal cannot be read.
+    """
+    kernels = (record for record in read(path) if record["event"] == "kernel")
+    return frozenset({number, *(each["generation"] for each in kernels if each.get("notebook") == number)})
+
+
+def notebook_number(path: Path, generation: int) -> int:
+    """Of the notebook that a generation's cells are in.
+
+    Raises:
+        OSError: the journal cannot be read.
+    """
+    kernels = (record for record in read(path) if record["event"] == "kernel")
+    found = [each["notebook"] for each in kernels if each["generation"] == generation and "notebook" in each]
+    return next((number for number in found if isinstance(number, int)), generation)
 
 
 @dataclass
@@ -160,8 +189,8 @@ class Submitted:
     state: State
 
 
-def read_submissions(path: Path, generation: int) -> dict[str, Submitted]:
-    """The submissions of a generation by the name of their script.
+def read_submissions(path: Path, folder: str) -> dict[str, Submitted]:
+    """The submissions whose scripts are in a folder of the storage directory, by the script's name.
 
     Raises:
         OSError: the journal cannot be read.
@@ -169,7 +198,7 @@ def read_submissions(path: Path, generation: int) -> dict[str, Submitted]:
     found: dict[str, Submitted] = {}
     names: dict[int, str] = {}
     for record in read(path):
-        if record["event"] == "submitted" and record["generation"] == generation and record["script"]:
+        if record["event"] == "submitted" and str(record["script"]).rpartition("/")[0] == folder:
             name = names[record["n"]] = record["script"].rpartition("/")[2]
             found[name] = Submitted(record["note"], State.QUEUED)
         elif record["event"] == "finished" and record["n"] in names:
@@ -190,16 +219,17 @@ def read_directory(path: Path, generation: int) -> str | None:
     return None
 
 
-def unwritten_numbers(path: Path, generation: int) -> set[int]:
-    """The executions of a generation that have ended and are not known to be in its notebook.
+def unwritten_numbers(path: Path, number: int) -> set[int]:
+    """The executions that have ended and are not known to be in the notebook that they belong to.
 
     Raises:
         OSError: the journal cannot be read.
     """
     ours: set[int] = set()
     ended: set[int] = set()
+    kernels = kernels_of_notebook(path, number)
     for record in read(path):
-        if record["event"] == "submitted" and record["generation"] == generation:
+        if record["event"] == "submitted" and record["generation"] in kernels:
             ours.add(record["n"])
         elif record["event"] == "finished" and record["state"] != State.NOT_RUN.value:
             ended.add(record["n"])
@@ -223,6 +253,7 @@ def _take(
         history.directory = record.get("directory")
         history.kernel_ended, history.sent, history.displays = False, {}, {}
         history.notebooks[history.generation] = record["notebook_metadata"]
+        history.numbers[history.generation] = record.get("notebook", history.generation)
     elif event == "died":
         history.kernel_ended, history.last_end = True, record["cause"]
     elif event in ("notebook", "set_aside", "told_set_aside"):
@@ -236,7 +267,8 @@ def _take(
         _forget(executions, (*record["numbers"], *record.get("changed", ())))
         history.outdated.difference_update(record["numbers"], record.get("changed", ()))
         if "generation" in record:
-            history.ledgers.setdefault(record["generation"], Ledger()).read(record)
+            number = history.numbers.get(record["generation"], record["generation"])
+            history.ledgers.setdefault(number, Ledger()).read(record)
 
 
 def _take_notebook(history: History, record: Mapping[str, Any]) -> None:
@@ -276,6 +308,7 @@ def _take_execution(
     if event == "submitted":
         history.last_number = max(history.last_number, number)
         history.requests[record.get("caller"), record.get("request")] = number
+        history.last_used = _moment(record["time"])
         history.last_cell = record.get("cell") or history.last_cell
         history.limits = Limits(**record["limits"]) if "limits" in record else Limits()
         executions[number] = _submitted(record, session, storage_dir)
@@ -310,6 +343,9 @@ def _take_step(history: History, execution: Execution, record: Mapping[str, Any]
         execution.overflow = Overflow(**record["overflow"])
     elif event == "finished":
         _finish(execution, record)
+        history.last_used = _moment(record.get("time")) or history.last_used
+        if execution.state is not State.NOT_RUN:
+            history.kept.add(execution.generation)
         history.begun.pop(execution.number, None)
         history.parts.pop(execution.number, None)
 

@@ -13,12 +13,13 @@ from typing import Any
 
 
 class Ledger:
-    """The cells of one generation's notebook, by execution number."""
+    """The cells of one notebook, by execution number."""
 
     def __init__(self) -> None:
         self.revision = 0  # of the last write
         self.written = 0.0  # when that was, in the seconds of time.time(), as far as the journal says
         self.trusted: tuple[int, int, int] | None = None  # the version of the file of which all can be signed
+        self.began: dict[int, int] = {}  # generation -> the first of its cells, which a heading stands above
         self._added: dict[int, int] = {}  # at which revision, in the order of the notebook
         self._changed: dict[int, int] = {}  # at which revision their outputs were last written anew
 
@@ -46,6 +47,7 @@ class Ledger:
             self.written = datetime.fromisoformat(record["time"]).timestamp()
         trusted = record.get("trusted")
         self.trusted = (trusted[0], trusted[1], trusted[2]) if trusted else None
+        self.began.update((generation, number) for generation, number in record.get("began", ()))
         self.write(record.get("revision", self.revision + 1), record["numbers"], record.get("changed", ()))
 
     def unseen(self, revision: int | None, present: Collection[int]) -> tuple[list[int], list[int]]:

@@ -16,6 +16,7 @@ from kernelexec.errors import StorageFailed
 from kernelexec.model.execution import Execution, Kind
 from kernelexec.model.widgets import WidgetStates
 from kernelexec.recording.book import Book, Changes, Update
+from kernelexec.recording.cells import heading_of
 from kernelexec.recording.history import load_executions
 from kernelexec.recording.journal import Journal
 from kernelexec.recording.ledger import Ledger
@@ -24,6 +25,7 @@ from kernelexec.recording.notebook import Notebook, Written
 from kernelexec.recording.pages import PageGone, Pages
 from kernelexec.recording.records import Records
 from kernelexec.recording.shared_file import NotebookBusy
+from kernelexec.recording.sittings import Sittings
 
 _log = logging.getLogger(__name__)
 
@@ -40,16 +42,25 @@ _LOOK_SECONDS = 2.0
 class Notebooks:
     """Writes the notebooks of one session. To be used on the event loop; files are written in threads."""
 
-    def __init__(self, session: str, storage_dir: Path, journal: Journal, pages: Pages | None = None) -> None:
+    def __init__(
+        self,
+        session: str,
+        storage_dir: Path,
+        journal: Journal,
+        sittings: Sittings,
+        pages: Pages | None = None,
+    ) -> None:
         self.problem: str | None = None  # why the notebook is not current
         self.set_aside: list[str] = []  # names of unreadable notebooks that nobody was told of
         self._session = session
         self._storage_dir = storage_dir
         self._journal = journal
-        self._books: dict[int, Book] = {}  # by generation
+        self._sittings = sittings
+        self._books: dict[int, Book] = {}  # by number
+        self._begun: set[int] = set()  # generations
         self._early: list[Execution] = []  # of generations that have not begun
         self._pages = pages or Pages()
-        self._live: dict[int, LiveNotebook] = {}  # by generation: those that are open in a page
+        self._live: dict[int, LiveNotebook] = {}  # by number: those that are open in a page
         self._running: Execution | None = None
         self._stop_watching = self._pages.watch(self._page_changed)
         self._touched = self._wanted = 0.0  # when something happened last; what is due since when
@@ -59,14 +70,20 @@ class Notebooks:
         self._look_handle: asyncio.TimerHandle | None = None
 
     def path(self, generation: int) -> Path:
-        return Records(self._storage_dir, self._session, generation).notebook
+        return Records(self._storage_dir, self._session, self._sittings.number(generation)).notebook
 
     # --- what is to be written -------------------------------------------------
 
     def begin(self, generation: int, metadata: Mapping[str, Any]) -> None:
-        """The cells of this generation go to a notebook of its own, which gets this metadata."""
-        self._books[generation] = Book(generation, Notebook(self.path(generation), dict(metadata)))
-        self._join_page(self._books[generation])
+        """The cells of this generation go to a notebook of its own, which gets this metadata, or go on in
+        that of its sitting."""
+        if self._sittings.number(generation) == generation:
+            self._books[generation] = Book(generation, Notebook(self.path(generation), dict(metadata)))
+            self._join_page(self._books[generation])
+        else:
+            self._book(generation).headings[generation] = heading_of(generation, metadata)
+        self._book(generation).directory = metadata.get("kernelexec", {}).get("directory")
+        self._begun.add(generation)
         early, self._early = self._early, []
         for execution in early:
             self.add(execution)
@@ -74,8 +91,8 @@ class Notebooks:
     def restore(self, ledgers: Mapping[int, Ledger]) -> None:
         """What earlier hubs have written. Notebooks that were changed since are looked at: whoever saved
         them may not have seen all of it."""
-        for generation, ledger in ledgers.items():
-            book = self._book(generation)
+        for number, ledger in ledgers.items():
+            book = self._book(number)
             book.ledger = ledger
             book.trust.good = ledger.trusted
             if ledger.trusted is not None:
@@ -88,7 +105,7 @@ class Notebooks:
 
     def add(self, execution: Execution) -> None:
         """The execution's cell is to be written, if it is not there already."""
-        if execution.kind is not Kind.CODE and execution.generation not in self._books:
+        if execution.kind is not Kind.CODE and execution.generation not in self._begun:
             self._early.append(execution)
             return
         book = self._book(execution.generation)
@@ -103,7 +120,7 @@ class Notebooks:
     def show(self, execution: Execution) -> None:
         """The execution runs, with perhaps new outputs: where its notebook is open, its cell shows that."""
         self._running = execution
-        live = self._live.get(execution.generation)
+        live = self._live.get(self._sittings.number(execution.generation))
         if live is None:
             return
         book = self._book(execution.generation)
@@ -114,7 +131,7 @@ class Notebooks:
 
     def leave_out(self, execution: Execution) -> None:
         """It was not run after all."""
-        book = self._books.get(execution.generation)
+        book = self._books.get(self._sittings.number(execution.generation))
         if book is None or execution is not self._running:
             return
         self._running = None
@@ -137,7 +154,7 @@ class Notebooks:
 
     def show_widgets(self, generation: int, widgets: WidgetStates) -> None:
         """The notebook's metadata has the state of these."""
-        self._book(generation).widgets = widgets
+        self._book(generation).widgets[generation] = widgets
 
     def widgets_changed(self, generation: int) -> None:
         """Their state is to be written, with a cell of that notebook at the earliest."""
@@ -152,7 +169,7 @@ class Notebooks:
 
     def is_written(self, execution: Execution) -> bool:
         """Whether all of a finished execution is on disk, so that memory need not hold it."""
-        book = self._books.get(execution.generation)
+        book = self._books.get(self._sittings.number(execution.generation))
         if book is None:
             return execution not in self._early
         waiting = execution in (*book.new, *book.being_written) or execution.number in book.changed
@@ -184,15 +201,16 @@ class Notebooks:
             self._writer.cancel()
 
     def _book(self, generation: int) -> Book:
-        if generation not in self._books:  # its metadata was lost with a part of the journal
-            self._books[generation] = Book(generation, Notebook(self.path(generation), {}))
-            self._join_page(self._books[generation])
-        return self._books[generation]
+        number = self._sittings.number(generation)
+        if number not in self._books:  # its metadata was lost with a part of the journal
+            self._books[number] = Book(number, Notebook(self.path(number), {}))
+            self._join_page(self._books[number])
+        return self._books[number]
 
     def _due(self) -> list[Book]:
         """What is to be written to files."""
-        closed = (generation for generation in sorted(self._books) if generation not in self._live)
-        return [self._books[generation] for generation in closed if self._books[generation].is_due]
+        closed = (number for number in sorted(self._books) if number not in self._live)
+        return [self._books[number] for number in closed if self._books[number].is_due]
 
     # --- open in a page ------------------------------------------------------------
 
@@ -207,14 +225,14 @@ class Notebooks:
         if page is None:
             return
         live = LiveNotebook(page, partial(self._write_live, book))
-        self._live[book.generation] = live
+        self._live[book.number] = live
         book.look = bool(book.ledger)  # it may have been loaded before our last write
-        if self._running is not None and self._running.generation == book.generation:
+        if self._running is not None and self._book(self._running.generation) is book:
             self.show(self._running)
         live.want()
 
     def _leave_page(self, book: Book) -> None:
-        live = self._live.pop(book.generation, None)
+        live = self._live.pop(book.number, None)
         if live is None:
             return
         live.close()
@@ -235,15 +253,15 @@ class Notebooks:
             raise
         except Exception as error:  # noqa: BLE001 - as in _work
             self._has_failed(error)
-            live = self._live.get(book.generation)
+            live = self._live.get(book.number)
             if live is not None:
                 asyncio.get_running_loop().call_later(_RETRY_SECONDS, live.want)
 
     # --- when --------------------------------------------------------------------
 
     def _write_soon(self, book: Book | None = None) -> None:
-        if book is not None and book.generation in self._live:
-            self._live[book.generation].want()
+        if book is not None and book.number in self._live:
+            self._live[book.number].want()
             return
         if self._writer is None or self._writer.done():
             self._wanted = time.monotonic()
@@ -299,7 +317,7 @@ class Notebooks:
     def _look(self) -> None:
         """Whether somebody else has saved a notebook, and lost cells of ours that he had not seen."""
         for book in self._books.values():
-            live = self._live.get(book.generation)
+            live = self._live.get(book.number)
             if book.ledger and not (live.page if live else book.notebook).is_as_left:
                 book.look = True
                 if live:
@@ -342,7 +360,7 @@ class Notebooks:
 
     async def _put(self, book: Book, update: Update, may_begin_anew: bool) -> Written:
         """Into the page that has the notebook open, or else into the file."""
-        live = self._live.get(book.generation)
+        live = self._live.get(book.number)
         if live is not None:
             await live.write(update)
             return Written(book.notebook.path)
@@ -358,15 +376,7 @@ class Notebooks:
     def _enter(self, book: Book, update: Update) -> None:
         if not (update.added or update.changed):
             return
-        book.ledger.write(update.revision, update.added, update.changed)
-        self._journal.keep(
-            "written",
-            generation=book.generation,
-            revision=update.revision,
-            numbers=update.added,
-            changed=update.changed,
-            **({} if book.trust.good is None else {"trusted": list(book.trust.good)}),
-        )
+        self._journal.keep("written", **book.enter(update))
         begun = [n for n in update.added if self._running is not None and n == self._running.number]
         for number in (
             *begun,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelexec.model.shown_errors import is_error
+from kernelexec.recording.history import kernels_of_notebook
 from kernelexec.recording.journal_lines import read
 
 
@@ -26,21 +27,23 @@ class OtherRun:
         return self.ended and not any(map(is_error, self.outputs))
 
 
-def read_other_runs(path: Path, generation: int) -> list[OtherRun]:
-    """Those of one generation, in order.
+def read_other_runs(path: Path, number: int) -> list[OtherRun]:
+    """Those on the kernels whose cells are in one notebook, in order.
 
     Raises:
         OSError: the journal cannot be read.
     """
     found: dict[str, OtherRun] = {}
+    kernels = kernels_of_notebook(path, number)
     present = last = 0
     for record in read(path):
         event = record["event"]
         if event == "kernel":
-            present, last = record["generation"], 0
-        elif event == "submitted" and record["generation"] == generation:
+            present = record["generation"]
+            last = last if present in kernels else 0
+        elif event == "submitted" and record["generation"] in kernels:
             last = record["n"]
-        elif event == "other" and present == generation and isinstance(record.get("code"), str):
+        elif event == "other" and present in kernels and isinstance(record.get("code"), str):
             found[str(record.get("msg_id"))] = OtherRun(record["code"], record.get("count"), last)
         elif event == "other_ended" and str(record.get("msg_id")) in found:
             name = str(record["msg_id"])

@@ -1,4 +1,4 @@
-"""The folder of a generation's large outputs, which is opened anew for each file that is made in it."""
+"""The folder of a notebook's large outputs, which is opened anew for each file that is made in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kernelexec.recording.script import open_folder
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """`SESSION-GENERATION/outputs` in the storage directory."""
+    """`SESSION-NUMBER/outputs` in the storage directory."""
 
     path: Path
     storage_dir: Path

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from kernelexec.errors import BadRequest
 from kernelexec.model.execution import State
-from kernelexec.recording.cells import cells_of
-from kernelexec.recording.history import PastGeneration, load_generation
+from kernelexec.model.outputs import JSON
+from kernelexec.recording.cells import cells_of, heading_of
+from kernelexec.recording.history import PastNotebook, load_notebook
 from kernelexec.recording.journal import is_taken, storage_failed
 from kernelexec.recording.notebook_format import Change, Document, new_document
 from kernelexec.recording.records import Records
@@ -15,7 +16,7 @@ from kernelexec.recording.records import Records
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """A notebook, and what of its generation is not in it."""
+    """A notebook, and what of its kernels' work is not in it."""
 
     document: Document
     executions: int  # whose cells it has
@@ -25,30 +26,35 @@ class Rebuilt:
 
 
 def rebuild(records: Records, *, in_place: bool) -> Rebuilt:
-    """The notebook of a generation.
+    """The notebook of these records.
 
     In place, where the hub that has the session open goes on adding cells, it has only those that the hub
     knows to be written, for the others are still to come.
 
     Raises:
-        BadRequest: the journal has no such generation.
+        BadRequest: the journal has no such notebook.
         StorageFailed: it cannot be read.
     """
     taken = is_taken(records.journal)
     try:
-        past = load_generation(records.journal, records.session, records.storage_dir, records.generation)
+        past = load_notebook(records.journal, records.session, records.storage_dir, records.generation)
     except OSError as error:
         raise storage_failed(records.journal, error) from error
     if past is None:
         raise BadRequest(
-            f"The journal {records.journal} has no generation {records.generation} of {records.session}.",
-            "Its notebooks are numbered from 1, one for each kernel that the session has had.",
+            f"The journal {records.journal} has no notebook {records.generation} of {records.session}.",
+            "A notebook has the number of its first kernel; the session's kernels are numbered from 1.",
         )
     if not taken:
         _end_unfinished(past)
     ended = [e for e in past.executions if e.is_final and e.state is not State.NOT_RUN]
     shown = [e for e in ended if e.number in past.written] if in_place and taken else ended
-    cells = [cell for execution in shown for cell in cells_of(execution, records.storage_dir)]
+    cells: list[dict[str, JSON]] = []
+    later = dict(past.later)
+    for execution in shown:
+        if execution.generation in later:
+            cells.append(heading_of(execution.generation, later.pop(execution.generation)))
+        cells += cells_of(execution, records.storage_dir)
     return Rebuilt(
         new_document(past.metadata).changed(Change(cells, metadata=past.marks)),
         executions=len(shown),
@@ -58,7 +64,7 @@ def rebuild(records: Records, *, in_place: bool) -> Rebuilt:
     )
 
 
-def _end_unfinished(past: PastGeneration) -> None:
+def _end_unfinished(past: PastNotebook) -> None:
     """Without a hub nobody will see how these end; the next hub would say the same of them."""
     for execution in past.executions:
         if not execution.is_final:

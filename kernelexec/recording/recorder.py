@@ -10,8 +10,6 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from kernelexec.model.execution import Execution, Kind, Overflow, State
 from kernelexec.model.limits import Limits
 from kernelexec.model.outputs import display_id, late_label, size_of
 from kernelexec.model.widgets import WidgetStates
+from kernelexec.recording import execution_lines
 from kernelexec.recording.history import History, load_execution
 from kernelexec.recording.journal import Journal, now, storage_failed
 from kernelexec.recording.last_updates import LastUpdates
@@ -29,6 +28,7 @@ from kernelexec.recording.output_folder import OutputFolder
 from kernelexec.recording.pages import Pages
 from kernelexec.recording.records import Records
 from kernelexec.recording.script import script_name, write_script
+from kernelexec.recording.sittings import Sittings
 from kernelexec.recording.spill import Spill
 from kernelexec.recording.widget_messages import Taken, WidgetMessages
 
@@ -55,7 +55,10 @@ class Recorder:
         self.extension = ".py"  # of scripts
         # An execution of the past by its number: a display that it has made may be updated later.
         self.recall: Callable[[int], Execution | None] = self._load
-        self.notebooks: Notebooks | OpenedWriter = Notebooks(session, storage_dir, journal, pages)
+        self.sittings = Sittings()
+        self.notebooks: Notebooks | OpenedWriter = Notebooks(
+            session, storage_dir, journal, self.sittings, pages
+        )
         self._spills: dict[int, Spill] = {}  # of the executions that have no end yet
         self._late: dict[int, int] = {}  # by execution: characters that it got after its end
         self._displays: dict[str, set[int]] = {}  # display id -> which executions show it
@@ -90,12 +93,17 @@ class Recorder:
     def notebook_path(self, generation: int) -> Path:
         return self.notebooks.path(generation)
 
+    def goes_on_below_a_heading(self, generation: int) -> bool:
+        """Whether the cells of this generation are in the notebook of an earlier kernel."""
+        return self.opened is None and self.sittings.number(generation) != generation
+
     def folder(self, generation: int) -> Path:
-        return Records(self.storage_dir, self.session, generation).folder
+        return Records(self.storage_dir, self.session, self.sittings.number(generation)).folder
 
     def begin_generation(self, generation: int, metadata: Mapping[str, Any]) -> None:
-        """The cells of this generation go to a notebook of its own, which gets this metadata."""
+        """The cells of this generation go to the notebook of its sitting; a new one gets this metadata."""
         self.write_updates()
+        self.sittings.number(generation, now())
         extension = metadata.get("language_info", {}).get("file_extension", "")
         if isinstance(extension, str) and _EXTENSION.fullmatch(extension):
             self.extension = extension  # as the kernel itself says
@@ -110,7 +118,10 @@ class Recorder:
         if history.opened is not None:
             self.open_notebook(Path(history.opened)).last_touched = history.last_cell
         for generation, metadata in history.notebooks.items():
+            self.sittings.begin(generation, history.numbers.get(generation, generation))
             self.begin_generation(generation, metadata)
+        if history.last_used is not None:
+            self.sittings.use(history.last_used, *history.ledgers, *history.kept)
         self.limits = history.limits
         self.notebooks.restore(history.ledgers)
         self.notebooks.set_aside += history.set_aside
@@ -138,27 +149,13 @@ class Recorder:
                 f"The session's journal {self.journal.path} was deleted or moved away.",
                 f"Put it back, or end the session with: kernelexec stop {self.session}",
             )
+        self.sittings.number(execution.generation, now())
+        self.sittings.use(now())
         if execution.kind is Kind.CODE:
             self._write_script(execution)
         try:
-            self.journal.write(
-                "submitted",
-                n=execution.number,
-                generation=execution.generation,
-                kind=execution.kind.value,
-                script=str(execution.script.relative_to(self.storage_dir)) if execution.script else None,
-                label=execution.label,
-                source=execution.source,
-                note=execution.note,
-                code=execution.code,
-                **({} if execution.caller is None else {"caller": execution.caller}),
-                **({} if execution.cell is None else {"cell": execution.cell}),
-                **({} if execution.after is None else {"after": execution.after}),
-                **({"request": request} if request else {}),
-                **({} if within is None else {"within": within}),
-                **({} if execution.max_seconds is None else {"max_seconds": execution.max_seconds}),
-                **({} if self.limits == Limits() else {"limits": asdict(self.limits)}),
-            )
+            fields = execution_lines.submitted(execution, self.storage_dir, self.limits, within, request)
+            self.journal.write("submitted", **fields)
         except StorageFailed:
             if execution.script is not None:
                 execution.script.unlink(missing_ok=True)
@@ -306,23 +303,12 @@ class Recorder:
             execution.overflow = spill.close() or execution.overflow
         self.write_updates()
         try:
-            self.journal.keep(
-                "finished",
-                n=execution.number,
-                state=execution.state.value,
-                problem=execution.problem,
-                **({} if execution.error is None else {"error": execution.error}),
-                **({} if execution.lost is None else {"lost": execution.lost}),
-                execution_count=execution.execution_count,
-                started=_iso(execution.started),
-                finished=_iso(execution.finished),
-                timing=execution.timing,
-                overflow=execution.overflow.to_json() if execution.overflow else None,
-            )
+            self.journal.keep("finished", **execution_lines.finished(execution))
         finally:
             self._sync_soon()
             self.notebooks.touch()
             if execution.state is not State.NOT_RUN:
+                self.sittings.use(now(), execution.generation)
                 self.notebooks.add(execution)
             else:
                 self.notebooks.leave_out(execution)
@@ -371,10 +357,6 @@ class Recorder:
             self._sync_handle = asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._sync)
             return
         asyncio.get_running_loop().run_in_executor(None, _quietly, self.journal.sync)
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
 
 
 def _quietly(action: Callable[[], None]) -> None:

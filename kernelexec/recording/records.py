@@ -16,7 +16,7 @@ from kernelexec.plain_file import read_plain
 JOURNALS = ".kernelexec"
 LARGEST = 500_000_000  # bytes of a notebook that is read at all
 JOURNAL = re.compile(r"(?P<session>.+@.+)\.jsonl")  # the name of one
-# A generation's notebook and folder, and what is made beside a notebook: NAME.rebuilt, NAME.unreadable-2.
+# A notebook with its folder, and what is made beside a notebook: NAME.rebuilt, NAME.unreadable-2.
 _NAME = re.compile(
     r"(?P<session>.+@.+)-(?P<generation>[1-9][0-9]{0,8})(\.(rebuilt|clean|unreadable)(-\d+)?)?"
 )
@@ -62,11 +62,11 @@ def split_name(name: str) -> tuple[str, int] | None:
 
 @dataclass(frozen=True)
 class Records:
-    """One generation of one session."""
+    """One notebook of one session, and what is beside it."""
 
     storage_dir: Path
     session: str
-    generation: int
+    generation: int  # of the first kernel whose cells are in it
 
     @property
     def journal(self) -> Path:

@@ -157,11 +157,9 @@ class Generations:
         self.names, self._ended_by, self._ending, self._wished = NO_NAMES, None, None, False
         self._executions.begin_kernel()
         metadata = self._notebook_metadata(new)
+        number = self._recorder.sittings.number(self.generation, now())
         if before:
-            metadata["kernelexec"] |= {
-                "previous": self._recorder.notebook_path(before).name,
-                "previous_ended": ended,
-            }
+            metadata["kernelexec"] |= self._link_to(before, number) | {"previous_ended": ended}
         self._recorder.begin_generation(self.generation, metadata)
         try:
             self._recorder.journal.write(
@@ -171,6 +169,7 @@ class Generations:
                 directory=str(surroundings.directory),
                 kernel_id=new.kernel_id,
                 notebook_metadata=metadata,
+                **({} if number == self.generation else {"notebook": number}),
             )
         except StorageFailed:
             await new.kernel.stop("its start could not be written to the journal")
@@ -179,6 +178,11 @@ class Generations:
         self._happenings.happened(Started(self.generation))
         self._use(new.kernel, now())
         return new.kernel
+
+    def _link_to(self, before: int, number: int) -> dict[str, str]:
+        """Where the cells of the kernel before are, if they are in another notebook."""
+        path = self._recorder.notebook_path(before)
+        return {"previous": path.name} if number == self.generation and path.exists() else {}
 
     def _use(self, kernel: Kernel, started: datetime) -> None:
         self.kernel = kernel

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 import nbformat
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 
 from kernelexec.commands import cli
 from kernelexec.kernels.kernel import Death
+from kernelexec.recording import sittings
 from tests.fakes import (
+    ANN,
     Answer,
     FakeKernel,
     FakeStarter,
@@ -32,6 +35,7 @@ from tests.fakes import (
     settled,
     stalling,
     submit,
+    told,
 )
 
 NAME = "sales@analysis-1.ipynb"
@@ -165,16 +169,23 @@ def test_the_journal_of_a_notebook_that_was_moved_is_found_by_the_variable(
     assert (elsewhere / "sales@analysis-1.rebuilt.ipynb").exists()
 
 
-def test_each_generation_has_a_notebook_of_its_own(storage: Path) -> None:
+def test_each_notebook_has_the_kernels_of_its_sitting(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
-        starter = FakeStarter([dying(Death(signal=9), "last words")], [printing("1\n"), printing("2\n")])
+        starter = FakeStarter([dying(Death(signal=9), "last words")], [printing("1\n")], [printing("2\n")])
         async with session_in(storage, starter) as session:
             await ran(session, "x = 1")
             await ran(session, "not run")
+            told(session)
             await ran(session, "x = 2")
+            monkeypatch.setattr(sittings, "_LONGEST_PAUSE", timedelta(0))
+            await session.recorder.flush()
+            await session.restart_kernel("it was restarted", by=ANN)
+            told(session)
+            await ran(session, "x = 3")
 
     run(scenario())
-    for generation in (1, 2):
+    assert len(list(storage.glob("*.ipynb"))) == 2
+    for generation in (1, 3):
         path = storage / f"sales@analysis-{generation}.ipynb"
         before = path.read_bytes()
         path.unlink()
@@ -253,7 +264,7 @@ def test_a_notebook_without_a_journal_is_an_error_that_says_where_it_was_looked_
     assert [path.name for path in storage.iterdir()] == [name]
 
 
-def test_a_generation_that_never_was_is_an_error(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_notebook_that_never_was_is_an_error(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record(storage, printing("1\n"))
     assert rebuild(storage / "sales@analysis-7.ipynb") == 1
-    assert "no generation 7" in capsys.readouterr().err
+    assert "no notebook 7" in capsys.readouterr().err

@@ -91,7 +91,7 @@ def test_what_was_closed_is_not_shown_until_it_is_opened_anew() -> None:
     widgets = states(w=("Label", {"value": "here"}))
     assert widgets.close({"comm_id": "w", "data": {}})
     assert words_of(widgets) == ""
-    assert "w" in str(widgets.to_metadata()), "the notebook keeps it, as nbclient does"
+    assert "w" in str(widgets.models()), "the notebook keeps it, as nbclient does"
     widgets.take(opened("w", "LabelModel", value="again")[1], [])
     assert words_of(widgets) == "again"
     assert not widgets.close({"comm_id": "none of ours"})
@@ -199,7 +199,7 @@ def test_of_too_many_widgets_those_that_were_closed_are_forgotten_with_what_is_i
         for _, content, _ in bar(number):
             assert widgets.take(content, [])
         widgets.close({"comm_id": f"bar{number}"})
-        assert len(str(widgets.to_metadata())) < 40_000
+        assert len(str(widgets.models())) < 40_000
         assert words_of(widgets, f"bar{number}") == ""
     assert words_of(widgets, "bar-1") == "x" * 1_000
     assert words_of(widgets, "shared") == "kept"

@@ -10,7 +10,14 @@ from nbclient import NotebookClient
 from nbformat import v4
 
 from kernelexec.model.outputs import CellOutputs
-from kernelexec.model.widgets import CAPTURED_TYPES, COMM_TYPES, MIME, WidgetStates, encoded
+from kernelexec.model.widgets import (
+    CAPTURED_TYPES,
+    COMM_TYPES,
+    MIME,
+    WidgetStates,
+    encoded,
+    notebook_metadata,
+)
 
 Said = tuple[str, dict[str, Any], list[bytes]]
 
@@ -59,7 +66,7 @@ def ours(messages: list[Said]) -> tuple[Any, Any]:
             widgets.capture(capturer, message_type, content)
         else:
             cell.add(message_type, content)
-    return widgets.to_metadata(), cell.to_notebook()
+    return notebook_metadata([widgets]), cell.to_notebook()
 
 
 def opened(identity: str, model: str, buffers: tuple[bytes, ...] = (), **state: Any) -> Said:

@@ -79,6 +79,6 @@ def test_widgets_are_in_the_journal_as_they_were(
     updates.write_all()
     for record in read(journal.path):
         again.take(record["content"], record["buffers"])
-    assert again.to_metadata() == states.to_metadata()
+    assert again.models() == states.models()
     assert [again.state(comm) for comm in "pq"] == [states.state(comm) for comm in "pq"]
     journal.close()

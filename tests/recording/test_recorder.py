@@ -349,7 +349,7 @@ def test_a_journal_that_fails_while_the_notebook_is_written_stops_no_later_cell(
     assert [cell["id"] for cell in cells(tmp_path)] == ["kernelexec-1", "kernelexec-2"]
 
 
-def test_cells_of_the_last_generation_go_to_its_own_notebook(tmp_path: Path) -> None:
+def test_a_kernel_of_the_same_sitting_goes_on_in_the_notebook_below_a_heading(tmp_path: Path) -> None:
     async def test() -> None:
         async with recorder_in(tmp_path) as recorder:
             ended(recorder, 1)
@@ -357,11 +357,12 @@ def test_cells_of_the_last_generation_go_to_its_own_notebook(tmp_path: Path) -> 
             ended(recorder, 2, generation=2)
 
     run(test())
-    assert [cell["id"] for cell in cells(tmp_path, 1)] == ["kernelexec-1"]
-    assert [cell["id"] for cell in cells(tmp_path, 2)] == ["kernelexec-2"]
+    found = [cell["id"] for cell in cells(tmp_path, 1)]
+    assert found == ["kernelexec-1", "kernelexec-kernel-2", "kernelexec-2"]
+    assert cells(tmp_path, 2) == []
 
 
-def test_late_output_of_the_last_generation_goes_to_its_own_notebook(tmp_path: Path) -> None:
+def test_late_output_of_the_last_generation_goes_to_its_own_cell(tmp_path: Path) -> None:
     async def test() -> None:
         async with recorder_in(tmp_path) as recorder:
             one = ended(recorder, 1)

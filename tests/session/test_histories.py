@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from kernelexec.kernels.kernel import Death, Reply
 from kernelexec.model.execution import State
 from kernelexec.recording import notebooks as notebooks_module
 from kernelexec.recording.cells import shown_outputs
-from kernelexec.recording.history import load_execution
+from kernelexec.recording.history import kernels_of_notebook, load_execution
 from kernelexec.recording.journal import ClosedJournal
 from kernelexec.session.session import Session
 from tests.fakes import (
@@ -211,20 +212,22 @@ class World:
     def check_notebook(self, path: Path) -> None:
         notebook = nbformat.read(path, nbformat.NO_CONVERT)
         nbformat.validate(notebook)
-        generation = int(path.stem.rpartition("-")[2])
+        kernels = kernels_of_notebook(journal_path(self.storage), int(path.stem.rpartition("-")[2]))
         deleted = self.deleted.get(path.name, set())
         expected = {
             e.cell_id: e
             for e in self.executions()
-            if e.generation == generation and e.state is not State.NOT_RUN and e.cell_id not in deleted
+            if e.generation in kernels and e.state is not State.NOT_RUN and e.cell_id not in deleted
         }
-        ours = [cell for cell in notebook.cells if cell.id.startswith("kernelexec-")]
+        ours = [cell for cell in notebook.cells if re.fullmatch(r"kernelexec-[0-9]+", cell.id)]
         assert sorted(cell.id for cell in ours) == sorted(expected)
         for cell in ours:
             assert cell.source == expected[cell.id].code
             assert cell.outputs == shown_outputs(expected[cell.id]), cell.id
         markdown = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
-        words = [cell.source for cell in markdown if cell.id != "previous-kernel"]
+        words = [
+            cell.source for cell in markdown if not re.match("previous-kernel|kernelexec-kernel-", cell.id)
+        ]
         assert words == self.saved.get(path.name, [])
 
 

@@ -186,15 +186,16 @@ class SessionMachine(RuleBasedStateMachine):
     def check_what_is_on_disk(self) -> None:
         told = told_states(self.folder)
         assert told == {number: [execution.state] for number, execution in self.accepted.items()}
-        generations = {line["generation"] for line in journal_lines(self.folder) if line["event"] == "kernel"}
-        for generation in generations:
-            found = [cell["id"] for cell in cells(self.folder, generation) if cell["id"] != "previous-kernel"]
+        kernels = [line for line in journal_lines(self.folder) if line["event"] == "kernel"]
+        number = {line["generation"]: line.get("notebook", line["generation"]) for line in kernels}
+        for notebook in set(number.values()):
+            found = [c["id"] for c in cells(self.folder, notebook) if c["cell_type"] == "code"]
             expected = [
                 execution.cell_id
                 for execution in self.accepted.values()
-                if execution.generation == generation and execution.state in RAN
+                if number.get(execution.generation) == notebook and execution.state in RAN
             ]
-            assert found == expected, f"the notebook of generation {generation}"
+            assert found == expected, f"notebook {notebook}"
 
 
 TestSession = SessionMachine.TestCase

@@ -106,12 +106,14 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
         return render.failure(
             f"NOT RESTARTED: {session.id}. {ended}The new one did not start.\n{in_words(error)}"
         )
+    goes_on = session.recorder.goes_on_below_a_heading(session.generation)
+    heading = ", with a heading where this kernel begins" if goes_on else ""
     again = "Nothing had succeeded that could be run again" if is_replay else "Nothing was run again"
     return said_of_session(
         call,
         session,
         f"RESTARTED: {session.id} has a new kernel, generation {session.generation}, without variables. "
-        f"{ended}{again}.\nIts notebook: {session.notebook}, which links to the one before.",
+        f"{ended}{again}.\nIts notebook: {session.notebook}{heading}.",
         introduces=True,
     )
 
