@@ -133,7 +133,7 @@ TRIED: dict[str, list[tuple[str, str]]] = {
         ("kernelexec kernelspecs list", _UNDERSTOOD),
     ],
     "commands/run.py": [
-        ("kernelexec run ...", _UNDERSTOOD),
+        ("kernelexec run --cwd DIRECTORY ...", _UNDERSTOOD),
         ("kernelexec stop {}", _STOP),
         (
             "kernelexec run --succeeded {}",
@@ -218,6 +218,9 @@ TRIED: dict[str, list[tuple[str, str]]] = {
     ],
     "hub/lost_kernels.py": [
         ("kernelexec stop {}", _STOP_LOST),
+    ],
+    "model/charts.py": [
+        ("kernelexec lab", "no recommendation: where a chart can be seen"),
     ],
     "mcp_server/faults.py": [
         ("kernelexec ps names it", _PS),

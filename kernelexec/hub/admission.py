@@ -43,8 +43,7 @@ class Admission:
             raise BadRequest(
                 f"The records of {session.id} have {readable_size(taken)}, and KERNELEXEC_SESSION_MB allows "
                 f"no more than {readable_size(allowance.disk)}: this was not kept.",
-                "The user can raise that, or make room with `kernelexec gc`; a session of another name "
-                "(session=...) has room of its own.",
+                "The user can raise that; a session of another name (session=...) has room of its own.",
             )
 
     async def _measured(self, session: Session) -> int:
