@@ -84,6 +84,7 @@ def test_a_hello_says_who_asks_from_where_and_with_which_variables() -> None:
         "pid": os.getpid(),
         "begun": [],
         "cwd": os.getcwd(),
+        "root": str(paths.import_root()),
         "environ": variables,
     }
 

@@ -245,17 +245,16 @@ def test_a_generation_that_succeeded_can_be_executed_again_with_the_same_outputs
     assert [cell.get("outputs") for cell in after.cells] == [cell.get("outputs") for cell in before.cells]
 
 
-def test_each_generation_has_a_notebook_of_its_own(connect: Connect, shared_home: Home) -> None:
+def test_a_new_kernel_goes_on_in_the_notebook_of_its_sitting(connect: Connect, shared_home: Home) -> None:
     client = connect(shared_home, shared_home.project("generations"))
     client.execute("'one'")
     shared_home.command("stop", "generations@plain")
     assert client.execute("'not run'").state == "NOT RUN"
     client.execute("'two'")
-    assert [c.source for c in notebook_of(shared_home, "generations@plain", 1, 1).cells] == ["'one'"]
-    link, cell = notebook_of(shared_home, "generations@plain", 2, 2).cells
-    assert "generations@plain-1.ipynb" in link.source
-    assert cell.source == "'two'"
-    assert (shared_home.storage / "generations@plain-2" / "0003.py").read_text() == "'two'"
+    one, heading, two = notebook_of(shared_home, "generations@plain", 3).cells
+    assert (one.source, two.source) == ("'one'", "'two'")
+    assert "A new kernel" in heading.source
+    assert (shared_home.storage / "generations@plain-1" / "0003.py").read_text() == "'two'"
     assert finished(shared_home, "generations@plain")[2]["state"] == "not_run"
 
 

@@ -137,11 +137,11 @@ def test_the_notebooks_of_a_whole_life_are_valid_and_so_is_what_is_made_from_the
     first = json.dumps(found["sales@analysis-1.ipynb"])
     for part in ("Installed words", "A note.", "widget-state+json", "all of this output", '"late": true'):
         assert part in first, "the test would show nothing"
-    assert sorted(found) == [f"sales@analysis-{n}.ipynb" for n in (1, 2, 3)]
-    for number in (1, 2, 3):
-        path = tmp_path / f"sales@analysis-{number}.ipynb"
-        made = rebuild(find_records(path, []), in_place=False).document.to_bytes()
-        nbformat.validate(json.loads(made))
+    assert first.count("## A new kernel") == 2, first[-2000:]
+    assert sorted(found) == ["sales@analysis-1.ipynb"]
+    path = tmp_path / "sales@analysis-1.ipynb"
+    made = rebuild(find_records(path, []), in_place=False).document.to_bytes()
+    nbformat.validate(json.loads(made))
 
 
 # --- what is not valid -----------------------------------------------------------
