@@ -221,12 +221,19 @@ def test_what_a_lost_connection_had_asked_for_is_told_to_the_next_of_the_same_cl
     assert again.execute("'ran' in globals()").block("result") == "False"
 
 
-def test_a_restart_that_was_given_up_goes_on_and_is_told(connect_raw: ConnectRaw, shared_home: Home) -> None:
+def test_a_restart_that_was_given_up_goes_on_and_is_told(
+    connect_raw: ConnectRaw, shared_home: Home, tmp_path: Path
+) -> None:
+    ending = tmp_path / "ending"
     client = connect_raw(shared_home, shared_home.project("restart-given-up"))
     client.execute("x = 1")
-    client.execute("import atexit, time; atexit.register(time.sleep, 1)")
+    client.execute(
+        "import atexit, time\n"
+        "atexit.register(time.sleep, 1)\n"
+        f"atexit.register(lambda: open({str(ending)!r}, 'w').close())"
+    )
     call = client.begin("tools/call", {"name": "restart_kernel", "arguments": {}})
-    time.sleep(0.3)  # the kernel is ending
+    eventually(ending.exists)
     client.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": call}})
     told = client.call("list_kernels").text
     assert (
