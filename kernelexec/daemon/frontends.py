@@ -36,7 +36,7 @@ async def serve_frontend(hub: Hub, command: Mapping[str, Any]) -> dict[str, Any]
             case "renew":
                 return await _renew(session, command.get("generation"))
             case _:
-                return await _restart(hub, session)
+                return await _restart(session)
     except (KernelexecError, OSError) as error:
         return {"error": str(error)}
 
@@ -70,15 +70,14 @@ async def _interrupt(session: Session, msg_id: str | None) -> dict[str, Any]:
     return {"interrupted": await session.kernel.interrupt(msg_id)}
 
 
-async def _restarted(hub: Hub, session: Session) -> None:
-    await hub.look_ahead(session, session.generations.surroundings)
-    await session.restart_kernel(_RESTARTED)
+async def _restart(session: Session) -> dict[str, Any]:
+    """Once, however many frontends ask for it; goes on if the one that asked does not wait.
 
-
-async def _restart(hub: Hub, session: Session) -> dict[str, Any]:
-    """Once, however many frontends ask for it; goes on if the one that asked does not wait."""
+    Without a look whether another kernel starts: Jupyter has interrupted the run before it asks, so what
+    waits behind that would begin meanwhile.
+    """
     if session not in _restarts:
-        _restarts[session] = asyncio.create_task(_restarted(hub, session))
+        _restarts[session] = asyncio.create_task(session.restart_kernel(_RESTARTED))
         _restarts[session].add_done_callback(lambda _: _restarts.pop(session))
     await asyncio.shield(_restarts[session])
     return {"generation": session.generation}

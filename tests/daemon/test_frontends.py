@@ -12,16 +12,11 @@ from kernelexec.hub.hub import Hub
 from kernelexec.kernels.kernel import Death
 from kernelexec.model.execution import State
 from kernelexec.session.session import BUSY_ELSEWHERE, Session
-from kernelexec.session.surroundings import Surroundings
 from tests.fakes import FakeKernel, FakeStarter, finish, ran, run, session_in, stalling, submit, told
 
 
-async def there_can_be_one(session: Session, surroundings: Surroundings) -> None:
-    pass
-
-
 async def ask(of: Session, command: str, **arguments: Any) -> dict[str, Any]:
-    hub = cast(Hub, SimpleNamespace(sessions=[of], look_ahead=there_can_be_one))
+    hub = cast(Hub, SimpleNamespace(sessions=[of]))
     storage = str(of.recorder.storage_dir)
     asked = {"command": command, "session": of.id, "storage_dir": storage, **arguments}
     return await frontends.serve_frontend(hub, asked)

@@ -136,7 +136,6 @@ def test_the_restart_button_starts_the_next_generation_and_the_assistant_is_told
 def test_a_restart_while_the_assistants_run_goes_on_and_others_wait_runs_none_of_them(
     page: NotebookPage, assistant: Client
 ) -> None:
-    generation = assistant.config()["notebook"]
     running = assistant.start("ran = ['first']; import time; time.sleep(60)")
     page.wait_for_kernel("busy")
     waiting = [assistant.start(f"unseen = {n}") for n in range(2)]
@@ -149,7 +148,6 @@ def test_a_restart_while_the_assistants_run_goes_on_and_others_wait_runs_none_of
     page.append("sorted({'ran', 'unseen'} & set(globals()))")
     page.run(-1)
     page.expect_output(-1, "[]")
-    assert assistant.config()["notebook"] != generation
 
 
 def test_the_interrupt_button_does_nothing_to_the_run_that_begins_next(
