@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import stat
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from contextlib import suppress
@@ -74,10 +75,12 @@ class Trust:
             self._signing = asyncio.create_task(_signed(self._path, self.good))
 
     def _version(self) -> Version | None:
+        """Of a plain file: a pipe in its place would be waited for."""
         try:
-            return version_of(os.lstat(self._path))
+            found = os.lstat(self._path)
         except OSError:
             return None
+        return version_of(found) if stat.S_ISREG(found.st_mode) else None
 
 
 async def _checked(path: Path) -> Version | None:
