@@ -116,10 +116,15 @@ def _events(response: Json) -> Iterable[Json]:
 
 
 def _seen(output: Any) -> Seen:
-    """A result; the protocol has no mark for errors. Codex says first how long the call took."""
+    """A result; the protocol has no mark for errors. Codex says first how long the call took,
+    and pydantic-ai makes an object of an error."""
     blocks = [{"type": "input_text", "text": output}] if isinstance(output, str) else output
     text = "\n".join(block["text"] for block in blocks if block["type"] == "input_text")
+    if text.startswith("Wall time: "):
+        text = text.partition("\nOutput:\n")[2]
+    elif text.startswith('{"error":'):
+        text = json.loads(text)["error"]
     return Seen(
-        text.partition("\nOutput:\n")[2] if text.startswith("Wall time: ") else text,
+        text,
         sum(block["type"] == "input_image" for block in blocks),
     )
