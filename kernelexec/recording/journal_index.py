@@ -23,6 +23,7 @@ from kernelexec.plain_file import open_plain, read_plain
 _NEAR = 65_536
 _MOST_UNKNOWN = 100_000  # numbers left out between two; more than that was written by hand
 _NUMBER = re.compile(rb'\{"v":1,"event":"[a-z_]+","n":(\d{1,9}),')
+_OURS = b'{"v":1,"event":"'  # how a line begins that was not written anew by another program
 # How a line of the bulkiest kind begins; readers that do not want it need not parse it.
 OUTPUT_PREFIX = b'{"v":1,"event":"output",'
 DISPLAY_ID = b'"display_id":'
@@ -43,6 +44,21 @@ def is_error(line: bytes) -> bool:
     return line.find(_ERROR, 0, _HEAD) >= 0
 
 
+def _number(line: bytes) -> int | None:
+    """Whose line it is; None: of no execution."""
+    found = _NUMBER.match(line)
+    if found is not None:
+        return int(found[1])
+    if line.startswith(_OURS) or not line.startswith(b"{"):
+        return None
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    number = record.get("n")
+    return number if isinstance(number, int) and 0 <= number < 1_000_000_000 else None
+
+
 class JournalIndex:
     """By execution number: from where to where its lines are. 16 bytes for each that is in one piece."""
 
@@ -59,10 +75,9 @@ class JournalIndex:
             return
         self.end = start + len(line)
         self._add_bulk(line, start)
-        found = _NUMBER.match(line)
-        if found is None:
+        number = _number(line)
+        if number is None:
             return
-        number = int(found[1])
         missing = number + 1 - len(self._ends)
         if missing > _MOST_UNKNOWN:
             return

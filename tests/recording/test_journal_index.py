@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -224,3 +225,17 @@ def test_with_and_without_an_index_the_same_is_read(hubs: list[list[tuple[int, i
         assert by_index == list(read(path, with_displays=True))
         assert everything == list(read(path, outputs_of=None))
         assert of_each == [[r for r in everything if r["n"] == number] for number in range(1, 5)]
+
+
+def test_lines_that_another_program_wrote_anew_are_found_too(path: Path) -> None:
+    journal = Journal(path)
+    for n in (1, 2):
+        journal.write("submitted", n=n, **SUBMITTED)
+        journal.write("output", n=n, type="stream", content={"name": "stdout", "text": f"{n}\n"})
+    journal.close()
+    lines = [json.dumps(json.loads(line), sort_keys=True) for line in path.read_text().splitlines()]
+    path.write_text("".join(line + "\n" for line in lines))
+    journal = Journal(path)
+    found = list(journal.records_of([2]))
+    journal.close()
+    assert [(each["event"], each["n"]) for each in found] == [("submitted", 2), ("output", 2)]
