@@ -100,9 +100,6 @@ async def serve(
         with _as_protocol_errors(asked, "resources/read"):
             return types.ReadResourceResult(contents=[await read_resource(asked, params.uri)])
 
-    def at_end() -> None:
-        caller.leave()
-
     server: Server[Any] = Server(
         "kernelexec",
         version=__version__,
@@ -117,7 +114,7 @@ async def serve(
         on_get_prompt=_on_get_prompt,
     )
     server.middleware.clear()  # OpenTelemetry's: nobody collects its spans here, and each call pays
-    async with message_streams(reader, writer, at_end, begun, lambda: hub.closing) as (
+    async with message_streams(reader, writer, caller.leave, begun, lambda: hub.closing) as (
         incoming,
         outgoing,
     ):

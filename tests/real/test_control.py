@@ -194,7 +194,7 @@ def test_a_password_that_code_shows_comes_back_to_nobody(own_client: Client, sha
         "print([secret], {secret: repr(secret)})",
         "import sys; print(secret, file=sys.stderr)",
         "import subprocess; subprocess.run(['echo', secret])",
-        "import os; os.environ['PW'] = secret\n!echo \"$PW\"",
+        "import os; os.environ['PW'] = secret\n!printf '%s\\n' \"$PW\"",
         "from IPython.display import HTML; import html; HTML(f'<p>{html.escape(secret)}</p>')",
         "import urllib.parse; print(f'https://me:{urllib.parse.quote(secret, safe=str())}@host')",
         "raise ValueError(f'wrong: {secret}')",
