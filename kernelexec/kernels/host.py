@@ -23,6 +23,7 @@ class Launch:
     interrupts: str = "named"  # how the kernel is interrupted, see model.environment.Environment
     transport: str = "ipc"
     ends_with_us: bool = False  # else it outlives who starts it
+    kind: str = ""  # which host's it is (hosts.py); "" is this machine
 
 
 class KernelGone(Exception):
