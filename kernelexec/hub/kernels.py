@@ -301,6 +301,8 @@ def _stranger(entry: KernelEntry, session: Session) -> str | None:
 
 
 def _launch(environment: Environment, cwd: Path, environ: Mapping[str, str]) -> Launch:
+    if environment.kind == "gateway":
+        return Launch((), cwd, {}, kind="server", host=environment.host, kernelspec=environment.kernelspec)
     launcher = kernelspec.install_launcher(Path(paths.data_dir(environ)))
     return Launch(
         kernelspec.command(environment, launcher, OPTIONS),

@@ -24,6 +24,8 @@ class Launch:
     transport: str = "ipc"
     ends_with_us: bool = False  # else it outlives who starts it
     kind: str = ""  # which host's it is (hosts.py); "" is this machine
+    host: str = ""  # where that is, in the words of an environment's host (model.environment.Environment)
+    kernelspec: str = ""  # of a server's kernel: its name there
 
 
 class KernelGone(Exception):

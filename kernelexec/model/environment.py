@@ -68,11 +68,20 @@ class Environment:
     # "signal", "message": somebody else's kernel, interrupted as its kernelspec says.
     interrupts: str = "named"
     transport: str = "ipc"  # what the kernel's sockets are: "ipc" or "tcp"
+    # Where its kernels run: "" is this machine, else a Jupyter server's URL or the command that leads there.
+    host: str = ""
 
     @cached_property
     def identity(self) -> str:
-        """The real path of the prefix, as it was when first asked for."""
-        return str(self.prefix.resolve())
+        """The real path of the prefix, as it was when first asked for; and its host, where not here."""
+        return f"{self.host} {self.prefix}" if self.host else str(self.prefix.resolve())
+
+    @property
+    def location(self) -> str:
+        """What says where it is, for people."""
+        if not self.host:
+            return str(self.prefix)
+        return f"{self.kernelspec if self.kind == 'gateway' else self.prefix} on {self.host}"
 
     @property
     def is_ours(self) -> bool:
@@ -110,6 +119,7 @@ class Environment:
             "extension": self.extension,
             "interrupts": self.interrupts,
             "transport": self.transport,
+            **({"host": self.host} if self.host else {}),
         }
 
     @classmethod
@@ -136,4 +146,5 @@ class Environment:
             extension=fields.get("extension", ".py"),
             interrupts=fields.get("interrupts", "named"),
             transport=fields.get("transport", "ipc"),
+            host=fields.get("host", ""),
         )
