@@ -6,7 +6,7 @@ BIN := .venv/bin
 CLIENTS := tests/clients/node/package.json tests/clients/node/package-lock.json \
 	tests/clients/python/mcp1.txt tests/clients/python/mcp2.txt
 
-.PHONY: demo check test clients bench soak replies format lock notebook pictures clean
+.PHONY: demo check test clients bench soak replies docs format lock notebook pictures clean
 
 demo: .venv/ready .demo/ready  ## the main job: a real client, server, kernel and notebook
 	ENV_TYPE=venv VENV_PATH=.demo/venv CODE_STORAGE_DIR=.demo/storage $(BIN)/kernelexec try --keep
@@ -35,9 +35,14 @@ bench: .venv/ready  ## what a user waits for, side by side with the parts withou
 soak: .venv/ready  ## ten thousand calls, hundreds of kernels, a thousand kills: hours; SCALE=0.1 a tenth
 	$(BIN)/python -m benchmarks.soak --scale $(or $(SCALE),1)
 
-replies: .venv/ready .demo/ready  ## writes tests/replies and tests/mcp_server/replies anew, to be reviewed
+replies: .venv/ready .demo/ready  ## writes tests/replies, tests/mcp_server/replies and the examples in docs/ anew, to be reviewed
 	-KERNELEXEC_WRITE_REPLIES=1 $(BIN)/python -m pytest -q tests/real/test_replies.py tests/mcp_server/test_render.py
-	git diff --stat tests/replies tests/mcp_server/replies
+	$(BIN)/python -m docs.examples
+	git diff --stat tests/replies tests/mcp_server/replies docs
+
+docs: .venv/ready  ## the documents as a site, .site/index.html; what does not lead anywhere is an error
+	$(BIN)/python -m docs.examples
+	$(BIN)/sphinx-build -W --keep-going -n -q -c docs -b html . .site
 
 format: .venv/ready
 	$(BIN)/ruff format

@@ -2,55 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from urllib.parse import unquote
 
 import pytest
 
-from kernelexec.commands import cli
 from kernelexec.config import ENVIRONMENT_VARIABLES
 from kernelexec.mcp_server.tools import TOOLS
+from tests.docs.documents import (
+    CODE,
+    DOCUMENTS,
+    OTHERS,
+    README,
+    ROOT,
+    code_in,
+    parsers,
+    prose_of,
+    rows_of,
+    text_of,
+)
 
-ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
-PAGES = sorted((ROOT / "docs").glob("*.md"))
-DOCUMENTS = [README, *PAGES]
-OTHERS = [ROOT / "CONTRIBUTING.md"]
-
-_LONGEST_README = 9_000  # characters: what one reads on the first day
-_FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-_INDENTED = re.compile(r"^ {4}\S.*$", re.MULTILINE)
-_CODE = re.compile(r"`([^`\n]+)`")
-_LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]+")
-
-
-def text_of(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
-
-
-def prose_of(path: Path) -> str:
-    return _FENCED.sub("", text_of(path))
-
-
-def code_in(path: Path) -> Iterator[str]:
-    """What stands in code: blocks line by line, and words in backticks."""
-    for block in _FENCED.findall(text_of(path)):
-        yield from block.splitlines()[1:-1]
-    yield from _INDENTED.findall(prose_of(path))
-    yield from _CODE.findall(prose_of(path))
-
-
-def rows_of(text: str) -> Iterator[list[str]]:
-    """The cells of each row of each table, without the lines that divide them."""
-    for line in text.splitlines():
-        if line.startswith("| "):
-            yield [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
 # --- the code, as text -----------------------------------------------------------
@@ -120,57 +95,6 @@ def said_by_the_code() -> str:
     return "\n".join(said for node in nodes() if (said := text(node)) is not None)
 
 
-def parsers() -> dict[str, argparse.ArgumentParser]:
-    """The commands' own parsers by their names; `kernelspecs list` has a name of two words."""
-    found: dict[str, argparse.ArgumentParser] = {}
-
-    def add(parser: argparse.ArgumentParser, name: str) -> None:
-        for action in parser._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                for command, inner in action.choices.items():
-                    found[f"{name} {command}".strip()] = inner
-                    add(inner, f"{name} {command}".strip())
-
-    add(cli.parser(), "")
-    return found
-
-
-# --- size and links --------------------------------------------------------------
-
-
-def test_the_readme_is_what_one_reads_on_the_first_day() -> None:
-    assert len(text_of(README)) <= _LONGEST_README
-
-
-def test_the_readme_shows_the_smallest_configuration_before_any_other() -> None:
-    blocks = re.findall(r"^```json\n(.*?)^```$", text_of(README), re.MULTILINE | re.DOTALL)
-    assert blocks[0].strip() == '{"mcpServers": {"kernelexec": {"command": "kernelexec"}}}'
-
-
-def test_the_readme_leads_to_every_page() -> None:
-    linked = {link.partition("#")[0] for link in _LINK.findall(text_of(README))}
-    assert {f"docs/{page.name}" for page in PAGES} <= linked
-
-
-def anchors_of(path: Path) -> set[str]:
-    """As GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", prose_of(path), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize("document", [*DOCUMENTS, *OTHERS], ids=lambda path: path.name)
-def test_every_link_and_picture_leads_to_what_is_there(document: Path) -> None:
-    broken = []
-    for link in _LINK.findall(prose_of(document)):
-        if "://" in link:
-            continue
-        name, _, anchor = link.partition("#")
-        target = (document.parent / unquote(name)).resolve() if name else document
-        if not target.is_file() or (anchor and anchor not in anchors_of(target)):
-            broken.append(link)
-    assert broken == []
-
-
 # --- commands --------------------------------------------------------------------
 
 _COMMAND = re.compile(r"(?<![\w/.-])kernelexec ([a-z]+)(?: (install|list|remove)\b)?([^`;#]*)")
@@ -193,10 +117,13 @@ def test_the_readme_names_every_command() -> None:
     assert {name for name in parsers() if " " not in name} <= named
 
 
-@pytest.mark.parametrize("command", ["rebuild", "export", "run", "gc", "lab"])
-def test_the_page_on_notebooks_has_every_option_of_their_commands(command: str) -> None:
+@pytest.mark.parametrize(
+    ("page_name", "command"),
+    [*(("reproduce", command) for command in ("rebuild", "export", "run", "gc")), ("jupyterlab", "lab")],
+)
+def test_a_page_has_every_option_of_its_commands(page_name: str, command: str) -> None:
     options = {option for option in parsers()[command]._option_string_actions if option.startswith("--")}
-    page = text_of(ROOT / "docs" / "notebooks.md")
+    page = text_of(ROOT / "docs" / f"{page_name}.md")
     assert {option for option in options - {"--help"} if option not in page} == set()
 
 
@@ -205,7 +132,7 @@ def test_the_page_on_notebooks_has_every_option_of_their_commands(command: str) 
 
 def variables_in_tables(path: Path) -> set[str]:
     first_cells = (cells[0] for cells in rows_of(text_of(path)))
-    return {name for cell in first_cells for name in _CODE.findall(cell) if _VARIABLE.fullmatch(name)}
+    return {name for cell in first_cells for name in CODE.findall(cell) if _VARIABLE.fullmatch(name)}
 
 
 def test_the_page_on_settings_has_every_variable_that_the_code_reads_and_no_other() -> None:
@@ -232,7 +159,7 @@ def documented_tools() -> dict[str, dict[str, bool]]:
     found = {}
     for name, section in zip(sections[::2], sections[1::2], strict=True):
         body = re.split(r"^## ", section, flags=re.MULTILINE)[0]
-        rows = [(_CODE.findall(cells[0]), cells[1]) for cells in rows_of(body)]
+        rows = [(CODE.findall(cells[0]), cells[1]) for cells in rows_of(body)]
         found[name] = {names[0]: said == "required" for names, said in rows if names}
     return found
 
@@ -246,7 +173,7 @@ def test_the_page_on_tools_has_every_tool_with_its_arguments_and_no_other() -> N
 
 
 def test_the_readme_names_every_tool() -> None:
-    assert set(TOOLS) <= set(_CODE.findall(prose_of(README)))
+    assert set(TOOLS) <= set(CODE.findall(prose_of(README)))
 
 
 # --- packages --------------------------------------------------------------------
@@ -263,7 +190,7 @@ def packages() -> list[Path]:
 
 @pytest.mark.parametrize("package", packages(), ids=lambda path: path.name)
 def test_a_package_says_what_lives_there(package: Path) -> None:
-    said = set(_CODE.findall(ast.get_docstring(ast.parse(text_of(package / "__init__.py"))) or ""))
+    said = set(CODE.findall(ast.get_docstring(ast.parse(text_of(package / "__init__.py"))) or ""))
     living = {file.stem for file in package.glob("*.py")} - {"__init__"}
     assert living - said == set()
 
@@ -274,7 +201,7 @@ def test_a_package_says_what_lives_there(package: Path) -> None:
 def test_the_page_on_files_has_every_event_of_the_journal_and_no_other() -> None:
     page = text_of(ROOT / "docs" / "files.md")
     section = page.partition("## The journal\n")[2].partition("\n## ")[0]
-    documented = {name for cells in rows_of(section) for name in _CODE.findall(cells[0])}
+    documented = {name for cells in rows_of(section) for name in CODE.findall(cells[0])}
     assert documented == events_written()
 
 
@@ -282,7 +209,7 @@ def test_every_message_that_troubleshooting_quotes_is_one_of_the_codes() -> None
     """Messages are the first column's code with a part left out (`...`) or a full stop."""
     unknown = []
     for cells in rows_of(text_of(ROOT / "docs" / "troubleshooting.md")):
-        for quoted in _CODE.findall(cells[0]):
+        for quoted in CODE.findall(cells[0]):
             fragments = [part.strip(" ;,") for part in quoted.split("...")]
             is_message = "..." in quoted or quoted.endswith(".")
             unknown += [part for part in fragments if is_message and part not in said_by_the_code()]
