@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from kernelexec.kernels.wire import Message
@@ -11,6 +13,15 @@ from kernelexec.kernels.wire import Message
 
 class LinkClosed(Exception):
     """The link was closed before the reply came; none will come through it."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A link that is down, and is being made again."""
+
+    since: datetime
+    why: str  # sentences, for people
+    next_step: str = ""
 
 
 class Link(Protocol):
@@ -28,6 +39,13 @@ class Link(Protocol):
     def closed(self) -> asyncio.Future[None]:
         """Done once it is closed, whoever closed it. For asyncio.wait: who is cancelled while he awaits a
         future cancels it."""
+
+    @property
+    def lost(self) -> Lost | None:
+        """Whether it is down now: then what is sent waits, and nothing comes. None: it is up."""
+
+    def when_regained(self, call: Callable[[], None]) -> None:
+        """`call` is called whenever it is up again after a loss: what was on its way may be gone."""
 
     async def ready(self, *, ask_shell: bool = False) -> Mapping[str, Any]:
         """The kernel's kernel_info, once it answers and its output reaches us.

@@ -33,6 +33,7 @@ class Message:
     date: str  # ISO 8601, as the kernel wrote it
     metadata: Mapping[str, Any]
     buffers: tuple[bytes, ...] = ()
+    sender: str = ""  # the session of who made it: a kernel's process, or a server before it
 
     @property
     def serial(self) -> int | None:
@@ -48,6 +49,49 @@ class Message:
     def numbered_by(self) -> str:
         """Whose count `serial` is: a kernel, a server before it, a child that it forked have their own."""
         return self.msg_id.rpartition("_")[0]
+
+
+def read_message(channel: str, body: Sequence[bytes], buffers: tuple[bytes, ...] = ()) -> Message:
+    """The message with this header, parent header, metadata and content.
+
+    Raises:
+        BadMessage: it is none.
+    """
+    try:
+        header, parent, metadata, content = map(_loads, body)
+        return message_of(channel, header, parent, metadata, content, buffers)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadMessage(str(error)) from error
+
+
+def message_of(
+    channel: str,
+    header: Mapping[str, Any],
+    parent: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    content: Mapping[str, Any],
+    buffers: tuple[bytes, ...] = (),
+) -> Message:
+    """The same from parts that were read.
+
+    Raises:
+        BadMessage: it is none.
+    """
+    names = (header.get("msg_type"), header.get("msg_id"), parent.get("msg_id", ""))
+    if not all(isinstance(name, str) for name in names):
+        raise BadMessage("a type or id that is missing, or no text")
+    return Message(
+        channel=channel,
+        type=header["msg_type"],
+        content=content,
+        msg_id=header["msg_id"],
+        parent_id=parent.get("msg_id"),
+        parent_session=parent.get("session"),
+        date=header.get("date", ""),
+        metadata=metadata,
+        buffers=buffers,
+        sender=str(header.get("session", "")),
+    )
 
 
 def _loads(part: bytes) -> dict[str, Any]:
@@ -101,23 +145,9 @@ class Wire:
             signature, body = frames[start], frames[start + 1 : start + 5]
             if not hmac.compare_digest(self._sign(body), signature):
                 raise BadMessage("wrong signature")
-            header, parent, metadata, content = map(_loads, body)
-            names = (header["msg_type"], header["msg_id"], parent.get("msg_id", ""))
-            if not all(isinstance(name, str) for name in names):
-                raise BadMessage("a type or id that is no text")
-            return Message(
-                channel=channel,
-                type=header["msg_type"],
-                content=content,
-                msg_id=header["msg_id"],
-                parent_id=parent.get("msg_id"),
-                parent_session=parent.get("session"),
-                date=header.get("date", ""),
-                metadata=metadata,
-                buffers=tuple(frames[start + 5 :]),
-            )
-        except (ValueError, IndexError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, IndexError, TypeError) as error:
             raise BadMessage(str(error)) from error
+        return read_message(channel, body, tuple(frames[start + 5 :]))
 
     def _sign(self, body: Sequence[bytes]) -> bytes:
         if not self._key:

@@ -11,12 +11,11 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 import zmq
 
-from kernelexec.kernels.link import LinkClosed
+from kernelexec.kernels.readiness import kernel_info
 from kernelexec.kernels.replies import Replies
 from kernelexec.kernels.wire import BadMessage, Message, Wire
 
@@ -32,8 +31,6 @@ _DRAIN_AT_ONCE = 200  # messages, before other sessions and clients get their tu
 _DRAIN_BYTES_AT_ONCE = 1_000_000  # or so much; some 5 ms of work
 _LAST_WORDS_SECONDS = 0.02  # without a message, after which a dead kernel has said all
 _LAST_WORDS_ROUNDS = 50
-_ASK_AGAIN_SECONDS = 0.5  # without an answer, or a sign that the subscription is in place
-_LONGEST_PAUSE_SECONDS = 8.0
 
 _CHANNELS = {"shell": zmq.DEALER, "control": zmq.DEALER, "iopub": zmq.SUB, "stdin": zmq.DEALER}
 
@@ -66,30 +63,16 @@ class ZmqLink:
     def closed(self) -> asyncio.Future[None]:
         return self._replies.closed
 
+    @property
+    def lost(self) -> None:
+        """Sockets of this machine end with the kernel."""
+
+    def when_regained(self, call: Callable[[], None]) -> None:
+        pass
+
     async def ready(self, *, ask_shell: bool = False) -> Mapping[str, Any]:
         channels = ("control", "shell") if ask_shell else ("control",)
-        asked: set[asyncio.Future[Message]] = set()
-        pause = _ASK_AGAIN_SECONDS
-        try:
-            while True:
-                asked |= {self.request(channel, "kernel_info_request", {}) for channel in channels}
-                # A kernel that has just bound may lose a question: ipykernel 6 on Python 3.9 does.
-                answered, asked = await asyncio.wait(
-                    asked, timeout=pause, return_when=asyncio.FIRST_COMPLETED
-                )
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-                if self.closed.done():
-                    raise LinkClosed
-                if not answered:
-                    continue
-                # iopub_welcome (ipykernel 7), or the busy and idle of our own question. Without
-                # either the subscription may not be in place and the first output would be lost.
-                with suppress(asyncio.TimeoutError, TimeoutError):
-                    await asyncio.wait_for(self._subscribed.wait(), _ASK_AGAIN_SECONDS)
-                    return answered.pop().result().content
-        finally:
-            for reply in asked:
-                reply.cancel()
+        return await kernel_info(self.request, channels, self._subscribed, self.closed)
 
     def pack(
         self, message_type: str, content: Mapping[str, Any], subshell: str | None = None

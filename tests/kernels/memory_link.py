@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kernelexec.kernels.link import Lost
 from kernelexec.kernels.replies import Replies
 from kernelexec.kernels.wire import Message
 from tests.fakes import DATE
@@ -56,6 +57,8 @@ class MemoryLink:
 
     def __init__(self, kernel: MemoryKernel, on_message: Callable[[Message], None]) -> None:
         self.session = "memory"
+        self.down: Lost | None = None
+        self.regained: Callable[[], None] = lambda: None
         self._kernel = kernel
         self._on_message = on_message
         self._replies = Replies()
@@ -65,6 +68,13 @@ class MemoryLink:
     @property
     def closed(self) -> asyncio.Future[None]:
         return self._replies.closed
+
+    @property
+    def lost(self) -> Lost | None:
+        return self.down
+
+    def when_regained(self, call: Callable[[], None]) -> None:
+        self.regained = call
 
     async def ready(self, *, ask_shell: bool = False) -> Mapping[str, Any]:
         channel = "shell" if ask_shell else "control"
