@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 
 from kernelexec.errors import KernelexecError, StorageFailed
 from kernelexec.kernels.kernel import Kernel, KernelDied, Reply
 from kernelexec.model.execution import Execution, State
 from kernelexec.model.payloads import Payloads
-from kernelexec.model.text import one_line
 from kernelexec.model.variable_names import VariableNames
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
@@ -18,13 +16,13 @@ from kernelexec.session.events import Aborted, Ended, NoKernel, NoReply, Sent
 from kernelexec.session.executions import Executions
 from kernelexec.session.generations import Generations
 from kernelexec.session.happenings import Happenings
+from kernelexec.session.kernel_remarks import remarks_of_kernel
 from kernelexec.session.outcomes import both, told_by
 from kernelexec.session.steps import reached
 from kernelexec.session.surroundings import Surroundings
 from kernelexec.system_errors import in_words
 
 _LONGEST_NAME = 100  # characters of an exception's name
-_LONGEST_PATH = 4_096  # characters of a path
 _LEAVING_SECONDS = 5.0  # a kernel that was asked to exit does so 0.1 s after its reply
 
 
@@ -157,67 +155,9 @@ def _missing(reply: Reply) -> str | None:
 def _besides(reply: Reply) -> str | None:
     """What is to be said of a run however it ended."""
     payloads = Payloads.of(reply.content)
-    return " ".join(filter(None, (*payloads.remarks(), _missing(reply), *_told_by_kernel(reply)))) or None
-
-
-def _told_by_kernel(reply: Reply) -> list[str]:
-    """What our kernels add to a reply."""
-    said = reply.metadata.get("kernelexec")
-    if not isinstance(said, Mapping):
-        return []
-    told = (
-        (said.get("exits"), _exits),
-        (said.get("unseen"), _unseen),
-        (said.get("lost_directory"), _without_directory),
-        (said.get("changed_directory"), _in_another_directory),
-    )
-    return [in_words(of) for of, in_words in told if isinstance(of, Mapping)]
-
-
-def _exits(told: Mapping[str, Any]) -> str:
-    """Commands that failed (terminal_programs.py): for IPython that is no error."""
-    last, number = told.get("last"), told.get("number")
-    named = [_exited(each) for each in last] if isinstance(last, list) else []
-    more = f"{number} commands failed, at last: " if isinstance(number, int) and number > len(named) else ""
-    return f"{more}{'; '.join(named)}."
-
-
-def _exited(command: object) -> str:
-    name, code = command if isinstance(command, list) and len(command) == 2 else ("", None)
-    what = f"`!{one_line(str(name))[:_LONGEST_NAME]} ...`" if name else "A `!command`"
     return (
-        f"{what} was ended by signal {-code}"
-        if isinstance(code, int) and code < 0
-        else f"{what} exited with {code}"
-    )
-
-
-def _without_directory(lost: Mapping[str, object]) -> str:
-    """The working directory was deleted, by this run or from outside; told until there is one again."""
-    path = one_line(str(lost.get("path") or ""))[:_LONGEST_PATH]
-    if lost.get("another"):
-        return (
-            f"The kernel's working directory, {path}, was deleted, and the one that has its name now is "
-            f"another: relative paths fail until you call os.chdir({path!r})."
-        )
-    return (
-        f"The kernel's working directory{f', {path},' if path else ''} was deleted: relative paths and many "
-        "programs fail until you call os.chdir(...) with a directory that is there."
-    )
-
-
-def _in_another_directory(changed: Mapping[str, object]) -> str:
-    """Code has left the kernel's first directory, and a file was not found (working_directory.py)."""
-    path = one_line(str(changed.get("path") or ""))[:_LONGEST_PATH]
-    return f"Relative paths begin in {path} now, because code has changed the working directory."
-
-
-def _unseen(unseen: Mapping[str, object]) -> str:
-    """Figures that nothing shows; told once (headless_figures.py)."""
-    backend = one_line(str(unseen.get("backend")))[:_LONGEST_NAME]
-    return (
-        f"Matplotlib draws with {backend} here, which shows nothing: display(fig) shows a figure, and after "
-        "`%matplotlib inline` each is shown."
+        " ".join(filter(None, (*payloads.remarks(), _missing(reply), *remarks_of_kernel(reply.metadata))))
+        or None
     )
 
 

@@ -15,6 +15,7 @@ What the application does that ipykernel's alone does not (what its kernel does:
 - all that a run gives to the pager is in its reply (pages.py), where the hub has started the kernel
 - what a program asks that `!command` has started is asked like input() (terminal_programs.py), where the hub has started the
   kernel
+- what a cell imports and only the lent ipykernel has brought is told (lent_modules.py), where the hub has started the kernel
 - who looked for a module in vain is known after an installation (missed_imports.py), where the hub has started the kernel
 Each change looks for what it changes, and without it leaves ipykernel as it is (made for 6.29 to 7.x, Python 3.8 on).
 """
@@ -32,6 +33,7 @@ from code_files import unsafe_path_forbidden
 from headless_figures import HeadlessFigures
 from ipykernel import iostream, kernelapp, zmqshell
 from last_prints import LastPrints
+from lent_modules import LentModules
 from missed_imports import MissedImports
 from pages import keep_all_pages
 from recollection import Recollection
@@ -122,6 +124,8 @@ class IPKernelApp(kernelapp.IPKernelApp):
             keep_all_pages(self.kernel.shell)
             self.kernel.programs = ask_for_programs(self.kernel, zmqshell)
             self.kernel.figures = HeadlessFigures(self.kernel.shell)
+            if self.side_directory is not None:
+                self.kernel.lent_modules = LentModules(self.side_directory)
             self.kernel.missed_imports = MissedImports()
             sys.meta_path.append(self.kernel.missed_imports)
 

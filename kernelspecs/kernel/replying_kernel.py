@@ -16,7 +16,8 @@ What it does that ipykernel's alone does not:
   where its error comes of one (after_interrupts.py), and `"names": [...], "number": int` when the user's variables are
   others than before, or come in another order (bindings.py); with `"unseen": {...}` where figures are that nothing shows
   (headless_figures.py), with `"exits": {...}` where a `!command` failed (terminal_programs.py), and with `"lost_directory": {...}` where the working directory is gone, or
-  `"changed_directory": {...}` where it is another than at the start and a file was not found (working_directory.py)
+  `"changed_directory": {...}` where it is another than at the start and a file was not found (working_directory.py), and with
+  `"lent": {"modules": [NAME]}` where the cell has imported what the environment does not have (lent_modules.py)
 - a stdout or stderr that the user's code took away is put back: without it no reply would ever come
 - a password that was typed is hidden wherever it comes back (typed_passwords.py), where the hub has started the kernel
 - debugpy is imported with the first debug request; a child forked by a cell ends where the cell ends
@@ -65,6 +66,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
         self.recollection = Recollection(None)
         self.figures = None
         self.last_prints = None
+        self.lent_modules = None
         self.missed_imports = None
         self.programs = None
         self.typed_passwords = TypedPasswords()
@@ -196,6 +198,9 @@ class IPythonKernel(ipkernel.IPythonKernel):
             changed = changed_directory(reply_content)
             if changed is not None:
                 told["changed_directory"] = changed
+            lent = self.lent_modules.news(parent["content"]["code"]) if self.lent_modules else None
+            if lent is not None:
+                told["lent"] = lent
             self.recollection.replied(parent["header"]["msg_id"], reply_content, metadata)
         return metadata
 

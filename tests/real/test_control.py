@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -420,3 +421,24 @@ def test_a_kernel_is_not_ended_by_a_restart_that_no_new_one_would_follow(
     project.with_name("elsewhere").rename(project)
     assert client.execute("kept").block("result") == "'still'"
     assert "RESTARTED" in client.call("restart_kernel", {}).text
+
+
+def test_a_name_that_an_earlier_kernel_had_is_told_with_the_run_that_had_made_it(own_client: Client) -> None:
+    made = own_client.execute("import json\nrows = [1, 2]\ndef total(): return sum(rows)")
+    own_client.execute("rows = [1, 2, 3]")
+    own_client.execute("1 / 0\nnever = 1")
+    call(own_client, "restart_kernel")
+    hint = own_client.execute("print(total())").text
+    assert f"total was made by {made.id} in an earlier kernel, which ended." in hint, hint
+    assert f"rows was made by {made.session}/{made.number + 1} in" in own_client.execute("rows").text
+    for name in ("never", "typo"):
+        assert "in an earlier kernel" not in own_client.execute(name).text
+    replay = call(own_client, "restart_kernel", session=made.session, replay=True, generation=made_in(hint))
+    assert replay.state == "OK", replay.text
+    assert own_client.execute("total()").block("result") == "6"
+
+
+def made_in(hint: str) -> int:
+    found = re.search(r"replay=true, generation=(\d+)\)", hint)
+    assert found is not None, hint
+    return int(found[1])

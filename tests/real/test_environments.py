@@ -302,6 +302,19 @@ def test_environments_of_the_same_name_do_not_share_a_session(
     assert "NameError" in second.verdict
 
 
+def test_an_import_that_only_the_lent_ipykernel_makes_work_is_told_once(
+    connect: Connect, shared_home: Home, tmp_path: Path
+) -> None:
+    client = connect(shared_home, VENV_PATH=str(make_venv(tmp_path / "lent" / ".venv")))
+    first = client.execute(
+        "import os, psutil as p, json\nfrom dateutil import parser\nfrom IPython import display"
+    )
+    assert first.state == "OK", first.text
+    assert "Not installed in this environment: dateutil, psutil." in first.text
+    assert 'install_dependencies(packages=["python-dateutil", "psutil"])' in first.text
+    assert "Not installed" not in client.execute("import psutil").text
+
+
 @needs_another_python
 def test_an_environment_of_an_old_python_with_old_packages_is_lent_an_ipykernel(
     connect: Connect, shared_home: Home, tmp_path: Path

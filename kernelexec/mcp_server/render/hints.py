@@ -8,6 +8,7 @@ import re
 
 from kernelexec.hub.caller import Caller
 from kernelexec.mcp_server.render.import_hints import about_import
+from kernelexec.mcp_server.render.lost_names import about_lost_name
 from kernelexec.model.execution import Execution, State
 from kernelexec.model.shown_errors import error_names, is_error
 from kernelexec.session.session import Session
@@ -41,6 +42,8 @@ async def hints_on(execution: Execution, session: Session, caller: Caller) -> li
             hint = _about_memory(session)
         case "SystemExit":
             hint = _about_exit(execution)
+        case "NameError":
+            hint = await asyncio.to_thread(about_lost_name, text, session)
         case "ModuleNotFoundError" | "ImportError" if session.environment.is_python:
             hint = await asyncio.to_thread(about_import, text, execution.code, session, caller)
         case _:
