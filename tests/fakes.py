@@ -37,6 +37,7 @@ from kernelexec.kernels.kernel import (
 from kernelexec.kernels.wire import Message
 from kernelexec.model.environment import Environment, Interpreter
 from kernelexec.model.execution import Execution, State
+from kernelexec.model.limits import Limits
 from kernelexec.recording import notebooks as notebooks_module
 from kernelexec.recording.journal import Journal, now
 from kernelexec.recording.recorder import Recorder
@@ -114,6 +115,8 @@ Answer = Callable[[Run], Awaitable[Reply]]
 class FakeKernel:
     """A kernel.Kernel that does what it is told."""
 
+    spool: Path | None = None
+
     def __init__(self, on_message: OnMessage, answers: Sequence[Answer] = ()) -> None:
         self.died: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
         self.answers = list(answers)
@@ -144,7 +147,9 @@ class FakeKernel:
             raise self.not_ready
         return KERNEL_INFO
 
-    def pack(self, code: str, file: str | None = None, saved: str | None = None) -> tuple[str, list[bytes]]:
+    def pack(
+        self, code: str, file: str | None = None, saved: str | None = None, limits: Limits | None = None
+    ) -> tuple[str, list[bytes]]:
         self.files.append(file)
         return f"{id(self):x}_{next(self._packed)}", [code.encode()]
 

@@ -6,12 +6,14 @@ import asyncio
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from kernelexec.kernels.inspection import Variables
 from kernelexec.kernels.printed import Printed
 from kernelexec.kernels.wire import Message
 from kernelexec.model.execution import Question
+from kernelexec.model.limits import Limits
 from kernelexec.model.variable_names import NO_NAMES, VariableNames
 
 SHUTDOWN_SECONDS = 3.0  # a kernel with an unreaped child takes 29 s to shut down by itself
@@ -109,10 +111,17 @@ class Kernel(Protocol):
             KernelFailed: it ended, or did not answer in time.
         """
 
-    def pack(self, code: str, file: str | None = None, saved: str | None = None) -> tuple[str, list[bytes]]:
+    def pack(
+        self,
+        code: str,
+        file: str | None = None,
+        saved: str | None = None,
+        limits: Limits | None = None,
+    ) -> tuple[str, list[bytes]]:
         """An execute request: its msg_id and its frames.
 
-        `file`: the path of the code file that it is, `saved`: that of the file where it is kept.
+        `file`: the path of the code file that it is, `saved`: that of the file where it is kept. `limits`: a
+        value that is too large for a cell may come as a file in `spool`.
         """
 
     async def execute(self, msg_id: str, frames: list[bytes]) -> Reply:
@@ -135,6 +144,10 @@ class Kernel(Protocol):
         Raises:
             KernelDied: the kernel ended.
         """
+
+    @property
+    def spool(self) -> Path | None:
+        """The directory in which it puts values that are too large for a message; None: it does not."""
 
     def answer(self, text: str) -> None:
         """Answer the question that the running code asks."""

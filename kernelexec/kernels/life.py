@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from kernelexec.kernels.kernel import Death
@@ -20,6 +21,10 @@ class Life(Protocol):
 
         Cancelling this stops the waiting, nothing else.
         """
+
+    @property
+    def spool(self) -> Path | None:
+        """Where it can put files for us that go when it ends; None: nowhere that we could read."""
 
     def answers(self) -> None:
         """It has answered: what can be known of it only from then on (its pid, say) is looked up."""

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from kernelexec.errors import KernelFailed
@@ -29,6 +30,7 @@ from kernelexec.kernels.kernel import (
 from kernelexec.kernels.life import Life
 from kernelexec.kernels.link import Connect, LinkClosed
 from kernelexec.kernels.wire import Message
+from kernelexec.model.limits import Limits
 
 START_SECONDS = 120.0  # a cold network file system; a kernel that ended is told at once
 _INTERRUPT_REPLY_SECONDS = 2.0
@@ -38,6 +40,7 @@ _LATE_REPLY_SECONDS = 1.0  # after the kernel has answered what was sent later
 _PRINTED_SECONDS = (
     1.0  # after which a question is told though the kernel has not said that all before it has come
 )
+_SPOOLED = 1_000_000  # characters of a value, at least, that comes as a file: less is cheap as a message
 _SILENCE_SECONDS = 2.0  # what a kernel has sent is read in far less
 
 
@@ -96,7 +99,13 @@ class LinkedKernel:
 
     # --- runs ----------------------------------------------------------------------
 
-    def pack(self, code: str, file: str | None = None, saved: str | None = None) -> tuple[str, list[bytes]]:
+    def pack(
+        self,
+        code: str,
+        file: str | None = None,
+        saved: str | None = None,
+        limits: Limits | None = None,
+    ) -> tuple[str, list[bytes]]:
         content: dict[str, Any] = {
             "code": code,
             "silent": False,
@@ -106,10 +115,17 @@ class LinkedKernel:
             # Only one request of ours is in flight: there is nothing that an error should abort.
             "stop_on_error": False,
         }
-        names = {name: path for name, path in (("file", file), ("saved", saved)) if path is not None}
-        if names and self._is_ours:
-            content["kernelexec"] = names
+        told: dict[str, Any] = {"file": file, "saved": saved}
+        if limits is not None:
+            told["spool"] = {"over": max(limits.cell, _SPOOLED), "most": limits.run}
+        told = {name: value for name, value in told.items() if value is not None}
+        if told and self._is_ours:
+            content["kernelexec"] = told
         return self._link.pack("execute_request", content)
+
+    @property
+    def spool(self) -> Path | None:
+        return self._life.spool if self._is_ours else None
 
     async def execute(self, msg_id: str, frames: list[bytes]) -> Reply:
         if self._is_over:

@@ -77,6 +77,10 @@ class LocalLife:
         self._process_known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
+    def spool(self) -> Path | None:
+        return self._directory
+
+    @property
     def kernel_id(self) -> str:
         return self._directory.name
 

@@ -12,8 +12,8 @@
   `opened_notebook`, `notebook_place`: its file; `opened_page`: where it is open; `opened_place`: either;
   `opened_writer`: what was run, brought into its cells.
 - `widget_messages`: what kernels say of their widgets.
-- `spill`, `overflow`, `large`, `output_folder`, `output_file`, `search`: output that is too much for a
-  cell.
+- `spill`, `overflow`, `large`, `spooled`, `output_folder`, `output_file`, `search`: output that is too
+  much for a cell.
 - `history`, `summaries`, `records`, `replayable`: reading it again.
 - `rebuild`, `export` (with `other_runs` and `completion`, what a copy lacks), `housekeeping`: the person's
   commands.

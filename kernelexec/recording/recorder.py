@@ -30,6 +30,7 @@ from kernelexec.recording.records import Records
 from kernelexec.recording.script import script_name, write_script
 from kernelexec.recording.sittings import Sittings
 from kernelexec.recording.spill import Spill
+from kernelexec.recording.spooled import discard
 from kernelexec.recording.widget_messages import Taken, WidgetMessages
 
 _log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Recorder:
         self.journal = journal
         self.limits = Limits()  # the last caller's
         self.extension = ".py"  # of scripts
+        self.spool: Path | None = None  # where the kernel puts what is too large for a message
         # An execution of the past by its number: a display that it has made may be updated later.
         self.recall: Callable[[int], Execution | None] = self._load
         self.sittings = Sittings()
@@ -200,6 +202,7 @@ class Recorder:
                 self._keep(execution, "display_data", late_label(now().strftime("%Y-%m-%d %H:%M:%S UTC")))
             self._divide(execution, message_type, content)
         finally:
+            discard(content, self.spool)
             if execution.is_final:
                 self.notebooks.change(execution)
             elif execution.kind is Kind.CODE:
@@ -220,6 +223,8 @@ class Recorder:
         """
         self.widgets.limits = self.limits
         taken = self.widgets.take(message_type, content, buffers, parent, serial)
+        if taken is not Taken.NOT_A_WIDGETS:
+            discard(content, self.spool)
         if taken is Taken.KEPT:
             self._sync_soon()
             self.notebooks.touch()
@@ -291,7 +296,7 @@ class Recorder:
         if spill is None:
             path = self.folder(execution.generation) / "outputs"
             outputs = OutputFolder(path, self.storage_dir, lambda: self.journal.is_in_place)
-            spill = Spill(execution, outputs, self.limits, self._late.get(execution.number, 0))
+            spill = Spill(execution, outputs, self.limits, self._late.get(execution.number, 0), self.spool)
             if not execution.is_final:
                 self._spills[execution.number] = spill
         return spill

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from kernelexec.model.execution import Execution, Overflow
@@ -12,6 +13,7 @@ from kernelexec.recording.journal import storage_failed
 from kernelexec.recording.large import SMALL, LargeValues
 from kernelexec.recording.output_folder import OutputFolder
 from kernelexec.recording.overflow import OverflowFile
+from kernelexec.recording.spooled import spooled_in
 
 Output = tuple[str, Mapping[str, Any]]  # message type, content
 
@@ -21,13 +23,20 @@ _DISPLAYS = frozenset({"display_data", "execute_result", "update_display_data"})
 class Spill:
     """Divides the output of one execution by the limits."""
 
-    def __init__(self, execution: Execution, folder: OutputFolder, limits: Limits, kept: int = 0) -> None:
+    def __init__(
+        self,
+        execution: Execution,
+        folder: OutputFolder,
+        limits: Limits,
+        kept: int = 0,
+        spool: Path | None = None,
+    ) -> None:
         self._execution = execution
         self._limits = limits
         self.kept = kept  # characters of all that was kept, also what was cleared since
         self._folder = folder
         self._overflow = OverflowFile(folder, f"{execution.number:04d}.txt", limits.run, execution.overflow)
-        self._large = LargeValues(folder, execution.number)
+        self._large = LargeValues(folder, execution.number, spool)
 
     def fit(self, message_type: str, content: Mapping[str, Any]) -> Iterator[Output]:
         """The message as the cell and the journal are to have it; the rest is in files then.
@@ -79,14 +88,17 @@ class Spill:
 
     def _fit_error(self, content: Mapping[str, Any]) -> Mapping[str, Any]:
         """An error is the last output of its run and always told: whole, or else its two ends."""
-        size = size_of(content)
+        spooled = _spooled_size(content)
+        size = spooled + size_of(content)
         self.kept += size
-        return content if size <= max(SMALL, self._room) else self._large.error(content)
+        fits = size <= max(SMALL, self._room) and not spooled
+        return content if fits else self._large.error(content)
 
     def _fit_display(self, message_type: str, content: Mapping[str, Any]) -> Iterator[Output]:
-        size = size_of(content)
+        spooled = _spooled_size(content)
+        size = spooled + size_of(content)
         self.kept += size
-        if size <= self._room:
+        if size <= self._room and not spooled:
             yield message_type, content
         elif self.kept > self._limits.run:
             if not self._execution.is_final or self.kept - size <= self._limits.run:  # late ones: once
@@ -101,3 +113,8 @@ class Spill:
             data = content.get("data")
             text = data.get("text/plain") if isinstance(data, Mapping) else None
             self._overflow.write(self._execution.outputs, f"{text}\n")
+
+
+def _spooled_size(content: Mapping[str, Any]) -> int:
+    """Characters of what the kernel has put into files."""
+    return sum(each.characters for each in spooled_in(content)) if "kernelexec" in content else 0

@@ -187,6 +187,7 @@ class Generations:
     def _use(self, kernel: Kernel, started: datetime) -> None:
         self.kernel = kernel
         self.started = started
+        self._recorder.spool = kernel.spool
         kernel.died.add_done_callback(self._on_death)
 
     def _notebook_metadata(self, new: NewKernel) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class Runs:
             source = execution.source
             file = None if source is None else str(self._recorder.storage_dir / source)
             saved = None if execution.script is None else str(execution.script)
-            msg_id, frames = kernel.pack(execution.code, file, saved)
+            msg_id, frames = kernel.pack(execution.code, file, saved, self._recorder.limits)
             self._recorder.sent(execution, msg_id)
             self._executions.sent(execution, msg_id)
             self._happenings.happened(Sent(execution.number, msg_id))

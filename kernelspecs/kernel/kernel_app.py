@@ -3,6 +3,7 @@
 What the application does that ipykernel's alone does not (what its kernel does: replying_kernel.py):
 - iopub has no high-water mark: a slow reader costs memory instead of losing output
 - what is printed leaves in messages of a bounded size, before the end of its run (sliced_streams.py)
+- what is displayed goes to a file where it is too large for a message (spooled_values.py), where the hub has started the kernel
 - no file in the working directory, which joins sys.path afterwards, can shadow a module needed at the start
 - DIR comes first on sys.path while ipykernel is imported, and last from then on
 - a crash in native code tells the user's line on the kernel's own stderr
@@ -40,6 +41,7 @@ from recollection import Recollection
 from replying_kernel import IPythonKernel
 from saved_names import name_saved_files
 from sliced_streams import slice_streams
+from spooled_values import SpooledValues
 from still_images import StillImages, is_wanted
 from terminal_programs import ask_for_programs
 from traitlets.config import Config
@@ -118,6 +120,8 @@ class IPKernelApp(kernelapp.IPKernelApp):
             self.kernel.last_prints = LastPrints(self.abs_connection_file)
             self.kernel.last_prints.watch(iostream.OutStream)
             self.kernel.typed_passwords.watch(self.session)
+            self.kernel.spooled = SpooledValues(self.abs_connection_file, self.kernel.typed_passwords.hidden)
+            self.kernel.spooled.watch(self.session)
             if is_wanted():
                 StillImages(self.kernel.shell)
             name_saved_files()

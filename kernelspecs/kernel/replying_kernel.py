@@ -9,6 +9,8 @@ What it does that ipykernel's alone does not:
   `{"status": "ok", "modules": {NAME: VERSION or null}, "missed": {NAME: {MODULE: whether it was being imported}}}`
 - a `variables_request` on control is told what variables there are (namespace_report.py)
 - an `execute_request` with `{"kernelexec": {"file": PATH}}` is run as that code file (code_files.py)
+- an `execute_request` with `{"kernelexec": {"spool": {"over": CHARACTERS, "most": CHARACTERS}}}` has its large values put into files
+  (spooled_values.py), where the hub has started the kernel
 - an `execute_request` with `{"kernelexec": {"saved": PATH}}` has its warnings, log records and printed tracebacks name that file
   (saved_names.py)
 - a `kernelexec_request` on control is told what is known of a run (recollection.py)
@@ -69,6 +71,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
         self.lent_modules = None
         self.missed_imports = None
         self.programs = None
+        self.spooled = None
         self.typed_passwords = TypedPasswords()
         super().__init__(**options)
         self.control_handlers["imports_request"] = self.imports_request
@@ -117,6 +120,8 @@ class IPythonKernel(ipkernel.IPythonKernel):
         content = self.get_parent("shell")["content"]
         told = content.get("kernelexec") or {}
         path, saved = told.get("file"), told.get("saved")
+        if self.spooled is not None:
+            self.spooled.wish(told.get("spool"))
         with contextlib.ExitStack() as stack:
             if path is not None:
                 stack.enter_context(
@@ -183,6 +188,8 @@ class IPythonKernel(ipkernel.IPythonKernel):
         metadata = super().finish_metadata(parent, metadata, reply_content)
         if self.in_main_thread():
             told = metadata["kernelexec"] = dict(self.came_of_interrupts)
+            if self.spooled is not None:
+                self.spooled.reply(reply_content)
             names = self.recollection.new_names(self.shell.user_ns, self.shell.user_ns_hidden)
             if names is not None:
                 told.update(names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from kernelexec.kernels.kernel import Death
@@ -14,6 +15,7 @@ class FakeLife:
 
     def __init__(self) -> None:
         self.kernel_id = "1a2b3c4d"
+        self.spool: Path | None = None
         self.is_stopped = False
         self.done: list[str] = []  # what was asked of it, in order
         self._death: asyncio.Future[Death] = asyncio.get_running_loop().create_future()

@@ -61,6 +61,36 @@ def test_others_are_answered_while_a_session_prints_hundreds_of_megabytes(
     assert grown < _ROOM
 
 
+@pytest.mark.parametrize(
+    ("code", "state", "size"),
+    [
+        ("'x' * 100_000_000", "OK", 100_000_002),
+        ("display({'application/json': ['x' * 100] * 500_000}, raw=True)", "OK", 52_000_000),
+        ("raise ValueError('x' * 50_000_000)", "ERROR", 100_000_000),
+    ],
+    ids=["a result", "a display", "an error"],
+)
+def test_others_are_answered_while_one_value_has_hundreds_of_megabytes(
+    connect: Callable[..., Client], shared_home: Home, code: str, state: str, size: int
+) -> None:
+    shower, other = (connect(shared_home, shared_home.project(f"value-{n}-{size}")) for n in range(2))
+    shower.execute("1")
+    other.execute("1")
+    running = shower.start(code)
+    waits, grown = watch(shared_home.hub(), lambda: not running.done(), other)
+    reply = running.result()
+    assert reply.state == state
+    assert len(reply.text) < 12_000
+    outputs = shared_home.storage / f"{reply.session}-1" / "outputs"
+    [kept] = outputs.glob(f"{reply.number:04}-*")
+    assert size <= kept.stat().st_size < size + 10_000
+    assert kept.name in reply.text or "read_output" in reply.text
+    assert not list((shared_home.runtime / "k").glob("*/spooled-*"))
+    assert len(waits) > 3
+    assert max(waits) < 3 * _LONGEST_WAIT
+    assert grown < _ROOM
+
+
 @pytest.mark.parametrize("line", [b"{broken\n", b'{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}\n'])
 def test_others_are_answered_while_a_client_sends_without_end_and_reads_nothing(
     connect: Callable[..., Client], shared_home: Home, line: bytes

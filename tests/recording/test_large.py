@@ -93,6 +93,14 @@ def test_each_large_type_of_a_bundle_has_a_file(tmp_path: Path) -> None:
     assert set(output["data"]) == {"text/plain", "text/markdown"}
 
 
+def test_a_list_of_texts_is_lines_of_a_text_and_a_value_of_json(tmp_path: Path) -> None:
+    lines = ["x" * 30_000 + "\n"] * 3
+    recorded = outputs_after(tmp_path, display({"application/json": lines, "text/html": lines}))
+    assert json.loads((tmp_path / OUTPUTS / "0001-1.json").read_text()) == lines
+    assert (tmp_path / OUTPUTS / "0001-2.html").read_text() == "".join(lines)
+    assert len(recorded) == 1
+
+
 def test_an_error_keeps_its_name_and_both_ends(tmp_path: Path) -> None:
     error = {"ename": "ValueError", "evalue": "v" * 200_000, "traceback": ["first", "t" * 200_000, "last"]}
     [output] = outputs_after(tmp_path, ("error", error))
