@@ -70,6 +70,7 @@ def variables_read(node: ast.AST) -> Iterator[str]:
     yield from (name for name in map(text, named) if name is not None and _VARIABLE.fullmatch(name))
 
 
+@cache
 def all_variables_read() -> set[str]:
     read = {name for node in nodes() for name in variables_read(node)}
     return read | set(ENVIRONMENT_VARIABLES.values())
@@ -174,6 +175,20 @@ def test_the_page_on_tools_has_every_tool_with_its_arguments_and_no_other() -> N
 
 def test_the_readme_names_every_tool() -> None:
     assert set(TOOLS) <= set(CODE.findall(prose_of(README)))
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("from-*.md")), ids=lambda path: path.stem)
+def test_who_comes_from_elsewhere_is_sent_to_tools_and_settings_that_there_are(page: Path) -> None:
+    rows = list(rows_of(text_of(page)))
+    here = {
+        name
+        for cells in rows
+        for name in CODE.findall(cells[0 if cells[1] == "the same" else 1].split(":")[0])
+    }
+    named = {name for name in here if re.fullmatch(r"[a-z]+(_[a-z]+)+|[A-Z]+(_[A-Z]+)+", name)}
+    arguments = {name for tool in TOOLS.values() for name in tool.arguments.model_fields}
+    assert named
+    assert named <= set(TOOLS) | arguments | all_variables_read()
 
 
 # --- packages --------------------------------------------------------------------
