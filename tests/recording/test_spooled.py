@@ -64,9 +64,7 @@ def recorded(root: Path, spool: Spool, *messages: tuple[str, dict[str, Any]]) ->
         outputs: list[dict[str, Any]] = run(test())
     [cell] = cells(storage_dir)
     nbformat.validate(nbformat.read(storage_dir / "sales@analysis-1.ipynb", nbformat.NO_CONVERT))
-    for output, written in zip(
-        outputs, cell["outputs"], strict=False
-    ):  # what is not kept comes last
+    for output, written in zip(outputs, cell["outputs"], strict=False):  # what is not kept comes last
         assert written.get("metadata") == output.get("metadata")
     assert "spooled" not in journal_path(storage_dir).read_text()
     assert journal_path(storage_dir).stat().st_size < 30_000

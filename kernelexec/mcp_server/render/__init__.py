@@ -1,8 +1,8 @@
 """Replies as the assistant reads them: the verdict first, then what happened, then the output.
 
-- `verdict` (what is said first), `hints` and `import_hints` (what to do about an error), `lost_names` (which run
-  had made one), `transcripts`, `body` (the output) with its `bars`, `meanwhile` (what came into earlier cells), `images`, `drawings`
-  with their `drawing_program`: about an execution.
+- `verdict` (what is said first), `hints` and `import_hints` (what to do about an error), `lost_names`
+  (which run had made one), `transcripts`, `body` (the output) with its `bars`, `meanwhile` (what came into
+  earlier cells), `images`, `drawings` with their `drawing_program`: about an execution.
 - `cells_text`, `config_text`, `kernels_text`, `summary_text`, `variables_text`: the replies of the tools that
   look; `news`, what they tell besides.
 """
