@@ -33,7 +33,8 @@ ENVIRONMENT_VARIABLES = {
     "venv-uv": "UV_VENV_PATH",
     "kernelspec": "KERNEL_NAME",
 }
-ENVIRONMENT_KINDS = (*ENVIRONMENT_VARIABLES, "default")
+_CONFIGURED = (*ENVIRONMENT_VARIABLES, "default")
+ENVIRONMENT_KINDS = (*_CONFIGURED, "existing")  # the last is chosen while it runs, not configured
 _PREFIX = "KERNELEXEC_"
 # All that begin with it. A misspelt one would have no effect, and nobody would know.
 _PREFIXED = (
@@ -65,7 +66,8 @@ _KINDS = (
 class EnvironmentChoice:
     """Which environment was asked for.
 
-    `value`: of a venv its folder, of conda a name or the prefix's path, of a kernelspec its name.
+    `value`: of a venv its folder, of conda a name or the prefix's path, of a kernelspec its name, of an
+    existing kernel its id or the path of its notebook or connection file.
     """
 
     kind: str
@@ -214,7 +216,12 @@ def environment_choice(
     value = value.strip()
     if "\0" in value:
         raise ConfigError(f"{origin} contains a NUL character.", "Give a plain name or path.")
-    is_path = kind in ("venv", "venv-uv") or (kind == "conda" and ("/" in value or value[:1] in ("~", ".")))
+    may_be_path = "/" in value or value[:1] in ("~", ".")
+    is_path = (
+        kind in ("venv", "venv-uv")
+        or (kind == "conda" and may_be_path)
+        or (kind == "existing" and (may_be_path or value.endswith(".ipynb")))
+    )
     if value and is_path:
         value = str(_absolute(value, environ, client_dir))
     return EnvironmentChoice(kind, value, origin)
@@ -228,7 +235,7 @@ def _environment(environ: Mapping[str, str], client_dir: Path) -> EnvironmentCho
     if kind == "default":
         return EnvironmentChoice("default", origin="ENV_TYPE")
     if kind not in ENVIRONMENT_VARIABLES:
-        raise ConfigError(f"ENV_TYPE={said!r} is not one of {', '.join(ENVIRONMENT_KINDS)}.", _KINDS)
+        raise ConfigError(f"ENV_TYPE={said!r} is not one of {', '.join(_CONFIGURED)}.", _KINDS)
     variable = ENVIRONMENT_VARIABLES[kind]
     if not environ.get(variable, "").strip():
         raise ConfigError(f"ENV_TYPE={kind} needs {variable}, which is not set.", _KINDS)

@@ -62,6 +62,11 @@ def jupyter_data_dir(environ: Mapping[str, str]) -> str:
     return os.path.join(_xdg(environ, "XDG_DATA_HOME", ".local/share"), "jupyter")
 
 
+def jupyter_runtime_dir(environ: Mapping[str, str]) -> str:
+    """Where the user's Jupyter servers and kernels leave word of themselves, as jupyter_core finds it."""
+    return environ.get("JUPYTER_RUNTIME_DIR") or os.path.join(jupyter_data_dir(environ), "runtime")
+
+
 def kernelspec_templates() -> str:
     """The folder of the kernel.json templates, logos and the launcher: in a wheel inside the
     package, in a checkout beside it."""

@@ -129,6 +129,7 @@ class FakeKernel:
         self.is_reached = True  # by an interrupt
         self.detached = False
         self.is_stopped = False
+        self.is_joined = False
         self.known_variables: Variables | None = None
         self.imported: dict[str, str | None] = {}  # modules and what they say of their version
         self.refreshed = 0

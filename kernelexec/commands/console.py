@@ -47,7 +47,8 @@ def _connection_file(session: str, storage_dir: Path) -> Path:
         )
         label = entry.environment.get("label")
         if is_meant and label in (None, session.partition("@")[2]):
-            found = Path(str(entry.place.get("directory", ""))) / "connection.json"
+            joined = entry.place.get("connection_file")
+            found = Path(joined or Path(str(entry.place.get("directory", "")), "connection.json"))
             if found.is_file():
                 return found
     raise BadRequest(

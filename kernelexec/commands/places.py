@@ -28,6 +28,8 @@ def settings_of(environment: Mapping[str, Any]) -> dict[str, str]:
     if not kind:
         return {}
     settings = dict.fromkeys(ENVIRONMENT_VARIABLES.values(), "")
+    if kind == "existing":  # what ran in it is run again in a kernel of its own, in the same environment
+        kind = "venv" if Path(environment["prefix"], "pyvenv.cfg").is_file() else "kernelspec"
     settings["ENV_TYPE"] = kind
     if kind in ENVIRONMENT_VARIABLES:
         value = environment["kernelspec"] if kind == "kernelspec" else environment["prefix"]

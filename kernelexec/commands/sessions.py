@@ -129,4 +129,6 @@ def _stop(options: argparse.Namespace) -> int:
         return USAGE
     stopped = ", ".join(answer.get("stopped", ()))
     print(f"stopped: {stopped}" if stopped else "nothing was running")
+    if answer.get("left"):
+        print(f"left as they are, because they are your Jupyter's: {', '.join(answer['left'])}")
     return 0

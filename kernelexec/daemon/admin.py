@@ -141,6 +141,10 @@ async def _stop(hub: Hub, wanted: str) -> dict[str, Any]:
         names = [f"{s.recorder.storage_dir}:{s.id}" for s in (found or live)]
         what = "is ambiguous" if found else "has no running kernel"
         return {"error": f"{wanted} {what}", "sessions": names}
+    try:
+        found[0].refuse_to_end()
+    except BadRequest as error:
+        return {"error": str(error), "sessions": []}
     await found[0].stop_jobs("Stopped with: kernelexec stop.")
     await found[0].stop_kernel()
     return {"stopped": [found[0].id]}
@@ -161,7 +165,11 @@ def _live(hub: Hub) -> list[Session]:
 async def _stop_all(hub: Hub) -> dict[str, Any]:
     live = _live(hub)
     await asyncio.gather(*(session.stop_jobs("Stopped with: kernelexec stop --all.") for session in live))
-    await asyncio.gather(*(session.stop_kernel() for session in live))
+    joined = [session for session in live if session.kernel is not None and session.kernel.is_joined]
+    await asyncio.gather(*(session.stop_kernel() for session in live if session not in joined))
     lost = [each for each in hub.lost_kernels.all() if each.stray is not None]
     await asyncio.gather(*(hub.lost_kernels.end(each) for each in lost))
-    return {"stopped": [session.id for session in live] + [each.kernel_id for each in lost]}
+    return {
+        "stopped": [each.id for each in live if each not in joined] + [each.kernel_id for each in lost],
+        "left": [session.id for session in joined],
+    }

@@ -3,7 +3,7 @@
 - `catalog` and `source`: which kind a setting means; `choices`: what an assistant chose instead;
   `inventory`: which there are; `module_search`: which of them has a module.
 - `conda`, `conda_places`, `conda_activation`, `venv`, `uv_venv`, `default`, `foreign` (any kernelspec,
-  with `languages`).
+  with `languages`), `existing` (a kernel that runs already, with `running_kernels` and `jupyter_servers`).
 - `probe`, `python`, `kernelspec`, `our_kernelspecs`, `jupyter_paths`: from an interpreter to a kernelspec.
 - `asking`, `replaced`: a question to a program, a small file written anew.
 - `borrowed`, `fetched`: an ipykernel that is lent where there is none.

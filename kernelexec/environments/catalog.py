@@ -9,6 +9,7 @@ from kernelexec.config import EnvironmentChoice
 from kernelexec.environments import conda_places, kernelspec
 from kernelexec.environments.conda import Conda
 from kernelexec.environments.default import Default
+from kernelexec.environments.existing import ExistingKernel, existing_kernel
 from kernelexec.environments.foreign import ForeignKernel
 from kernelexec.environments.jupyter_paths import find_kernelspec
 from kernelexec.environments.source import Places, Progress, Source
@@ -32,12 +33,16 @@ def source_of(choice: EnvironmentChoice, environ: Mapping[str, str]) -> Source:
             return UvVenv(Path(choice.value))
         case "kernelspec":
             return _of_kernelspec(choice.value, environ)
+        case "existing":
+            return existing_kernel(choice.value, environ)
         case _:
             return Default(Places(environ).data_dir / "environments" / "default")
 
 
 def source_at(environment: Environment) -> Source:
     """Where an environment that was found before is looked for again."""
+    if environment.running is not None:
+        return ExistingKernel(environment.running.joins)
     match environment.kind:
         case "conda":
             return Conda(environment.prefix)

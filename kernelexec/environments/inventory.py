@@ -11,9 +11,11 @@ from pathlib import Path
 
 from kernelexec import paths
 from kernelexec.environments import conda_places, kernelspec
+from kernelexec.environments.existing import described
 from kernelexec.environments.foreign import read_spec
 from kernelexec.environments.jupyter_paths import kernelspecs
 from kernelexec.environments.remedies import quoted
+from kernelexec.environments.running_kernels import running_kernels
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.plain_file import read_text
 
@@ -42,6 +44,14 @@ def inventory(environ: Mapping[str, str], folders: Iterable[Path]) -> list[Liste
     for one in found:
         unique.setdefault(os.path.realpath(one.prefix), one)
     return list(unique.values())
+
+
+def existing(environ: Mapping[str, str]) -> list[Listed]:
+    """Kernels that the person's Jupyter runs; asks its servers."""
+    return [
+        Listed("existing", kernel.name, kernel.connection_file, described(kernel))
+        for kernel in running_kernels(environ)
+    ]
 
 
 def near(kind: str, wanted: str, found: Iterable[Listed]) -> str:

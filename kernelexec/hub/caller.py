@@ -80,6 +80,9 @@ class Caller:
             ConfigError: the configuration cannot be used.
         """
         config = self.config()
+        running = session.environment.running  # and works where who started it has it work
+        if running is not None:
+            return Surroundings(self.environ, Path(running.directory))
         opened = session.opened  # code of a notebook runs where Jupyter would run it
         directory = config.kernel_dir(session.project) if opened is None else opened.directory
         return Surroundings(self.environ, directory)

@@ -121,7 +121,7 @@ class Hub:
             EnvironmentUnusable, KernelFailed: it is missing, or its kernel does not start; nothing changed.
         """
         environment = await self._environments.look_at(choice, caller, progress)
-        if self._running_at(environment.prefix) is None:
+        if environment.running is not None or self._running_at(environment.prefix) is None:
             progress("Trying whether its kernel starts.")
             await try_out(self._host, environment, caller.environ)
         self._environments.choose(choice, environment, caller)
@@ -145,7 +145,8 @@ class Hub:
     def _running_at(self, prefix: Path) -> Environment | None:
         """The environment at this prefix, if a kernel of it runs."""
         running = (s.environment for s in self.sessions if s.kernel is not None)
-        return next((environment for environment in running if environment.prefix == prefix), None)
+        started = (environment for environment in running if environment.running is None)
+        return next((environment for environment in started if environment.prefix == prefix), None)
 
     async def session_of(self, caller: Caller, name: str | None, progress: Progress) -> Session:
         """The session that a call is for, opened if need be.
@@ -176,6 +177,8 @@ class Hub:
         session = await self._session_for(caller, found, name, progress)
         await asyncio.to_thread(opened_notebooks.make, replace(found, environment=session.environment))
         opened = await session.open_notebook(real, caller.identity)
+        if session.environment.running is not None:  # what the person runs from now on is heard
+            await session.join_kernel(caller.surroundings(session))
         self._kernels.enter_notebook(session, opened.path)
         self._chosen.setdefault(caller, {})[None] = session
         return session, found
@@ -187,8 +190,13 @@ class Hub:
         if name is not None:
             return await self.session_of(caller, name, progress)
         config = caller.config()
-        for session in self.sessions_of(caller):
-            if session.opened is not None and session.opened.path == found.path and not session.is_abandoned:
+        opened = [
+            session
+            for session in self.sessions_of(caller)
+            if session.opened is not None and session.opened.path == found.path and not session.is_abandoned
+        ]
+        for session in opened:
+            if session.kernel is not None or session.environment.identity == found.environment.identity:
                 return session
         choice = opened_notebooks.session_for(found.path, found.environment, config.storage_dir)
         environment, choice = self._distinct(config, found.environment, choice)

@@ -18,7 +18,15 @@ from kernelexec.environments.source import Progress
 from kernelexec.errors import KernelexecError, KernelFailed
 from kernelexec.hub.chosen_environments import ChosenEnvironments
 from kernelexec.hub.lost_kernels import LostKernel, LostKernels, without_session
-from kernelexec.kernels.host import OPTIONS, HostedKernel, KernelGone, KernelHost, KernelUnreachable, Launch
+from kernelexec.kernels.host import (
+    JOINED,
+    OPTIONS,
+    HostedKernel,
+    KernelGone,
+    KernelHost,
+    KernelUnreachable,
+    Launch,
+)
 from kernelexec.kernels.kernel import Death, OnMessage
 from kernelexec.kernels.registry import KernelEntry, Registry
 from kernelexec.model.environment import Environment
@@ -53,7 +61,8 @@ class Kernels:
         """
         environment, launch = await self._planned(session, surroundings, progress)
         directory = surroundings.directory
-        self._look_at_number(read_allowance(surroundings.environ).kernels)
+        if launch.kind != JOINED:
+            self._look_at_number(read_allowance(surroundings.environ).kernels)
         kernel = await self._host.start(launch, on_message)
         self._forget_at_its_end(kernel)
         session.generations.starting = kernel
@@ -100,7 +109,8 @@ class Kernels:
         Looked at again for each: what was true when the session was opened may have changed.
         """
         source = catalog.source_at(session.environment)
-        _look_at_directory(surroundings.directory, session)
+        if session.environment.running is None:
+            _look_at_directory(surroundings.directory, session)
         environment = await self._environments.prepare(source, surroundings.environ, progress)
         environment = replace(environment, label=session.environment.label)
         return environment, _launch(environment, surroundings.directory, surroundings.environ)
@@ -303,6 +313,8 @@ def _stranger(entry: KernelEntry, session: Session) -> str | None:
 def _launch(environment: Environment, cwd: Path, environ: Mapping[str, str]) -> Launch:
     if environment.kind == "gateway":
         return Launch((), cwd, {}, kind="server", host=environment.host, kernelspec=environment.kernelspec)
+    if environment.running is not None:
+        return Launch((), cwd, {}, environment.interrupts, kind=JOINED, running=environment.running)
     launcher = kernelspec.install_launcher(Path(paths.data_dir(environ)))
     return Launch(
         kernelspec.command(environment, launcher, OPTIONS),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kernelexec.config import EnvironmentChoice
 from kernelexec.environments import catalog
+from kernelexec.environments.existing import has_running_kernel
 from kernelexec.environments.source import Progress
 from kernelexec.errors import BadRequest, EnvironmentUnusable
 from kernelexec.hub.caller import Caller, SessionChoice
@@ -24,6 +25,7 @@ from kernelexec.recording.records import journal_path
 
 _ANYBODYS = ("python3", "python")  # kernelspecs that each environment with an ipykernel has
 _ORIGIN = "the notebook's kernelspec"
+_RUNNING = "the kernel that the user's Jupyter runs for the notebook"
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ async def found(path: Path, caller: Caller, environments: ChosenEnvironments, pr
         ConfigError, EnvironmentUnusable
     """
     notebook = await asyncio.to_thread(OpenedNotebook(path).read) if path.exists() else None
+    if notebook is not None and await asyncio.to_thread(has_running_kernel, path, caller.environ):
+        joined = catalog.source_of(EnvironmentChoice("existing", str(path), _RUNNING), caller.environ)
+        return Found(path, False, await environments.prepare(joined, caller.environ, progress))
     name = _kernelspec_in(notebook)
     if name in ("", *_ANYBODYS):
         return Found(path, notebook is None, await environments.environment_of(caller, progress))

@@ -5,7 +5,8 @@
   kernel is made; `linked_kernel` is that kernel: execute, interrupt, look, rejoin, variables.
 - `host`: the Protocol of where kernels run: started there, and found again by the next hub; `hosts` chooses.
 - `zmq_link` and `wire` (Jupyter's messages), `replies` (what a link owes), `readiness` (when a kernel
-  answers); `local` and `local_life` (a process of this machine, under its keeper).
+  answers); `local` and `local_life` (a process of this machine, under its keeper); `joined` (one
+  that somebody else has started).
 - `inspection` and `findings` (questions beside a run), `dropped` (messages that a foreign kernel has) and
   `dialects` (how some of these speak), `printed` (what a dead kernel could not send),
   `registry` (the running kernels, on disk), `strays` (those that live, whatever is on disk), `process` (pids

@@ -9,8 +9,10 @@ from typing import Any, Protocol
 
 from kernelexec.kernels.kernel import Death, Kernel, OnMessage
 from kernelexec.kernels.strays import Stray
+from kernelexec.model.environment import RunningKernel
 
 OPTIONS = "{launcher_options}"  # where in a command line the launcher's own options go
+JOINED = "joined"  # the kind of kernels that somebody else has started
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Launch:
     kind: str = ""  # which host's it is (hosts.py); "" is this machine
     host: str = ""  # where that is, in the words of an environment's host (model.environment.Environment)
     kernelspec: str = ""  # of a server's kernel: its name there
+    running: RunningKernel | None = None  # of the kind JOINED: the one that is joined instead of started
 
 
 class KernelGone(Exception):

@@ -29,7 +29,9 @@ class Death:
     signal: int | None = None
     oom_kills: int | None = None  # processes that the system's OOM killer ended meanwhile
     stderr: str = ""  # the end of what the process itself wrote there
-    asked: str | None = None  # why we ended it, e.g. "it was stopped on request (kernelexec stop)"
+    asked: str | None = (
+        None  # by whose wish it ended and why, e.g. "it was stopped on request (kernelexec stop)"
+    )
     begun: str | None = None  # msg_id of the last run that began; "" if none did, None if nobody knows
     printed: Mapping[str, Printed] = field(default_factory=dict)  # by that run, by stream
 
@@ -99,6 +101,10 @@ class Kernel(Protocol):
     """One running kernel."""
 
     died: asyncio.Future[Death]
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether somebody else has started it, who alone ends it: `stop` only lets go of it."""
 
     @property
     def interrupts_by_name(self) -> bool:

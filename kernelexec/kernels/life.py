@@ -36,6 +36,13 @@ class Life(Protocol):
         """End it at once, whatever it does; nothing happens if it has ended. `ended` tells when it has."""
 
     @property
+    def is_joined(self) -> bool:
+        """Whether somebody else has started it, who alone ends it."""
+
+    def explained(self, death: Death) -> Death:
+        """The death with what the kernel's last words tell of it, once these were taken."""
+
+    @property
     def is_stopped(self) -> bool:
         """Whether a signal or a debugger has stopped it: then it answers nothing."""
 

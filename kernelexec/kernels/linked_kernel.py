@@ -116,7 +116,7 @@ class LinkedKernel:
             "stop_on_error": False,
         }
         told: dict[str, Any] = {"file": file, "saved": saved}
-        if limits is not None:
+        if limits is not None and self._life.spool is not None:
             told["spool"] = {"over": max(limits.cell, _SPOOLED), "most": limits.run}
         told = {name: value for name, value in told.items() if value is not None}
         if told and self._is_ours:
@@ -256,7 +256,13 @@ class LinkedKernel:
     def cpu_seconds(self) -> float | None:
         return self._life.cpu_seconds()
 
+    @property
+    def is_joined(self) -> bool:
+        return self._life.is_joined
+
     async def stop(self, why: str, grace: float = SHUTDOWN_SECONDS) -> Death:
+        if self.is_joined:
+            return self._leave(why)
         self._asked = self._asked or why  # who asks again while it ends did not end it
         if grace and not self._is_over:
             self._link.request("control", "shutdown_request", {"restart": False})
@@ -265,6 +271,13 @@ class LinkedKernel:
             await self._life.kill()
             await self._first_of()
         return self.died.result() if self.died.done() else Death(asked=why)
+
+    def _leave(self, why: str) -> Death:
+        """It is somebody else's, and runs on; for us it has ended."""
+        if not self.died.done():
+            self.detach()
+            self.died.set_result(Death(asked=f"kernelexec let go of it, and it runs on ({why})"))
+        return self.died.result()
 
     def detach(self) -> None:
         self._watcher.cancel()
@@ -275,7 +288,8 @@ class LinkedKernel:
         """Tell the kernel's death, then clear up after it."""
         death = await self._life.ended()
         await self._link.take_last_words()
-        self.died.set_result(replace(death, asked=self._asked))
+        death = self._life.explained(death)
+        self.died.set_result(replace(death, asked=self._asked or death.asked))
         await asyncio.sleep(0)  # who waits for it writes it down before the directory goes
         self._link.close()
         self._life.clear_up()

@@ -62,6 +62,8 @@ class LocalPlace:
 class LocalLife:
     """Keeper and kernel, watched by their process descriptors (see life.Life)."""
 
+    is_joined = False
+
     def __init__(
         self,
         place: LocalPlace,
@@ -97,6 +99,9 @@ class LocalLife:
         if self._popen is not None:
             self._popen.wait()
         return read_death(self._directory)
+
+    def explained(self, death: Death) -> Death:
+        return death
 
     def answers(self) -> None:
         """Learn the kernel's pid from its keeper, which wrote it before the kernel could answer."""

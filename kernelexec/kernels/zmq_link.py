@@ -32,15 +32,21 @@ _DRAIN_BYTES_AT_ONCE = 1_000_000  # or so much; some 5 ms of work
 _LAST_WORDS_SECONDS = 0.02  # without a message, after which a dead kernel has said all
 _LAST_WORDS_ROUNDS = 50
 
-_CHANNELS = {"shell": zmq.DEALER, "control": zmq.DEALER, "iopub": zmq.SUB, "stdin": zmq.DEALER}
+CHANNELS = {"shell": zmq.DEALER, "control": zmq.DEALER, "iopub": zmq.SUB, "stdin": zmq.DEALER}
 
 
 class ZmqLink:
     """The channels of one kernel over zmq (see link.Link), as its connection file names them."""
 
     def __init__(
-        self, connection: Mapping[str, Any], on_message: Callable[[Message], None], *, is_ours: bool = False
+        self,
+        connection: Mapping[str, Any],
+        on_message: Callable[[Message], None],
+        *,
+        is_ours: bool = False,
+        identity: str = "",
     ) -> None:
+        """`identity`: by which the kernel's sockets know us, where the connection alone does not tell."""
         self._queued = _QUEUED_MESSAGES_OF_OURS if is_ours else _QUEUED_MESSAGES
         self._wire = Wire(connection["key"])
         self._on_message = on_message
@@ -49,9 +55,9 @@ class ZmqLink:
         self._subscribed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._context = zmq.Context()
-        self._identity = _identity(connection)
+        self._identity = f"kernelexec-{identity}".encode() if identity else _identity(connection)
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
-        for name, kind in _CHANNELS.items():
+        for name, kind in CHANNELS.items():
             self._open(name, kind, _address(connection, name))
 
     @property

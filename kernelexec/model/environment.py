@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -50,10 +50,21 @@ class Interpreter:
 
 
 @dataclass(frozen=True)
+class RunningKernel:
+    """A kernel that somebody else has started, as it was when it was looked for last."""
+
+    joins: str  # what it is looked for by: the path of a notebook that it is of, else of its connection file
+    connection_file: str
+    pid: int
+    directory: str  # in which it works
+    server: str = ""  # the address of the Jupyter server that has it; "" if none says so
+
+
+@dataclass(frozen=True)
 class Environment:
     """An environment that has a kernelspec and can be started."""
 
-    kind: str  # "conda", "venv", "venv-uv", "kernelspec" or "default"
+    kind: str  # "conda", "venv", "venv-uv", "kernelspec", "existing" or "default"
     label: str
     prefix: Path  # as the person wrote it; of a kernelspec its folder; identity is its real path
     interpreter: Interpreter | None  # None: its kernel is not a Python one
@@ -70,10 +81,14 @@ class Environment:
     transport: str = "ipc"  # what the kernel's sockets are: "ipc" or "tcp"
     # Where its kernels run: "" is this machine, else a Jupyter server's URL or the command that leads there.
     host: str = ""
+    running: RunningKernel | None = None  # of the kind "existing": the one kernel that there is in it
 
     @cached_property
     def identity(self) -> str:
-        """The real path of the prefix, as it was when first asked for; and its host, where not here."""
+        """The real path of the prefix, as it was when first asked for; and its host, where not here. Of a
+        kernel that runs what it is looked for by."""
+        if self.running is not None:
+            return self.running.joins
         return f"{self.host} {self.prefix}" if self.host else str(self.prefix.resolve())
 
     @property
@@ -120,6 +135,7 @@ class Environment:
             "interrupts": self.interrupts,
             "transport": self.transport,
             **({"host": self.host} if self.host else {}),
+            **({"running": asdict(self.running)} if self.running is not None else {}),
         }
 
     @classmethod
@@ -147,4 +163,5 @@ class Environment:
             interrupts=fields.get("interrupts", "named"),
             transport=fields.get("transport", "ipc"),
             host=fields.get("host", ""),
+            running=RunningKernel(**fields["running"]) if "running" in fields else None,
         )

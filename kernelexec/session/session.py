@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kernelexec.environments.source import Progress
+from kernelexec.errors import BadRequest
 from kernelexec.kernels.kernel import Kernel, OnMessage
 from kernelexec.model.environment import Environment
 from kernelexec.model.execution import Execution, Kind, State
@@ -270,10 +271,35 @@ class Session:
         """A caller's client has closed its input."""
         self.happened(e.Left(caller.id))
 
+    def refuse_to_end(self) -> None:
+        """
+        Raises:
+            BadRequest: its kernel is somebody else's.
+        """
+        if self.kernel is not None and self.kernel.is_joined:
+            raise BadRequest(
+                f"The kernel of {self.id} is the user's own: it was joined, not started, by kernelexec, so "
+                "it was left as it is and runs on, with all its variables.",
+                "Who started it, the user in Jupyter, can shut it down or restart it; you are told then.",
+            )
+
+    async def join_kernel(self, surroundings: Surroundings) -> None:
+        """Have the kernel that somebody else has started.
+
+        Raises:
+            KernelexecError, OSError: there is none.
+        """
+        await self.generations.ready_kernel(surroundings)
+
     async def stop_kernel(
         self, why: str = "it was stopped on request (kernelexec stop)", *, by: e.CallerId | None = None
     ) -> bool:
-        """End the kernel, if there is one. Who knew it is told, unless it is who ends it."""
+        """End the kernel, if there is one. Who knew it is told, unless it is who ends it.
+
+        Raises:
+            BadRequest: it is somebody else's.
+        """
+        self.refuse_to_end()
         if by is not None:
             self.happened(e.Met(by))
         return await self.generations.end_kernel(why, by=by.id if by else None)
@@ -284,6 +310,7 @@ class Session:
         """End the kernel, and start the next generation; returns when that is ready.
 
         Raises:
+            BadRequest: its kernel is somebody else's.
             KernelexecError, OSError: there is no new kernel, and why.
         """
         await self.stop_kernel(why, by=by)
@@ -302,7 +329,7 @@ class Session:
         None if nothing had, and then the kernel is not touched.
 
         Raises:
-            BadRequest: there was no such generation.
+            BadRequest: there was no such generation, or its kernel is somebody else's.
             StorageFailed: it could not be kept, and will not be run.
         """
         choice = await chosen(self.id, self.recorder.journal, self.generations, generation)
@@ -391,6 +418,8 @@ class Session:
 
     async def stop_idle(self, seconds: float) -> None:
         """See idleness.Usage."""
+        if self.kernel is not None and self.kernel.is_joined:
+            return
         why = f"it was stopped because it had been idle for {spelled_age(seconds)}"
         await self.generations.end_kernel(why, by=None, wished=False)
 

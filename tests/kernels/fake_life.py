@@ -17,6 +17,7 @@ class FakeLife:
         self.kernel_id = "1a2b3c4d"
         self.spool: Path | None = None
         self.is_stopped = False
+        self.is_joined = False
         self.done: list[str] = []  # what was asked of it, in order
         self._death: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
 
@@ -27,6 +28,9 @@ class FakeLife:
     async def ended(self) -> Death:
         await asyncio.wait({self._death})
         return self._death.result()
+
+    def explained(self, death: Death) -> Death:
+        return death
 
     def answers(self) -> None:
         self.done.append("answers")

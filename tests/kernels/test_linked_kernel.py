@@ -683,3 +683,17 @@ def test_a_stop_in_whose_middle_the_kernel_ends_otherwise_is_over_too(
             assert (await asyncio.wait_for(stopping, SECONDS)).asked == "on request"
 
     run(test())
+
+
+def test_a_kernel_that_somebody_else_has_started_is_let_go_of_and_never_asked_to_end(linked: Made) -> None:
+    async def test() -> None:
+        async with linked() as its:
+            its.life.is_joined = True
+            death = await its.kernel.stop("it was stopped on request")
+            assert death.cause == "kernelexec let go of it, and it runs on (it was stopped on request)"
+            assert its.kernel.died.result() is death
+            assert "shutdown_request" not in [kind for _, kind in its.speaker.requests]
+            assert "kill" not in its.life.done
+            assert "clear_up" not in its.life.done
+
+    run(test())

@@ -11,6 +11,7 @@ from typing import Any
 from kernelexec.errors import BadRequest
 from kernelexec.hub.opened_notebooks import Found
 from kernelexec.mcp_server.render.body import body
+from kernelexec.mcp_server.render.verdict import OF_THE_USERS
 from kernelexec.model.excerpts import clip
 from kernelexec.model.outputs import CellOutputs
 from kernelexec.model.transcript import Piece, Transcript, transcript_of
@@ -33,6 +34,8 @@ def opened(session: Session, found: Found, now: NotebookText, directory: Path) -
     made = "NOTEBOOK MADE" if found.is_new else "OPENED"
     if session.kernel is None:
         kernel = f"none yet; the first run starts one ({environment.runs}) in {directory}"
+    elif session.kernel.is_joined:
+        kernel = f"{session.state}, {environment.runs}, in {session.directory}; {OF_THE_USERS}"
     else:
         kernel = f"{session.state}, {environment.runs}, in {session.directory}; its variables are there"
     lines = [

@@ -21,6 +21,7 @@ _HOW = {
     "venv": 'type="venv", venv_path=...',
     "venv-uv": 'type="venv-uv", uv_venv_path=...',
     "kernelspec": 'type="kernelspec", kernel_name=...',
+    "existing": 'type="existing", kernel_name=...',
 }
 _CONNECTIONS = {
     "ipc": "sockets that only you can open",
@@ -130,7 +131,11 @@ def how_to_choose(one: Listed) -> str:
 def _listed(one: Listed, yours: str) -> str:
     mark = "*" if os.path.realpath(one.prefix) == yours else " "
     where = "" if one.name == str(one.prefix) else f", {one.prefix}"
-    kernel = "" if one.kind == "kernelspec" else f", ipykernel {one.ipykernel or 'lent by kernelexec'}"
+    kernel = (
+        ""
+        if one.kind in ("kernelspec", "existing")
+        else f", ipykernel {one.ipykernel or 'lent by kernelexec'}"
+    )
     return f"{mark} {one.name}: {one.problem or one.runs + kernel}{where}"
 
 
@@ -144,6 +149,8 @@ def _ipykernel(environment: Environment) -> str:
         return f"kernelexec's own, from {environment.borrowed_ipykernel} (the environment has none)"
     if interpreter is None:
         return "none, this is another kernel"
+    if environment.running is not None:
+        return "that which the user's Jupyter started"
     return f"{interpreter.ipykernel}, the environment's own"
 
 

@@ -51,7 +51,8 @@ def _about(session: Session, load: float | None) -> Iterator[str]:
         if load is not None:
             used += f", processor {load:.0%}"
         started = local_time(session.kernel_started)
-        yield f"  kernel: generation {session.generation}, started {started}, {used}"
+        since = f"joined {started}, the user's own" if session.kernel.is_joined else f"started {started}"
+        yield f"  kernel: generation {session.generation}, {since}, {used}"
     elif session.last_end:
         yield f"  the last kernel (generation {session.generation}) ended: {session.last_end}"
     if session.queued:

@@ -27,6 +27,10 @@ _FAILED = {Kind.REPLAY: "(a replay) stopped", Kind.CELLS: "(cells) failed"}
 _WHOLES = (Kind.REPLAY, Kind.CELLS)
 _LONGEST_PROMPT = 500  # characters of what running code asks
 _LONGEST_NAME = 100  # characters of an exception's name
+OF_THE_USERS = (
+    "the user's own, with all its variables: you are joined to it, and only the user ends or restarts it. An "
+    "interrupt is best effort: one that comes late may hit the user's cell"
+)
 _NAMED = 3  # exceptions that the verdict names
 
 
@@ -218,7 +222,9 @@ def _kernel_lines(execution: Execution, session: Session, caller: Caller, knew_a
     caller.introduced[session.id] = facts
     if not is_repeated:
         kernel = f"{kernel}, {environment.runs}"
-    if _is_the_first_in_it(execution, session):
+    if environment.running is not None:
+        which = f"Kernel: {kernel}, {OF_THE_USERS}."
+    elif _is_the_first_in_it(execution, session):
         where = "" if is_repeated else f" in {environment.prefix}"
         which = f"Kernel: new, {kernel}{where}. {_why_new(session, execution)}"
     else:

@@ -10,7 +10,7 @@ import mcp_types as types
 from pydantic import Field
 
 from kernelexec.config import ENVIRONMENT_VARIABLES, EnvironmentChoice, environment_choice
-from kernelexec.environments.inventory import Listed, inventory, near
+from kernelexec.environments.inventory import Listed, existing, inventory, near
 from kernelexec.errors import BadRequest, EnvironmentUnusable, KernelFailed
 from kernelexec.hub.chosen_environments import CHOSEN
 from kernelexec.mcp_server import render
@@ -26,6 +26,7 @@ _ARGUMENTS = {
     "venv": "venv_path",
     "venv-uv": "uv_venv_path",
     "kernelspec": "kernel_name",
+    "existing": "kernel_name",
     "default": "",
 }
 
@@ -43,7 +44,7 @@ class ListEnvironments(Arguments):
 
 class ConfigureEnvironment(Arguments):
     type: Annotated[
-        Literal["conda", "venv", "venv-uv", "kernelspec", "default"],
+        Literal["conda", "venv", "venv-uv", "kernelspec", "existing", "default"],
         Field(description="The kind."),
     ]
     conda_name: Annotated[
@@ -52,7 +53,11 @@ class ConfigureEnvironment(Arguments):
     venv_path: Annotated[str | None, Field(max_length=4000, description="For venv: its folder.")] = None
     uv_venv_path: Annotated[str | None, Field(max_length=4000, description="For venv-uv: its folder.")] = None
     kernel_name: Annotated[
-        str | None, Field(max_length=4000, description="For kernelspec: the Jupyter kernelspec's name.")
+        str | None,
+        Field(
+            max_length=4000,
+            description="For kernelspec: its name; existing: a running kernel's id or notebook.",
+        ),
     ] = None
 
 
@@ -100,15 +105,18 @@ async def _list_environments(call: Call, arguments: ListEnvironments) -> types.C
 
 async def _inventory(call: Call) -> list[Listed]:
     config = call.caller.config()
-    return await asyncio.to_thread(inventory, call.caller.environ, [config.client_dir, config.storage_dir])
+    environ = call.caller.environ
+    found = asyncio.to_thread(inventory, environ, [config.client_dir, config.storage_dir])
+    running = asyncio.to_thread(existing, environ)
+    return [*await found, *await running]
 
 
 def _choice(call: Call, arguments: ConfigureEnvironment) -> EnvironmentChoice:
     wanted = _ARGUMENTS[arguments.type]
     named = {name: getattr(arguments, name) for name in _ARGUMENTS.values() if name}
     given = {name: value for name, value in named.items() if value}
-    if not wanted and not given:
-        return EnvironmentChoice("default", origin=CHOSEN)
+    if not given and arguments.type in ("default", "existing"):  # the only kernel that runs, if one does
+        return EnvironmentChoice(arguments.type, origin=CHOSEN)
     if list(given) != [wanted]:
         need = f"needs {wanted}" if wanted else "takes no other argument"
         unwanted = ", ".join(name for name in given if name != wanted)

@@ -77,6 +77,7 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
     ended = f"Its kernel was ended, all variables are lost{lost}. " if had else "It had no kernel. "
     is_replay = arguments.replay or arguments.generation is not None
     surroundings = call.caller.surroundings(session)
+    session.refuse_to_end()
     await call.hub.look_ahead(session, surroundings)
     call.begun = f"while it was carried out, which goes on: list_kernels shows what {session.id} has."
     if is_replay:
