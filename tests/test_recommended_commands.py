@@ -64,13 +64,12 @@ _PS = "real/test_command_line.py::test_ps_shows_sessions_kernels_and_the_log"
 _STOP_ALL = "real/test_command_line.py::test_stop_all_ends_every_kernel_and_the_hub"
 _STOP = "real/test_command_line.py::test_stop_ends_one_kernel_and_no_other"
 _STOP_LOST = "real/test_strays.py::test_a_kernel_that_nobody_can_reach_is_told_listed_and_stoppable"
-_LAB = "commands/test_jupyterlab.py::test_the_command_that_installs_it_fits_the_installation"
+_EXTRA = "commands/test_extras.py::test_what_came_from_a_clone_or_a_wheel_comes_from_there_again"
 _REBUILT = "commands/test_rebuild.py::test_a_missing_notebook_is_made_again_byte_for_byte"
 _REBUILT_BESIDE = "commands/test_rebuild.py::test_a_notebook_that_is_there_stays_and_the_new_one_is_beside_it"
 _NEXT = "real/test_tour.py::test_the_tour_ends_with_commands_that_work_as_they_are_printed"
 _UNDERSTOOD = "test_a_command_of_kernelexecs_own_is_understood"
 _PASSWORD = "real/test_control.py::test_a_password_goes_past_the_assistant_and_is_recorded_nowhere"
-_UV_TOOL = "no recommendation: it needs a registry, which tests do not have to have"
 _UV_ADD = "test_what_is_recommended_for_a_uv_project_adds_the_package"
 
 # By module: the commands, each as often as texts name it, and the test that tries it in that state.
@@ -90,7 +89,7 @@ TRIED: dict[str, list[tuple[str, str]]] = {
         ("kernelexec setup {}", _UNDERSTOOD),
     ],
     "commands/clients/entry.py": [
-        ("uv tool install kernelexec", _UV_TOOL),
+        ("uv tool install {}", _EXTRA),
     ],
     "commands/clients/known.py": [
         ("kernelexec setup --print claude-desktop", _UNDERSTOOD),
@@ -100,7 +99,6 @@ TRIED: dict[str, list[tuple[str, str]]] = {
     ],
     "commands/console.py": [
         ("kernelexec ps", _PS),
-        ("{} -m pip install jupyter-console", _UV_TOOL),
     ],
     "commands/doctor.py": [
         ("kernelexec ps", _PS),
@@ -112,15 +110,15 @@ TRIED: dict[str, list[tuple[str, str]]] = {
         ("kernelexec rebuild {}", _REBUILT),
         ("kernelexec rebuild {}", _REBUILT_BESIDE),
     ],
+    "commands/extras.py": [
+        ("pipx inject kernelexec {}", _EXTRA),
+        ("uv pip install --python {} {}", _EXTRA),
+        ("uv tool install {}", _EXTRA),
+        ("uvx --from {} kernelexec {}", _EXTRA),
+        ("{} -m pip install {}", _EXTRA),
+    ],
     "commands/gc.py": [
         ("kernelexec stop --all ends all kernels and the hub.", _STOP_ALL),
-    ],
-    "commands/jupyterlab.py": [
-        ("pipx inject kernelexec jupyterlab jupyter-collaboration", _LAB),
-        ("uv pip install --python {} 'kernelexec[lab]'", _LAB),
-        ("uv tool install 'kernelexec[lab]'", _LAB),
-        ("uvx --from 'kernelexec[lab]' kernelexec lab", _LAB),
-        ("{} -m pip install 'kernelexec[lab]'", _LAB),
     ],
     "commands/lab_sessions.py": [
         (

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernelexec import paths
+from kernelexec.commands.extras import install_command
 from kernelexec.commands.session_choice import add_session_argument, chosen
 from kernelexec.errors import BadRequest
 
@@ -62,6 +63,6 @@ def _program() -> list[str]:
     found = shutil.which("jupyter-console")
     if found is None:
         raise BadRequest(
-            "jupyter-console is not installed here.", f"{sys.executable} -m pip install jupyter-console"
+            "jupyter-console is not installed here.", f"Install it with: {install_command('console')}"
         )
     return [found]

@@ -12,7 +12,6 @@ import importlib.util
 import json
 import os
 import secrets
-import shlex
 import signal
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from urllib.parse import quote
 from kernelexec import paths
 from kernelexec.bridge.rendezvous import LONGEST_SOCKET_PATH
 from kernelexec.commands import live_extension, viewers
+from kernelexec.commands.extras import install_command
 from kernelexec.commands.lab_sessions import Target
 from kernelexec.environments.probe import OF_ANOTHER_PYTHON
 from kernelexec.errors import HubUnavailable, KernelexecError
@@ -41,7 +41,9 @@ def run(target: Target, *, browser: bool) -> int:
         KernelexecError: JupyterLab is not installed, or did not start.
     """
     if importlib.util.find_spec("jupyterlab") is None:
-        raise KernelexecError("JupyterLab is not installed here.", f"Install it with: {install_command()}")
+        raise KernelexecError(
+            "JupyterLab is not installed here.", f"Install it with: {install_command('lab')}"
+        )
     runtime = Path(paths.runtime_dir(os.environ), "lab")
     paths.make_private_dir(str(runtime))
     with tempfile.NamedTemporaryFile("w", prefix="token-", dir=runtime) as file:  # readable by us alone
@@ -127,20 +129,6 @@ def _said(target: Target, url: str, token: str) -> str:
         lines.append("What the assistant runs appears in the open page as it runs.")
     else:
         lines.append("The page does not show by itself what the assistant runs: for that, install")
-        lines.append(f"jupyter-collaboration too, with: {install_command()}")
+        lines.append(f"jupyter-collaboration too, with: {install_command('lab')}")
     lines.append("Ctrl-C ends JupyterLab; the sessions' kernels live on.")
     return "\n".join(lines)
-
-
-def install_command() -> str:
-    """What adds JupyterLab to this installation of kernelexec, however it was made."""
-    prefix, python = Path(sys.prefix), shlex.quote(sys.executable)
-    if (prefix / "uv-receipt.toml").exists():
-        return "uv tool install 'kernelexec[lab]'"
-    if (prefix / "pipx_metadata.json").exists():
-        return "pipx inject kernelexec jupyterlab jupyter-collaboration"
-    if "archive-v0" in prefix.parts or "environments-v2" in prefix.parts:  # uvx's cache
-        return "uvx --from 'kernelexec[lab]' kernelexec lab"
-    if importlib.util.find_spec("pip") is None:
-        return f"uv pip install --python {python} 'kernelexec[lab]'"
-    return f"{python} -m pip install 'kernelexec[lab]'"

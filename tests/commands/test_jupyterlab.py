@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kernelexec.commands import jupyterlab
 from kernelexec.commands.lab_sessions import Here, Target, choose, on_disk
 from kernelexec.errors import BadRequest
 
@@ -110,24 +107,3 @@ def test_an_unknown_session_is_refused_with_those_that_there_are(tmp_path: Path)
         choose(sessions, "[", Here(tmp_path, False, NOWHERE))
     with pytest.raises(BadRequest, match="no notebooks yet"):
         choose([], "a", Here(tmp_path / "empty", False, NOWHERE))
-
-
-@pytest.mark.parametrize(
-    ("mark", "command"),
-    [
-        ("uv-receipt.toml", "uv tool install 'kernelexec[lab]'"),
-        ("pipx_metadata.json", "pipx inject kernelexec jupyterlab jupyter-collaboration"),
-    ],
-)
-def test_the_command_that_installs_it_fits_the_installation(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str, command: str
-) -> None:
-    (tmp_path / mark).touch()
-    monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    assert jupyterlab.install_command() == command
-
-
-def test_in_an_environment_of_pip_or_uvx_it_names_those(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert sys.executable in jupyterlab.install_command()
-    monkeypatch.setattr(sys, "prefix", os.path.join("/cache/uv/archive-v0/abc"))
-    assert jupyterlab.install_command() == "uvx --from 'kernelexec[lab]' kernelexec lab"

@@ -291,7 +291,8 @@ def test_without_jupyterlab_the_command_says_how_to_install_it(shared_home: Home
     )
     assert answer.returncode == 1
     assert "Install it with: " in answer.stderr
-    assert "kernelexec[lab]" in answer.stderr
+    assert "jupyterlab" in answer.stderr
+    assert "jupyter-collaboration" in answer.stderr
     assert "Traceback" not in answer.stderr
 
 

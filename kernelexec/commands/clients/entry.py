@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,12 +14,12 @@ from typing import Any
 
 from kernelexec import paths
 from kernelexec.commands.clients.known import Client
+from kernelexec.commands.extras import is_of_uvx, itself
 from kernelexec.errors import BadRequest
 from kernelexec.model.naming import session_name
 
 # ${VAR}, ${VAR:-default} (Claude Code, Gemini CLI), ${env:VAR}, ${workspaceFolder} (VS Code, Cursor).
 _REFERENCE = re.compile(r"\$\{(?:env:)?(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
-_OF_UV = ("archive-v0", "builds-v0", "environments-v2")  # folders of uv's cache, where uvx keeps programs
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,11 @@ def our_command() -> list[str]:
     Raises:
         BadRequest: it is one that will be swept away.
     """
-    if any(part in _OF_UV for part in Path(sys.prefix).parts):
+    if is_of_uvx():
         raise BadRequest(
             f"uv's cache, {sys.prefix}, has this kernelexec, and may be cleaned at any time.",
-            "Install it (uv tool install kernelexec), or give the command that starts it with --command.",
+            f"Install it (uv tool install {shlex.quote(itself())}), or give the command that starts it with "
+            "--command.",
         )
     beside = Path(sys.executable).with_name("kernelexec")
     typed = Path(os.path.abspath(sys.argv[0]))
