@@ -21,6 +21,7 @@ from unittest import mock
 from kernelexec.config import EnvironmentChoice
 from kernelexec.environments.source import Progress
 from kernelexec.hub.admission import Admission
+from kernelexec.hub.adoption import Adoption
 from kernelexec.hub.caller import Caller
 from kernelexec.hub.lost_kernels import LostKernels
 from kernelexec.hub.unheard import Unheard
@@ -505,6 +506,10 @@ def text_of(output_list: Sequence[Mapping[str, Any]]) -> str:
     return "".join(text if isinstance(text, str) else "".join(text) for text in texts)
 
 
+async def _nothing_is_left(key: object, entry: object) -> None:
+    raise AssertionError
+
+
 @dataclass
 class FakeHub:
     """As much of a Hub as the tools use: one session."""
@@ -514,6 +519,10 @@ class FakeHub:
     closing: bool = False
     unheard: Unheard = field(default_factory=Unheard)
     admission: Admission = field(default_factory=Admission)
+    adoption: Adoption = field(default_factory=lambda: Adoption(_nothing_is_left))
+
+    async def adopted(self, caller: Caller, session_id: str) -> None:
+        pass
 
     @property
     def sessions(self) -> list[Session]:

@@ -35,6 +35,7 @@ async def serve_admin(
 
 
 async def _serve(hub: Hub, command: Mapping[str, Any], ending: asyncio.Event) -> Mapping[str, Any]:
+    await hub.adoption.of_all()
     match command.get("command"):
         case "ps":
             return _status(hub)

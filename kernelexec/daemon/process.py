@@ -83,7 +83,7 @@ class _Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ending.set)
         listener = self._door.listen()
-        await self._hub.adopt_all()
+        await self._hub.find_left()
         await self._door.open(listener)
         path = rendezvous.socket_path(os.environ)
         _log.info("hub %s started, pid %d, socket %s", __version__, os.getpid(), path)

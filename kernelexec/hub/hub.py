@@ -11,18 +11,20 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from kernelexec.config import Config, EnvironmentChoice
+from kernelexec.config import Config, EnvironmentChoice, read_allowance
 from kernelexec.environments.source import Progress
 from kernelexec.errors import BadRequest, KernelexecError, KernelFailed
 from kernelexec.hub import opened_notebooks, storage_dirs
 from kernelexec.hub.admission import Admission
+from kernelexec.hub.adoption import Adoption
+from kernelexec.hub.adoption import Key as _Key
 from kernelexec.hub.caller import Caller, SessionChoice
 from kernelexec.hub.chosen_environments import ChosenEnvironments
 from kernelexec.hub.kernels import Kernels, try_out
 from kernelexec.hub.lost_kernels import LostKernels
 from kernelexec.hub.unheard import Unheard
 from kernelexec.kernels.host import KernelHost
-from kernelexec.kernels.kernel import Kernel
+from kernelexec.kernels.kernel import Kernel, OnMessage
 from kernelexec.kernels.registry import KernelEntry, Registry
 from kernelexec.model.environment import Environment
 from kernelexec.model.naming import apart, clean_name
@@ -31,6 +33,7 @@ from kernelexec.recording.journal_lines import first_record, last_opened
 from kernelexec.recording.pages import Pages
 from kernelexec.recording.recorder import Recorder
 from kernelexec.recording.records import journal_path, last_generation, sessions_in, spelled_there
+from kernelexec.session.generations import NewKernel
 from kernelexec.session.installation import Place, installed_into
 from kernelexec.session.journal_events import read_past
 from kernelexec.session.session import Session
@@ -38,8 +41,6 @@ from kernelexec.session.surroundings import Surroundings
 from kernelexec.system_errors import in_words
 
 _log = logging.getLogger(__name__)
-
-_Key = tuple[str, str]  # real path of the storage directory, session id
 
 
 class Hub:
@@ -59,6 +60,7 @@ class Hub:
         self._environments = ChosenEnvironments(state_dir, self._running_at)
         self._host = host
         self._kernels = Kernels(host, Registry(state_dir / "kernels"), self._environments)
+        self.adoption = Adoption(self._adopt)
 
     @property
     def sessions(self) -> list[Session]:
@@ -99,7 +101,7 @@ class Hub:
 
     @property
     def has_kernels(self) -> bool:
-        return any(
+        return not self.adoption.is_over or any(
             session.kernel is not None or session.state != "no kernel" or session.has_jobs
             for session in self.sessions
         )
@@ -215,6 +217,8 @@ class Hub:
         return max(opened, key=lambda each: each[0])[1] if opened else None
 
     async def _choose(self, caller: Caller, name: str | None, progress: Progress) -> Session:
+        if name is None:
+            await self.adoption.of_notebooks(caller.config().storage_identity)
         opened = self._opened_by(caller) if name is None else None
         if opened is not None and not opened.is_abandoned:
             return opened
@@ -236,6 +240,7 @@ class Hub:
     async def _reopened(self, config: Config, session_id: str) -> Session | None:
         """The session with this id, of whichever environment; None if there has never been one."""
         session_id = spelled_there(config.storage_dir, session_id)
+        await self.adoption.of((config.storage_identity, session_id))
         known = self._sessions.get((config.storage_identity, session_id))
         if known is not None and not known.is_abandoned:
             return known
@@ -248,6 +253,10 @@ class Hub:
         except (KeyError, TypeError, ValueError):
             return None  # no journal, or one of a version that did not describe it
         return await self._open(config, environment, SessionChoice(name, label, opened.get("project")))
+
+    async def adopted(self, caller: Caller, session_id: str) -> None:
+        """Returns when a session of the caller's storage directory has what an earlier hub left of it."""
+        await self.adoption.of((caller.config().storage_identity, session_id))
 
     def find(self, caller: Caller, session_id: str) -> Session | None:
         """An open session of the caller's storage directory by its id."""
@@ -290,6 +299,7 @@ class Hub:
     async def _open(self, config: Config, environment: Environment, choice: SessionChoice) -> Session:
         session_id = f"{choice.name}@{environment.label}"
         key = (config.storage_identity, session_id)
+        await self.adoption.of(key)
         async with self._opening.setdefault(key, asyncio.Lock()):
             # Also under the path that its storage directory had before: its journal is still open there.
             abandoned = [k for k, s in self._sessions.items() if k[1] == session_id and s.is_abandoned]
@@ -328,10 +338,18 @@ class Hub:
             raise
         recorder = Recorder(storage_dir, session_id, journal, self.pages)
         recorder.extension = environment.extension
-        session = Session(name, environment, project, recorder, self._kernels.start)
+        session = Session(name, environment, project, recorder, self._start)
         session.restore(past)
         storage_dirs.remember(self._state_dir, storage_dir)
         return session
+
+    async def _start(
+        self, session: Session, surroundings: Surroundings, on_message: OnMessage, progress: Progress
+    ) -> NewKernel:
+        """See session.KernelStarter."""
+        if read_allowance(surroundings.environ).kernels is not None:  # how many there are has to be known
+            await self.adoption.of_all()
+        return await self._kernels.start(session, surroundings, on_message, progress)
 
     def sessions_of(self, caller: Caller) -> list[Session]:
         """The open sessions of the caller's storage directory."""
@@ -357,29 +375,44 @@ class Hub:
             if session.kernel is not None and os.path.realpath(installed_into(session.environment)) == prefix
         ]
 
-    async def adopt_all(self) -> None:
-        """Find again the kernels that an earlier hub left running."""
+    async def find_left(self) -> None:
+        """Look for the kernels that an earlier hub left running; from now on they are adopted."""
+        found: list[tuple[_Key, KernelEntry]] = []
         for entry in await self._kernels.left():
             try:
-                await self._kernels.adopt(entry, await self._session_of_entry(entry))
-            except Exception as error:  # noqa: BLE001 - one entry must never keep the hub from starting
-                _log.exception("kernel %s was not adopted", entry.kernel_id)
-                self._kernels.not_adopted(entry, error)
+                found.append((_key_of(entry), entry))
+            except Exception as error:  # noqa: BLE001 - as in _adopt
+                self._not_adopted(entry, error)
+        self.adoption.begin(found)
 
-    async def _session_of_entry(self, entry: KernelEntry) -> Session:
-        environment = Environment.from_json(entry.environment)
-        storage_dir = Path(entry.storage_dir)
-        key = (os.path.realpath(storage_dir), f"{entry.session_name}@{environment.label}")
+    async def _adopt(self, key: _Key, entry: KernelEntry) -> None:
+        try:
+            await self._kernels.adopt(entry, await self._session_of_entry(key, entry))
+        except Exception as error:  # noqa: BLE001 - one entry must never keep the others from it
+            self._not_adopted(entry, error)
+
+    def _not_adopted(self, entry: KernelEntry, error: Exception) -> None:
+        _log.error("kernel %s was not adopted", entry.kernel_id, exc_info=error)
+        self._kernels.not_adopted(entry, error)
+
+    async def _session_of_entry(self, key: _Key, entry: KernelEntry) -> Session:
         if key not in self._sessions:  # two entries have the same where a link has come between
+            environment = Environment.from_json(entry.environment)
             self._sessions[key] = await self._restored(
-                storage_dir, environment, entry.session_name, entry.project
+                Path(entry.storage_dir), environment, entry.session_name, entry.project
             )
         return self._sessions[key]
 
     async def close(self) -> None:
         """Leave every kernel running for the next hub; everything recorded is on disk."""
+        await self.adoption.stop()
         for session in self.sessions:
             try:
                 await session.close()
             except OSError:
                 _log.exception("session %s was not closed cleanly", session.id)
+
+
+def _key_of(entry: KernelEntry) -> _Key:
+    label = Environment.from_json(entry.environment).label
+    return os.path.realpath(entry.storage_dir), f"{entry.session_name}@{label}"

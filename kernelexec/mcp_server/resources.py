@@ -76,6 +76,7 @@ async def read_resource(call: Call, uri: str) -> Contents:
     if found is None:
         raise _unknown(uri)
     session_id, path = unquote(found["session"]), unquote(found["rest"])
+    await call.hub.adopted(call.caller, session_id)
     if session_id not in sessions_in(call.caller.config().storage_dir):
         raise NotFound(
             f"There is no session {session_id!r} in {call.caller.config().storage_dir}.",

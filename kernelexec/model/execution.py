@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from kernelexec.model.clock import Times
 from kernelexec.model.outputs import CellOutputs
@@ -29,6 +31,11 @@ class State(str, Enum):
     UNKNOWN = "unknown"  # nobody saw its end
     NOT_RUN = "not_run"
 
+    @classmethod
+    def read(cls, word: str) -> State:
+        """Of an end that a journal tells; one that this version does not know was not seen by it."""
+        return cls(word) if word in cls._value2member_map_ else cls.UNKNOWN
+
 
 # What may be lost with a run (`Execution.lost`), where that is everything.
 ALL_LOST = "all variables are lost"
@@ -44,6 +51,11 @@ class Kind(str, Enum):
     INSTALL = "install"  # packages into the environment
     CELLS = "cells"  # cells of a notebook, one request each
     REPLAY = "replay"  # earlier submissions run again in a new kernel
+
+    @classmethod
+    def read(cls, word: str) -> Kind:
+        """Of what a journal tells; what this version does not know has at least its code."""
+        return cls(word) if word in cls._value2member_map_ else cls.CODE
 
 
 # How an installation's line about a package begins, also where the notebook shows it.
@@ -70,6 +82,11 @@ class Overflow:
 
     def to_json(self) -> dict[str, str | int]:
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Overflow:
+        """Of what to_json makes, also with what a later version adds."""
+        return cls(said["file"], said["size"], said["left_out"], said["tail"], said.get("characters", 0))
 
 
 @dataclass(frozen=True)

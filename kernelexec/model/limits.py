@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -11,6 +13,12 @@ class Limits:
 
     cell: int = 5_000_000  # more in one cell makes JupyterLab slow; it goes to a file beside the notebook
     run: int = 1_000_000_000  # what an endless loop may take of the disk; more is counted, not kept
+
+    @classmethod
+    def read(cls, said: Mapping[str, Any]) -> Limits:
+        """As a journal tells them; what it does not tell is as by default."""
+        known = {name: said.get(name) for name in ("cell", "run")}
+        return cls(**{name: number for name, number in known.items() if isinstance(number, int)})
 
 
 @dataclass(frozen=True)

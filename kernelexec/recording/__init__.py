@@ -1,6 +1,6 @@
 """What is kept: the only writer of CODE_STORAGE_DIR.
 
-- `recorder`: one session's; `journal` is the truth (`journal_lines`, read; `journal_index`;
+- `recorder`: one session's; `journal` is the truth (`journal_lines`, read; `journal_fields`; `journal_index`;
   `execution_lines`; `kept_lines` wait for room in it, `last_updates` to be replaced), `script` the `.py`
   files, `notebooks` follow behind; `sittings`: which kernels share one.
 - `book`, `notebook`, `notebook_format`, `cells`, `ledger`, `shared_file`, `replaced_file`: a notebook that

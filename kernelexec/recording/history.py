@@ -202,7 +202,7 @@ def read_submissions(path: Path, folder: str) -> dict[str, Submitted]:
             name = names[record["n"]] = record["script"].rpartition("/")[2]
             found[name] = Submitted(record["note"], State.QUEUED)
         elif record["event"] == "finished" and record["n"] in names:
-            found[names[record["n"]]].state = State(record["state"])
+            found[names[record["n"]]].state = State.read(record["state"])
     return found
 
 
@@ -305,12 +305,14 @@ def _take_execution(
     storage_dir: Path,
 ) -> None:
     event, number = record["event"], record["n"]
+    history.last_number = max(
+        history.last_number, number
+    )  # of any line: its submission may not be understood
     if event == "submitted":
-        history.last_number = max(history.last_number, number)
         history.requests[record.get("caller"), record.get("request")] = number
         history.last_used = _moment(record["time"])
         history.last_cell = record.get("cell") or history.last_cell
-        history.limits = Limits(**record["limits"]) if "limits" in record else Limits()
+        history.limits = Limits.read(record.get("limits", {}))
         executions[number] = _submitted(record, session, storage_dir)
         if record.get("within") is not None:
             history.parts.setdefault(record["within"], {})[number] = State.QUEUED
@@ -340,7 +342,7 @@ def _take_step(history: History, execution: Execution, record: Mapping[str, Any]
     elif event == "interrupt_asked":
         execution.interrupt = record["why"]
     elif event == "overflow":
-        execution.overflow = Overflow(**record["overflow"])
+        execution.overflow = Overflow.from_json(record["overflow"])
     elif event == "finished":
         _finish(execution, record)
         history.last_used = _moment(record.get("time")) or history.last_used
@@ -357,7 +359,7 @@ def _submitted(record: Mapping[str, Any], session: str, storage_dir: Path) -> Ex
         generation=record["generation"],
         code=record["code"],
         submitted=datetime.fromisoformat(record["time"]),
-        kind=Kind(record.get("kind", Kind.CODE)),
+        kind=Kind.read(record.get("kind", "")),
         label=record["label"],
         source=record.get("source"),
         note=record["note"],
@@ -370,7 +372,7 @@ def _submitted(record: Mapping[str, Any], session: str, storage_dir: Path) -> Ex
 
 
 def _finish(execution: Execution, record: Mapping[str, Any]) -> None:
-    execution.state = State(record["state"])
+    execution.state = State.read(record["state"])
     execution.problem = record["problem"]
     execution.error = record.get("error")
     execution.lost = record.get("lost")
@@ -378,7 +380,7 @@ def _finish(execution: Execution, record: Mapping[str, Any]) -> None:
     execution.started = _moment(record["started"])
     execution.finished = _moment(record["finished"])
     execution.timing = Times(record["timing"])
-    execution.overflow = Overflow(**record["overflow"]) if record["overflow"] else None
+    execution.overflow = Overflow.from_json(record["overflow"]) if record["overflow"] else None
 
 
 def _forget(executions: dict[int, Execution], numbers: Iterable[int]) -> None:

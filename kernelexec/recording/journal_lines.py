@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from kernelexec.plain_file import open_plain
+from kernelexec.recording.journal_fields import is_whole
 from kernelexec.recording.journal_index import DISPLAY_ID, OUTPUT_PREFIX, bulk_of
 from kernelexec.recording.kept_lines import kept_for, lines_of
 
@@ -21,26 +22,6 @@ _PART = 1 << 20  # bytes that are read at once
 SURELY = 1_000_000  # bytes, among which the first event is, if this is a journal
 _FIRST_LINES = 100
 _OPENED_WITHIN = 200  # bytes of a line
-# What readers rely on. A line that lacks it was changed by hand, and is no event.
-_FIELDS = {
-    "submitted": ("n", "generation", "code", "time", "label", "note", "script"),
-    "sent": ("n", "msg_id"),
-    "output": ("n", "type", "content"),
-    "overflow": ("n", "overflow"),
-    "finished": ("n", "state", "problem", "execution_count", "started", "finished", "timing", "overflow"),
-    "written": ("numbers", "time"),
-    "kernel": ("generation", "notebook_metadata"),
-    "aborted": ("n",),
-    "interrupt_asked": ("n", "why"),
-    "died": ("cause",),
-    "adopted": ("generation",),
-    "caller": ("caller", "client", "directory"),
-    "reply_lost": ("caller", "n", "why"),
-    "set_aside": ("file",),
-    "notebook": ("path", "by"),
-    "comm": ("content", "buffers"),
-    "captured": ("comm", "type", "content"),
-}
 
 
 def read(
@@ -137,13 +118,8 @@ def parsed(line: bytes) -> Mapping[str, Any] | None:
         record = json.loads(line)
     except ValueError:
         return None
-    is_event = isinstance(record, dict) and record.get("v") == FORMAT and _is_whole(record)
+    is_event = isinstance(record, dict) and record.get("v") == FORMAT and is_whole(record)
     return record if is_event else None
-
-
-def _is_whole(record: Mapping[str, Any]) -> bool:
-    event = record.get("event")
-    return isinstance(event, str) and all(field in record for field in _FIELDS.get(event, ()))
 
 
 def first_record(path: Path) -> Mapping[str, Any]:

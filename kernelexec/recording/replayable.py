@@ -174,7 +174,7 @@ def _other_ended(record: Mapping[str, Any], runs: Runs, success: Success) -> Non
 
 
 def _finished(record: Mapping[str, Any], runs: Runs, success: Success | None) -> None:
-    state = State(record["state"])
+    state = State.read(record["state"])
     if success is None:  # a replay
         runs.has_whole_replay = runs.has_whole_replay or state is State.OK
         return

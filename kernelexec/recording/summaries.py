@@ -98,7 +98,7 @@ def _change(summary: Summary, record: Mapping[str, Any]) -> None:
             next(error_names([{"output_type": "error", **record["content"]}]), "") or summary.error
         )
     elif event == "finished":
-        summary.state = State(record["state"])
+        summary.state = State.read(record["state"])
         summary.error = record.get("error") or summary.error
         if record["started"] and record["finished"]:
             began, ended = map(datetime.fromisoformat, (record["started"], record["finished"]))
@@ -112,7 +112,7 @@ def _submitted(record: Mapping[str, Any]) -> Summary:
         text=first_line(record["code"]),
         number=record["n"],
         generation=record["generation"],
-        kind=Kind(record.get("kind", Kind.CODE)),
+        kind=Kind.read(record.get("kind", "")),
         label=record.get("source") or record.get("label"),
         note=_heading(record.get("note") or ""),
         state=State.QUEUED,

@@ -91,7 +91,7 @@ def _died(record: Mapping[str, Any], generation: int) -> e.Died:
 
 
 def _submitted(record: Mapping[str, Any]) -> e.Submitted:
-    kind, words = Kind(record.get("kind", Kind.CODE)), first_line(record["code"])
+    kind, words = Kind.read(record.get("kind", "")), first_line(record["code"])
     return e.Submitted(record["n"], kind, record.get("caller"), record.get("within"), words)
 
 
@@ -100,7 +100,7 @@ _MEANS: dict[str, Callable[[Mapping[str, Any]], e.Event]] = {
     "submitted": _submitted,
     "sent": lambda r: e.Sent(r["n"], r["msg_id"]),
     "aborted": lambda r: e.Aborted(r["n"]),
-    "finished": lambda r: e.Ended(r["n"], State(r["state"]), r["problem"]),
+    "finished": lambda r: e.Ended(r["n"], State.read(r["state"]), r["problem"]),
     "kernel": lambda r: e.Started(r["generation"]),
     "adopted": lambda r: e.Adopted(r["generation"]),
     "other": lambda r: e.ForeignRun(foreign_cell(r.get("count"), str(r.get("code", "")))),

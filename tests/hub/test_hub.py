@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import shutil
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ import pytest
 
 from kernelexec.environments import catalog
 from kernelexec.errors import BadRequest, KernelFailed, SessionTaken, StorageFailed
+from kernelexec.hub import hub as hub_module
 from kernelexec.hub.caller import Caller
 from kernelexec.hub.hub import Hub
 from kernelexec.kernels.host import KernelGone, Launch
@@ -27,6 +29,7 @@ from kernelexec.model.environment import Environment
 from kernelexec.model.execution import Execution, State
 from kernelexec.session.session import Session
 from kernelexec.session.submission import Submission
+from kernelexec.session.surroundings import Surroundings
 from tests.fakes import FakeKernel, environment, journal_lines, ran, run, settled, submit, told
 
 
@@ -117,7 +120,8 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 @asynccontextmanager
 async def hub_in(folder: Path, host: FakeHost | None = None) -> AsyncIterator[Hub]:
     hub = Hub(folder / "run", folder / "state", host or FakeHost())
-    await hub.adopt_all()
+    await hub.find_left()
+    await hub.adoption.of_all()
     try:
         yield hub
     finally:
@@ -666,3 +670,42 @@ def test_a_kernel_starts_although_the_registry_was_deleted_and_else_it_is_said_w
                 (tmp_path / "state").unlink()
 
     asyncio.run(test())
+
+
+def test_a_hub_answers_while_the_kernels_of_an_earlier_one_are_still_adopted(
+    tmp_path: Path, host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        names = ("a", "b", "c")
+        async with hub_in(tmp_path, host) as hub:
+            for name in names:
+                session = await session_of(hub, caller(tmp_path), name)
+                await session.generations.ready_kernel(Surroundings({}, tmp_path / "storage"))
+        read, go_on = hub_module.read_past, threading.Event()
+
+        def slowly(journal: Any, session_id: str, storage_dir: Path) -> Any:
+            assert session_id not in ("a@analysis", "b@analysis") or go_on.wait(10)
+            return read(journal, session_id, storage_dir)
+
+        monkeypatch.setattr(hub_module, "read_past", slowly)
+        hub = Hub(tmp_path / "run", tmp_path / "state", host)
+        await hub.find_left()
+        try:
+            assert hub.has_kernels
+            session = await session_of(hub, caller(tmp_path), "c")
+            assert session.kernel is not None, "the kernel that it had, though others are not read yet"
+            assert hub.sessions == [session]
+            limited = caller(tmp_path, KERNELEXEC_KERNELS="3")
+            new = await session_of(hub, limited, "new")
+            starting = asyncio.ensure_future(
+                new.generations.ready_kernel(Surroundings(limited.environ, tmp_path / "storage"))
+            )
+            go_on.set()
+            with pytest.raises(KernelFailed, match="KERNELEXEC_KERNELS=3"):
+                await starting
+            assert {s.name for s in hub.sessions} == {*names, "new"}
+        finally:
+            go_on.set()
+            await hub.close()
+
+    run(test())

@@ -94,6 +94,19 @@ _GO_ON = {
         CONFIGURE_ENVIRONMENT,
     )
 }
+# What is about one session: where an earlier hub has left its kernel, it waits for that one. The others may
+# be about any, and wait for all.
+_OF_ONE_SESSION = {
+    tool.name
+    for tool in (
+        EXECUTE_CODE,
+        WAIT_FOR_EXECUTION,
+        EXECUTE_CODE_FILE,
+        INITIALIZE_CODE_FILE,
+        APPEND_TO_CODE_FILE,
+        READ_CODE_FILE,
+    )
+}
 
 
 @lru_cache(maxsize=16)
@@ -147,6 +160,8 @@ async def _reply(
             "was run, read_code_file a code file."
         )
     try:
+        if tool.name not in _OF_ONE_SESSION:
+            await call.hub.adoption.of_all()
         return await _run(call, tool, arguments, continuation)
     except CallAgain:
         raise

@@ -156,6 +156,7 @@ async def find_execution(call: Call, execution_id: str) -> tuple[Session, Execut
         BadRequest: there is none; says what there is.
     """
     session_id, number = session_and_number(execution_id)
+    await call.hub.adopted(call.caller, session_id)
     session = call.hub.find(call.caller, session_id)
     if session is None and call.hub.has_journal(call.caller, session_id):
         session = await session_for(call, session_id)
