@@ -285,7 +285,7 @@ class Disk:
 def test_a_write_in_many_pieces_is_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(path)
     Disk(monkeypatch, room=1 << 20, at_once=3)
-    journal.write("begun", code="x" * 100)
+    journal.write("begun", n=1, code="x" * 100)
     [record] = journal.records()
     assert record["code"] == "x" * 100
     journal.close()
