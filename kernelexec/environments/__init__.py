@@ -5,6 +5,7 @@
 - `conda`, `conda_places`, `conda_activation`, `venv`, `uv_venv`, `default`, `foreign` (any kernelspec,
   with `languages`), `existing` (a kernel that runs already, with `running_kernels` and `jupyter_servers`).
 - `probe`, `python`, `kernelspec`, `our_kernelspecs`, `jupyter_paths`: from an interpreter to a kernelspec.
+- `provisioners`: which Python has what starts a kernelspec's kernels elsewhere.
 - `asking`, `replaced`: a question to a program, a small file written anew.
 - `borrowed`, `fetched`: an ipykernel that is lent where there is none.
 - `remedies`: the commands that messages recommend.

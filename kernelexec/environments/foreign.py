@@ -2,7 +2,8 @@
 
 A Python kernelspec that starts ipykernel in the usual way runs as it says, with its interpreter,
 its variables and its arguments, but through our launcher, which loses no output and interrupts only
-the run that is meant. Every other kernel is started as it is, under our keeper.
+the run that is meant. Every other kernel is started as it is, under our keeper; one that a kernel provisioner
+starts, by that provisioner, in a process of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from kernelexec.environments import kernelspec
 from kernelexec.environments.asking import ask
 from kernelexec.environments.languages import script_extension
 from kernelexec.environments.probe import bare, probe, works_with_launcher
+from kernelexec.environments.provisioners import LOCAL, interpreter_with
 from kernelexec.environments.source import Places, Progress
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Environment, Interpreter
@@ -37,7 +39,9 @@ import importlib.util, sys
 spec = importlib.util.find_spec(sys.argv[1])
 print(spec.origin or list(spec.submodule_search_locations)[0])
 """
-_LOCAL = "local-provisioner"  # jupyter_client's own: a process on this machine
+_PROVISIONED = (
+    "provisioned/provisioned.py"  # of our programs: what stands for a kernel that a provisioner starts
+)
 _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_]+)\}")  # as jupyter_client knows them
 
 
@@ -50,14 +54,7 @@ class Spec:
     language: str
     variables: tuple[tuple[str, str], ...]
     interrupt_mode: str
-    provisioner: str = _LOCAL  # what starts and reaches its kernels
-
-    @property
-    def problem(self) -> str:
-        """Why its kernels cannot be started here as it declares; empty: they can."""
-        if self.provisioner == _LOCAL:
-            return ""
-        return f"its kernels are started by the provisioner {self.provisioner!r}, usually elsewhere"
+    provisioner: str = LOCAL  # what starts and reaches its kernels
 
 
 class ForeignKernel:
@@ -71,12 +68,8 @@ class ForeignKernel:
 
     async def prepare(self, places: Places, progress: Progress) -> Environment:
         spec = read_spec(self.prefix)
-        if spec.problem:
-            raise EnvironmentUnusable(
-                f"The kernelspec {self.prefix / 'kernel.json'} cannot be used: {spec.problem}, "
-                "which kernelexec does not do; started on this machine, they would not be the same.",
-                "Choose another environment, or use this kernelspec in JupyterLab.",
-            )
+        if spec.provisioner != LOCAL:
+            return await self._provisioned(spec, places)
         environ = kernelspec.with_variables(bare(places.environ), spec.variables)
         argv = _resolved(spec.argv, self.prefix, environ)
         interpreter = await _interpreter(spec, argv, environ)
@@ -102,6 +95,27 @@ class ForeignKernel:
             extension=script_extension(spec.language),
             interrupts=interrupts,
             transport="ipc" if interrupts == "named" else await _transport(argv, environ),
+        )
+
+    async def _provisioned(self, spec: Spec, places: Places) -> Environment:
+        """One whose kernels a provisioner starts, wherever: of that place nothing is known before."""
+        python = await interpreter_with(spec.provisioner, self.prefix, bare(places.environ))
+        programs = kernelspec.install_launcher(places.data_dir).parent.parent
+        return Environment(
+            kind=self.kind,
+            label=clean_name(self.name) or "kernel",
+            prefix=self.prefix,
+            interpreter=None,
+            kernelspec=self.name,
+            display_name=spec.display_name,
+            argv=(str(python), str(programs / _PROVISIONED), str(self.prefix), "{connection_file}"),
+            variables=spec.variables,
+            borrowed_ipykernel=None,
+            language=spec.language,
+            extension=script_extension(spec.language),
+            interrupts="message",
+            transport="ipc",
+            provisioner=spec.provisioner,
         )
 
 
@@ -134,7 +148,7 @@ def read_spec(folder: Path) -> Spec:
         raise EnvironmentUnusable(
             f"The kernelspec {file} cannot be read: {error}.", "Mend it, or install the kernel again."
         ) from error
-    if not any("{connection_file}" in word for word in spec.argv[1:]):
+    if spec.provisioner == LOCAL and not any("{connection_file}" in word for word in spec.argv[1:]):
         raise EnvironmentUnusable(
             f"The kernelspec {file} has no {{connection_file}} in its argv: nobody could reach its kernel.",
             "Install the kernel again.",
@@ -145,7 +159,7 @@ def read_spec(folder: Path) -> Spec:
 def _provisioner(metadata: Mapping[str, Any]) -> str:
     """The name of the kernel provisioner that a kernelspec asks for, as jupyter_client reads it."""
     asked = metadata.get("kernel_provisioner") or {}
-    return str(asked.get("provisioner_name") or _LOCAL) if isinstance(asked, Mapping) else str(asked)
+    return str(asked.get("provisioner_name") or LOCAL) if isinstance(asked, Mapping) else str(asked)
 
 
 def _resolved(argv: Sequence[str], folder: Path, environ: Mapping[str, str]) -> tuple[str, ...]:

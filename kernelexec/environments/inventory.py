@@ -14,6 +14,7 @@ from kernelexec.environments import conda_places, kernelspec
 from kernelexec.environments.existing import described
 from kernelexec.environments.foreign import read_spec
 from kernelexec.environments.jupyter_paths import kernelspecs
+from kernelexec.environments.provisioners import LOCAL
 from kernelexec.environments.remedies import quoted
 from kernelexec.environments.running_kernels import running_kernels
 from kernelexec.errors import EnvironmentUnusable
@@ -148,8 +149,8 @@ def _kernelspecs(environ: Mapping[str, str]) -> Iterator[Listed]:
             continue
         try:
             spec = read_spec(folder)
-            problem = spec.problem
-            yield Listed("kernelspec", name, folder, f"{spec.language}, {spec.display_name!r}", None, problem)
+            by = f", by the provisioner {spec.provisioner!r}" if spec.provisioner != LOCAL else ""
+            yield Listed("kernelspec", name, folder, f"{spec.language}, {spec.display_name!r}{by}", None, "")
         except EnvironmentUnusable as error:
             yield Listed("kernelspec", name, folder, "unknown", None, error.what)
 

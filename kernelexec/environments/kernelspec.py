@@ -36,12 +36,17 @@ from kernelexec.plain_file import read_text
 _log = logging.getLogger(__name__)
 
 FORMAT = 1
-_PROGRAMS = ("launcher", "kernel", "relay")  # the folders of what runs in the user's interpreter
+_PROGRAMS = (
+    "launcher",
+    "kernel",
+    "relay",
+    "provisioned",
+)  # the folders of what runs in the user's interpreter
 _LAUNCHER = "launcher/launcher.py"
 
 
 def install_launcher(data_dir: Path) -> Path:
-    """The launcher, copied with kernel and relay to our data directory under their hash: an environment of
+    """The launcher, copied with the other programs to our data directory under their hash: an environment of
     uvx vanishes, and a running kernel's launcher must not change."""
     folder = launcher_folder(data_dir)
     for name, source in _launcher_sources().items():

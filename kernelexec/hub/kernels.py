@@ -38,6 +38,7 @@ from kernelexec.system_errors import in_words
 
 _log = logging.getLogger(__name__)
 
+_PROVISIONER_SECONDS = 20.0  # to end its kernel, and to kill it where that fails
 _TRIAL_GRACE_SECONDS = 1.0  # for a kernel that has run nothing
 
 
@@ -98,8 +99,9 @@ class Kernels:
         Raises:
             KernelexecError, OSError: it cannot be, and why.
         """
-        _, launch = await self._planned(session, surroundings, lambda text: None)
-        await _tried(self._host, launch)
+        environment, launch = await self._planned(session, surroundings, lambda text: None)
+        if not environment.provisioner:  # which might queue for a machine, or pay for one
+            await _tried(self._host, launch)
 
     async def _planned(
         self, session: Session, surroundings: Surroundings, progress: Progress
@@ -322,4 +324,5 @@ def _launch(environment: Environment, cwd: Path, environ: Mapping[str, str]) -> 
         kernelspec.kernel_variables(environment, environ),
         environment.interrupts,
         environment.transport,
+        leave_seconds=_PROVISIONER_SECONDS if environment.provisioner else 0.0,
     )

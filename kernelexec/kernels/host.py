@@ -25,6 +25,9 @@ class Launch:
     interrupts: str = "named"  # how the kernel is interrupted, see model.environment.Environment
     transport: str = "ipc"
     ends_with_us: bool = False  # else it outlives who starts it
+    leave_seconds: float = (
+        0.0  # after SIGTERM, for a process that stands for a kernel elsewhere and has to end that
+    )
     kind: str = ""  # which host's it is (hosts.py); "" is this machine
     host: str = ""  # where that is, in the words of an environment's host (model.environment.Environment)
     kernelspec: str = ""  # of a server's kernel: its name there

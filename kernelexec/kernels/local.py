@@ -70,6 +70,7 @@ class LocalKernels:
             host=here.host,
             pid_namespace=here.pid_namespace,
             connection=connection,
+            leave_seconds=launch.leave_seconds,
         )
         life = LocalLife(place, keeper, None, popen)
         return _linked(connection, life, on_message, launch.interrupts)

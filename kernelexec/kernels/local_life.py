@@ -53,6 +53,7 @@ class LocalPlace:
     host: str = ""  # with `boot`: which machine and container (here.Machine); "" is an earlier version's
     pid_namespace: str = ""
     connection: Mapping[str, Any] | None = None  # what the connection file says, which may be deleted
+    leave_seconds: float = 0.0  # as in host.Launch
 
     @property
     def machine(self) -> Machine:
@@ -125,6 +126,9 @@ class LocalLife:
 
     async def kill(self) -> None:
         self.answers()  # to kill its keeper alone would leave it running
+        if self._place.leave_seconds and self._process is not None:
+            self._process.signal(signal.SIGTERM)
+            await asyncio.wait({self._process.ended}, timeout=self._place.leave_seconds)
         self._either.signal(signal.SIGKILL)
 
     @property

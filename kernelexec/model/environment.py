@@ -82,6 +82,7 @@ class Environment:
     # Where its kernels run: "" is this machine, else a Jupyter server's URL or the command that leads there.
     host: str = ""
     running: RunningKernel | None = None  # of the kind "existing": the one kernel that there is in it
+    provisioner: str = ""  # the kernel provisioner that starts its kernels, wherever; "": none
 
     @cached_property
     def identity(self) -> str:
@@ -136,6 +137,7 @@ class Environment:
             "transport": self.transport,
             **({"host": self.host} if self.host else {}),
             **({"running": asdict(self.running)} if self.running is not None else {}),
+            **({"provisioner": self.provisioner} if self.provisioner else {}),
         }
 
     @classmethod
@@ -164,4 +166,5 @@ class Environment:
             transport=fields.get("transport", "ipc"),
             host=fields.get("host", ""),
             running=RunningKernel(**fields["running"]) if "running" in fields else None,
+            provisioner=fields.get("provisioner", ""),
         )

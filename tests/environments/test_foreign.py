@@ -52,9 +52,9 @@ def test_a_kernel_that_is_not_pythons_is_started_as_it_is_under_our_keeper(tmp_p
 @pytest.mark.parametrize(
     "wanted", [{"provisioner_name": "ssh-provisioner", "config": {"host": "gpu"}}, "ssh-provisioner"]
 )
-def test_a_kernelspec_whose_kernels_a_provisioner_starts_is_refused(tmp_path: Path, wanted: Any) -> None:
+def test_a_kernelspec_is_refused_whose_provisioner_nobody_has(tmp_path: Path, wanted: Any) -> None:
     folder = write(tmp_path, "gpu", metadata={"kernel_provisioner": wanted})
-    with pytest.raises(EnvironmentUnusable, match="provisioner 'ssh-provisioner'"):
+    with pytest.raises(EnvironmentUnusable, match="provisioner 'ssh-provisioner', and no Python"):
         prepared(folder, tmp_path)
 
 
