@@ -118,7 +118,7 @@ TRIED: dict[str, list[tuple[str, str]]] = {
         ("{} -m pip install {}", _EXTRA),
     ],
     "commands/gc.py": [
-        ("kernelexec stop --all ends all kernels and the hub.", _STOP_ALL),
+        ("kernelexec stop SESSION", "real/test_folders.py::test_gc_removes_what_a_living_hub_has_open"),
     ],
     "commands/lab_sessions.py": [
         (

@@ -8,14 +8,16 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernelexec import paths
+from kernelexec.commands.hub_client import ask_running
 from kernelexec.commands.output import table
 from kernelexec.commands.places import absolute, storage_dir
-from kernelexec.errors import BadRequest
+from kernelexec.errors import BadRequest, KernelexecError
 from kernelexec.kernels.registry import Registry
 from kernelexec.model.quantities import readable_size
 from kernelexec.recording.housekeeping import Item, Kind, Left, Retention, remove, survey
@@ -35,9 +37,9 @@ def add(commands: Commands) -> None:
         help="show what could be removed of old sessions, or with --yes remove it",
         description="Show what sessions have left in the storage directory, and what of it would be removed; "
         "--yes removes it. Without --older-than or --keep-generations all of it is kept. Both together: "
-        "what is old and not among the newest. Sessions that are open in a hub or have a kernel are left "
-        "alone, and so is every file that is not called as kernelexec calls its own. Launchers of earlier "
-        "versions and the like, which nothing uses any more, are removed as well.",
+        "what is old and not among the newest. Sessions that have a kernel, or were used within the "
+        "last minute, are left alone, and so is every file that is not called as kernelexec calls its own. "
+        "Launchers of earlier versions and the like, which nothing uses any more, are removed as well.",
     )
     command.add_argument(
         "storage", nargs="?", type=Path, metavar="DIR", help="default: CODE_STORAGE_DIR, else ~/kernelexec"
@@ -75,6 +77,9 @@ def _gc(options: argparse.Namespace) -> int:
     print(f"{storage}{f' ({origin})' if origin else ''}")
     real = Path(os.path.realpath(storage))
     now = time.time()
+    # What a hub has open without a kernel, it lets go of; one of an earlier version does not.
+    with suppress(KernelexecError):
+        ask_running({"command": "release"})
     found = survey(real, _with_kernels(real).__contains__)
     print(_table(found) if found else "no sessions")
     kinds = {kind for kind in Kind if getattr(options, kind.value)} or {Kind.JOURNALS, Kind.OUTPUTS}
@@ -106,7 +111,10 @@ def _nothing(found: Sequence[Left], options: argparse.Namespace) -> str:
     if options.older_than is None and options.keep_generations is None:
         return "Nothing would be removed. Choose with --older-than 90d or --keep-generations 3."
     busy = any(left.in_use for left in found)
-    left_alone = " What is in use is left alone; kernelexec stop --all ends all kernels and the hub."
+    left_alone = (
+        " What is in use is left alone: it was used in the last minute, or has a kernel, which is ended by: "
+        "kernelexec stop SESSION"
+    )
     return f"Nothing to remove.{left_alone if busy else ''}"
 
 

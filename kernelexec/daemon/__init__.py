@@ -2,7 +2,7 @@
 
 - `process`: from its start by a bridge to its end: lock, socket, log, connections, idleness.
 - `door`: its lock and socket, made anew where they are deleted.
-- `admin`: what the person's commands ask (`kernelexec ps`, `stop`, `input`).
+- `admin`: what the person's commands ask (`kernelexec ps`, `stop`, `input`, `gc`).
 - `pages`: what a JupyterLab says of the notebooks that are open in it (kernelspecs/jupyter_extension).
 - `frontends`: what a Jupyter frontend on a session's kernel asks, through the relay in kernelspecs/.
 

@@ -17,6 +17,7 @@ from kernelexec.model.execution import Execution
 from kernelexec.recording.journal import now
 from kernelexec.session.session import Session
 
+_UNUSED_SECONDS = 60.0  # after which nobody is about to use a session that he has just looked at
 _MOST_VARIABLES = 1_000  # in an answer
 
 
@@ -36,21 +37,24 @@ async def serve_admin(
 
 async def _serve(hub: Hub, command: Mapping[str, Any], ending: asyncio.Event) -> Mapping[str, Any]:
     await hub.adoption.of_all()
+    answer: Mapping[str, Any]
     match command.get("command"):
         case "ps":
-            return _status(hub)
+            answer = _status(hub)
         case "stop":
-            return await _stop(hub, command["session"])
+            answer = await _stop(hub, command["session"])
         case "stop-all":
             answer = await _stop_all(hub)
             ending.set()
-            return answer
+        case "release":
+            answer = {"released": await hub.release(command.get("idle_seconds", _UNUSED_SECONDS))}
         case "variables" | "question" | "answer":
-            return await _about_a_run(hub, command)
+            answer = await _about_a_run(hub, command)
         case name if name in frontends.COMMANDS:
-            return await frontends.serve_frontend(hub, command)
+            answer = await frontends.serve_frontend(hub, command)
         case unknown:
-            return {"error": f"unknown command {unknown!r}"}
+            answer = {"error": f"unknown command {unknown!r}"}
+    return answer
 
 
 def _waiting(hub: Hub, wanted: str) -> tuple[Session, Execution]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -159,6 +160,7 @@ class Hub:
         chosen = self._chosen.setdefault(caller, {})
         if name not in chosen or chosen[name].is_abandoned:
             chosen[name] = await self._choose(caller, name, progress)
+        chosen[name].asked_for = time.monotonic()
         chosen[name].recorder.limits = caller.config().limits
         chosen[name].stop_when_idle_for(caller.config().kernel_idle_seconds)
         return chosen[name]
@@ -260,7 +262,10 @@ class Hub:
 
     def find(self, caller: Caller, session_id: str) -> Session | None:
         """An open session of the caller's storage directory by its id."""
-        return self._sessions.get((caller.config().storage_identity, session_id))
+        session = self._sessions.get((caller.config().storage_identity, session_id))
+        if session is not None:
+            session.asked_for = time.monotonic()
+        return session
 
     def has_journal(self, caller: Caller, session_id: str) -> bool:
         """Whether there has been a session with this id in the caller's storage directory."""
@@ -354,7 +359,10 @@ class Hub:
     def sessions_of(self, caller: Caller) -> list[Session]:
         """The open sessions of the caller's storage directory."""
         identity = caller.config().storage_identity
-        return [session for key, session in self._sessions.items() if key[0] == identity]
+        found = [session for key, session in self._sessions.items() if key[0] == identity]
+        for session in found:
+            session.asked_for = time.monotonic()
+        return found
 
     def listed(self, config: Config) -> str:
         """The ids of the sessions of a storage directory, open or not."""
@@ -402,6 +410,29 @@ class Hub:
                 Path(entry.storage_dir), environment, entry.session_name, entry.project
             )
         return self._sessions[key]
+
+    async def release(self, seconds: float) -> list[str]:
+        """Close the sessions that are unused for so long: nobody has their records then, which may go.
+
+        Who asks for one of them has it again as it would have it from the next hub. One with a notebook of
+        the person's stays as long as who opened that: its calls are for it where they name none.
+        """
+        here = {caller.id for caller in self._chosen if not caller.gone}
+        released = []
+        for key in list(self._sessions):
+            async with self._opening.setdefault(key, asyncio.Lock()):
+                session = self._sessions.get(key)
+                if session is None or not session.is_unused_for(seconds):
+                    continue
+                if session.opened is not None and here.intersection(session.opened.opened_by):
+                    continue
+                del self._sessions[key]
+                for chosen in self._chosen.values():
+                    for name in [name for name, theirs in chosen.items() if theirs is session]:
+                        del chosen[name]
+                await session.close()
+                released.append(session.id)
+        return released
 
     async def close(self) -> None:
         """Leave every kernel running for the next hub; everything recorded is on disk."""

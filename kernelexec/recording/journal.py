@@ -230,6 +230,7 @@ class Journal:
         self.catch_up()
         self._kept.close()
         os.close(self._descriptor)
+        self._descriptor = -1  # which nobody's file has: who still writes is refused
 
     def _take_back(self, size: int) -> None:
         """Remove what was written of a line that was not wholly written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
@@ -64,6 +65,7 @@ class Session:
         self.project = project
         self.recorder = recorder
         self.listeners: set[Progress] = set()
+        self.asked_for = time.monotonic()  # when somebody had it in hand last
         self.status = ""  # what takes time before the first run, for progress
         self._start_kernel = start_kernel
         self._engine = Engine(self.id, recorder, self)
@@ -138,6 +140,12 @@ class Session:
         """Whether it has no kernel and its records were deleted: who asks for it gets a new one."""
         is_idle = self.state == "no kernel" and not self.has_jobs
         return is_idle and not self.recorder.journal.is_in_place
+
+    def is_unused_for(self, seconds: float) -> bool:
+        """Whether it has no kernel, does nothing, and nobody has asked for it for so long."""
+        does = self.kernel is not None or self.state != "no kernel" or self.has_jobs or self.queued
+        is_quiet = max(self.used_at, self.asked_for) <= time.monotonic() - seconds
+        return is_quiet and not does and not self.left_a_kernel
 
     @property
     def has_jobs(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -146,6 +147,31 @@ def test_the_same_project_and_environment_is_the_same_session_whoever_asks(tmp_p
             assert await session_of(hub, caller(tmp_path), "sales") is first
             assert await session_of(hub, caller(tmp_path, cwd="/elsewhere"), "sales@analysis") is first
             assert await session_of(hub, caller(tmp_path), "other") is not first
+
+    run(test())
+
+
+def test_a_session_that_is_unused_is_let_go_of_and_comes_back_as_it_was(
+    tmp_path: Path, host: FakeHost
+) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path, host) as hub:
+            ann = in_project(tmp_path, "sales")
+            busy, _ = await ran_for(hub, ann, "busy")
+            stopped, _ = await ran_for(hub, ann, "other")
+            await stopped.stop_kernel()
+            assert await hub.release(60) == []  # it was used just now
+            assert await hub.release(0) == [stopped.id]
+            assert hub.sessions == [busy]
+            descriptor = os.open(stopped.recorder.journal.path, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody has it
+            os.close(descriptor)
+            with pytest.raises(StorageFailed):
+                stopped.submit(Submission("1"))
+            again, second = await ran_for(hub, ann, "other")
+            assert again is not stopped
+            # Whoever knew its kernel is still to be told of its end.
+            assert (second.number, second.state) == (2, State.NOT_RUN)
 
     run(test())
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -149,6 +151,29 @@ def test_gc_leaves_what_is_open_alone_and_removes_what_is_not(folder: Path, shar
     assert answer.returncode == 0, answer.stderr
     assert [name for name, path in old.items() if path.exists()] == ["old@plain-1/0001.py"]
     assert all(path.exists() for path in kept)
+
+
+def test_gc_removes_what_a_living_hub_has_open(connect: Connect, home: Home) -> None:
+    client = connect(home)
+    runs, stopped = client.execute("1", session="runs"), client.execute("1", session="stopped")
+    assert home.command("stop", stopped.session).returncode == 0
+    journals = {path.name for path in home.storage.glob(".kernelexec/*.jsonl")}
+    assert journals == {f"{runs.session}.jsonl", f"{stopped.session}.jsonl"}
+    _as_if_unused(home)
+    for path in home.storage.rglob("*"):
+        os.utime(path, (1, 1))
+    answer = home.command("gc", "--older-than", "1h", "--journals", "--yes")
+    assert answer.returncode == 0, answer.stderr
+    assert [path.name for path in home.storage.glob(".kernelexec/*.jsonl")] == [f"{runs.session}.jsonl"]
+    assert home.command("stop", runs.session).returncode == 0  # what the message recommends for the other
+    assert client.execute("2", session="stopped").state == "OK"
+
+
+def _as_if_unused(home: Home) -> None:
+    """What a hub does for `gc`, without the minute for which it waits."""
+    asked = {"command": "release", "idle_seconds": 0}
+    code = f"from kernelexec.commands.hub_client import ask_running; print(ask_running({asked}))"
+    subprocess.run([sys.executable, "-c", code], env=home.environ, check=True, stdout=subprocess.DEVNULL)
 
 
 @pytest.mark.parametrize("name", ["nothing", "nowhere"])
