@@ -173,6 +173,12 @@ def test_the_page_on_tools_has_every_tool_with_its_arguments_and_no_other() -> N
     assert documented_tools() == real
 
 
+def test_every_tool_is_shown_with_a_reply_but_those_whose_reply_is_about_the_machine() -> None:
+    _, *sections = re.split(r"^### `(\w+)`$", text_of(ROOT / "docs" / "tools.md"), flags=re.MULTILINE)
+    shown = {name for name, text in zip(sections[::2], sections[1::2], strict=True) if "<!-- reply: " in text}
+    assert set(TOOLS) - shown == {"diagnose_setup", "list_environments"}
+
+
 def test_the_readme_names_every_tool() -> None:
     assert set(TOOLS) <= set(CODE.findall(prose_of(README)))
 

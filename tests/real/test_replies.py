@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,8 +16,11 @@ import pytest
 from mcp.shared.exceptions import MCPError
 
 from tests.real.clients import Client, Reply, official_client
+from tests.real.conftest import Connect
 from tests.real.home import Home, eventually
 from tests.real.test_callers import state_of
+from tests.real.test_opened_notebook import code, markdown, write
+from tests.real.wheels import make_wheel
 
 REPLIES = Path(__file__).parent.parent / "replies"
 DEMO_VENV = Path(__file__).parents[2] / ".demo" / "venv"
@@ -26,6 +31,9 @@ _STEADY = (
     (r"\b\d+(\.\d+)? (s|min)\b", "0.1 s"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d( UTC)?", r"2026-11-25 03:00:00\1"),
     (r"\bPython 3\.\d+\.\d+", "Python 3.12.1"),
+    (r"\bPython 3\.\d+\)", "Python 3.12)"),
+    (r"/lib/python3\.\d+/", "/lib/python3.12/"),
+    (r"/cpython-3\d+-\S+", "/cpython-312-x86_64"),
     (r"memory [\d.]+ [kM]?B", "memory 50.0 MB"),
     (r"processor \d+%", "processor 5%"),
     (r" +\d+(\.\d)? k?B  ", "    100 B  "),
@@ -65,6 +73,7 @@ def held(shared_home: Home) -> Held:
 def _steady(text: str, home: Home) -> str:
     for place, name in (
         (home.storage, "/home/me/kernelexec"),
+        (Path(home.environ["XDG_DATA_HOME"]), "/home/me/.local/share"),
         (home.path, "/home/me"),
         (DEMO_VENV.resolve(), "/home/me/envs/venv"),
         (DEMO_VENV, "/home/me/envs/venv"),
@@ -213,6 +222,44 @@ def test_the_replies_to_exits_and_imports(assistant: Client, held: Held) -> None
     held("exit_in_a_cell", assistant.execute("import sys\nprint('no data')\nsys.exit(3)", **session))
     held("exit_with_an_argument", assistant.execute("exit(3)\n'still here'", **session))
     held("no_such_module", assistant.execute("import sklearn", **session))
+
+
+def test_the_replies_about_packages_and_the_environment(
+    connect: Connect, shared_home: Home, held: Held
+) -> None:
+    shelf, venv = shared_home.path / "shelf", shared_home.path / "envs" / "sales"
+    for version in ("1.0", "2.0"):
+        make_wheel(shelf, "kx-words", version)
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(shelf), "VENV_PATH": str(venv)}
+    client = connect(shared_home, shared_home.project("sales"), **index)
+    held("install_dependencies", client.call("install_dependencies", {"packages": ["kx-words<2"]}))
+    client.execute("import kx_words")
+    update = {"packages": ["kx-words>=2"]}
+    held("install_dependencies_of_what_is_imported", client.call("install_dependencies", update))
+    missing = client.call("install_dependencies", {"packages": ["no-such-package"], "wait_seconds": 40})
+    held("install_dependencies_that_fails", missing)
+    asked = {"packages": ["kx_words", "pandas>=2"]}
+    held("check_installed_packages", client.call("check_installed_packages", asked))
+    held("get_environment_config", client.call("get_environment_config", {}))
+    chosen = {"type": "venv", "venv_path": str(DEMO_VENV)}
+    held("configure_environment", client.call("configure_environment", chosen))
+
+
+def test_the_replies_about_a_notebook_of_the_persons(connect: Connect, shared_home: Home, held: Held) -> None:
+    folder = shared_home.project("study")
+    cells = [markdown("title", "# Study"), code("load", "rows = [1, 2, 3]"), code("sum", "sum(rows)")]
+    write(folder / "study.ipynb", *cells)
+    client = connect(shared_home, folder, VENV_PATH=str(DEMO_VENV))
+    held("open_notebook", client.call("open_notebook", {"path": "study.ipynb"}))
+    held("read_cells", client.call("read_cells", {"ids": ["load", "sum"]}))
+    held("run_cells", client.call("run_cells", {"ids": "all"}))
+    edit = {"op": "edit", "id": "load", "old": "3]", "new": "4]"}
+    held("edit_notebook", client.call("edit_notebook", {"operations": [edit]}))
+    changed = [markdown("title", "# Study"), code("load", "rows = [5, 6]"), code("sum", "sum(rows)")]
+    write(folder / "study.ipynb", *changed)
+    edit = {"op": "edit", "id": "load", "old": "4]", "new": "7]"}
+    held("edit_notebook_that_is_refused", client.call("edit_notebook", {"operations": [edit]}))
 
 
 def test_every_text_is_one_that_is_tested() -> None:
