@@ -220,6 +220,9 @@ class FakeKernel:
     def cpu_seconds(self) -> float | None:
         return 1.5
 
+    def family_cpu_seconds(self) -> Mapping[int, float] | None:
+        return {1: 1.5}
+
     async def variables(self, pattern: str, limit: int, *, busy: bool) -> Variables | None:
         return self.known_variables
 

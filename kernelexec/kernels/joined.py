@@ -112,6 +112,9 @@ class JoinedLife:
     def cpu_seconds(self) -> float | None:
         return self._process.cpu_seconds()
 
+    def family_cpu_seconds(self) -> Mapping[int, float] | None:
+        return self._process.family_cpu_seconds()
+
     def environ(self) -> Mapping[str, str]:
         return self._process.environ()
 

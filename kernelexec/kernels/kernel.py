@@ -182,6 +182,9 @@ class Kernel(Protocol):
     def cpu_seconds(self) -> float | None:
         """What its process has used of the processors."""
 
+    def family_cpu_seconds(self) -> Mapping[int, float] | None:
+        """The same of its process and all that it has started, by pid; takes some milliseconds."""
+
     @property
     def is_stopped(self) -> bool:
         """Whether a signal or a debugger has stopped its process: then it answers nothing."""

@@ -52,6 +52,9 @@ class Life(Protocol):
     def cpu_seconds(self) -> float | None:
         """What it has used of the processors."""
 
+    def family_cpu_seconds(self) -> Mapping[int, float] | None:
+        """The same of it and all that it has started, by pid; may be called in another thread."""
+
     def environ(self) -> Mapping[str, str]:
         """The environment variables that it was started with; empty where they cannot be told."""
 

@@ -256,6 +256,9 @@ class LinkedKernel:
     def cpu_seconds(self) -> float | None:
         return self._life.cpu_seconds()
 
+    def family_cpu_seconds(self) -> Mapping[int, float] | None:
+        return self._life.family_cpu_seconds()
+
     @property
     def is_joined(self) -> bool:
         return self._life.is_joined

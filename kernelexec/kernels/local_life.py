@@ -141,6 +141,9 @@ class LocalLife:
     def cpu_seconds(self) -> float | None:
         return self._process.cpu_seconds() if self._process else None
 
+    def family_cpu_seconds(self) -> Mapping[int, float] | None:
+        return self._process.family_cpu_seconds() if self._process else None
+
     def environ(self) -> Mapping[str, str]:
         return self._process.environ() if self._process else {}
 

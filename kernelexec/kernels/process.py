@@ -107,6 +107,18 @@ class Process:
             return None
         return float(times.user + times.system)
 
+    def family_cpu_seconds(self) -> dict[int, float] | None:
+        """By pid: what it has used, and what it has started and lives; with what has ended of that."""
+        found: dict[int, float] = {}
+        try:
+            process = psutil.Process(self.pid)
+            for each in (process, *process.children(recursive=True)):
+                times = each.cpu_times()
+                found[each.pid] = times.user + times.system + times.children_user + times.children_system
+        except psutil.Error:
+            return None
+        return found
+
     def environ(self) -> dict[str, str]:
         """The environment variables it was started with; empty where they cannot be read."""
         try:

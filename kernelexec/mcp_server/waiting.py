@@ -32,6 +32,7 @@ async def wait(call: Call, session: Session, execution: Execution, seconds: floa
     if await session.executions.wait(execution, min(seconds, _QUIET_SECONDS)) and not execution.question:
         return
     telling = asyncio.create_task(_tell(call, session, execution))
+    looking = asyncio.create_task(session.stillness(execution, clock.left()))
     try:
         while True:
             await session.executions.wait(execution, clock.left())
@@ -39,6 +40,10 @@ async def wait(call: Call, session: Session, execution: Execution, seconds: floa
                 return
     finally:
         telling.cancel()
+        looking.cancel()
+        if looking.done() and not execution.is_final and not execution.question and not execution.interrupt:
+            still = looking.result()
+            call.notes += [still] if still else []
 
 
 class _Clock:

@@ -16,8 +16,8 @@ The heart is pure; the rest brings it what happens and carries out what follows:
   person's, and what each caller has seen of it.
 - `listener` (what the kernel says), `kernel_remarks` (what it adds to its reply), `answers` (to what it
   asks), `late_output` (what came into cells that had ended), `foreign_runs` (what others ran on it),
-  `interrupts`, `obstacles` (why one does not end a run) and `outcomes` (what a run's end is called, and
-  what an interrupt became).
+  `interrupts`, `obstacles` (why one does not end a run), `stillness` (of one that waits) and `outcomes`
+  (what a run's end is called, and what an interrupt became).
 - `jobs` and `installation` (what is done beside the kernel), `idleness`, `troubles`; `steps` (when one
   submission reached what, for the log).
 

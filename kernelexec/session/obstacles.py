@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from kernelexec.kernels.kernel import Findings
-
-# Of one processor: a kernel that waits takes less for its own threads; one that computes has a whole one, or
-# a tenth of it where many others compute.
-_NO_LOAD = 0.03
+from kernelexec.session.stillness import NO_LOAD
 
 
 def describe(found: Findings, msg_id: str, session: str, load: float | None = None) -> str:
@@ -14,7 +11,7 @@ def describe(found: Findings, msg_id: str, session: str, load: float | None = No
 
     `load`: the processors that the kernel's process has used meanwhile; None if that is not known.
     """
-    is_waiting = load is not None and load < _NO_LOAD
+    is_waiting = load is not None and load < NO_LOAD
     restart = f'restart_kernel(session="{session}") ends it at the cost of all variables.'
     if found.stopped:
         return f"The kernel's process is stopped (SIGSTOP), not dead. {restart}"

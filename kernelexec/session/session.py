@@ -19,6 +19,7 @@ from kernelexec.model.variable_names import VariableNames
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
 from kernelexec.session import events as e
+from kernelexec.session import stillness
 from kernelexec.session.engine import Engine
 from kernelexec.session.generations import NewKernel
 from kernelexec.session.idleness import Idleness
@@ -202,6 +203,13 @@ class Session:
     async def stop_jobs(self, why: str) -> None:
         """End what is done beside the kernel."""
         await self._engine.jobs.stop(why)
+
+    async def stillness(self, execution: Execution, seconds: float) -> str | None:
+        """What is to be said of a run that does nothing for so many seconds (see session.stillness.look)."""
+        kernel, msg_id = self.kernel, self.executions.msg_id(execution)
+        if kernel is None or msg_id is None or execution.is_final or execution is not self.current:
+            return None
+        return await stillness.look(kernel, execution, msg_id, seconds)
 
     async def interrupt(self, why: str) -> Execution | None:
         """Interrupt what runs, and look what came of it; None if nothing does."""

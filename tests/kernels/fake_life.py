@@ -49,6 +49,9 @@ class FakeLife:
     def cpu_seconds(self) -> float | None:
         return 1.5
 
+    def family_cpu_seconds(self) -> Mapping[int, float] | None:
+        return {1: 1.5}
+
     def environ(self) -> Mapping[str, str]:
         return {"HOME": "/home/ann"}
 

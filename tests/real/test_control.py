@@ -108,6 +108,24 @@ def test_native_code_is_told_as_such_and_stops_when_it_returns(own_client: Clien
     assert ended.state == "INTERRUPTED", ended.text
 
 
+def test_a_run_that_waits_is_told_from_one_that_works_without_an_interrupt(
+    own_client: Client, connect: Connect, shared_home: Home
+) -> None:
+    works = connect(shared_home, shared_home.project("works"))
+    code = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'while True: pass'])"
+    works.execute("1")
+    busy = works.start(code, wait_seconds=11)  # the kernel itself waits
+    own_client.execute("import threading; lock = threading.Lock(); lock.acquire()")
+    reply = own_client.execute("lock.acquire()", wait_seconds=11)
+    assert (
+        "used no processor: it waits for something. It is at line 1 of the cell: lock.acquire()" in reply.text
+    )
+    assert busy.result().state == "RUNNING", busy.result().text
+    assert "used no processor" not in busy.result().text
+    call(own_client, "interrupt_kernel")
+    call(works, "stop_kernel")
+
+
 def test_native_code_that_hangs_is_told_from_native_code_that_works(own_client: Client) -> None:
     own_client.execute("import ctypes; kept = 1")
     hangs = "ctypes.PyDLL(None).sleep(10)"  # with Python's lock, which PyDLL does not give up
