@@ -1,8 +1,9 @@
 """What a person types: `kernelexec COMMAND`, one module a command; each adds its own to the parser.
 
 - `cli` reads the command line, `completion` completes it; `hub_client` asks the hub, `tool_client` calls
-  an assistant's tools, `session_choice` says which session is meant, `places` where records are; `output`
-  has tables, `--json` and sentences, `screen` what a terminal shows besides, `pictures` its pictures.
+  an assistant's tools, of whose replies `typed_calls` makes a person's, `session_choice` says which
+  session is meant, `places` where records are; `output` has tables, `--json` and sentences, `screen` what
+  a terminal shows besides, `pictures` its pictures.
 - `execute` (exec, wait, show), `kernel` (vars, interrupt, restart, install, open), `history` (and watch),
   `console`.
 - `setup`, on `clients/`: the clients' own configuration.

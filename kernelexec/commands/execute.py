@@ -150,7 +150,7 @@ def _answered(client: ToolClient, execution: str, screen: Screen) -> bool:
 
 def _told(reply: Reply, screen: Screen, options: argparse.Namespace, shown: int = 0) -> int:
     """Show a reply; the exit status that it stands for."""
-    said = verdict_of(reply.text)
+    said, reply = verdict_of(reply.text), reply.for_a_person()
     name = said.execution if said else "kernelexec"
     if options.json:
         files = [str(pictures.save(each, f"{name}-{n}")) for n, each in enumerate(reply.pictures, 1)]

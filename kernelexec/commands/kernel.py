@@ -93,6 +93,7 @@ def _say(options: argparse.Namespace, tool: str, arguments: Mapping[str, Any]) -
         asked = {"execution_id": said.execution, "offset": 0}
         reply = client.call("wait_for_execution", asked, screen.status)
     screen.end_status()
+    reply = reply.for_a_person()
     if options.json:
         print_json({"text": reply.text, "failed": reply.is_error})
     else:

@@ -12,12 +12,13 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
 from kernelexec import __version__, paths
 from kernelexec.bridge.rendezvous import join_hub
+from kernelexec.commands.typed_calls import as_typed
 from kernelexec.errors import BadRequest, HubUnavailable
 
 _PROTOCOL = "2025-06-18"
@@ -49,6 +50,10 @@ class Reply:
     @property
     def body(self) -> str:
         return self.text.partition("\n\n")[2]
+
+    def for_a_person(self) -> Reply:
+        """It recommends commands instead of calls."""
+        return replace(self, text=as_typed(self.text))
 
 
 class ToolClient:
