@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from kernelexec.errors import ConfigError
 from kernelexec.hub.caller import Caller
 from kernelexec.hub.hub import Hub
 from kernelexec.kernels.kernel import Kernel
@@ -53,6 +54,14 @@ class Call:
     def came(self) -> float | None:
         """When it did, if its caller wants to have the steps of a submission logged."""
         return self.request.heard if self.caller.config().traces else None
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether its caller wants to have logged what it takes."""
+        try:
+            return self.caller.config().traces
+        except ConfigError:  # told by whatever needs the settings
+            return False
 
     def cancellation(self) -> Cancellation | None:
         """Who has ended this call, asked where it was cancelled. None: nobody has."""

@@ -49,6 +49,10 @@ def test_the_steps_of_a_submission_are_in_the_log_where_that_is_wanted(
     assert [step for step in told if step not in ("first output", "replied", "idle")] == [
         step for step in STEPS if step not in ("first output", "replied", "idle")
     ]
+    traced.call("list_variables")
+    terminal.wait_for(r"kernelexec\.trace: list_variables, ok: came 0\.0, replied [\d.]+, told [\d.]+ ms")
+    traced.call("wait_for_execution", execution_id="main@plain/99")
+    terminal.wait_for(r"kernelexec\.trace: wait_for_execution, error: came")
     assert "main@plain/1," not in home.command("logs").stdout
     assert home.command("logs", "-n", "1").stdout.count("\n") == 1
     terminal.press_control_c()

@@ -6,6 +6,8 @@ One module for each group of them; `call_tool` is the door.
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -51,6 +53,8 @@ from kernelexec.mcp_server.tools.outputs import LIST_EXECUTIONS, READ_OUTPUT
 from kernelexec.mcp_server.tools.packages import CHECK_INSTALLED_PACKAGES, INSTALL_DEPENDENCIES
 from kernelexec.mcp_server.tools.variables import LIST_KERNELS, LIST_VARIABLES
 from kernelexec.model.text import plain
+
+_log = logging.getLogger("kernelexec.trace")
 
 TOOLS = {
     tool.name: tool
@@ -136,9 +140,25 @@ async def call_tool(
     if unknown:
         call.notes.append(f"Ignored: {', '.join(unknown)}, which {name} does not take.")
     reply = await _reply(call, tool, arguments, continuation)
+    _trace(call, name, reply)
     if not tool.read_only:
         given_up.watch(call, name, arguments, reply)
     return _with_notes(reply, [*_unheard(call), *call.notes])
+
+
+def _trace(call: Call, name: str, reply: types.CallToolResult) -> None:
+    """Have the log tell what a call took whose reply is about no submission (else base tells its steps)."""
+    about_steps = call.execution is not None and call.execution.steps is not None
+    if about_steps or not call.is_traced:
+        return
+    came, replied = call.request.heard, time.monotonic()
+
+    def log(at: int) -> None:
+        took = (time.monotonic() - came) * 1e3
+        end = "error" if reply.is_error else "ok"
+        _log.info("%s, %s: came 0.0, replied %.1f, told %.1f ms", name, end, (replied - came) * 1e3, took)
+
+    call.request.on_delivered(log)
 
 
 def _unheard(call: Call) -> list[str]:
