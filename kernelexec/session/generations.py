@@ -96,6 +96,18 @@ class Generations:
             await self._hear_from(kernel)
             return kernel
 
+    async def hear_from(self, kernel: Kernel) -> None:
+        """Returns once this kernel answers. Where it has ended, no other is started in its place.
+
+        Raises:
+            KernelDied: it has ended.
+            KernelexecError, OSError: it does not answer.
+        """
+        async with self._lock:
+            if self.kernel is not kernel:
+                raise KernelDied
+            await self._hear_from(kernel)
+
     async def end_kernel(self, why: str, *, by: str | None, wished: bool = True) -> bool:
         """End the kernel, if there is one.
 

@@ -79,15 +79,15 @@ class Rejoin:
         # Only once the subscription is in place will the run's idle reach us.
         while not kernel.died.done():
             # Suppressed: it is in native code for longer than a start may take.
-            with contextlib.suppress(KernelexecError):
-                await self._generations.ready_kernel()
+            with contextlib.suppress(KernelexecError, KernelDied):
+                await self._generations.hear_from(kernel)
                 break
         return await kernel.rejoin(msg_id)
 
     async def _look(self, kernel: Kernel, msg_id: str) -> Findings:
         """What the kernel knows; asked again until it answers."""
         while True:
-            ready = asyncio.ensure_future(self._generations.ready_kernel())
+            ready = asyncio.ensure_future(self._generations.hear_from(kernel))
             either: set[asyncio.Future[Any]] = {ready, kernel.died}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             ready.add_done_callback(lambda done: done.cancelled() or done.exception())

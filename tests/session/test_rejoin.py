@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kernelexec.kernels.kernel import Death, Findings, Question, Reply
+from kernelexec.kernels.kernel import Death, Findings, KernelDied, Question, Reply
 from kernelexec.kernels.wire import Message
 from kernelexec.model.execution import Execution, Kind, State
 from kernelexec.model.limits import Limits
@@ -258,6 +261,32 @@ def test_a_kernel_that_dies_under_the_next_hub_is_told(tmp_path: Path) -> None:
             kernel.die(Death(signal=9, begun=msg_id))
             await finish(session, execution)
             assert execution.state is State.DIED
+
+    run(test())
+
+
+def test_no_kernel_is_started_in_the_place_of_one_that_ends_before_the_next_hub_hears_of_it(
+    tmp_path: Path,
+) -> None:
+    async def test() -> None:
+        kernel, _ = await left_running(tmp_path)
+        waited_for: list[str] = []
+
+        async def never_ready() -> Mapping[str, Any]:
+            waited_for.append("")
+            await asyncio.wait({kernel.died})
+            raise KernelDied
+
+        kernel.ready = never_ready  # type: ignore[method-assign]
+        starter = FakeStarter()
+        async with session_in(tmp_path, starter, alive=kernel) as session:
+            execution = the_run(session)
+            await settled(lambda: waited_for and session.generations.is_starting)
+            kernel.die(Death(signal=9))
+            await finish(session, execution)
+            await settled(lambda: not session.generations.is_starting)
+            assert execution.state is State.DIED
+            assert starter.kernels == []
 
     run(test())
 
