@@ -23,6 +23,10 @@ def main() -> int:
         from kernelexec.bridge import stdio  # here, because the other branch's imports would slow it down
 
         return stdio.main()
+    if sys.argv[1:] == ["--in-process"]:
+        from kernelexec.daemon import in_process
+
+        return in_process.main()
     from kernelexec.commands import cli
 
     return cli.main(sys.argv[1:])

@@ -59,17 +59,20 @@ def lock_path(environ: Mapping[str, str]) -> str:
     return os.path.join(runtime_dir(environ), "hub.lock")
 
 
-def hello(role: str, environ: Mapping[str, str], begun: str = "[]", caller: str = _CALLER) -> bytes:
+def hello(
+    role: str, environ: Mapping[str, str], begun: str = "[]", caller: str = _CALLER, cwd: str | None = None
+) -> bytes:
     """The first line of a connection: who asks, from where, with which environment variables.
 
     `caller` is the same in each connection of this process: by it a later hub knows who this is. `begun`:
     the requests that an earlier hub did not answer (see `open_requests`), a JSON array of [id, seconds].
+    `cwd`: the client's directory, where that is not this process's.
     """
     variables = ",".join(f"{_quote(name)}:{_quote(value)}" for name, value in environ.items())
     return (
         f'{{"kernelexec":{FORMAT},"protocol":{PROTOCOL},"role":{_quote(role)},'
         f'"version":{_quote(__version__)},"root":{_quote(import_root())},"pid":{os.getpid()},"caller":{_quote(caller)},"begun":{begun},'
-        f'"cwd":{_quote(_working_directory(environ))},"environ":{{{variables}}}}}\n'
+        f'"cwd":{_quote(cwd or working_directory(environ))},"environ":{{{variables}}}}}\n'
     ).encode()
 
 
@@ -79,9 +82,17 @@ def answer(verdict: str, detail: str) -> bytes:
 
 
 def join_hub(
-    role: str, environ: Mapping[str, str], *, start: bool = True, begun: str = "[]", caller: str = _CALLER
+    role: str,
+    environ: Mapping[str, str],
+    *,
+    start: bool = True,
+    begun: str = "[]",
+    caller: str = _CALLER,
+    cwd: str | None = None,
 ) -> socket:
-    """A connection to the hub, past hello (with `begun` and `caller`) and answer; starts a hub if none runs.
+    """A connection to the hub, past hello and answer; starts a hub if none runs.
+
+    `begun`, `caller` and `cwd` are for the hello.
 
     Raises:
         HubUnavailable: none runs and `start` is false, or it did not start.
@@ -92,7 +103,7 @@ def join_hub(
     starting: int | None = None
     failures = 0
     deadline = time.monotonic() + START_SECONDS
-    greeting = hello(role, environ, begun, caller)
+    greeting = hello(role, environ, begun, caller, cwd)
     while True:
         connection = _connect(path)
         if connection is not None and _introduce(connection, greeting, environ):
@@ -126,8 +137,8 @@ def read_line(connection: socket) -> bytes:
     return line
 
 
-def take_lock(environ: Mapping[str, str]) -> int | None:
-    """The locked descriptor of hub.lock, or None where a hub holds it."""
+def take_lock(environ: Mapping[str, str], *, wait: bool = False) -> int | None:
+    """The locked descriptor of hub.lock, or None where a hub holds it. `wait`: once it holds it no more."""
     try:
         lock = open_plain(lock_path(environ), os.O_CREAT | os.O_RDWR)
     except OSError as error:
@@ -136,11 +147,24 @@ def take_lock(environ: Mapping[str, str]) -> int | None:
             "Move it away if it is something else, or set KERNELEXEC_RUNTIME_DIR to another directory.",
         ) from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
         return None
     return lock
+
+
+def of_hub(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a hub has of the client that happens to start it."""
+    return {k: v for k, v in environ.items() if k in _KEPT or k.startswith(_KEPT_PREFIXES)}
+
+
+def working_directory(environ: Mapping[str, str]) -> str:
+    """The client's directory, also where it was deleted."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return environ.get("PWD", "/")
 
 
 def _connect(path: str) -> socket | None:
@@ -194,7 +218,6 @@ def _start_hub_if_alone(environ: Mapping[str, str]) -> int | None:
 
 
 def _spawn_hub(environ: Mapping[str, str], lock: int) -> int:
-    kept = {k: v for k, v in environ.items() if k in _KEPT or k.startswith(_KEPT_PREFIXES)}
     # Not `-m`: that needs the package on the path of a cleaned environment and puts the client's
     # working directory, with any json.py in it, before the standard library.
     # Without garbage collection, which finds nothing in imports and takes a tenth of their time.
@@ -202,14 +225,14 @@ def _spawn_hub(environ: Mapping[str, str], lock: int) -> int:
         f"import gc, sys; gc.disable(); sys.path[0] = {import_root()!r}; "
         "from kernelexec.daemon.process import main; sys.exit(main())"
     )
-    log_descriptor = _open_log(log_file(environ))
+    log_descriptor = open_log(log_file(environ))
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     os.set_inheritable(lock, True)
     try:
         return os.posix_spawn(
             sys.executable,
             [sys.executable, "-c", program, "--lock", str(lock)],
-            kept,
+            of_hub(environ),
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, null, 0),
                 (os.POSIX_SPAWN_DUP2, log_descriptor, 1),
@@ -224,7 +247,12 @@ def _spawn_hub(environ: Mapping[str, str], lock: int) -> int:
         os.close(null)
 
 
-def _open_log(path: str) -> int:
+def open_log(path: str) -> int:
+    """A descriptor of the hub's log, to append to.
+
+    Raises:
+        HubUnavailable: it cannot be written.
+    """
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         return open_plain(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, follow=True)
@@ -241,10 +269,3 @@ def _has_ended(pid: int) -> bool:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
         return True
-
-
-def _working_directory(environ: Mapping[str, str]) -> str:
-    try:
-        return os.getcwd()
-    except FileNotFoundError:  # deleted under the client
-        return environ.get("PWD", "/")

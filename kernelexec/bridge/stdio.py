@@ -2,7 +2,7 @@
 
 Standard library only. Of MCP it knows what it needs to outlive a hub (`open_requests`): when the hub ends,
 killed or upgraded, it joins the next one, repeats the handshake and what is open, and the client goes on.
-Two threads: this process's first passes what the hub says, and joins hubs; the other what the client says.
+Two threads: one passes what the hub says, and joins hubs; the other what the client says.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import _thread
 import os
 import sys
-from _socket import SHUT_WR, socket  # see rendezvous
-from collections.abc import Callable, Iterator
+from _socket import SHUT_RDWR, SHUT_WR, socket  # see rendezvous
+from collections.abc import Callable, Iterator, Mapping
 
 from kernelexec.bridge.open_requests import OpenRequests
-from kernelexec.bridge.rendezvous import join_hub
+from kernelexec.bridge.rendezvous import join_hub, working_directory
 from kernelexec.errors import HubUnavailable
 from kernelexec.paths import log_file
 
@@ -29,25 +29,44 @@ _INTERNAL_ERROR = -32603  # JSON-RPC
 
 def main() -> int:
     """Serve one client until it closes. Exit status 0, or 1 where there is no hub to begin with."""
-    for descriptor in (0, 1):
-        os.set_blocking(descriptor, True)  # some clients hand over sockets of their own event loop
-    try:
-        hub = join_hub("mcp", os.environ)
-    except HubUnavailable as error:
-        _refuse(error)
-        return 1
-    try:
-        _Bridge(hub).run()
-    except BrokenPipeError:
-        return 0  # the client is gone
-    return 0
+    client = Client(0, 1, os.environ)
+    return Bridge(client, lambda: end_after_last_words(client)).serve()
 
 
-class _Bridge:
-    """One client, and the hub that it has now."""
+def end_after_last_words(client: Client) -> None:
+    """End this process; no later than the client: what we took from the hub would count as told."""
+    import select  # here: as in _refuse
 
-    def __init__(self, hub: socket) -> None:
-        self._hub: socket | None = hub
+    output = select.poll()
+    output.register(client.output, 0)  # only its end is waited for: POLLERR or POLLHUP
+    output.poll(_LAST_WORDS_SECONDS * 1000)
+    os._exit(0)
+
+
+class Client:
+    """Who started this process: where it is heard and spoken to, its environment variables and directory."""
+
+    __slots__ = ("cwd", "environ", "input", "output")
+
+    def __init__(self, input: int, output: int, environ: Mapping[str, str]) -> None:
+        self.input = input
+        self.output = output
+        self.environ = environ
+        self.cwd = working_directory(environ)
+        for descriptor in (input, output):
+            os.set_blocking(descriptor, True)  # some clients hand over sockets of their own event loop
+
+
+class Bridge:
+    """One client, and the hub that it has now.
+
+    `at_end` is called when the client's input has ended, and the hub knows it.
+    """
+
+    def __init__(self, client: Client, at_end: Callable[[], None]) -> None:
+        self._client = client
+        self._at_end = at_end
+        self._hub: socket | None = None
         self._open = OpenRequests()
         self._input_ended = False
         self._books = _thread.allocate_lock()  # for `_hub` and `_open`; never held while sending
@@ -55,8 +74,34 @@ class _Bridge:
         self._wanted = _thread.allocate_lock()  # let go by a request that has no hub
         self._wanted.acquire()
 
-    def run(self) -> None:
-        hub = self._hub
+    @property
+    def has_client(self) -> bool:
+        """Whether the client may still ask something."""
+        return not self._input_ended
+
+    def leave(self) -> None:
+        """The hub that ends next is the last."""
+        self._input_ended = True
+
+    def serve(self) -> int:
+        """Until the client closes. Exit status 0, or 1 where there is no hub to begin with."""
+        try:
+            self._hub = self._join("[]")
+        except HubUnavailable as error:
+            _refuse(self._client, error)
+            return 1
+        try:
+            self._run(self._hub)
+        except BrokenPipeError:  # the client is gone
+            self._input_ended = True
+            _end(self._hub)
+        return 0
+
+    def _join(self, begun: str) -> socket:
+        return join_hub("mcp", self._client.environ, begun=begun, cwd=self._client.cwd)
+
+    def _run(self, first: socket) -> None:
+        hub: socket | None = first
         _thread.start_new_thread(self._pass_input, ())
         while hub is not None:
             self._pass_replies(hub)
@@ -77,7 +122,11 @@ class _Bridge:
 
     def _join_next_hub(self) -> socket:
         """Once there is something to ask it."""
-        print(f"kernelexec: the hub ended; its log: {log_file(os.environ)}", file=sys.stderr, flush=True)
+        print(
+            f"kernelexec: the hub ended; its log: {log_file(self._client.environ)}",
+            file=sys.stderr,
+            flush=True,
+        )
         with self._books:
             self._hub = None
             said = self._open.hub_ended()
@@ -91,7 +140,7 @@ class _Bridge:
             if not self._open:
                 continue
             try:
-                hub = join_hub("mcp", os.environ, begun=begun)
+                hub = self._join(begun)
             except HubUnavailable as error:
                 with self._books:
                     said = self._open.given_up(
@@ -111,7 +160,7 @@ class _Bridge:
                 _send(hub, line)
 
     def _pass_input(self) -> None:
-        for lines in _batches(lambda: os.read(0, _CHUNK), _LONGEST):
+        for lines in _batches(lambda: os.read(self._client.input, _CHUNK), _LONGEST):
             with self._books:
                 hub = self._hub
                 passed = [line for line in lines if self._open.asked(line, is_sent=hub is not None)]
@@ -125,11 +174,10 @@ class _Bridge:
         if hub is not None:
             with self._sending:
                 _end_input(hub)
-        _wait_while_anybody_reads()
-        os._exit(0)
+        self._at_end()
 
     def _say(self, lines: list[bytes]) -> None:
-        _write_all(1, b"".join(lines))
+        _write_all(self._client.output, b"".join(lines))
 
 
 def _batches(read: Callable[[], bytes], longest: int | None = None) -> Iterator[list[bytes]]:
@@ -178,13 +226,13 @@ def _end_input(hub: socket) -> None:
         return  # it is gone
 
 
-def _wait_while_anybody_reads() -> None:
-    """For the last words; no longer than the client lives: what we took from the hub would count as told."""
-    import select  # here: as in _refuse
-
-    output = select.poll()
-    output.register(1, 0)  # only its end is waited for: POLLERR or POLLHUP
-    output.poll(_LAST_WORDS_SECONDS * 1000)
+def _end(hub: socket | None) -> None:
+    """It hears that nobody takes its answers any more."""
+    try:
+        if hub is not None:
+            hub.shutdown(SHUT_RDWR)
+    except OSError:
+        return  # it is gone
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -193,12 +241,12 @@ def _write_all(descriptor: int, data: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def _refuse(error: HubUnavailable) -> None:
+def _refuse(client: Client, error: HubUnavailable) -> None:
     """Answer the client's first request with what is wrong: few clients show stderr."""
     import json  # here: the other path, which every client waits for, does without
 
     print(f"kernelexec: {error}", file=sys.stderr)
-    for line in sys.stdin.buffer:
+    for line in os.fdopen(client.input, "rb", closefd=False):
         try:
             request = json.loads(line)
         except ValueError:
@@ -206,5 +254,5 @@ def _refuse(error: HubUnavailable) -> None:
         if isinstance(request, dict) and "id" in request:
             failure = {"code": _INTERNAL_ERROR, "message": f"kernelexec: {error}"}
             answer = {"jsonrpc": "2.0", "id": request["id"], "error": failure}
-            _write_all(1, json.dumps(answer).encode() + b"\n")
+            _write_all(client.output, json.dumps(answer).encode() + b"\n")
             return

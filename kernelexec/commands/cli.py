@@ -69,6 +69,11 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
         description="Persistent Jupyter kernels for AI assistants. Without a command: the stdio MCP server.",
     )
     whole.add_argument("--version", action="version", version=f"kernelexec {__version__}")
+    whole.add_argument(  # `__main__` does it, where nothing else was typed
+        "--in-process",
+        action="store_true",
+        help="the stdio MCP server with the hub in the same process, as in a container",
+    )
     commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
     wanted = [_MODULES[command]] if command in _MODULES else dict.fromkeys(_MODULES.values())
     for name in wanted if command != "--version" else ():

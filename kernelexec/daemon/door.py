@@ -14,7 +14,8 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kernelexec import paths
@@ -80,6 +81,11 @@ class Door:
         if _is_at(self._socket_path, self._socket):
             Path(self._socket_path).unlink(missing_ok=True)
 
+    def release(self) -> None:
+        """The next hub may begin."""
+        os.close(self._lock)
+        os.close(self._held)
+
     async def _look(self) -> bool:
         """Whether something was made anew."""
         has_lock = _is_at(rendezvous.lock_path(os.environ), os.fstat(self._lock))
@@ -107,8 +113,9 @@ class Door:
         return held
 
 
-def is_only_one() -> bool:
-    """Whether no other hub of this runtime directory lives, whose door was deleted; none can from now on.
+@contextmanager
+def only_one() -> Iterator[bool]:
+    """Whether no other hub of this runtime directory lives, whose door was deleted; meanwhile none can.
 
     Where the state directory cannot be written the question is left open.
     """
@@ -117,11 +124,19 @@ def is_only_one() -> bool:
         lock = open_plain(Path(paths.state_dir(os.environ), f"hub-{digest}.lock"), os.O_RDWR | os.O_CREAT)
     except OSError as error:
         _log.warning("it cannot be told whether another hub lives: %s", error)
-        return True
+        yield True
+        return
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until the process ends
-    except BlockingIOError:
+        yield _is_free(lock)
+    finally:
         os.close(lock)
+
+
+def _is_free(lock: int) -> bool:
+    """Whether nobody else has it; then we have."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
     return True
 

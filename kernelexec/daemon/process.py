@@ -16,12 +16,12 @@ import struct
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from kernelexec import __version__, paths
 from kernelexec.bridge import rendezvous
 from kernelexec.daemon.admin import serve_admin
-from kernelexec.daemon.door import Door, give_way, is_only_one
+from kernelexec.daemon.door import Door, give_way, only_one
 from kernelexec.daemon.pages import serve_pages
 from kernelexec.hub.caller import Caller
 from kernelexec.hub.hub import Hub
@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 600.0  # with neither client nor kernel; KERNELEXEC_HUB_IDLE_SECONDS overrides
 _HELLO_SECONDS = 10.0
+_LAST_WORDS_SECONDS = 1.0
 _LONGEST_ID = 100  # characters of a caller's id, which is kept in journals
 _LOG_BYTES = 2_000_000
 _MANY_FILES = 8192
@@ -49,16 +50,52 @@ def main() -> int:
         if lock is None:
             return 0
     os.set_inheritable(lock, False)
+    return be_hub(lock, _ForAll(float(os.environ.get("KERNELEXEC_HUB_IDLE_SECONDS", _IDLE_SECONDS))))
+
+
+class Stay(Protocol):
+    """Why a hub stays, and what it does before it leaves."""
+
+    @property
+    def seconds(self) -> float:
+        """For so long without connections; then as long as it is needed."""
+
+    def is_needed(self, hub: Hub) -> bool:
+        """Although nobody is connected."""
+
+    async def leave(self, hub: Hub) -> bool:
+        """The process is about to end: for a signal, or because nobody needs it.
+
+        Whether clients are answered first: else their bridges ask the next hub what is open.
+        """
+
+
+class _ForAll:
+    """The hub that a bridge has started stays for the next client, too. Its kernels live on without it."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def is_needed(self, hub: Hub) -> bool:
+        return hub.has_kernels
+
+    async def leave(self, hub: Hub) -> bool:
+        return False
+
+
+def be_hub(lock: int, stay: Stay) -> int:
+    """Be the hub until it ends. Exit status 0, 1 for a failure. `lock`: a descriptor of hub.lock, locked."""
     os.chdir("/")
     _allow_many_files()
     gc.freeze()  # what the imports made stays for ever: no collection need look at it again
     gc.enable()
     _start_log()
     try:
-        if is_only_one():
-            asyncio.run(_Daemon(lock).run())
-        else:
-            give_way(lock)
+        with only_one() as is_only_one:
+            if is_only_one:
+                asyncio.run(_Daemon(lock, stay).run())
+            else:
+                give_way(lock)
     except Exception:  # noqa: BLE001 - the edge of the process
         _log.exception("the hub failed")
         return 1
@@ -68,20 +105,21 @@ def main() -> int:
 class _Daemon:
     """Accepts connections and decides when to end."""
 
-    def __init__(self, lock: int) -> None:
+    def __init__(self, lock: int, stay: Stay) -> None:
         runtime_dir = Path(paths.runtime_dir(os.environ))
         self._door = Door(lock, self._accept, READ_AHEAD)
         self._hub = Hub(runtime_dir, Path(paths.state_dir(os.environ)), hosts.here(runtime_dir))
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
         self._watching: set[asyncio.Task[None]] = set()  # of these: what is no reason to stay
         self._ending = asyncio.Event()
+        self._is_leaving = False  # and not only giving way to another hub
         self._idle_handle: asyncio.TimerHandle | None = None
-        self._idle_seconds = float(os.environ.get("KERNELEXEC_HUB_IDLE_SECONDS", _IDLE_SECONDS))
+        self._stay = stay
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ending.set)
+            loop.add_signal_handler(number, self._leave)
         listener = self._door.listen()
         await self._hub.find_left()
         await self._door.open(listener)
@@ -90,6 +128,8 @@ class _Daemon:
         self._count_down()
         keeping = asyncio.create_task(self._door.keep(self._hub.keep_kernels))
         await self._ending.wait()
+        if self._is_leaving and await self._stay.leave(self._hub):
+            await self._answer_what_is_open()
         self._hub.closing = True
         keeping.cancel()
         self._door.close()
@@ -97,12 +137,13 @@ class _Daemon:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
         await self._hub.close()
+        self._door.release()
         _log.info("hub ended")
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._connections.add(task)
+        self._connections[task] = reader, writer
         writer.transport.set_write_buffer_limits(high=UNREAD)
         if self._idle_handle is not None:
             self._idle_handle.cancel()
@@ -116,7 +157,7 @@ class _Daemon:
             _log.exception("a connection failed")
         finally:
             writer.close()
-            self._connections.discard(task)
+            del self._connections[task]
             self._count_down()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -165,13 +206,25 @@ class _Daemon:
         if self._idle_handle is not None:
             self._idle_handle.cancel()
         loop = asyncio.get_running_loop()
-        self._idle_handle = loop.call_later(self._idle_seconds, self._end_if_idle)
+        self._idle_handle = loop.call_later(self._stay.seconds, self._end_if_idle)
 
     def _end_if_idle(self) -> None:
-        if self._connections - self._watching or self._hub.has_kernels:
+        if self._connections.keys() - self._watching or self._stay.is_needed(self._hub):
             self._count_down()
         else:
-            self._ending.set()
+            self._leave()
+
+    async def _answer_what_is_open(self) -> None:
+        """As if each client's input had ended, which has its own time for that."""
+        for reader, writer in self._connections.values():
+            writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's can
+            reader.feed_eof()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=_LAST_WORDS_SECONDS)
+
+    def _leave(self) -> None:
+        self._is_leaving = True
+        self._ending.set()
 
 
 def _is_gone(hello: Mapping[str, Any]) -> bool:

@@ -107,6 +107,11 @@ class Hub:
             for session in self.sessions
         )
 
+    @property
+    def is_working(self) -> bool:
+        """Whether anything runs or waits for its turn, and not for an answer of somebody's."""
+        return any(session.is_used and not session.asking for session in self.sessions)
+
     # --- environments and sessions ---------------------------------------------
 
     async def environment_of(self, caller: Caller, progress: Progress) -> Environment:
