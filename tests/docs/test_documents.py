@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from kernelexec.config import ENVIRONMENT_VARIABLES
+from kernelexec.commands.clients.known import CLIENTS
+from kernelexec.config import ENVIRONMENT_VARIABLES, Config, read_config
+from kernelexec.errors import ConfigError
+from kernelexec.mcp_server.prompts import list_prompts
 from kernelexec.mcp_server.tools import TOOLS
 from tests.docs.documents import (
     CODE,
@@ -146,6 +149,45 @@ def test_the_page_on_settings_has_every_variable_that_the_code_reads_and_no_othe
     assert variables_in_tables(ROOT / "docs" / "settings.md") == all_variables_read()
 
 
+def rows_of_settings() -> dict[str, list[str]]:
+    """What the page says of each variable, behind its name."""
+    rows = rows_of(text_of(ROOT / "docs" / "settings.md"))
+    return {name: cells[1:] for cells in rows for name in CODE.findall(cells[0])}
+
+
+@pytest.mark.parametrize(
+    ("variable", "default"),
+    [
+        ("KERNELEXEC_WAIT_SECONDS", lambda config: config.wait_seconds),
+        ("KERNELEXEC_MAX_WAIT_SECONDS", lambda config: config.longest_wait_seconds),
+        ("KERNELEXEC_KERNEL_IDLE_SECONDS", lambda config: config.kernel_idle_seconds),
+        ("KERNELEXEC_CELL_MB", lambda config: config.limits.cell / 1_000_000),
+        ("KERNELEXEC_RUN_MB", lambda config: config.limits.run / 1_000_000),
+    ],
+)
+def test_the_defaults_on_the_page_on_settings_are_those_of_the_code(
+    variable: str, default: Callable[[Config], float]
+) -> None:
+    said = re.match(r"[\d.]+", rows_of_settings()[variable][1])
+    assert said is not None
+    assert float(said[0]) == default(read_config({"HOME": "/home/me"}, "/home/me/project"))
+
+
+_RANGE = re.compile(r"([\d.]+) to ([\d.]+)$")
+
+
+def test_the_ranges_on_the_page_on_settings_are_those_of_the_code() -> None:
+    ranges = {name: _RANGE.search(cells[0]) for name, cells in rows_of_settings().items()}
+    given = {name: found.groups() for name, found in ranges.items() if found}
+    assert len(given) >= 4
+    for name, (least, most) in given.items():
+        for value in (least, most):
+            read_config({"HOME": "/home/me", name: value}, "/home/me/project")
+        for value in (f"-{least}" if float(least) else "-1", f"{float(most) + 1:.0f}"):
+            with pytest.raises(ConfigError, match=name):
+                read_config({"HOME": "/home/me", name: value}, "/home/me/project")
+
+
 def test_the_reader_of_the_code_finds_variables_however_they_are_asked_for() -> None:
     assert {"HOME", "VENV_PATH", "MAMBA_EXE", "CONDARC", "XDG_STATE_HOME", "KERNELEXEC_RUN_MB"} <= (
         all_variables_read()
@@ -201,6 +243,29 @@ def test_who_comes_from_elsewhere_is_sent_to_tools_and_settings_that_there_are(p
     arguments = {name for tool in TOOLS.values() for name in tool.arguments.model_fields}
     assert named
     assert named <= set(TOOLS) | arguments | all_variables_read()
+
+
+# --- clients ---------------------------------------------------------------------
+
+
+def test_the_page_on_clients_has_the_file_of_every_client_in_each_scope() -> None:
+    page = text_of(ROOT / "docs" / "clients.md").partition("## Set-up")[2].partition("\n## ")[0]
+    rows = {CODE.findall(cells[0])[0]: cells[1:] for cells in rows_of(page) if CODE.findall(cells[0])}
+    assert set(rows) == set(CLIENTS)
+    for name, client in CLIENTS.items():
+        for scope, said in zip(("project", "user"), rows[name], strict=True):
+            assert (scope in client.files) == bool(said)
+            if said:
+                file = client.path(scope, {"HOME": "~"}, Path("."))
+                assert str(file) in said or {file.name, str(file.parent)} <= set(CODE.findall(said))
+
+
+def test_the_page_on_the_plugin_has_every_prompt_with_its_arguments() -> None:
+    rows = list(rows_of(text_of(ROOT / "docs" / "plugin.md")))
+    said = {CODE.findall(cells[0])[0]: CODE.findall(cells[1]) for cells in rows if CODE.findall(cells[0])}
+    assert said == {
+        prompt.name: [argument.name for argument in prompt.arguments or ()] for prompt in list_prompts()
+    }
 
 
 # --- packages --------------------------------------------------------------------
