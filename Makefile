@@ -6,7 +6,7 @@ BIN := .venv/bin
 CLIENTS := tests/clients/node/package.json tests/clients/node/package-lock.json \
 	tests/clients/python/mcp1.txt tests/clients/python/mcp2.txt
 
-.PHONY: demo check test clients container bench soak replies docs format lock notebook pictures clean
+.PHONY: demo check test clients container bundle bench soak replies docs format lock notebook pictures clean
 
 demo: .venv/ready .demo/ready  ## the main job: a real client, server, kernel and notebook
 	ENV_TYPE=venv VENV_PATH=.demo/venv CODE_STORAGE_DIR=.demo/storage $(BIN)/kernelexec try --keep
@@ -31,6 +31,10 @@ container: .venv/ready  ## builds the image of packaging/container with podman o
 	if [ "$(BASE)" = kernelexec-base ]; then tests/container/base.sh $(ENGINE) kernelexec-base; fi
 	$(ENGINE) build $(BUILD_FLAGS) --build-arg BASE=$(BASE) -t kernelexec -f packaging/container/Dockerfile .
 	$(BIN)/python -m pytest tests/container
+
+bundle: .venv/ready  ## kernelexec.mcpb, which Claude Desktop installs with a click
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python packaging/mcpb/stage.py .bundle
+	npx -y @anthropic-ai/mcpb@2.1.2 pack .bundle kernelexec.mcpb
 
 bench: .venv/ready  ## what a user waits for, side by side with the parts without us
 	$(BIN)/python -m compileall -q .venv/lib kernelexec
@@ -76,7 +80,7 @@ lock:  ## needs uv
 	npm install --prefix tests/clients/node --package-lock-only --omit-lockfile-registry-resolved --silent
 
 clean:
-	rm -rf .venv .demo .clients .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .bundle kernelexec.mcpb .venv .demo .clients .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .venv/ready: requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
