@@ -16,7 +16,8 @@ from typing import Any
 from kernelexec import paths
 from kernelexec.commands.hub_client import ask_running
 from kernelexec.commands.places import absolute
-from kernelexec.config import ENVIRONMENT_VARIABLES, read_config
+from kernelexec.commands.tool_client import caller_here
+from kernelexec.config import ENVIRONMENT_VARIABLES, Config, read_config
 from kernelexec.errors import BadRequest, HubUnavailable
 from kernelexec.model.naming import session_name
 from kernelexec.recording.records import find_records, journal_path, sessions_in
@@ -59,7 +60,7 @@ class Chosen:
         """
         config = read_config(self.environ, os.getcwd())
         known = sessions_in(config.storage_dir)
-        wanted = self.session or config.session or _name_of_directory(self.environ)
+        wanted = self.session or _opened_here(config) or config.session or _name_of_directory(self.environ)
         found = [each for each in known if each == wanted] or [
             each for each in known if each.partition("@")[0] == wanted
         ]
@@ -136,6 +137,16 @@ def _of_an_open_session(wanted: str, environ: Mapping[str, str]) -> dict[str, st
         return {}
     settings = {"CODE_STORAGE_DIR": found[0]["storage_dir"]}
     return {**settings, "KERNELEXEC_CWD": found[0]["directory"]} if "directory" in found[0] else settings
+
+
+def _opened_here(config: Config) -> str | None:
+    """The session of the notebook that was opened from this directory, which the hub's tools are for, too."""
+    asked = {"command": "opened", "caller": caller_here(), "storage_dir": config.storage_identity}
+    try:
+        answer = ask_running(asked)
+    except HubUnavailable:
+        return None
+    return answer.get("session") if answer else None
 
 
 def is_meant(session: str, wanted: str) -> bool:

@@ -63,7 +63,7 @@ class ToolClient:
         """Raises:
         HubUnavailable: it cannot be reached.
         """
-        self._socket = join_hub("mcp", environ, caller=_caller())
+        self._socket = join_hub("mcp", environ, caller=caller_here())
         self._ids = count(time.time_ns())  # no other's, as they all are one caller
         self._rest = b""
         info = {"name": "kernelexec", "version": __version__}
@@ -153,7 +153,7 @@ class ToolClient:
         return message
 
 
-def _caller() -> str:
+def caller_here() -> str:
     """One for all commands in a directory: what happened between two of them is told, like an assistant's."""
     return hashlib.sha256(f"command line in {os.getcwd()}".encode()).hexdigest()[:16]
 

@@ -46,6 +46,8 @@ async def _serve(hub: Hub, command: Mapping[str, Any], ending: asyncio.Event) ->
         case "stop-all":
             answer = await _stop_all(hub)
             ending.set()
+        case "opened":
+            answer = _opened(hub, command["caller"], command["storage_dir"])
         case "release":
             answer = {"released": await hub.release(command.get("idle_seconds", _UNUSED_SECONDS))}
         case "variables" | "question" | "answer":
@@ -106,6 +108,18 @@ async def _variables(hub: Hub, command: Mapping[str, Any]) -> dict[str, Any]:
         "modules": dict(found.modules),
         "callables": list(found.callables),
     }
+
+
+def _opened(hub: Hub, caller: str, storage_dir: str) -> dict[str, Any]:
+    """The session of the notebook that this caller has opened last, which its calls are for."""
+    opened = [
+        (session.opened.opened_by[caller], session.id)
+        for session in hub.sessions
+        if session.opened is not None
+        and caller in session.opened.opened_by
+        and os.path.realpath(session.recorder.storage_dir) == storage_dir
+    ]
+    return {"session": max(opened)[1] if opened else None}
 
 
 def _status(hub: Hub) -> dict[str, Any]:

@@ -178,6 +178,16 @@ def test_a_notebook_of_the_persons_own_is_opened_and_worked_in(shell: Shell) -> 
     assert shell.run("open", "/etc/passwd").returncode == 1
 
 
+def test_once_a_notebook_is_opened_every_command_in_the_directory_is_for_it(shell: Shell) -> None:
+    shell.run("exec", "before = 1")
+    assert shell.run("open", "mine.ipynb").returncode == 0
+    shell.run("exec", "after = 2")
+    assert [each["execution"] for each in shell.json("history") if each["execution"]] == ["mine@plain/1"]
+    assert [each["name"] for each in shell.json("vars")["variables"]] == ["after"]
+    assert "after" in shell.run("vars").stdout
+    assert [each["name"] for each in shell.json("vars", "sales")["variables"]] == ["before"]
+
+
 # --- at a terminal ---------------------------------------------------------------
 
 
