@@ -442,11 +442,14 @@ class Hub:
     async def close(self) -> None:
         """Leave every kernel running for the next hub; everything recorded is on disk."""
         await self.adoption.stop()
-        for session in self.sessions:
-            try:
-                await session.close()
-            except OSError:
-                _log.exception("session %s was not closed cleanly", session.id)
+        await asyncio.gather(*map(_close, self.sessions))  # one that waits for its notebook holds up no other
+
+
+async def _close(session: Session) -> None:
+    try:
+        await session.close()
+    except (OSError, KernelexecError):
+        _log.exception("session %s was not closed cleanly", session.id)
 
 
 def _key_of(entry: KernelEntry) -> _Key:

@@ -33,7 +33,8 @@ _GATHER_SECONDS = 0.1  # gathers the cells of a burst
 _IDLE_SECONDS = 1.5  # without an event, after which nobody is disturbed; cells are then at most 2 s behind
 _WRITING_SHARE = 20  # while the session is busy, writing takes at most a twentieth of the time
 _RETRY_SECONDS = 5.0  # after a full disk
-_FLUSH_SECONDS = 5.0  # for a page that does not answer
+_FLUSH_SECONDS = 5.0  # for a page that does not answer, or a save that does not end
+_TOLD_SECONDS = 15.0  # after which it is told: no save takes as long
 # How soon a person's save is noticed. A look is one lstat; what would tell (inotify, kqueue) is in no
 # standard library and on no network file system.
 _LOOK_SECONDS = 2.0
@@ -66,6 +67,7 @@ class Notebooks:
         self._touched = self._wanted = 0.0  # when something happened last; what is due since when
         self._pause_until = self._written = self._took = 0.0
         self._hurry = asyncio.Event()
+        self._busy_since: float | None = None  # that somebody else writes the notebook
         self._writer: asyncio.Task[None] | None = None
         self._look_handle: asyncio.TimerHandle | None = None
 
@@ -274,9 +276,11 @@ class Notebooks:
             try:
                 for book in books:
                     await self._write(book)
-                self.problem = None
+                self.problem, self._busy_since = None, None
                 self._pause_until = 0.0
             except NotebookBusy as busy:
+                if self._is_busy_for_long(busy):
+                    return  # as below
                 self._pause_until = time.monotonic() + busy.retry_after
             except Exception as error:  # noqa: BLE001 - without the writer no cell would ever follow
                 self._has_failed(error)
@@ -286,6 +290,15 @@ class Notebooks:
             self._written = self._wanted = time.monotonic()
             self._took = self._written - began
         self._look_later()
+
+    def _is_busy_for_long(self, busy: NotebookBusy) -> bool:
+        """Whether who hurries waits no longer: a suspended JupyterLab holds its notebooks for ever."""
+        if self._busy_since is None:
+            self._busy_since = time.monotonic()
+        seconds = time.monotonic() - self._busy_since
+        if seconds > _TOLD_SECONDS:
+            self.problem = str(busy)
+        return self._hurry.is_set() and seconds > _FLUSH_SECONDS
 
     def _has_failed(self, error: Exception) -> None:
         if self.problem is None:
@@ -365,9 +378,8 @@ class Notebooks:
             await live.write(update)
             return Written(book.notebook.path)
         if self._pages.is_held(book.notebook.path):
-            raise NotebookBusy(
-                book.notebook.path
-            )  # by a page whose connection is lost, for a moment or for good
+            # By a page whose connection is lost, for a moment or for good.
+            raise NotebookBusy(book.notebook.path, by="is open in a JupyterLab that does not answer")
         await book.trust.look()
         written = await asyncio.to_thread(book.notebook.write, update, may_begin_anew)
         book.trust.wrote(written.replaced, written.version, shows=update.shows)

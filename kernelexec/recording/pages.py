@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kernelexec.model.outputs import JSON
+from kernelexec.plain_file import open_plain
 from kernelexec.recording.notebook_format import Found
 
 
@@ -90,7 +91,7 @@ class Pages:
         if self._locks is None:
             return False
         try:
-            file = os.open(self._locks / lock_name(os.path.realpath(path)), os.O_RDONLY | os.O_CLOEXEC)
+            file = open_plain(self._locks / lock_name(os.path.realpath(path)), os.O_RDONLY)
         except OSError:
             return False
         try:

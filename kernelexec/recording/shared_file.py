@@ -31,8 +31,10 @@ _RETRY_AFTER = 0.25
 class NotebookBusy(Exception):
     """Somebody is saving the notebook: nothing of ours was written, try again after `retry_after` seconds."""
 
-    def __init__(self, path: Path, retry_after: float = _RETRY_AFTER) -> None:
-        super().__init__(f"{path} is being saved by another program")
+    def __init__(
+        self, path: Path, retry_after: float = _RETRY_AFTER, by: str = "is being saved by another program"
+    ) -> None:
+        super().__init__(f"{path} {by}")
         self.retry_after = retry_after
 
 

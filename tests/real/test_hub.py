@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ import pytest
 
 from kernelexec import paths
 from kernelexec.bridge.rendezvous import PROTOCOL
+from kernelexec.recording.pages import lock_name
 from tests.real.clients import RawClient
 from tests.real.conftest import Connect, ConnectRaw
 from tests.real.home import COMMAND, Home, eventually, until
@@ -248,6 +250,27 @@ def test_the_next_hub_adopts_what_an_idle_hub_left(
     events = [json.loads(line) for line in journal.read_text().splitlines()]
     assert [event["n"] for event in events if event["event"] == "finished"] == [1, 2]
     home.hub()
+
+
+def test_a_hub_ends_and_the_next_begins_while_a_suspended_jupyterlab_holds_a_notebook(
+    home: Home, connect: Connect
+) -> None:
+    client = connect(home)
+    client.execute("kept = 1")
+    notebook = home.storage / "main@plain-1.ipynb"
+    eventually(notebook.exists)
+    locks = home.runtime / "live"
+    locks.mkdir(exist_ok=True)
+    with open(locks / lock_name(os.path.realpath(notebook)), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as the server extension does, which is in no state to let go
+        client.execute("kept + 1")
+        began = time.monotonic()
+        home.end_hub(signal.SIGTERM)
+        assert time.monotonic() - began < 30, "and not as long as that JupyterLab is suspended"
+        assert client.execute("kept + 2").block("result") == "3"
+    eventually(
+        lambda: [cell.source for cell in nbformat.read(notebook, 4).cells][1:] == ["kept + 1", "kept + 2"]
+    )
 
 
 def test_ps_finds_the_kernels_that_a_dead_hub_left(home: Home, connect_raw: ConnectRaw) -> None:

@@ -280,6 +280,29 @@ def test_a_notebook_that_is_being_saved_is_written_afterwards(
     assert [cell["id"] for cell in cells(tmp_path)] == ["kernelexec-1", "kernelexec-2"]
 
 
+def test_a_notebook_that_is_held_for_good_is_told_and_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A JupyterLab that was suspended never lets go of it."""
+    monkeypatch.setattr(notebooks_module, "_FLUSH_SECONDS", 0.05)
+    monkeypatch.setattr(notebooks_module, "_TOLD_SECONDS", 0.02)
+    failing = Failing(NotebookBusy(tmp_path, 0.001, by="is held"), 1_000_000).install(monkeypatch)
+
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            ended(recorder, 1)
+            await asyncio.wait_for(recorder.flush(), 10)
+            assert recorder.notebook_problem is not None
+            assert "is held" in recorder.notebook_problem
+            assert cells(tmp_path) == []
+            failing.times = 0
+            await recorder.flush()
+            assert recorder.notebook_problem is None
+
+    run(test())
+    assert [cell["id"] for cell in cells(tmp_path)] == ["kernelexec-1"]
+
+
 def test_a_full_disk_is_told_and_the_notebook_follows_when_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
