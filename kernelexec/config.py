@@ -6,7 +6,7 @@ import difflib
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from kernelexec import paths
 from kernelexec.errors import ConfigError
 from kernelexec.model.limits import Allowance, Limits
+from kernelexec.model.server_address import BadAddress, clean_url, kernel_at, server_and_kernelspec
 from kernelexec.plain_file import read_text
 
 DEFAULT_WAIT_SECONDS = 45.0  # below the limit of every client seen (60 s and more)
@@ -32,6 +33,7 @@ ENVIRONMENT_VARIABLES = {
     "venv": "VENV_PATH",
     "venv-uv": "UV_VENV_PATH",
     "kernelspec": "KERNEL_NAME",
+    "gateway": "GATEWAY_URL",
 }
 _CONFIGURED = (*ENVIRONMENT_VARIABLES, "default")
 ENVIRONMENT_KINDS = (*_CONFIGURED, "existing")  # the last is chosen while it runs, not configured
@@ -54,11 +56,11 @@ _PREFIXED = (
     "KERNELEXEC_TRACE",
     "KERNELEXEC_WAIT_SECONDS",
 )
-_UNPREFIXED = ("CODE_STORAGE_DIR", "ENV_TYPE", *ENVIRONMENT_VARIABLES.values())
+_UNPREFIXED = ("CODE_STORAGE_DIR", "ENV_TYPE", "GATEWAY_KERNEL", *ENVIRONMENT_VARIABLES.values())
 _KINDS = (
     "Set ENV_TYPE=conda with CONDA_ENV_NAME, ENV_TYPE=venv with VENV_PATH, ENV_TYPE=venv-uv with "
-    "UV_VENV_PATH or ENV_TYPE=kernelspec with KERNEL_NAME; or set none of them for a .venv in the "
-    "client's directory, else the default environment."
+    "UV_VENV_PATH, ENV_TYPE=kernelspec with KERNEL_NAME or ENV_TYPE=gateway with GATEWAY_URL; or set none of "
+    "them for a .venv in the client's directory, else the default environment."
 )
 
 
@@ -67,7 +69,8 @@ class EnvironmentChoice:
     """Which environment was asked for.
 
     `value`: of a venv its folder, of conda a name or the prefix's path, of a kernelspec its name, of an
-    existing kernel its id or the path of its notebook or connection file.
+    existing kernel its id or the path of its notebook or connection file, of a kernel on a server what
+    model.server_address.kernel_at makes.
     """
 
     kind: str
@@ -77,6 +80,22 @@ class EnvironmentChoice:
     @property
     def why(self) -> str:
         return f"because of {self.origin}" if self.origin else "because nothing is configured"
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A Jupyter server whose kernels are used, and how it is spoken to."""
+
+    url: str
+    kernelspec: str = ""  # the server's default one where it is empty
+    token: str = field(default="", repr=False)  # JUPYTER_TOKEN
+    token_file: Path | None = None  # which counts where it is set; read anew each time
+    ca_file: Path | None = None  # of who vouches for its certificate, where that is not a public authority
+
+    @property
+    def name(self) -> str:
+        """See EnvironmentChoice."""
+        return kernel_at(self.url, self.kernelspec)
 
 
 @dataclass(frozen=True)
@@ -130,7 +149,7 @@ def read_config(environ: Mapping[str, str], cwd: str) -> Config:
         environment=_environment(environ, client_dir),
         environment_settings={
             name: environ[name]
-            for name in ("ENV_TYPE", *ENVIRONMENT_VARIABLES.values())
+            for name in ("ENV_TYPE", "GATEWAY_KERNEL", *ENVIRONMENT_VARIABLES.values())
             if environ.get(name, "").strip()
         },
         session=environ.get("KERNELEXEC_SESSION") or None,
@@ -150,6 +169,33 @@ def read_config(environ: Mapping[str, str], cwd: str) -> Config:
         ),
         allowance=read_allowance(environ),
         traces=environ.get("KERNELEXEC_TRACE", "").strip() not in ("", "0"),
+    )
+
+
+def read_gateway(environ: Mapping[str, str], cwd: str) -> Gateway | None:
+    """The server that a client's environment variables name; None if they name none.
+
+    Raises:
+        ConfigError: as above; no secret is in the message.
+    """
+    said = environ.get("GATEWAY_URL", "").strip()
+    if not said:
+        return None
+    address, kernelspec = server_and_kernelspec(said)
+    try:
+        url = clean_url(address)
+    except BadAddress as error:
+        raise ConfigError(
+            f"GATEWAY_URL {error}.",
+            "Set it to the server's address alone, for example https://hub.example/user/ann, and the token "
+            "in JUPYTER_TOKEN, or in a file that GATEWAY_TOKEN_FILE names.",
+        ) from None
+    return Gateway(
+        url,
+        environ.get("GATEWAY_KERNEL", "").strip() or kernelspec,
+        environ.get("JUPYTER_TOKEN", "").strip(),
+        _path(environ, "GATEWAY_TOKEN_FILE", Path(cwd)),
+        _path(environ, "GATEWAY_CA_FILE", Path(cwd)) or _path(environ, "SSL_CERT_FILE", Path(cwd)),
     )
 
 
@@ -216,6 +262,8 @@ def environment_choice(
     value = value.strip()
     if "\0" in value:
         raise ConfigError(f"{origin} contains a NUL character.", "Give a plain name or path.")
+    if kind == "gateway" or (kind == "kernelspec" and value.startswith(("http://", "https://"))):
+        return _on_gateway(value, origin, environ, client_dir)
     may_be_path = "/" in value or value[:1] in ("~", ".")
     is_path = (
         kind in ("venv", "venv-uv")
@@ -225,6 +273,25 @@ def environment_choice(
     if value and is_path:
         value = str(_absolute(value, environ, client_dir))
     return EnvironmentChoice(kind, value, origin)
+
+
+def _on_gateway(value: str, origin: str, environ: Mapping[str, str], client_dir: Path) -> EnvironmentChoice:
+    """Only on the server that the configuration names: another one would be sent its token."""
+    gateway = read_gateway(environ, str(client_dir))
+    if gateway is None:
+        raise ConfigError(
+            f"{origin} names a kernel on a server, and no server is configured.",
+            "Set GATEWAY_URL in the MCP configuration.",
+        )
+    url, kernelspec = server_and_kernelspec(value)
+    if origin == "GATEWAY_URL":
+        return EnvironmentChoice("gateway", gateway.name, origin)
+    if url.rstrip("/") != gateway.url:
+        raise ConfigError(
+            f"{origin} names a kernel on another server than GATEWAY_URL does, which is {gateway.url}.",
+            "list_environments shows that server's kernelspecs.",
+        )
+    return EnvironmentChoice("gateway", kernel_at(gateway.url, kernelspec), origin)
 
 
 def _environment(environ: Mapping[str, str], client_dir: Path) -> EnvironmentChoice:

@@ -34,7 +34,9 @@ from kernelexec.kernels.kernel import (
     KernelDied,
     OnMessage,
     Reply,
+    Where,
 )
+from kernelexec.kernels.link import Lost
 from kernelexec.kernels.wire import Message
 from kernelexec.model.environment import Environment, Interpreter
 from kernelexec.model.execution import Execution, State
@@ -131,6 +133,8 @@ class FakeKernel:
         self.detached = False
         self.is_stopped = False
         self.is_joined = False
+        self.lost: Lost | None = None
+        self.where: Where | None = None
         self.known_variables: Variables | None = None
         self.imported: dict[str, str | None] = {}  # modules and what they say of their version
         self.refreshed = 0

@@ -281,7 +281,7 @@ def test_a_pyproject_that_cannot_be_read_is_no_project_of_uvs(tmp_path: Path) ->
         ({"ENV_TYPE": "conda", **VENV}, "CONDA_ENV_NAME"),
         ({"ENV_TYPE": "venv-uv", **VENV}, "UV_VENV_PATH"),
         ({"ENV_TYPE": "kernelspec"}, "KERNEL_NAME"),
-        ({"ENV_TYPE": "docker"}, "'docker' is not one of conda, venv, venv-uv, kernelspec, default"),
+        ({"ENV_TYPE": "docker"}, "'docker' is not one of conda, venv, venv-uv, kernelspec, gateway, default"),
         ({"ENV_TYPE": "docker", "VENV_PATH": "/v"}, "'docker'"),
     ],
 )

@@ -64,7 +64,7 @@ _PS = "real/test_command_line.py::test_ps_shows_sessions_kernels_and_the_log"
 _STOP_ALL = "real/test_command_line.py::test_stop_all_ends_every_kernel_and_the_hub"
 _STOP = "real/test_command_line.py::test_stop_ends_one_kernel_and_no_other"
 _STOP_LOST = "real/test_strays.py::test_a_kernel_that_nobody_can_reach_is_told_listed_and_stoppable"
-_EXTRA = "commands/test_extras.py::test_what_came_from_a_clone_or_a_wheel_comes_from_there_again"
+_EXTRA = "environments/test_extras.py::test_what_came_from_a_clone_or_a_wheel_comes_from_there_again"
 _REBUILT = "commands/test_rebuild.py::test_a_missing_notebook_is_made_again_byte_for_byte"
 _REBUILT_BESIDE = "commands/test_rebuild.py::test_a_notebook_that_is_there_stays_and_the_new_one_is_beside_it"
 _NEXT = "real/test_tour.py::test_the_tour_ends_with_commands_that_work_as_they_are_printed"
@@ -109,13 +109,6 @@ TRIED: dict[str, list[tuple[str, str]]] = {
         ("kernelexec rebuild {}", _REBUILT_BESIDE),
         ("kernelexec rebuild {}", _REBUILT),
         ("kernelexec rebuild {}", _REBUILT_BESIDE),
-    ],
-    "commands/extras.py": [
-        ("pipx inject kernelexec {}", _EXTRA),
-        ("uv pip install --python {} {}", _EXTRA),
-        ("uv tool install {}", _EXTRA),
-        ("uvx --from {} kernelexec {}", _EXTRA),
-        ("{} -m pip install {}", _EXTRA),
     ],
     "commands/gc.py": [
         ("kernelexec stop SESSION", "real/test_folders.py::test_gc_removes_what_a_living_hub_has_open"),
@@ -167,6 +160,19 @@ TRIED: dict[str, list[tuple[str, str]]] = {
     ],
     "environments/default.py": [
         ("{} -m venv {}:", "no recommendation: what was tried"),
+    ],
+    "environments/extras.py": [
+        ("pipx inject kernelexec {}", _EXTRA),
+        ("uv pip install --python {} {}", _EXTRA),
+        ("uv tool install {}", _EXTRA),
+        ("uvx --from {} kernelexec{}", _EXTRA),
+        ("{} -m pip install {}", _EXTRA),
+    ],
+    "environments/gateway.py": [
+        ("kernelexec stop --all", _STOP_ALL),
+    ],
+    "environments/packages.py": [
+        ("pip install NAME", "remote/test_jupyter_server.py::test_packages_are_installed_by_code"),
     ],
     "environments/installers.py": [
         ("{} -m ensurepip", _INSTALLED),

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernelexec import paths
-from kernelexec.commands.extras import install_command
 from kernelexec.commands.session_choice import add_session_argument, chosen
+from kernelexec.environments.extras import install_command
 from kernelexec.errors import BadRequest
 
 if TYPE_CHECKING:

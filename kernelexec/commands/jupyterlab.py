@@ -23,8 +23,8 @@ from urllib.parse import quote
 from kernelexec import paths
 from kernelexec.bridge.rendezvous import LONGEST_SOCKET_PATH
 from kernelexec.commands import live_extension, viewers
-from kernelexec.commands.extras import install_command
 from kernelexec.commands.lab_sessions import Target
+from kernelexec.environments.extras import install_command
 from kernelexec.environments.probe import OF_ANOTHER_PYTHON
 from kernelexec.errors import HubUnavailable, KernelexecError
 from kernelexec.plain_file import read_text

@@ -183,6 +183,7 @@ class _Daemon:
         )
         if isinstance(hello.get("caller"), str):  # bridges of earlier versions give themselves no name
             caller.id = hello["caller"][:_LONGEST_ID]
+        self._hub.meet(caller)
         if hello["role"] == "admin":
             await serve_admin(self._hub, reader, writer, self._ending)
         elif hello["role"] == "pages":

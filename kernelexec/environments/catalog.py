@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kernelexec.config import EnvironmentChoice
@@ -11,11 +11,13 @@ from kernelexec.environments.conda import Conda
 from kernelexec.environments.default import Default
 from kernelexec.environments.existing import ExistingKernel, existing_kernel
 from kernelexec.environments.foreign import ForeignKernel
+from kernelexec.environments.gateway import GatewayKernel
 from kernelexec.environments.jupyter_paths import find_kernelspec
 from kernelexec.environments.source import Places, Progress, Source
 from kernelexec.environments.uv_venv import UvVenv
 from kernelexec.environments.venv import Venv
 from kernelexec.model.environment import Environment
+from kernelexec.model.server_address import server_and_kernelspec
 
 
 def source_of(choice: EnvironmentChoice, environ: Mapping[str, str]) -> Source:
@@ -24,36 +26,41 @@ def source_of(choice: EnvironmentChoice, environ: Mapping[str, str]) -> Source:
     Raises:
         EnvironmentUnusable: it names what does not exist; what does, under near names, is told.
     """
+    value = choice.value
     match choice.kind:
         case "conda":
-            return Conda(conda_places.find_prefix(choice.value, environ))
-        case "venv":
-            return Venv(Path(choice.value))
-        case "venv-uv":
-            return UvVenv(Path(choice.value))
+            return Conda(conda_places.find_prefix(value, environ))
+        case "venv" | "venv-uv":
+            return _venvs[choice.kind](Path(value))
         case "kernelspec":
-            return _of_kernelspec(choice.value, environ)
+            return _of_kernelspec(value, environ)
         case "existing":
-            return existing_kernel(choice.value, environ)
+            return existing_kernel(value, environ)
+        case "gateway":
+            return GatewayKernel(*server_and_kernelspec(value))
         case _:
             return Default(Places(environ).data_dir / "environments" / "default")
 
 
 def source_at(environment: Environment) -> Source:
     """Where an environment that was found before is looked for again."""
+    prefix = environment.prefix
     if environment.running is not None:
         return ExistingKernel(environment.running.joins)
     match environment.kind:
         case "conda":
-            return Conda(environment.prefix)
-        case "venv":
-            return Venv(environment.prefix)
-        case "venv-uv":
-            return UvVenv(environment.prefix)
+            return Conda(prefix)
+        case "venv" | "venv-uv":
+            return _venvs[environment.kind](prefix)
         case "kernelspec":
-            return ForeignKernel(environment.kernelspec, environment.prefix)
+            return ForeignKernel(environment.kernelspec, prefix)
+        case "gateway":
+            return GatewayKernel(environment.host, environment.kernelspec)
         case _:
-            return Default(environment.prefix)
+            return Default(prefix)
+
+
+_venvs: Mapping[str, Callable[[Path], Source]] = {"venv": Venv, "venv-uv": UvVenv}
 
 
 def _of_kernelspec(name: str, environ: Mapping[str, str]) -> Source:

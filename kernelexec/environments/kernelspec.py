@@ -174,6 +174,8 @@ def command(environment: Environment, launcher: Path, options: str) -> list[str]
 def kernel_variables(environment: Environment, environ: Mapping[str, str]) -> dict[str, str]:
     """The environment variables of a kernel that this client starts: its own, activated."""
     own = {name: value for name, value in environ.items() if not _is_not_the_kernels(name)}
+    if environ.get("GATEWAY_URL"):
+        own.pop("JUPYTER_TOKEN", None)  # that server's
     return with_variables(own, environment.variables)
 
 

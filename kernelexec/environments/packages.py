@@ -35,6 +35,11 @@ class Packages:
     """The packages of one environment, as its kernels would find them."""
 
     def __init__(self, environment: Environment, environ: Mapping[str, str]) -> None:
+        if environment.host:
+            raise BadRequest(
+                f"The packages of {environment.label} are on {environment.host}; its code can look there.",
+                "Run `%pip list` or `%pip install NAME` with execute_code, as far as that server lets you.",
+            )
         if environment.interpreter is None:
             raise BadRequest(
                 f"{environment.label} runs {environment.language}; packages are known for Python only.",

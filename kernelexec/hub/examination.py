@@ -119,6 +119,8 @@ async def _configured(choice: EnvironmentChoice, environ: Mapping[str, str]) -> 
 
 
 async def _installer(environment: Environment, environ: Mapping[str, str]) -> str:
+    if environment.host:
+        return "its kernel answers by websocket; packages are installed by its code"
     if environment.interpreter is None:
         return "packages are left to its language's own installer"
     versions = await Packages(environment, environ).versions()
@@ -162,7 +164,8 @@ async def _try(environment: Environment, environ: Mapping[str, str]) -> None:
     Raises:
         KernelexecError, OSError: it does not.
     """
-    if not environment.is_ours or environment.interpreter is None:
+    on_this_machine = environment.is_ours and environment.interpreter is not None
+    if not on_this_machine and not environment.host:
         return
     host = hosts.here(Path(socket_path(environ)).parent)
     try:
@@ -172,6 +175,8 @@ async def _try(environment: Environment, environ: Mapping[str, str]) -> None:
             f"A kernel of {environment.program} did not start within {_SECONDS:.0f} s."
         ) from None
     except KernelFailed as error:
+        if environment.interpreter is None:
+            raise
         lent = environment.borrowed_ipykernel
         where = "the lent ipykernel" if lent else "its ipykernel"
         anew = install_command(environment.interpreter, ["ipykernel", "pyzmq"], environ, again=True)

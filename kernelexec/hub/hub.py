@@ -95,6 +95,10 @@ class Hub:
         """Make anew what was deleted beside kernels that live: the runtime directory was, at least."""
         self._kernels.keep()
 
+    def meet(self, caller: Caller) -> None:
+        """A client has come: what it brings, its kernels may be waiting for."""
+        self._host.meet(caller.environ, caller.cwd)
+
     @property
     def lost_kernels(self) -> LostKernels:
         """Kernels that live and are no session's."""
@@ -129,7 +133,8 @@ class Hub:
             EnvironmentUnusable, KernelFailed: it is missing, or its kernel does not start; nothing changed.
         """
         environment = await self._environments.look_at(choice, caller, progress)
-        if environment.running is not None or self._running_at(environment.prefix) is None:
+        runs = environment.running is None and self._running_at(environment.prefix) is not None
+        if not runs and not environment.host:
             progress("Trying whether its kernel starts.")
             await try_out(self._host, environment, caller.environ)
         self._environments.choose(choice, environment, caller)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from kernelexec import paths
 from kernelexec.config import KERNEL_IDLE_SECONDS, read_allowance
@@ -70,6 +71,7 @@ class Kernels:
         try:
             self._register(session, environment, directory, kernel)
             info = await kernel.ready()
+            environment = _as_it_turned_out(environment, kernel, info)
             self._register(session, environment, directory, kernel)
         except (KernelexecError, OSError):
             await kernel.stop("its start was given up", grace=0)
@@ -77,7 +79,7 @@ class Kernels:
         finally:
             session.generations.starting = None
         _log.info("%s: kernel %s is ready", session.id, kernel)
-        return NewKernel(kernel, info, environment, kernel.kernel_id)
+        return NewKernel(kernel, info, environment, kernel.kernel_id, kernel.where)
 
     def _look_at_number(self, most: int | None) -> None:
         """Raises KernelFailed: whose kernel it would be wants no more than there are."""
@@ -100,7 +102,8 @@ class Kernels:
             KernelexecError, OSError: it cannot be, and why.
         """
         environment, launch = await self._planned(session, surroundings, lambda text: None)
-        if not environment.provisioner:  # which might queue for a machine, or pay for one
+        # It might queue for a machine, or pay for one.
+        if not environment.provisioner and not environment.host:
             await _tried(self._host, launch)
 
     async def _planned(
@@ -111,7 +114,7 @@ class Kernels:
         Looked at again for each: what was true when the session was opened may have changed.
         """
         source = catalog.source_at(session.environment)
-        if session.environment.running is None:
+        if session.environment.running is None and not session.environment.host:
             _look_at_directory(surroundings.directory, session)
         environment = await self._environments.prepare(source, surroundings.environ, progress)
         environment = replace(environment, label=session.environment.label)
@@ -180,7 +183,7 @@ class Kernels:
             return
         self._forget_at_its_end(kernel)
         self._entries[entry.kernel_id] = entry
-        surroundings = Surroundings(kernel.environ(), Path(entry.kernel_dir))
+        surroundings = Surroundings(kernel.environ(), Path(entry.kernel_dir)).at(kernel.where)
         session.adopt(kernel, datetime.fromisoformat(entry.started), surroundings)
         # What its clients wish they say when they come again; until then it lives as by default.
         session.stop_when_idle_for(KERNEL_IDLE_SECONDS)
@@ -232,7 +235,7 @@ class Kernels:
             generation=session.generation + 1,
             session_name=session.name,
             storage_dir=str(session.recorder.storage_dir),
-            kernel_dir=str(directory),
+            kernel_dir=str(kernel.where.directory if kernel.where is not None else directory),
             project=session.project,
             environment=environment.to_json(),
             notebook=str(session.opened.path) if session.opened is not None else None,
@@ -312,9 +315,19 @@ def _stranger(entry: KernelEntry, session: Session) -> str | None:
     return None
 
 
+def _as_it_turned_out(environment: Environment, kernel: HostedKernel, info: Mapping[str, Any]) -> Environment:
+    """With what only its kernel can tell of an environment that is elsewhere."""
+    if not environment.host:
+        return environment
+    version = str((info.get("language_info") or {}).get("version") or "")
+    return replace(environment, interrupts=kernel.interrupted_by, version=version)
+
+
 def _launch(environment: Environment, cwd: Path, environ: Mapping[str, str]) -> Launch:
     if environment.kind == "gateway":
-        return Launch((), cwd, {}, kind="server", host=environment.host, kernelspec=environment.kernelspec)
+        return Launch(
+            (), cwd, environ, kind="server", host=environment.host, kernelspec=environment.kernelspec
+        )
     if environment.running is not None:
         return Launch((), cwd, {}, environment.interrupts, kind=JOINED, running=environment.running)
     launcher = kernelspec.install_launcher(Path(paths.data_dir(environ)))

@@ -21,7 +21,7 @@ class Launch:
 
     argv: Sequence[str]  # with OPTIONS after the launcher, and what holds "{connection_file}"
     cwd: Path
-    environ: Mapping[str, str]
+    environ: Mapping[str, str]  # the kernel's; of a server's kernel, which gets none, the client's
     interrupts: str = "named"  # how the kernel is interrupted, see model.environment.Environment
     transport: str = "ipc"
     ends_with_us: bool = False  # else it outlives who starts it
@@ -53,6 +53,10 @@ class HostedKernel(Kernel, Protocol):
     def kernel_id(self) -> str:
         """Its name among all kernels of this user."""
 
+    @property
+    def interrupted_by(self) -> str:
+        """How it is interrupted, as it turned out once it was ready (see model.environment.Environment)."""
+
     def place(self) -> Mapping[str, Any]:
         """Where it is, in JSON, as far as that is known now: more once it is ready."""
 
@@ -62,6 +66,10 @@ class HostedKernel(Kernel, Protocol):
 
 class KernelHost(Protocol):
     """One way in which kernels run. A `place` is what a kernel of this host has said of itself."""
+
+    def meet(self, environ: Mapping[str, str], cwd: str) -> None:
+        """A client has come, with these variables and in this directory: what its kernels are reached by is
+        known from now on."""
 
     async def start(self, launch: Launch, on_message: OnMessage) -> HostedKernel:
         """Start a kernel; does not wait until it answers.

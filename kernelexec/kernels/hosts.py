@@ -10,6 +10,7 @@ from kernelexec.kernels.host import JOINED, HostedKernel, KernelHost, Launch
 from kernelexec.kernels.joined import JoinedKernels
 from kernelexec.kernels.kernel import Death, OnMessage
 from kernelexec.kernels.local import LocalKernels
+from kernelexec.kernels.servers import ServerKernels
 from kernelexec.kernels.strays import Stray
 
 _KIND = "kind"  # in a place; one without it is of this machine, as all were in earlier versions
@@ -17,7 +18,7 @@ _KIND = "kind"  # in a place; one without it is of this machine, as all were in 
 
 def here(runtime_dir: Path) -> KernelHost:
     """All hosts; connection files and sockets of this machine's are in folders of `runtime_dir`."""
-    return Hosts({"": LocalKernels(runtime_dir), JOINED: JoinedKernels()})
+    return Hosts({"": LocalKernels(runtime_dir), JOINED: JoinedKernels(), "server": ServerKernels()})
 
 
 class Hosts:
@@ -25,6 +26,10 @@ class Hosts:
 
     def __init__(self, by_kind: Mapping[str, KernelHost]) -> None:
         self._by_kind = by_kind
+
+    def meet(self, environ: Mapping[str, str], cwd: str) -> None:
+        for host in self._by_kind.values():
+            host.meet(environ, cwd)
 
     async def start(self, launch: Launch, on_message: OnMessage) -> HostedKernel:
         return await self._by_kind[launch.kind].start(launch, on_message)

@@ -99,12 +99,20 @@ class JoinedLife:
             return True
         return False
 
+    async def dismiss(self) -> bool:
+        """Never: see LinkedKernel.stop."""
+        return True
+
     async def kill(self) -> None:
         """Never: see LinkedKernel.stop."""
 
     @property
     def is_stopped(self) -> bool:
         return self._process.is_stopped
+
+    @property
+    def where(self) -> None:
+        """On this machine."""
 
     def memory(self) -> int | None:
         return self._process.memory()
@@ -133,6 +141,9 @@ class JoinedLife:
 
 class JoinedKernels:
     """Joins kernels that run, and finds them again (see host.KernelHost)."""
+
+    def meet(self, environ: Mapping[str, str], cwd: str) -> None:
+        """Who has a kernel's connection file needs nothing else."""
 
     async def start(self, launch: Launch, on_message: OnMessage) -> LinkedKernel:
         running = launch.running

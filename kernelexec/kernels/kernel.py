@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kernelexec.kernels.inspection import Variables
+from kernelexec.kernels.link import Lost
 from kernelexec.kernels.printed import Printed
 from kernelexec.kernels.wire import Message
 from kernelexec.model.execution import Question
@@ -93,8 +94,25 @@ class Findings:
     names: VariableNames = NO_NAMES  # the user's
 
 
+@dataclass(frozen=True)
+class Where:
+    """Where a kernel's code reads and writes, if that is not this machine."""
+
+    host: str  # as it calls itself
+    directory: str
+    server: str  # what leads there: a URL, or a command
+
+
 class KernelDied(Exception):
     """The kernel ended before it answered."""
+
+
+class ReplyLost(Exception):
+    """A run's reply was lost with the link, and the kernel remembers none."""
+
+
+class NotSent(Exception):
+    """What was to be sent cannot be, and the kernel knows nothing of it; the text says why and what to do."""
 
 
 class Kernel(Protocol):
@@ -128,6 +146,9 @@ class Kernel(Protocol):
 
         `file`: the path of the code file that it is, `saved`: that of the file where it is kept. `limits`: a
         value that is too large for a cell may come as a file in `spool`.
+
+        Raises:
+            NotSent: it is too long.
         """
 
     async def execute(self, msg_id: str, frames: list[bytes]) -> Reply:
@@ -135,6 +156,7 @@ class Kernel(Protocol):
 
         Raises:
             KernelDied: no reply will come.
+            ReplyLost: none will come, and the kernel lives.
         """
 
     async def interrupt(self, msg_id: str) -> bool:
@@ -188,6 +210,14 @@ class Kernel(Protocol):
     @property
     def is_stopped(self) -> bool:
         """Whether a signal or a debugger has stopped its process: then it answers nothing."""
+
+    @property
+    def lost(self) -> Lost | None:
+        """Whether the link to it is down: then it is not known what it does."""
+
+    @property
+    def where(self) -> Where | None:
+        """Where its code reads and writes, once that is known; None: on this machine."""
 
 
 def _signal_name(number: int) -> str:

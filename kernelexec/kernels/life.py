@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from kernelexec.kernels.kernel import Death
+from kernelexec.kernels.kernel import Death, Where
 
 
 class Life(Protocol):
@@ -32,6 +32,9 @@ class Life(Protocol):
     async def interrupt(self) -> bool:
         """Interrupt whatever it runs, where requests cannot. False: it could not be reached."""
 
+    async def dismiss(self) -> bool:
+        """Have whoever started it end it, in his own way. False: it is asked itself."""
+
     async def kill(self) -> None:
         """End it at once, whatever it does; nothing happens if it has ended. `ended` tells when it has."""
 
@@ -45,6 +48,10 @@ class Life(Protocol):
     @property
     def is_stopped(self) -> bool:
         """Whether a signal or a debugger has stopped it: then it answers nothing."""
+
+    @property
+    def where(self) -> Where | None:
+        """Where its code reads and writes, if that is not this machine and is known."""
 
     def memory(self) -> int | None:
         """Resident memory in bytes."""

@@ -61,7 +61,11 @@ class Link(Protocol):
     def pack(
         self, message_type: str, content: Mapping[str, Any], subshell: str | None = None
     ) -> tuple[str, list[bytes]]:
-        """A request that is sent later, whose msg_id is needed before; for the main shell or a subshell."""
+        """A request that is sent later, whose msg_id is needed before; for the main shell or a subshell.
+
+        Raises:
+            NotSent: it is longer than what carries it can take.
+        """
 
     def send(self, channel: str, msg_id: str, frames: list[bytes]) -> asyncio.Future[Message]:
         """Send what was packed; the future is its reply."""
@@ -71,6 +75,9 @@ class Link(Protocol):
 
     def expect(self, msg_id: str) -> asyncio.Future[Message]:
         """The reply to a request that an earlier client of this kernel sent, should it still come."""
+
+    def deliver(self, reply: Message) -> None:
+        """A reply that was had on another way, for who expects it."""
 
     def say(self, channel: str, message_type: str, content: Mapping[str, Any]) -> None:
         """Send what is not replied to; through a closed link nothing is sent."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from kernelexec.errors import KernelFailed
 from kernelexec.kernels.dialects import first_request, in_plain_words
@@ -26,9 +27,12 @@ from kernelexec.kernels.kernel import (
     KernelDied,
     OnMessage,
     Reply,
+    ReplyLost,
+    Where,
 )
 from kernelexec.kernels.life import Life
-from kernelexec.kernels.link import Connect, LinkClosed
+from kernelexec.kernels.link import Connect, Link, LinkClosed, Lost
+from kernelexec.kernels.recall import Recall
 from kernelexec.kernels.wire import Message
 from kernelexec.model.limits import Limits
 
@@ -41,29 +45,68 @@ _PRINTED_SECONDS = (
     1.0  # after which a question is told though the kernel has not said that all before it has come
 )
 _SPOOLED = 1_000_000  # characters of a value, at least, that comes as a file: less is cheap as a message
+_MOVE_SECONDS = 60.0  # a kernel whose imports come over a network
 _SILENCE_SECONDS = 2.0  # what a kernel has sent is read in far less
 
 
 _T = TypeVar("_T")
 
 
+@dataclass
+class _Recalled:
+    """What came of asking again."""
+
+    is_lossy: bool  # messages may be missing all the same
+
+
+class Beyond(Protocol):
+    """What is special of a kernel that a server of somebody else's has started, and stands before."""
+
+    async def settle(self, link: Link, info: Mapping[str, Any]) -> str:
+        """Once it answers: make of it what we can use. How it is interrupted then (see Environment)."""
+
+
 class LinkedKernel:
     """One kernel and our connection to it (see kernel.Kernel and host.HostedKernel)."""
 
-    def __init__(self, connect: Connect, life: Life, on_message: OnMessage, interrupts: str) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        life: Life,
+        on_message: OnMessage,
+        interrupts: str,
+        beyond: Beyond | None = None,
+        *,
+        is_settled: bool = False,
+    ) -> None:
+        """`beyond`: of a kernel before which somebody else's server stands.
+
+        `is_settled`: that was done by an earlier hub.
+        """
         self.died: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
         self._life = life
         self._on_message = on_message
-        self._is_ours = interrupts == "named"  # has our launcher, which answers more and drops nothing
-        self._by_signal = interrupts == "signal"
+        self.interrupted_by = interrupts  # see model.environment.Environment
+        self._beyond = None if is_settled else beyond
+        self._nothing: dict[str, asyncio.Future[None]] = {}  # by msg_id: no reply will come, though it lives
         self._taken = 0  # messages of a kernel that is not ours
         self._dropped = Dropped()
         self._idle: dict[str, asyncio.Future[None]] = {}  # by the msg_id of a request that is awaited
         self._asked: str | None = None  # why it is to end
         self._questions: dict[str, Message] = {}  # by the msg_id of what was asked when each came
+        self._regained: set[asyncio.Task[None]] = set()
         self._link = connect(self._take)
+        self._recall = (
+            Recall(self._link, self._take_in_order, self._link.deliver) if beyond is not None else None
+        )
+        self._link.when_regained(self._on_regained)
         self._inspection = Inspection(self._link)
         self._watcher = asyncio.create_task(self._watch())
+
+    @property
+    def _is_ours(self) -> bool:
+        """Whether it answers more than others, interrupts by name, and loses nothing of what it publishes."""
+        return self.interrupted_by == "named"
 
     @property
     def kernel_id(self) -> str:
@@ -89,13 +132,24 @@ class LinkedKernel:
             raise KernelFailed(f"The kernel did not start: {death.cause}.\n{death.stderr}".strip())
         if self._link.closed.done():
             raise KernelFailed("The kernel did not answer before it was let go of.")
+        lost = self._link.lost
+        if info is None and lost is not None:
+            raise KernelFailed(f"The kernel cannot be reached: {lost.why}", lost.next_step)
         if info is None:
             raise KernelFailed(f"The kernel did not answer within {START_SECONDS:.0f} s.")
         self._life.answers()
+        if self._beyond is not None:
+            self.interrupted_by = await self._moved_in(self._beyond, info)
         first = None if self._is_ours else first_request(info)
         if first is not None:
             self._link.request("shell", "execute_request", first)  # what is sent later, it does later
         return info
+
+    async def _moved_in(self, beyond: Beyond, info: Mapping[str, Any]) -> str:
+        """How it is interrupted from now on."""
+        moving = asyncio.ensure_future(beyond.settle(self._link, info))
+        await self._first_of(moving, seconds=_MOVE_SECONDS)
+        return _told(moving) or self.interrupted_by
 
     # --- runs ----------------------------------------------------------------------
 
@@ -131,9 +185,11 @@ class LinkedKernel:
         if self._is_over:
             raise KernelDied
         self._dropped.begin(msg_id)
-        reply = await self._until_end(msg_id, lambda: self._link.send("shell", msg_id, frames))
-        assert reply is not None  # nothing was to end the waiting instead
-        return reply if self._is_ours else replace(reply, lost=self._dropped.count())
+        with self._recalled(msg_id) as recalled:
+            reply = await self._until_end(msg_id, lambda: self._link.send("shell", msg_id, frames))
+        if reply is None:
+            raise ReplyLost
+        return replace(reply, lost=self._dropped.count()) if recalled.is_lossy else reply
 
     async def rejoin(self, msg_id: str) -> Reply | None:
         if self._is_over:
@@ -141,9 +197,38 @@ class LinkedKernel:
         # The shell serves one request after the other: once this one is answered, the run has ended.
         later = asyncio.ensure_future(self._later_request())
         try:
-            return await self._until_end(msg_id, lambda: self._link.expect(msg_id), later)
+            with self._recalled(msg_id):
+                return await self._until_end(msg_id, lambda: self._link.expect(msg_id), later)
         finally:
             later.cancel()
+
+    @contextmanager
+    def _recalled(self, msg_id: str) -> Iterator[_Recalled]:
+        """While a request's output is awaited, what is lost of it on the way is had again."""
+        recalled = _Recalled(not self._is_ours)
+        if self._recall is None or not self._is_ours:
+            yield recalled
+            return
+        self._recall.begin(msg_id)
+        try:
+            yield recalled
+        finally:
+            recalled.is_lossy = self._recall.end(msg_id)
+
+    def _on_regained(self) -> None:
+        """The link is up again: what was on its way is asked for, where the kernel remembers it."""
+        if self._recall is not None and self._is_ours:
+            self._recall.regained()
+            return
+        asking = asyncio.create_task(self._nothing_comes(list(self._nothing.values())))
+        self._regained.add(asking)
+        asking.add_done_callback(self._regained.discard)
+
+    async def _nothing_comes(self, awaited: Sequence[asyncio.Future[None]]) -> None:
+        await self._later_request()
+        for nothing in awaited:
+            if not nothing.done():
+                nothing.set_result(None)
 
     async def _later_request(self) -> None:
         try:
@@ -158,15 +243,17 @@ class LinkedKernel:
         """The reply, once idle has come too; None if `instead` is done before."""
         # Before it is asked: a link may hear of the end while it is still sending.
         idle = self._idle[msg_id] = asyncio.get_running_loop().create_future()
+        nothing = self._nothing[msg_id] = asyncio.get_running_loop().create_future()
         reply = ask()
         try:
-            await self._first_of(reply, *instead)
+            await self._first_of(reply, nothing, *instead)
             message, heard = _told(reply), time.monotonic()
             if message is not None:
-                await self._idle_comes(idle, *instead)
+                await self._idle_comes(idle, nothing, *instead)
         finally:
             reply.cancel()
             self._idle.pop(msg_id, None)
+            self._nothing.pop(msg_id, None)
         if message is not None and idle.done():
             message = message if self._is_ours else in_plain_words(message)
             content = message.content
@@ -197,7 +284,7 @@ class LinkedKernel:
     async def interrupt(self, msg_id: str) -> bool:
         if self._is_over:
             return False
-        if self._by_signal:
+        if self.interrupted_by == "signal":
             return await self._life.interrupt()
         content = {"kernelexec": {"msg_id": msg_id}} if self._is_ours else {}
         reply = self._link.request("control", "interrupt_request", content)
@@ -215,7 +302,12 @@ class LinkedKernel:
             return Findings(answered=False, stopped=not self._is_over)
         about = {"about": msg_id, "messages": messages}
         answered, content = await self._ask_beside("kernelexec_request", about, _LOOK_SECONDS)
-        return Findings(answered) if content is None else read_findings(msg_id, content)
+        if content is None:
+            return Findings(answered)
+        found = read_findings(msg_id, content)
+        if self._recall is not None:
+            self._recall.mark(found.messages)
+        return found
 
     async def refresh_imports(self, modules: Sequence[str]) -> Imports | None:
         if self._is_over:
@@ -250,6 +342,14 @@ class LinkedKernel:
     def is_stopped(self) -> bool:
         return self._life.is_stopped
 
+    @property
+    def lost(self) -> Lost | None:
+        return None if self._is_over else self._link.lost
+
+    @property
+    def where(self) -> Where | None:
+        return self._life.where
+
     def memory(self) -> int | None:
         return self._life.memory()
 
@@ -267,7 +367,7 @@ class LinkedKernel:
         if self.is_joined:
             return self._leave(why)
         self._asked = self._asked or why  # who asks again while it ends did not end it
-        if grace and not self._is_over:
+        if grace and not self._is_over and not await self._life.dismiss():
             self._link.request("control", "shutdown_request", {"restart": False})
             await self._first_of(seconds=grace)
         if not self._is_over:
@@ -284,6 +384,7 @@ class LinkedKernel:
 
     def detach(self) -> None:
         self._watcher.cancel()
+        self._forget()
         self._link.close()
         self._life.detach()
 
@@ -292,10 +393,19 @@ class LinkedKernel:
         death = await self._life.ended()
         await self._link.take_last_words()
         death = self._life.explained(death)
-        self.died.set_result(replace(death, asked=self._asked or death.asked))
+        asked = "; ".join(filter(None, (self._asked, death.asked))) or None
+        self.died.set_result(replace(death, asked=asked))
         await asyncio.sleep(0)  # who waits for it writes it down before the directory goes
+        self._forget()
         self._link.close()
         self._life.clear_up()
+
+    def _forget(self) -> None:
+        """Nothing more is had again of it."""
+        if self._recall is not None:
+            self._recall.close()
+        for asking in self._regained:
+            asking.cancel()
 
     # --- waiting and hearing -------------------------------------------------------------
 
@@ -315,9 +425,16 @@ class LinkedKernel:
         return bool(done)
 
     def _take(self, message: Message) -> None:
-        if not self._is_ours:
+        if self._recall is not None and self._is_ours:
+            self._recall.take(message)
+        else:
+            self._take_in_order(message)
+
+    def _take_in_order(self, message: Message) -> None:
+        if not self._is_ours or self._recall is not None:
             self._taken += 1
             self._dropped.take(message)
+        if not self._is_ours:
             message = in_plain_words(message)
         if message.channel not in ("iopub", "stdin"):
             return

@@ -48,6 +48,9 @@ class LocalKernels:
     def __init__(self, runtime_dir: Path) -> None:
         self._runtime_dir = runtime_dir
 
+    def meet(self, environ: Mapping[str, str], cwd: str) -> None:
+        pass
+
     async def start(self, launch: Launch, on_message: OnMessage) -> LinkedKernel:
         directory = _make_directory(self._runtime_dir, launch.transport)
         try:

@@ -124,6 +124,9 @@ class LocalLife:
             return False
         return True
 
+    async def dismiss(self) -> bool:
+        return False  # a keeper only waits for it
+
     async def kill(self) -> None:
         self.answers()  # to kill its keeper alone would leave it running
         if self._place.leave_seconds and self._process is not None:
@@ -134,6 +137,10 @@ class LocalLife:
     @property
     def is_stopped(self) -> bool:
         return self._process is not None and self._process.is_stopped
+
+    @property
+    def where(self) -> None:
+        """On this machine."""
 
     def memory(self) -> int | None:
         return self._process.memory() if self._process else None

@@ -36,6 +36,11 @@ class Replies:
         reply.add_done_callback(lambda _: self._coming.pop(msg_id, None))
         return reply
 
+    @property
+    def are_coming(self) -> bool:
+        """Whether somebody waits for one."""
+        return bool(self._coming)
+
     def take(self, message: Message) -> None:
         """Give a message of shell or control to who asked for it."""
         reply = self._coming.get(message.parent_id or "")

@@ -97,6 +97,9 @@ class ZmqLink:
     def expect(self, msg_id: str) -> asyncio.Future[Message]:
         return self._replies.expect(msg_id)
 
+    def deliver(self, reply: Message) -> None:
+        self._replies.take(reply)
+
     def say(self, channel: str, message_type: str, content: Mapping[str, Any]) -> None:
         _, frames = self._wire.pack(message_type, content)
         self._send(channel, frames)

@@ -7,8 +7,8 @@
 - `payloads`: what a run leaves to a front end, such as the pager's text.
 - `terminal` with its `screen`, `text`, `excerpts`, `repeats`, `html_text`, `tracebacks`, `crash`,
   `shown_errors`: what is said for an assistant to read.
-- `distributions` (which package has a module), `first_line`, `naming`, `environment`, `limits`,
-  `quantities`, `variable_names`, `names_in_code` (which a cell makes and needs).
+- `distributions` (which package has a module), `first_line`, `naming`, `environment`,
+  `server_address`, `limits`, `quantities`, `variable_names`, `names_in_code` (which a cell makes and needs).
 
 In come values, out come values: no clock, no file, no network, the standard library only. It never imports
 anything of the project but itself.

@@ -83,6 +83,7 @@ class Environment:
     host: str = ""
     running: RunningKernel | None = None  # of the kind "existing": the one kernel that there is in it
     provisioner: str = ""  # the kernel provisioner that starts its kernels, wherever; "": none
+    version: str = ""  # of its language, where only a kernel there could tell
 
     @cached_property
     def identity(self) -> str:
@@ -111,7 +112,13 @@ class Environment:
     @property
     def runs(self) -> str:
         """What code is written in, e.g. "Python 3.12.1" or "bash"."""
-        return f"Python {self.interpreter.version_text}" if self.interpreter else self.language
+        if self.interpreter is not None:
+            return f"Python {self.interpreter.version_text}"
+        return (
+            f"{'Python' if self.is_python else self.language} {self.version}"
+            if self.version
+            else self.language
+        )
 
     @property
     def program(self) -> Path:
@@ -135,7 +142,7 @@ class Environment:
             "extension": self.extension,
             "interrupts": self.interrupts,
             "transport": self.transport,
-            **({"host": self.host} if self.host else {}),
+            **({"host": self.host, "version": self.version} if self.host else {}),
             **({"running": asdict(self.running)} if self.running is not None else {}),
             **({"provisioner": self.provisioner} if self.provisioner else {}),
         }
@@ -167,4 +174,5 @@ class Environment:
             host=fields.get("host", ""),
             running=RunningKernel(**fields["running"]) if "running" in fields else None,
             provisioner=fields.get("provisioner", ""),
+            version=fields.get("version", ""),
         )

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from kernelexec.errors import KernelexecError, StorageFailed
-from kernelexec.kernels.kernel import Death, Kernel, KernelDied
+from kernelexec.kernels.kernel import Death, Kernel, KernelDied, Where
 from kernelexec.model.environment import Environment
 from kernelexec.model.variable_names import NO_NAMES
 from kernelexec.recording.journal import now
@@ -29,6 +29,7 @@ class NewKernel:
     kernel_info: Mapping[str, Any]
     environment: Environment
     kernel_id: str | None = None  # in the registry
+    where: Where | None = None  # its code reads and writes, if not on this machine
 
 
 class KernelSource(Protocol):
@@ -163,7 +164,7 @@ class Generations:
 
     async def _new_kernel(self, surroundings: Surroundings) -> Kernel:
         new = await self._source.new_kernel(surroundings)
-        self.surroundings = surroundings
+        self.surroundings = surroundings = surroundings.at(new.where)
         before, ended = self.generation, self.last_end
         self.generation += 1
         self.names, self._ended_by, self._ending, self._wished = NO_NAMES, None, None, False
@@ -179,6 +180,7 @@ class Generations:
                 generation=self.generation,
                 interpreter=str(new.environment.program),
                 directory=str(surroundings.directory),
+                **({"host": surroundings.host} if surroundings.host else {}),
                 kernel_id=new.kernel_id,
                 notebook_metadata=metadata,
                 **({} if number == self.generation else {"notebook": number}),
@@ -215,6 +217,7 @@ class Generations:
                 "session": self._recorder.session,
                 "generation": self.generation,
                 "directory": str(self.surroundings.directory),
+                **({"host": self.surroundings.host} if self.surroundings.host else {}),
             },
         }
 

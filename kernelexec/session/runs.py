@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from kernelexec.errors import KernelexecError, StorageFailed
-from kernelexec.kernels.kernel import Kernel, KernelDied, Reply
+from kernelexec.kernels.kernel import Kernel, KernelDied, NotSent, Reply, ReplyLost
 from kernelexec.model.execution import Execution, State
 from kernelexec.model.payloads import Payloads
 from kernelexec.model.variable_names import VariableNames
@@ -23,6 +23,10 @@ from kernelexec.session.surroundings import Surroundings
 from kernelexec.system_errors import in_words
 
 _LONGEST_NAME = 100  # characters of an exception's name
+_REPLY_LOST = (
+    "The link to its kernel was down while it ran; the kernel lives, and does not remember how it ended. Its "
+    "effects stay: look before you run it again."
+)
 _LEAVING_SECONDS = 5.0  # a kernel that was asked to exit does so 0.1 s after its reply
 
 
@@ -68,6 +72,10 @@ class Runs:
                 await self._generations.end_of(kernel)
         except KernelDied:
             await self.finish_dead(execution, kernel)
+        except ReplyLost:
+            self._happenings.happened(Ended(execution.number, State.UNKNOWN, _REPLY_LOST))
+        except NotSent as error:
+            self._happenings.happened(Ended(execution.number, State.NOT_RUN, str(error)))
         except StorageFailed as error:
             self._happenings.happened(Ended(execution.number, State.NOT_RUN, in_words(error)))
         else:

@@ -102,6 +102,11 @@ class Session:
         return self.generations.surroundings.directory
 
     @property
+    def host(self) -> str:
+        """The machine that this directory is on, if it is not this one."""
+        return self.generations.surroundings.host
+
+    @property
     def last_end(self) -> str | None:
         """Why the kernel before the present one ended."""
         return self.generations.last_end

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from kernelexec.kernels.kernel import Where
 
 
 @dataclass(frozen=True)
@@ -13,3 +15,10 @@ class Surroundings:
 
     environ: Mapping[str, str]
     directory: Path  # where it works
+    host: str = ""  # on which machine that is, if not on this one
+
+    def at(self, where: Where | None) -> Surroundings:
+        """The same, where the kernel itself says that it works elsewhere."""
+        if where is None:
+            return self
+        return replace(self, directory=Path(where.directory or "/"), host=where.host or where.server)

@@ -115,23 +115,9 @@ class IPKernelApp(kernelapp.IPKernelApp):
     def init_kernel(self):
         super().init_kernel()
         if self.started_by_hub:
-            self.kernel.recollection = Recollection(self.abs_connection_file)
-            self.kernel.recollection.watch(iostream.IOPubThread)
-            self.kernel.last_prints = LastPrints(self.abs_connection_file)
-            self.kernel.last_prints.watch(iostream.OutStream)
-            self.kernel.typed_passwords.watch(self.session)
-            self.kernel.spooled = SpooledValues(self.abs_connection_file, self.kernel.typed_passwords.hidden)
-            self.kernel.spooled.watch(self.session)
-            if is_wanted():
-                StillImages(self.kernel.shell)
-            name_saved_files()
-            keep_all_pages(self.kernel.shell)
-            self.kernel.programs = ask_for_programs(self.kernel, zmqshell)
-            self.kernel.figures = HeadlessFigures(self.kernel.shell)
+            equip(self.kernel, self.abs_connection_file)
             if self.side_directory is not None:
                 self.kernel.lent_modules = LentModules(self.side_directory)
-            self.kernel.missed_imports = MissedImports()
-            sys.meta_path.append(self.kernel.missed_imports)
 
     def init_iopub(self, context):
         pack_every_character(self.session)
@@ -150,6 +136,27 @@ class IPKernelApp(kernelapp.IPKernelApp):
             sys.path.append(self.side_directory)
         if not unsafe_path_forbidden():
             super().init_path()
+
+
+def equip(kernel, connection_file: str | None) -> None:
+    """What a kernel has whose runs a hub records. `connection_file`: beside which it leaves word of its end, if there."""
+    kernel.recollection = Recollection(connection_file)
+    kernel.recollection.watch(iostream.IOPubThread)
+    if connection_file is not None:
+        kernel.last_prints = LastPrints(connection_file)
+        kernel.last_prints.watch(iostream.OutStream)
+    kernel.typed_passwords.watch(kernel.session)
+    if connection_file is not None:
+        kernel.spooled = SpooledValues(connection_file, kernel.typed_passwords.hidden)
+        kernel.spooled.watch(kernel.session)
+    if is_wanted():
+        StillImages(kernel.shell)
+    name_saved_files()
+    keep_all_pages(kernel.shell)
+    kernel.programs = ask_for_programs(kernel, zmqshell)
+    kernel.figures = HeadlessFigures(kernel.shell)
+    kernel.missed_imports = MissedImports()
+    sys.meta_path.append(kernel.missed_imports)
 
 
 class LateImports:

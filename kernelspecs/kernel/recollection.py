@@ -4,10 +4,12 @@ Jupyter sends a run's output to who is connected and its reply to who asked. A h
 its way, so the kernel keeps the last of both: KEPT_BYTES of iopub and the replies of a few runs. The next hub asks with
 a `kernelexec_request` on the control channel, content `{"about": MSG_ID}`, and gets
     {"status": "ok", "running": MSG_ID or null, "begun": bool, "reply": {...} or null, "question": {...} or null,
-     "messages": [{"type", "content", "msg_id", "date"}, ...], "complete": bool, "line": str or null, "ending": bool,
-     "names": [...], "number": int}
+     "messages": [{"type", "content", "msg_id", "date"}, ...], "complete": bool, "more": bool, "line": str or null,
+     "ending": bool, "names": [...], "number": int}
 `begun` says whether the run of that request ever began, `complete` whether messages has all that it published, `line`
-where the main thread is, and `ending` whether it is making a traceback. The file `begun` beside the connection file
+where the main thread is, and `ending` whether it is making a traceback. Messages come where `"messages": true` asks for
+them: those after the serial `after` (the number at the end of a msg_id), `most` bytes of them, and `more` says whether
+others follow. The file `begun` beside the connection file
 holds the msg_id of the last run that began: it can be read when the kernel is dead.
 """
 
@@ -39,6 +41,7 @@ class Recollection:
     def __init__(self, connection_file: str | None) -> None:
         self.published = deque()  # frames, in the order in which they were sent
         self.bytes = 0
+        self.most_bytes, self.most_messages = KEPT_BYTES, KEPT_MESSAGES
         self.replies = OrderedDict()
         self.begun = deque(maxlen=KEPT_BEGUN)
         self.question = None
@@ -77,7 +80,7 @@ class Recollection:
         size = sum(map(len, frames))
         self.published.append((size, frames))
         self.bytes += size
-        while self.bytes > KEPT_BYTES or len(self.published) > KEPT_MESSAGES:
+        while self.bytes > self.most_bytes or len(self.published) > self.most_messages:
             self.bytes -= self.published.popleft()[0]
 
     def watch(self, thread_class) -> None:
@@ -94,11 +97,11 @@ class Recollection:
 
         thread_class._really_send = keep_and_send
 
-    def of_run(self, msg_id: str):
-        """What a run published, and whether that is all of it."""
-        needle = json.dumps(msg_id).encode()
-        messages, complete = [], False
-        for _size, frames in list(self.published):
+    def of_run(self, msg_id, after=-1, most=None):
+        """What a run published (None: nobody's), whether that is all of it, and whether there is more."""
+        page = {"messages": [], "complete": False, "more": False}
+        needle, size_of_page = json.dumps(msg_id).encode(), 0
+        for size, frames in list(self.published) if msg_id is not None else ():
             try:
                 at = frames.index(DELIMITER) + 2
                 if needle not in bytes(frames[at + 1]):
@@ -106,9 +109,15 @@ class Recollection:
                 header, _parent, _metadata, content = (json.loads(bytes(f)) for f in frames[at : at + 4])
             except (ValueError, IndexError, TypeError):
                 continue
-            if header["msg_type"] == "status":
-                complete = complete or content.get("execution_state") == "busy"
-            messages.append(
+            if header["msg_type"] == "status" and content.get("execution_state") == "busy":
+                page["complete"] = True
+            if serial_of(header["msg_id"]) <= after:
+                continue
+            if most is not None and size_of_page and size_of_page + size > most:
+                page["more"] = True
+                break
+            size_of_page += size
+            page["messages"].append(
                 {
                     "type": header["msg_type"],
                     "content": content,
@@ -116,7 +125,7 @@ class Recollection:
                     "date": header["date"],
                 }
             )
-        return messages, complete
+        return page
 
     def new_names(self, namespace, hidden):
         """What is to be told of the user's names, if it is other than when this was last asked; else None."""
@@ -129,6 +138,11 @@ class Recollection:
             return None
         self.names = told
         return told
+
+
+def serial_of(msg_id) -> int:
+    number = msg_id.rpartition("_")[2]
+    return int(number) if number.isdigit() else 0
 
 
 def line_of(thread: int) -> str | None:

@@ -53,6 +53,7 @@ from saved_names import saved_as
 from typed_passwords import TypedPasswords
 from working_directory import changed_directory, lost_directory
 
+OUR_REQUESTS = ("imports_request", "variables_request", "kernelexec_request")
 REPORT_SECONDS = 2.0  # for what takes 1.5 at most, unless a library hangs
 
 
@@ -60,6 +61,12 @@ class IPythonKernel(ipkernel.IPythonKernel):
     """See above. Under its stock name, by which traitlets files the command line (see kernel_app.py)."""
 
     def __init__(self, **options) -> None:
+        self.begin()
+        super().__init__(**options)
+        self.take_over()
+
+    def begin(self) -> None:
+        """What a kernel of this class has from the first."""
         self.kernel_pid = os.getpid()
         self.main_thread = threading.get_ident()
         self.interrupts = Interrupts()
@@ -73,7 +80,11 @@ class IPythonKernel(ipkernel.IPythonKernel):
         self.programs = None
         self.spooled = None
         self.typed_passwords = TypedPasswords()
-        super().__init__(**options)
+        self.is_of_a_server = False  # which has started it, and watches it (moved_in.py)
+
+    def take_over(self) -> None:
+        """What ipykernel has made is used in our way from now on."""
+        self.control_handlers["interrupt_request"] = self.interrupt_request
         self.control_handlers["imports_request"] = self.imports_request
         self.control_handlers["variables_request"] = self.variables_request
         self.control_handlers["kernelexec_request"] = self.kernelexec_request
@@ -81,6 +92,12 @@ class IPythonKernel(ipkernel.IPythonKernel):
         show_exits(self.shell)
         show_cancelled_as_interrupted(self)
         lose_no_interrupt(self)
+
+    def _publish_status(self, status, channel, parent=None):
+        """A server takes any idle for the kernel's, and one that ends idle kernels then ends this in the midst of a run."""
+        asked = (parent or self.get_parent(channel) or {}).get("header", {}).get("msg_type")
+        if not (self.is_of_a_server and channel == "control" and asked in OUR_REQUESTS):
+            super()._publish_status(status, channel, parent)
 
     def in_main_thread(self) -> bool:
         # A subshell runs in another, where signals do not arrive.
@@ -236,16 +253,17 @@ class IPythonKernel(ipkernel.IPythonKernel):
 
     async def kernelexec_request(self, stream, ident, parent):
         """A question of the hub's about a run (recollection.py)."""
-        about = parent["content"].get("about")
-        messages, complete = self.recollection.of_run(about) if about else ([], False)
+        asked = parent["content"]
+        about = asked.get("about")
+        wanted = about if asked.get("messages") else None
+        page = self.recollection.of_run(wanted, asked.get("after", -1), asked.get("most"))
         content = {
             "status": "ok",
             "running": self.interrupts.run,
             "begun": about in self.recollection.begun,
             "reply": self.recollection.replies.get(about),
             "question": self.recollection.question,
-            "messages": messages if parent["content"].get("messages") else [],
-            "complete": complete,
+            **page,
             "line": line_of(self.main_thread),
             "ending": shows_traceback(self.main_thread),
             **(self.recollection.names or {"names": []}),

@@ -69,6 +69,9 @@ class FakeHost:
         self.living: dict[str, Stray] = {}
         self.places: dict[str, str] = {}  # those elsewhere, by id
 
+    def meet(self, environ: Mapping[str, str], cwd: str) -> None:
+        pass
+
     async def start(self, launch: Launch, on_message: OnMessage) -> FakeHosted:
         kernel = FakeHosted(f"{len(self.started):08x}", on_message, self.not_ready)
         self.launches.append(launch)

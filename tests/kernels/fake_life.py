@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kernelexec.kernels.kernel import Death
+from kernelexec.kernels.kernel import Death, Where
 
 
 class FakeLife:
@@ -18,6 +18,7 @@ class FakeLife:
         self.spool: Path | None = None
         self.is_stopped = False
         self.is_joined = False
+        self.where: Where | None = None
         self.done: list[str] = []  # what was asked of it, in order
         self._death: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
 
@@ -38,6 +39,9 @@ class FakeLife:
     async def interrupt(self) -> bool:
         self.done.append("interrupt")
         return True
+
+    async def dismiss(self) -> bool:
+        return False
 
     async def kill(self) -> None:
         self.done.append("kill")

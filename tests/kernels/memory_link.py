@@ -100,6 +100,9 @@ class MemoryLink:
     def expect(self, msg_id: str) -> asyncio.Future[Message]:
         return self._replies.expect(msg_id)
 
+    def deliver(self, reply: Message) -> None:
+        self._replies.take(reply)
+
     def say(self, channel: str, message_type: str, content: Mapping[str, Any]) -> None:
         self.send(channel, *self.pack(message_type, content)).cancel()
 

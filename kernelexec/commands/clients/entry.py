@@ -14,7 +14,7 @@ from typing import Any
 
 from kernelexec import paths
 from kernelexec.commands.clients.known import Client
-from kernelexec.commands.extras import is_of_uvx, itself
+from kernelexec.environments.extras import is_of_uvx, itself
 from kernelexec.errors import BadRequest
 from kernelexec.model.naming import session_name
 

@@ -40,7 +40,7 @@ def opened(session: Session, found: Found, now: NotebookText, directory: Path) -
         kernel = f"{session.state}, {environment.runs}, in {session.directory}; its variables are there"
     lines = [
         f"{made}: {found.path}, {_count(now)}; session {session.id}",
-        f"Kernel: {kernel}. Environment: {environment.prefix}",
+        f"Kernel: {kernel}. Environment: {environment.location}",
     ]
     if found.remark:
         lines.append(found.remark)

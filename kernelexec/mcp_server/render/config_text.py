@@ -14,6 +14,7 @@ from kernelexec.errors import EnvironmentUnusable
 from kernelexec.hub.caller import Caller
 from kernelexec.model.environment import Environment
 from kernelexec.model.quantities import local_time
+from kernelexec.model.server_address import server_and_kernelspec
 from kernelexec.session.session import Session
 
 _HOW = {
@@ -22,9 +23,11 @@ _HOW = {
     "venv-uv": 'type="venv-uv", uv_venv_path=...',
     "kernelspec": 'type="kernelspec", kernel_name=...',
     "existing": 'type="existing", kernel_name=...',
+    "gateway": 'type="kernelspec", kernel_name=...',
 }
 _CONNECTIONS = {
     "ipc": "sockets that only you can open",
+    "websocket": "the server's websocket, with its token",
     "tcp": "TCP on 127.0.0.1: other users of this machine can read the output",
 }
 _NOTHING = "nothing, so it is the default one"
@@ -38,8 +41,8 @@ def describe(caller: Caller, choice: EnvironmentChoice, session: Session) -> str
         {
             "environment": f"{environment.label} ({environment.kind})",
             "chosen by": choice.origin or _NOTHING,
-            "prefix": environment.prefix,
-            "interpreter": environment.program,
+            "prefix": environment.location,
+            "interpreter": "the server's" if environment.host else environment.program,
             "runs": environment.runs,
             "ipykernel": _ipykernel(environment),
             "kernelspec": f"{environment.kernelspec}, shown as {environment.display_name!r}",
@@ -72,7 +75,7 @@ def in_short(choice: EnvironmentChoice, environment: Environment | None) -> str:
     """A configuration in one line."""
     if environment is None:
         return f"{_named(choice)} ({choice.why}; not used yet)"
-    return f"{_named(choice)} ({choice.why}), {environment.runs}, {environment.program}"
+    return f"{_named(choice)} ({choice.why}), {environment.runs}, {environment.host or environment.program}"
 
 
 def describe_change(
@@ -87,7 +90,7 @@ def describe_change(
         f"OK: your code now runs in {environment.label} ({environment.kind}), {environment.runs}",
         f"before: {before}",
         f"now: {in_short(choice, environment)}",
-        f"prefix: {environment.prefix}",
+        f"prefix: {environment.location}",
         f"kernelspec: {environment.kernelspec}",
         f"session: {session.id}",
         f"kernel: {_kernel(session)}",
@@ -129,6 +132,9 @@ def how_to_choose(one: Listed) -> str:
 
 
 def _listed(one: Listed, yours: str) -> str:
+    if one.kind == "gateway":
+        url, _ = server_and_kernelspec(one.name)
+        return f"{'*' if yours == f'{url} {one.prefix}' else ' '} {one.name}: {one.problem or one.runs}"
     mark = "*" if os.path.realpath(one.prefix) == yours else " "
     where = "" if one.name == str(one.prefix) else f", {one.prefix}"
     kernel = (
@@ -147,6 +153,8 @@ def _ipykernel(environment: Environment) -> str:
     interpreter = environment.interpreter
     if environment.borrowed_ipykernel is not None:
         return f"kernelexec's own, from {environment.borrowed_ipykernel} (the environment has none)"
+    if environment.host:
+        return "the server's"
     if interpreter is None:
         return "none, this is another kernel"
     if environment.running is not None:
@@ -170,6 +178,10 @@ def _kernel(session: Session) -> str:
 def _working_directory(session: Session, caller: Caller) -> str:
     """Where the kernel works, or will."""
     own = caller.surroundings(session).directory
+    if session.environment.host:
+        return (
+            f"{session.directory} on {session.host}" if session.host else "as its server says, once it runs"
+        )
     if session.kernel is None or session.directory == own:
         return str(own)
     return f"{session.directory}; after restart_kernel {own}"

@@ -44,7 +44,7 @@ def _about(session: Session, load: float | None) -> Iterator[str]:
     yield f"{session.id}: {_state(session)}"
     environment = session.environment
     kind = f"{environment.kind}, {environment.runs}"
-    yield f"  environment: {environment.label} ({kind}) in {environment.prefix}"
+    yield f"  environment: {environment.label} ({kind}) in {environment.location}"
     if session.kernel is not None and session.kernel_started is not None:
         memory = session.kernel.memory()
         used = "memory unknown" if memory is None else f"memory {readable_size(memory)}"
@@ -53,6 +53,8 @@ def _about(session: Session, load: float | None) -> Iterator[str]:
         started = local_time(session.kernel_started)
         since = f"joined {started}, the user's own" if session.kernel.is_joined else f"started {started}"
         yield f"  kernel: generation {session.generation}, {since}, {used}"
+        if session.host:
+            yield f"  working directory: {session.directory} on {session.host}"
     elif session.last_end:
         yield f"  the last kernel (generation {session.generation}) ended: {session.last_end}"
     if session.queued:
@@ -62,6 +64,15 @@ def _about(session: Session, load: float | None) -> Iterator[str]:
 
 
 def _state(session: Session) -> str:
+    lost = session.kernel.lost if session.kernel is not None else None
+    if lost is None:
+        return _known_state(session)
+    return (
+        f"the link to it has been down since {local_time(lost.since)}; what it does is not known. {lost.why}"
+    )
+
+
+def _known_state(session: Session) -> str:
     if session.kernel is not None and session.kernel.is_stopped:
         return "stopped (its process was stopped by a signal or a debugger; it goes on with SIGCONT)"
     current = session.current

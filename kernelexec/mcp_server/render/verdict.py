@@ -57,7 +57,7 @@ def opening(
             for name in session.recorder.notebooks.take_set_aside()
         ]
         lines += caller.take_notices()
-    lines += kernel
+    lines += kernel or _elsewhere(session)
     if session.recorder.notebook_problem:
         lines.append(
             f"News: the notebook cannot be written ({session.recorder.notebook_problem}); "
@@ -181,6 +181,11 @@ def _how_to_answer(execution: Execution, question: Question) -> str:
 def _hindrances(execution: Execution, session: Session) -> list[str]:
     """What keeps a run from going on, or from ending."""
     kernel = session.kernel
+    lost = kernel.lost if kernel is not None else None
+    if lost is not None:
+        since = f"The link to its kernel has been down since {local_time(lost.since)}: {lost.why}"
+        unknown = "It is not known whether the run goes on; what it prints is told once the link is up again."
+        return [" ".join(filter(None, (since, unknown, lost.next_step)))]
     if kernel is not None and kernel.is_stopped:
         return [
             "The kernel's process is stopped (signal SIGSTOP, or a debugger), not dead; nothing happens in "
@@ -217,7 +222,7 @@ def _kernel_lines(execution: Execution, session: Session, caller: Caller, knew_a
     """Which kernel this is, when it is not the one the caller last spoke to."""
     assert session.kernel_started is not None  # a kernel is introduced once it is there
     environment, kernel = session.environment, f"generation {session.generation} of {session.id}"
-    facts = f"{environment.runs} {environment.prefix}", _working_directory(session, caller)
+    facts = f"{environment.runs} {environment.location}", _working_directory(session, caller)
     is_repeated = knew_another and caller.introduced.get(session.id) == facts
     caller.introduced[session.id] = facts
     if not is_repeated:
@@ -225,20 +230,32 @@ def _kernel_lines(execution: Execution, session: Session, caller: Caller, knew_a
     if environment.running is not None:
         which = f"Kernel: {kernel}, {OF_THE_USERS}."
     elif _is_the_first_in_it(execution, session):
-        where = "" if is_repeated else f" in {environment.prefix}"
+        where = "" if is_repeated else f" in {environment.location}"
         which = f"Kernel: new, {kernel}{where}. {_why_new(session, execution)}"
     else:
         since = local_time(session.kernel_started)
         there = _what_is_there(execution, session, knew_another)
         which = f"Kernel: {kernel}, running since {since}. {there}"
+    if session.host:
+        what = "Its script, the notebook with every call and the journal are on this machine"
+        return [which, f"Code reads and writes in {facts[1]}. {what}: {session.notebook}"]
     if is_repeated:
         return [which, f"Notebook: {session.notebook}"]
     return [which, f"Working directory: {facts[1]}. Notebook with every call: {session.notebook}"]
 
 
+def _elsewhere(session: Session) -> list[str]:
+    """In each reply about a kernel that is not on this machine: a path in code means another file there."""
+    if not session.host or session.kernel is None:
+        return []
+    return [f"Code reads and writes in {session.directory} on {session.host}; scripts and notebook are here."]
+
+
 def _working_directory(session: Session, caller: Caller) -> str:
     """The kernel's, and what this caller would not expect of it."""
     theirs, own = session.directory, caller.surroundings(session).directory
+    if session.host:
+        return f"{theirs} on {session.host}"
     if os.path.realpath(theirs) != os.path.realpath(own):
         problem = why_not_in(own)
         but = f", which {problem}" if problem else ""

@@ -10,6 +10,7 @@ import mcp_types as types
 from pydantic import Field
 
 from kernelexec.config import ENVIRONMENT_VARIABLES, EnvironmentChoice, environment_choice
+from kernelexec.environments import gateway
 from kernelexec.environments.inventory import Listed, existing, inventory, near
 from kernelexec.errors import BadRequest, EnvironmentUnusable, KernelFailed
 from kernelexec.hub.chosen_environments import CHOSEN
@@ -30,7 +31,7 @@ _ARGUMENTS = {
     "default": "",
 }
 
-_KIND_OF = {variable: kind for kind, variable in ENVIRONMENT_VARIABLES.items()}
+_KIND_OF = {variable: kind for kind, variable in ENVIRONMENT_VARIABLES.items() if kind in _ARGUMENTS}
 _VARIABLES = re.compile(rf"\b(?:{'|'.join(_KIND_OF)})\b")
 
 
@@ -108,7 +109,7 @@ async def _inventory(call: Call) -> list[Listed]:
     environ = call.caller.environ
     found = asyncio.to_thread(inventory, environ, [config.client_dir, config.storage_dir])
     running = asyncio.to_thread(existing, environ)
-    return [*await found, *await running]
+    return [*await found, *await running, *await gateway.listed(environ)]
 
 
 def _choice(call: Call, arguments: ConfigureEnvironment) -> EnvironmentChoice:

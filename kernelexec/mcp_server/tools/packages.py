@@ -78,7 +78,7 @@ def _name_and_versions(text: str) -> Requirement:
 
 
 def _verdict(environment: Environment, installed: int, missing: Sequence[str]) -> str:
-    where = f"in {environment.label} ({environment.prefix})"
+    where = f"in {environment.label} ({environment.location})"
     if not missing:
         return f"Installed {where}: all {installed}." if installed > 1 else f"Installed {where}."
     verdict = f"Not installed {where}: {', '.join(missing)}."

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from kernelexec.commands import extras
+from kernelexec.environments import extras
 
 _METADATA = """Metadata-Version: 2.4
 Name: kernelexec
@@ -96,6 +96,6 @@ def test_every_extra_of_pyproject_is_known() -> None:
     )
 
 
-@pytest.mark.parametrize("extra", ["console", "lab", "pdf"])
+@pytest.mark.parametrize("extra", ["console", "lab", "pdf", "remote"])
 def test_every_extra_of_this_installation_names_packages(extra: str) -> None:
     assert [Requirement(each) for each in shlex.split(extras.install_command(extra))[4:]]

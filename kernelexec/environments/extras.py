@@ -13,6 +13,7 @@ _EXTRAS = {
     "console": "jupyter_console",
     "lab": "jupyterlab",
     "pdf": "pypdfium2",
+    "remote": "websockets",
 }  # a module of each
 _OF_UV = ("archive-v0", "builds-v0", "environments-v2")  # folders of uv's cache, where uvx keeps programs
 
@@ -20,14 +21,15 @@ _OF_UV = ("archive-v0", "builds-v0", "environments-v2")  # folders of uv's cache
 def install_command(extra: str) -> str:
     """The command that brings what `extra` needs, and comes from where kernelexec itself did.
 
-    The command that needs an extra has its name.
+    The command that needs an extra has its name; what clients start has none.
     """
     prefix, python = Path(sys.prefix), shlex.quote(sys.executable)
     if (prefix / "uv-receipt.toml").exists():  # it is made anew, with the extras that are named and no others
         present = [each for each, module in _EXTRAS.items() if importlib.util.find_spec(module)]
         return f"uv tool install {shlex.quote(itself(','.join(sorted({*present, extra}))))}"
     if is_of_uvx():
-        return f"uvx --from {shlex.quote(itself(extra))} kernelexec {extra}"
+        command = "" if extra == "remote" else f" {extra}"
+        return f"uvx --from {shlex.quote(itself(extra))} kernelexec{command}"
     if (prefix / "pipx_metadata.json").exists():
         return f"pipx inject kernelexec {_packages(extra)}"
     if importlib.util.find_spec("pip") is None:

@@ -1,0 +1,230 @@
+"""The life of a kernel on a Jupyter server, which has started it, watches it and may start it again.
+
+Nobody tells that a process has ended: the server says "restarting" some seconds later and has another process
+in its place, without a word about what was in the first. What a process is known by is the session id in
+the headers of its messages; another one there is another kernel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from kernelexec.kernels.kernel import Death, Where
+from kernelexec.kernels.link import Link
+from kernelexec.kernels.moving_in import Arrival, move_in
+from kernelexec.kernels.server_troubles import ServerTrouble, no_token_yet
+from kernelexec.kernels.websocket_link import Entrance
+from kernelexec.kernels.wire import Message
+
+_log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 60.0  # from one question whether the server still knows it to the next
+# What only the kernel itself says: by these its process is known.
+_ITS_OWN = frozenset({"execute_input", "execute_reply", "kernel_info_reply", "kernelexec_reply"})
+
+
+@dataclass(frozen=True)
+class ServerPlace:
+    """Where a kernel on a server is. No token: only the file that holds it."""
+
+    url: str
+    kernel: str  # its id there
+    session: str  # by which the server knows our connection again
+    token_file: str | None = None
+    ca_file: str | None = None
+    process: str = ""  # the session id of its own messages
+    interrupts: str = "signal"  # as it turned out once it answered
+    machine: str = ""  # where it says it runs
+    working_directory: str = ""
+    pid: int | None = None
+    why_not_ours: str = ""
+
+
+class ServerLife:
+    """One kernel, as its server has it (see life.Life)."""
+
+    def __init__(self, place: ServerPlace, entrance: Entrance) -> None:
+        self._place = place
+        self._entrance = entrance
+        self._death: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
+        self._looking = asyncio.create_task(self._look())
+        self._background: set[asyncio.Task[None]] = set()
+        self._is_somebodys = False  # what is in its place: the person has restarted it
+
+    @property
+    def kernel_id(self) -> str:
+        return self._place.kernel
+
+    async def ended(self) -> Death:
+        await asyncio.wait({self._death})
+        return self._death.result()
+
+    @property
+    def spool(self) -> None:
+        """Its files are not ours to read."""
+
+    @property
+    def is_joined(self) -> bool:
+        return False
+
+    def explained(self, death: Death) -> Death:
+        return death  # which its last words have told already
+
+    def answers(self) -> None:
+        pass
+
+    async def settle(self, link: Link, info: Mapping[str, Any]) -> str:
+        """See linked_kernel.Beyond."""
+        arrival: Arrival = await move_in(link, info)
+        interrupts = "named" if arrival.is_ours else "signal"
+        if not arrival.is_ours:
+            _log.info("kernel %s stays what it is: %s", self.kernel_id, arrival.why_not)
+        self._place = replace(
+            self._place,
+            interrupts=interrupts,
+            machine=arrival.host,
+            working_directory=arrival.directory,
+            pid=arrival.pid,
+            why_not_ours=arrival.why_not,
+        )
+        return interrupts
+
+    async def interrupt(self) -> bool:
+        """As the kernelspec there says, which the server knows."""
+        api = self._entrance.api()
+        if api is None:
+            return False
+        try:
+            await api.interrupt(self._place.kernel)
+        except ServerTrouble as error:
+            _log.warning("kernel %s was not interrupted: %s", self.kernel_id, error)
+            return False
+        return True
+
+    async def dismiss(self) -> bool:
+        """Asked itself, it would be started again by its server."""
+        await self.kill()
+        return True
+
+    async def kill(self) -> None:
+        if self._death.done():
+            return
+        api = self._entrance.api()
+        try:
+            if api is None:
+                raise ServerTrouble(no_token_yet(self._place.url))
+            await api.end(self._place.kernel)
+        except ServerTrouble as error:
+            _log.warning("kernel %s may run on: %s", self.kernel_id, error)
+            self._end(
+                f"its server could not be told, so it may run on there as {self._place.kernel} ({error})"
+            )
+            return
+        self._end(None)
+
+    @property
+    def is_stopped(self) -> bool:
+        return False
+
+    @property
+    def where(self) -> Where:
+        place = self._place
+        return Where(place.machine, place.working_directory, place.url)
+
+    def memory(self) -> int | None:
+        return None
+
+    def cpu_seconds(self) -> float | None:
+        return None
+
+    def family_cpu_seconds(self) -> None:
+        """Nobody tells it."""
+
+    def environ(self) -> Mapping[str, str]:
+        return {}
+
+    def place(self) -> Mapping[str, Any]:
+        return {"kind": "server", **asdict(self._place)}
+
+    def detach(self) -> None:
+        self._looking.cancel()
+
+    def clear_up(self) -> None:
+        """It has ended, and what its server may have put in its place is nobody's."""
+        self._looking.cancel()
+        if self._is_somebodys:
+            return
+        ending = asyncio.create_task(self._end_successor())
+        self._background.add(ending)
+        ending.add_done_callback(self._background.discard)
+
+    def __str__(self) -> str:
+        return f"{self._place.kernel} on {self._place.url}"
+
+    # --- what is heard of it -------------------------------------------------------------
+
+    def hear(self, message: Message) -> bool:
+        """Whether it is the kernel's that we know, and not of a process in its place."""
+        if self._death.done():
+            return False
+        if message.type == "status":
+            self._hear_status(message)
+        elif message.type == "shutdown_reply":
+            self._hear_shutdown(message)
+        elif message.type in _ITS_OWN and message.sender:
+            self._hear_process(message.sender)
+        return not self._death.done()
+
+    def is_missing(self) -> None:
+        """Its server does not know it."""
+        self._end(
+            "its server does not know it any more: it was ended there (by somebody, or because it was idle "
+            "for too long), or the server itself was started anew"
+        )
+
+    def _hear_status(self, message: Message) -> None:
+        state = message.content.get("execution_state")
+        if state in ("restarting", "autorestarting"):
+            self._end("its process ended, and its server has started another in its place")
+        elif state == "dead":
+            self._end("its process ended, and its server could not start another")
+
+    def _hear_shutdown(self, message: Message) -> None:
+        if message.content.get("restart"):
+            self._is_somebodys = True
+            self._end("somebody restarted it on its server (in JupyterLab, say)")
+        else:
+            self._end("it was ended on its server: by somebody, or because it was idle for too long")
+
+    def _hear_process(self, process: str) -> None:
+        if not self._place.process:
+            self._place = replace(self._place, process=process)
+        elif self._place.process != process:
+            self._end("its server has another process in its place")
+
+    async def _look(self) -> None:
+        """Whether its server still knows it, now and then: of some ends nobody tells."""
+        while not self._death.done():
+            await asyncio.sleep(_LOOK_SECONDS)
+            api = self._entrance.api()
+            with suppress(ServerTrouble):
+                if api is not None and not await api.has(self._place.kernel):
+                    self.is_missing()
+
+    def _end(self, why: str | None) -> None:
+        if not self._death.done():
+            self._death.set_result(Death(asked=why))
+
+    async def _end_successor(self) -> None:
+        api = self._entrance.api()
+        if api is None:
+            return
+        try:
+            await api.end(self._place.kernel)
+        except ServerTrouble as error:
+            _log.info("what is in the place of kernel %s was not ended: %s", self.kernel_id, error)

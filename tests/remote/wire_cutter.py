@@ -1,0 +1,75 @@
+"""A network between a hub and a server that a test can cut, and mend."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from contextlib import suppress
+
+from tests.remote.servers import free_port
+
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what is not sent yet is lost, as with a cable
+
+
+class WireCutter:
+    """Passes bytes on to a port of this machine."""
+
+    def __init__(self, port: int) -> None:
+        self.port = free_port()
+        self._to = port
+        self._open: set[socket.socket] = set()
+        self._door = self._listening()
+
+    def cut(self) -> int:
+        """Break all connections; new ones come about. How many there were."""
+        broken = list(self._open)
+        for one in broken:
+            _end(one)
+        return len(broken) // 2
+
+    def part(self) -> None:
+        """Break all connections, and let none come about."""
+        _end(self._door)
+        self.cut()
+
+    def mend(self) -> None:
+        self._door = self._listening()
+
+    def close(self) -> None:
+        self.part()
+
+    def _listening(self) -> socket.socket:
+        door = socket.create_server(("127.0.0.1", self.port), backlog=100)
+        threading.Thread(target=self._serve, args=(door,), daemon=True).start()
+        return door
+
+    def _serve(self, door: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                here, _ = door.accept()
+                try:
+                    there = socket.create_connection(("127.0.0.1", self._to), 10)
+                except OSError:
+                    _end(here)
+                    continue
+                there.settimeout(None)
+                self._open |= {here, there}
+                for one, other in ((here, there), (there, here)):
+                    threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
+
+    def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while data := one.recv(65_536):
+                other.sendall(data)
+        for each in (one, other):
+            self._open.discard(each)
+            _end(each)
+
+
+def _end(one: socket.socket) -> None:
+    with suppress(OSError):
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    with suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+    one.close()
