@@ -6,7 +6,7 @@ BIN := .venv/bin
 CLIENTS := tests/clients/node/package.json tests/clients/node/package-lock.json \
 	tests/clients/python/mcp1.txt tests/clients/python/mcp2.txt
 
-.PHONY: demo check test clients container bundle bench soak replies docs format lock notebook pictures clean
+.PHONY: demo check test clients remote container bundle bench soak replies docs format lock notebook pictures clean
 
 demo: .venv/ready .demo/ready  ## the main job: a real client, server, kernel and notebook
 	ENV_TYPE=venv VENV_PATH=.demo/venv CODE_STORAGE_DIR=.demo/storage $(BIN)/kernelexec try --keep
@@ -23,6 +23,9 @@ test: .venv/ready .demo/ready  ## the tests alone
 
 clients: .venv/ready .clients/ready  ## the server in the hands of Claude Code, Codex, Gemini CLI, SDKs and libraries
 	$(BIN)/python -m pytest tests/clients
+
+remote: .venv/ready  ## hosts that are reached by ssh; needs root and sshd, for a second user
+	$(BIN)/python -m pytest tests/remote
 
 # BASE: `make container BASE=kernelexec-base` uses one made of Debian's packages, where no registry is reached.
 BASE ?= docker.io/library/python:3.13-slim

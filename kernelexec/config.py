@@ -42,6 +42,7 @@ _PREFIX = "KERNELEXEC_"
 _PREFIXED = (
     "KERNELEXEC_CELL_MB",
     "KERNELEXEC_CWD",
+    "KERNELEXEC_HOST",
     "KERNELEXEC_HUB_IDLE_SECONDS",
     "KERNELEXEC_KERNELS",
     "KERNELEXEC_KERNEL_IDLE_SECONDS",
@@ -125,11 +126,11 @@ class Config:
 
     def kernel_dir(self, project: str | None = None) -> Path:
         """Where a new kernel works. `project`: the real path of what its session is for, "" for none of all
-        projects, None for whoever uses it."""
+        projects, None for whoever uses it; one of another host, which is not here, has that before it."""
         if self.chosen_dir is not None:
             return self.chosen_dir
         project = self.project if project is None else project
-        if not project:
+        if not os.path.isabs(project):
             return self.storage_dir
         return self.client_dir if project == self.project else Path(project)  # in the client's own spelling
 

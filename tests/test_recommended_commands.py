@@ -113,6 +113,11 @@ TRIED: dict[str, list[tuple[str, str]]] = {
     "commands/gc.py": [
         ("kernelexec stop SESSION", "real/test_folders.py::test_gc_removes_what_a_living_hub_has_open"),
     ],
+    "commands/host.py": [
+        ("kernelexec --host HOST lab", "remote/test_ssh_host.py::test_a_jupyterlab_there_is_reached_here"),
+        ("kernelexec --host {}", "no recommendation: where it is used"),
+        ("kernelexec {} to {}", "no recommendation: what is done"),
+    ],
     "commands/lab_sessions.py": [
         (
             "kernelexec lab",
@@ -211,8 +216,13 @@ TRIED: dict[str, list[tuple[str, str]]] = {
         ("chmod 700 {}", _EXAMINED),
         ("chmod u+rwx {}", _EXAMINED),
         ("export JUPYTER_PATH={} before JupyterLab is started", _EXAMINED),
+        (
+            "kernelexec --host {} doctor",
+            "remote/test_ssh_host.py::test_the_doctor_asks_the_host_that_a_client_is_configured_with",
+        ),
         ("kernelexec kernelspecs remove {}", _EXAMINED),
         ("kernelexec rebuild {}", _EXAMINED),
+        ("kernelexec {}", "no recommendation: a version"),
         ("rm -r {}", _EXAMINED),
         ("rm -r {}", _EXAMINED),
         ("rm {}", _EXAMINED),

@@ -2,6 +2,9 @@
 
 - `stdio`: the process itself. Clients start and kill it all the time; nothing depends on it.
 - `open_requests`: what the client has asked and no hub has answered yet, and what a next hub gets first.
+- `way`: this host's hub, or the one that KERNELEXEC_HOST leads to, over a link that is made again.
+- `far_link`: such a link, of any command with stdin and stdout; `far_end`: what runs at its other end;
+  `far_lab`, `channels`: a JupyterLab there, and its port here.
 - `rendezvous`: how any process finds the hub: one socket at one place, one hub behind it, and the hello
   line that says who asks.
 

@@ -15,7 +15,6 @@ from typing import Any
 
 _RESPONSE = b'{"jsonrpc":"2.0","id":'  # how each response and request of the hub's begins
 _HEAD = 4096  # bytes of a hub's line in which its id is looked for first
-_TRIES = 3  # hubs that may end over one request: it might be what ends them
 _INTERNAL_ERROR = -32603  # JSON-RPC; clients show its text
 
 _Id = int | str
@@ -37,7 +36,8 @@ class _Request:
 class OpenRequests:
     """One client's open requests, and its handshake."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_tries: int = 3) -> None:
+        self._most_tries = most_tries  # hubs that may end over one request: it might be what ends them
         self._unread: list[tuple[bytes, bool]] = []  # before the first answer
         self._json: Any = None  # the module, once it is imported
         self._open: dict[_Id, _Request] = {}
@@ -150,11 +150,13 @@ class OpenRequests:
     def given_up(self, why: str | None = None) -> list[bytes]:
         """The errors that answer what no hub will: all (`why`), or what too many hubs have ended over."""
         lost = [
-            identity for identity, request in self._open.items() if why is not None or request.tries >= _TRIES
+            identity
+            for identity, request in self._open.items()
+            if why is not None or request.tries >= self._most_tries
         ]
         reason = why or (
-            f"{_TRIES} hubs ended while they answered this request. What it began may have been done, in "
-            "part or as a whole: look with list_executions before you repeat it."
+            f"{self._most_tries} hubs ended while they answered this request. What it began may have been "
+            "done, in part or as a whole: look with list_executions before you repeat it."
         )
         for identity in lost:
             del self._open[identity]

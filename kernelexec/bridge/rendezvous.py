@@ -42,7 +42,7 @@ _TRIES = 3  # somebody may have ended a hub while it was starting
 # installers get their own caller's environment, never the hub's.
 _KEPT = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 _KEPT_PREFIXES = ("LC_", "XDG_", "KERNELEXEC_HUB_", "KERNELEXEC_RUNTIME_DIR")
-_CALLER = os.urandom(8).hex()
+CALLER = os.urandom(8).hex()
 
 
 def socket_path(environ: Mapping[str, str]) -> str:
@@ -60,18 +60,24 @@ def lock_path(environ: Mapping[str, str]) -> str:
 
 
 def hello(
-    role: str, environ: Mapping[str, str], begun: str = "[]", caller: str = _CALLER, cwd: str | None = None
+    role: str,
+    environ: Mapping[str, str],
+    begun: str = "[]",
+    caller: str = CALLER,
+    cwd: str | None = None,
+    near: str = "null",
 ) -> bytes:
     """The first line of a connection: who asks, from where, with which environment variables.
 
     `caller` is the same in each connection of this process: by it a later hub knows who this is. `begun`:
     the requests that an earlier hub did not answer (see `open_requests`), a JSON array of [id, seconds].
-    `cwd`: the client's directory, where that is not this process's.
+    `cwd`: the client's directory, where that is not this process's. `near`: the client's own host, where that
+    is another (see `far_end`), a JSON object.
     """
     variables = ",".join(f"{_quote(name)}:{_quote(value)}" for name, value in environ.items())
     return (
         f'{{"kernelexec":{FORMAT},"protocol":{PROTOCOL},"role":{_quote(role)},'
-        f'"version":{_quote(__version__)},"root":{_quote(import_root())},"pid":{os.getpid()},"caller":{_quote(caller)},"begun":{begun},'
+        f'"version":{_quote(__version__)},"root":{_quote(import_root())},"pid":{os.getpid()},"caller":{_quote(caller)},"begun":{begun},"near":{near},'
         f'"cwd":{_quote(cwd or working_directory(environ))},"environ":{{{variables}}}}}\n'
     ).encode()
 
@@ -87,7 +93,7 @@ def join_hub(
     *,
     start: bool = True,
     begun: str = "[]",
-    caller: str = _CALLER,
+    caller: str = CALLER,
     cwd: str | None = None,
 ) -> socket:
     """A connection to the hub, past hello and answer; starts a hub if none runs.
@@ -97,13 +103,17 @@ def join_hub(
     Raises:
         HubUnavailable: none runs and `start` is false, or it did not start.
     """
+    return join_saying(hello(role, environ, begun, caller, cwd), environ, start=start)
+
+
+def join_saying(greeting: bytes, environ: Mapping[str, str], *, start: bool = True) -> socket:
+    """The same with this hello."""
     path = socket_path(environ)
     if start:
         make_private_dir(runtime_dir(environ))
     starting: int | None = None
     failures = 0
     deadline = time.monotonic() + START_SECONDS
-    greeting = hello(role, environ, begun, caller, cwd)
     while True:
         connection = _connect(path)
         if connection is not None and _introduce(connection, greeting, environ):

@@ -14,9 +14,9 @@ from _socket import SHUT_RDWR, SHUT_WR, socket  # see rendezvous
 from collections.abc import Callable, Iterator, Mapping
 
 from kernelexec.bridge.open_requests import OpenRequests
-from kernelexec.bridge.rendezvous import join_hub, working_directory
+from kernelexec.bridge.rendezvous import working_directory
+from kernelexec.bridge.way import SIGN_OF_LIFE, Way, way_to_hub
 from kernelexec.errors import HubUnavailable
-from kernelexec.paths import log_file
 
 _CHUNK = 1 << 16  # bytes
 _LONGEST = (32 << 20) + 1  # bytes of a client's line: one more than the hub takes, which says so
@@ -86,47 +86,43 @@ class Bridge:
     def serve(self) -> int:
         """Until the client closes. Exit status 0, or 1 where there is no hub to begin with."""
         try:
-            self._hub = self._join("[]")
+            way = way_to_hub(self._client.environ, self._client.cwd)
+            self._hub = way.join()
         except HubUnavailable as error:
             _refuse(self._client, error)
             return 1
+        self._open = OpenRequests(way.most_tries)
         try:
-            self._run(self._hub)
+            self._run(way, self._hub)
         except BrokenPipeError:  # the client is gone
             self._input_ended = True
             _end(self._hub)
         return 0
 
-    def _join(self, begun: str) -> socket:
-        return join_hub("mcp", self._client.environ, begun=begun, cwd=self._client.cwd)
-
-    def _run(self, first: socket) -> None:
+    def _run(self, way: Way, first: socket) -> None:
         hub: socket | None = first
         _thread.start_new_thread(self._pass_input, ())
         while hub is not None:
-            self._pass_replies(hub)
-            hub = None if self._input_ended else self._join_next_hub()
+            self._pass_replies(way, hub)
+            hub = None if self._input_ended else self._join_next_hub(way)
 
-    def _pass_replies(self, hub: socket) -> None:
+    def _pass_replies(self, way: Way, hub: socket) -> None:
         """Until the hub ends. What it has not sent to its end is dropped: half a line is no message."""
-        for lines in _batches(lambda: _received(hub)):
+        for batch in _batches(lambda: way.receive(hub, self._sending)):
+            lines = [line for line in batch if line != SIGN_OF_LIFE]
             if self._open.has_read:
                 with self._books:
                     passed = [line for line in lines if self._open.answered(line)]
                 self._say(passed)
-            else:  # the client waits for this one
+            elif lines:  # the client waits for this one
                 self._say(lines)
                 with self._books:
                     for line in lines:
                         self._open.answered(line)
 
-    def _join_next_hub(self) -> socket:
+    def _join_next_hub(self, way: Way) -> socket:
         """Once there is something to ask it."""
-        print(
-            f"kernelexec: the hub ended; its log: {log_file(self._client.environ)}",
-            file=sys.stderr,
-            flush=True,
-        )
+        print(way.ended, file=sys.stderr, flush=True)
         with self._books:
             self._hub = None
             said = self._open.hub_ended()
@@ -140,7 +136,7 @@ class Bridge:
             if not self._open:
                 continue
             try:
-                hub = self._join(begun)
+                hub = way.join_next(begun)
             except HubUnavailable as error:
                 with self._books:
                     said = self._open.given_up(
@@ -203,13 +199,6 @@ def _batches(read: Callable[[], bytes], longest: int | None = None) -> Iterator[
                 parts = [line[:longest], line[-_TAIL:]]
     if parts and longest is not None:
         yield [b"".join((*parts, b"\n"))]
-
-
-def _received(hub: socket) -> bytes:
-    try:
-        return hub.recv(_CHUNK)
-    except ConnectionResetError:
-        return b""
 
 
 def _send(hub: socket, line: bytes) -> None:

@@ -13,6 +13,7 @@
   an MCP client of our own server; `verdict` reads what it is told.
 - `lab` with `lab_sessions` and `jupyterlab`: JupyterLab on a live kernel; `live_extension`: what shows the
   assistant at work there; `viewers`: what draws its charts.
+- `far` and `far_lab`: any of them on another host; `host` with `own_wheel`: kernelexec put there.
 
 In come arguments, out go words and an exit status: 0, 1 for a failure, 2 for wrong usage. It never touches
 a kernel or a journal that a hub owns: it asks that hub.

@@ -13,12 +13,13 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from kernelexec import paths
 from kernelexec.bridge.rendezvous import LONGEST_SOCKET_PATH
@@ -34,8 +35,8 @@ _RETRY_SECONDS = 0.05
 _IPC_NAME = "kernel-01234567-89ab-cdef-0123-456789abcdef-ipc-5"  # what Jupyter calls a kernel's socket
 
 
-def run(target: Target, *, browser: bool) -> int:
-    """Run JupyterLab until it is ended; its exit status.
+def run(target: Target, *, browser: bool, for_link: bool = False) -> int:
+    """Run JupyterLab until it is ended; its exit status. `for_link`: say in JSON where it is (far_lab).
 
     Raises:
         KernelexecError: JupyterLab is not installed, or did not start.
@@ -51,7 +52,7 @@ def run(target: Target, *, browser: bool) -> int:
         file.write(token)
         file.flush()
         server = subprocess.Popen(
-            _command(target, runtime, browser=browser),
+            _command(target, runtime, browser=browser, port=_free_port() if for_link else None),
             env={
                 **{name: value for name, value in os.environ.items() if name not in OF_ANOTHER_PYTHON},
                 "JUPYTER_TOKEN_FILE": file.name,
@@ -65,7 +66,8 @@ def run(target: Target, *, browser: bool) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_: server.terminate())
         try:
-            print(_said(target, _address(server, runtime), token), flush=True)
+            say = _said_to_link if for_link else _said
+            print(say(target, _address(server, runtime), token), flush=True)
             return server.wait()
         finally:
             if server.poll() is None:
@@ -73,7 +75,14 @@ def run(target: Target, *, browser: bool) -> int:
                 server.wait()
 
 
-def _command(target: Target, runtime: Path, *, browser: bool) -> list[str]:
+def _free_port() -> int:
+    """Behind a link the port does not matter; of two that start at once, one would lose the usual one."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def _command(target: Target, runtime: Path, *, browser: bool, port: int | None) -> list[str]:
     # The script, not `-m`, which would put the working directory before the standard library.
     script = Path(sys.executable).with_name("jupyter-lab")
     program = [str(script)] if script.exists() else [sys.executable, "-m", "jupyterlab"]
@@ -89,6 +98,8 @@ def _command(target: Target, runtime: Path, *, browser: bool) -> list[str]:
         options.append("--KernelRestarter.random_ports_until_alive=False")
     if live_extension.is_of_use():
         options += live_extension.options(runtime)
+    if port is not None:
+        options.append(f"--ServerApp.port={port}")
     if os.geteuid() == 0:
         options.append("--allow-root")
     if not browser:
@@ -109,15 +120,30 @@ def _address(server: subprocess.Popen[bytes], runtime: Path) -> str:
 
 
 def _said(target: Target, url: str, token: str) -> str:
-    where = "lab"
-    if target.notebook is not None:
-        where = f"lab/tree/{quote(str(target.notebook.relative_to(target.folder)))}"
     # Whoever reads a terminal may use the server; a log may be read by others, later.
     secret = token if sys.stdout.isatty() else "..."
-    lines = [f"JupyterLab: {url}{where}?token={secret}"]
+    lines = [f"JupyterLab: {url}{_page(target)}?token={secret}"]
     if not sys.stdout.isatty():
         lines.append("(The token is shown on a terminal only. `jupyter server list` cannot tell it either;")
         lines.append(f" it is in the file token-* in {Path(paths.runtime_dir(os.environ), 'lab')}.)")
+    return "\n".join([*lines, *_about(target)])
+
+
+def _said_to_link(target: Target, url: str, token: str) -> str:
+    address = urlsplit(url)
+    path = f"{address.path}{_page(target)}"
+    about = "\n".join(_about(target))
+    return json.dumps({"port": address.port, "path": path, "token": token, "about": about})
+
+
+def _page(target: Target) -> str:
+    if target.notebook is None:
+        return "lab"
+    return f"lab/tree/{quote(str(target.notebook.relative_to(target.folder)))}"
+
+
+def _about(target: Target) -> list[str]:
+    lines = []
     if target.notebook is None:
         lines.append(f"It shows {target.folder}; no session there has a notebook yet.")
     elif target.is_live:
@@ -131,4 +157,4 @@ def _said(target: Target, url: str, token: str) -> str:
         lines.append("The page does not show by itself what the assistant runs: for that, install")
         lines.append(f"jupyter-collaboration too, with: {install_command('lab')}")
     lines.append("Ctrl-C ends JupyterLab; the sessions' kernels live on.")
-    return "\n".join(lines)
+    return lines

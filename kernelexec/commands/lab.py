@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,14 @@ def add(commands: Commands) -> None:
     parser.set_defaults(run=_lab)
 
 
-def _lab(options: argparse.Namespace) -> int:
+def main_for_link() -> int:
+    """`lab` as the far end of a link starts it (bridge/far_lab), with the same arguments."""
+    parser = argparse.ArgumentParser()
+    add(parser.add_subparsers())
+    return _lab(parser.parse_args(["lab", *sys.argv[1:]]), for_link=True)
+
+
+def _lab(options: argparse.Namespace, *, for_link: bool = False) -> int:
     if options.print_config:
         print(live_extension.config(), end="")
         return 0
@@ -45,4 +53,4 @@ def _lab(options: argparse.Namespace) -> int:
     sessions += on_disk([folder, *storage_dirs.known(Path(paths.state_dir(os.environ)))], sessions)
     target = choose(sessions, options.session, Here(folder, given, Path.cwd()))
     target.folder.mkdir(parents=True, exist_ok=True)
-    return jupyterlab.run(target, browser=not options.no_browser)
+    return jupyterlab.run(target, browser=not options.no_browser, for_link=for_link)

@@ -10,6 +10,7 @@ import logging
 import logging.handlers
 import os
 import resource
+import shlex
 import signal
 import socket
 import struct
@@ -23,7 +24,7 @@ from kernelexec.bridge import rendezvous
 from kernelexec.daemon.admin import serve_admin
 from kernelexec.daemon.door import Door, give_way, only_one
 from kernelexec.daemon.pages import serve_pages
-from kernelexec.hub.caller import Caller
+from kernelexec.hub.caller import Caller, Near
 from kernelexec.hub.hub import Hub
 from kernelexec.kernels import hosts
 from kernelexec.mcp_server.server import serve
@@ -111,6 +112,7 @@ class _Daemon:
         self._hub = Hub(runtime_dir, Path(paths.state_dir(os.environ)), hosts.here(runtime_dir))
         self._connections: dict[asyncio.Task[None], tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
         self._watching: set[asyncio.Task[None]] = set()  # of these: what is no reason to stay
+        self._from_elsewhere: dict[str, asyncio.StreamWriter] = {}  # by caller: clients of other hosts
         self._ending = asyncio.Event()
         self._is_leaving = False  # and not only giving way to another hub
         self._idle_handle: asyncio.TimerHandle | None = None
@@ -180,7 +182,10 @@ class _Daemon:
             cwd=hello["cwd"],
             # Of the process that started the client it may be another directory.
             environ={**hello["environ"], "PWD": hello["cwd"]},
+            near=Near.of(hello.get("near")),
         )
+        if caller.near is not None and caller.near.version != __version__:
+            caller.notices.append(_other_version(caller.near))
         if isinstance(hello.get("caller"), str):  # bridges of earlier versions give themselves no name
             caller.id = hello["caller"][:_LONGEST_ID]
         self._hub.meet(caller)
@@ -188,8 +193,28 @@ class _Daemon:
             await serve_admin(self._hub, reader, writer, self._ending)
         elif hello["role"] == "pages":
             await self._serve_pages(reader, writer)
+        elif caller.near is not None:
+            await self._serve_from_elsewhere(caller, reader, writer, _begun(hello))
         else:
             await serve(self._hub, caller, reader, writer, _begun(hello))
+
+    async def _serve_from_elsewhere(
+        self,
+        caller: Caller,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        begun: Mapping[int | str, float],
+    ) -> None:
+        """A client whose link may have dropped without a word: its former connection is over then."""
+        former = self._from_elsewhere.get(caller.id)
+        if former is not None:
+            former.transport.abort()
+        self._from_elsewhere[caller.id] = writer
+        try:
+            await serve(self._hub, caller, reader, writer, begun)
+        finally:
+            if self._from_elsewhere.get(caller.id) is writer:
+                del self._from_elsewhere[caller.id]
 
     async def _serve_pages(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """A JupyterLab, which stays connected for days and needs no hub."""
@@ -226,6 +251,14 @@ class _Daemon:
     def _leave(self) -> None:
         self._is_leaving = True
         self._ending.set()
+
+
+def _other_version(near: Near) -> str:
+    where = f"on {socket.gethostname()}, where code runs"
+    return (
+        f"News: kernelexec is {__version__} {where}, and {near.version} where your client is. The user can "
+        f"put that there, too: kernelexec host install {shlex.quote(near.host)}"
+    )
 
 
 def _is_gone(hello: Mapping[str, Any]) -> bool:

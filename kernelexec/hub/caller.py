@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 import time
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,8 @@ from kernelexec.session.events import CallerId
 from kernelexec.session.session import Session
 from kernelexec.session.surroundings import Surroundings
 
+_LONGEST_NEAR = 4_000  # characters of each thing that is said of a client's own host
+
 
 @dataclass(frozen=True)
 class SessionChoice:
@@ -29,6 +32,22 @@ class SessionChoice:
     name: str
     environment: str | None  # the label after "@"; None: the caller's own environment
     project: str | None  # the directory whose default session it is; "": of none, None: chosen by name
+
+
+@dataclass(frozen=True)
+class Near:
+    """The host of a client that has come over a link (bridge/far_link)."""
+
+    host: str  # what it calls this host: a command, or a name of ssh's
+    version: str  # of its kernelexec
+    project: str  # `laptop:/home/me/churn`: its working directory, if that is a project and is not here, too
+
+    @classmethod
+    def of(cls, said: object) -> Near | None:
+        """As the far end says it in its hello; None of a client of this host."""
+        if not isinstance(said, dict):
+            return None
+        return cls(*(str(said.get(field, ""))[:_LONGEST_NEAR] for field in ("host", "version", "project")))
 
 
 @dataclass(eq=False)
@@ -43,6 +62,7 @@ class Caller:
     cwd: str
     environ: Mapping[str, str]
     choice: EnvironmentChoice | None = None  # of its environment, once it is known
+    near: Near | None = None  # its own host, if that is another than this
     client: str = ""  # the name that the client gives itself
     environment: Environment | None = None  # found at its first call
     notices: list[str] = field(default_factory=list)  # what the next reply has to say, once
@@ -56,6 +76,11 @@ class Caller:
     id: str = field(default_factory=lambda: secrets.token_hex(8))  # of its bridge
     _config: Config | None = None
     _default: SessionChoice | None = None
+
+    @property
+    def on_host(self) -> str:
+        """` on gpu01`, where the client is on another host, and paths in replies are none there."""
+        return f" on {socket.gethostname()}" if self.near is not None else ""
 
     @property
     def identity(self) -> CallerId:
@@ -136,6 +161,9 @@ class Caller:
         configured = self.config().session
         if configured is not None:
             return SessionChoice(_checked(configured, ConfigError), None, None)
+        if self.near is not None and self.near.project:
+            _, _, folder = self.near.project.partition(":")
+            return SessionChoice(session_name(Path(folder), Path("/")), None, self.near.project)
         project, home = Path(os.path.realpath(self.cwd)), Path(os.path.realpath(paths.home(self.environ)))
         return SessionChoice(session_name(project, home), None, self.config().project)
 

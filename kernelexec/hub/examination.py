@@ -9,14 +9,17 @@ import shlex
 import shutil
 import stat
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from kernelexec import paths
+from kernelexec import __version__, paths
+from kernelexec.bridge.far_link import FarHost
 from kernelexec.bridge.rendezvous import socket_path
+from kernelexec.bridge.way import named_host
 from kernelexec.config import Config, EnvironmentChoice, read_config, unknown_settings
 from kernelexec.environments import catalog
 from kernelexec.environments.asking import ask
@@ -90,6 +93,9 @@ async def examine_settings(
     environ: Mapping[str, str], cwd: str, chosen: EnvironmentChoice | None = None
 ) -> list[Finding]:
     """What there is to say about these variables alone: where code runs, with what, what is kept where."""
+    said = named_host(environ)
+    if said:
+        return [await asyncio.to_thread(_host, said, environ)]
     try:
         config = read_config(environ, cwd)
     except ConfigError as error:
@@ -98,6 +104,21 @@ async def examine_settings(
         Finding(Level.NOTE, "settings", each, "correct its name") for each in unknown_settings(environ)
     ]
     return [*unknown, *_storage(config), await _configured(chosen or config.environment, environ)]
+
+
+def _host(said: str, environ: Mapping[str, str]) -> Finding:
+    """The other host that everything is on, which is asked what is there."""
+    began = time.monotonic()
+    try:
+        host = FarHost(said)
+        version = host.version(environ)
+    except HubUnavailable as error:
+        return _problem("host", error)
+    if version != __version__:
+        what = f"{said} has kernelexec {version}, and this is {__version__}"
+        return Finding(Level.NOTE, "host", what, host.install_command)
+    what = f"everything is on {said}, which answered in {time.monotonic() - began:.1f} s"
+    return Finding(Level.OK, "host", f"{what}; it says more: kernelexec --host {shlex.quote(said)} doctor")
 
 
 # --- environments --------------------------------------------------------------------

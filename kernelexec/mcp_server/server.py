@@ -154,7 +154,8 @@ def _where(caller: Caller) -> str:
         directory = config.kernel_dir()
         # The storage directory is made when it is needed.
         problem = why_not_in(directory) if directory != config.storage_dir else None
-        return _WHERE.format(one_line(str(directory)) + (f", which {problem}" if problem else ""))
+        where = f"{one_line(str(directory))}{caller.on_host}"
+        return _WHERE.format(where + (f", which {problem}" if problem else ""))
     except ConfigError:
         return ""  # each call says what is wrong
 

@@ -42,7 +42,7 @@ from kernelexec.session.troubles import Troubles
 
 _log = logging.getLogger(__name__)
 
-
+_MOST_REQUESTS = 2_000  # that are known again; a client may have a thousand open
 # The ends of what is made of parts, and ended with its hub.
 _LEFT_BEHIND = {Kind.REPLAY: replay.left_behind, Kind.CELLS: cell_runs.left_behind}
 
@@ -78,12 +78,13 @@ class Engine:
         self._around = around
         self._begun: Mapping[int, Mapping[str, Any]] = {}  # by an earlier hub: what each job recorded
         self._parts: Mapping[int, Mapping[int, State]] = {}  # and of each replay
-        self._requests: Mapping[tuple[str | None, str | None], int] = {}  # see History
+        self._requests: dict[tuple[str | None, str | None], int] = {}  # see History
         self._never_begun: set[int] = set()  # of these: what still waited, and so can be asked for again
         self._heard: Mapping[int, int] = {}  # the serials of the last messages that it heard, by execution
 
     def begun_before(self, submission: Submission) -> Execution | None:
-        """What an earlier hub, which ended before it could answer, has made of this very request."""
+        """What has been made of this very request: by an earlier hub, which ended before it could answer, or
+        for the earlier connection of a client whose link dropped."""
         if submission.caller is None or not submission.asked.was_begun:
             return None
         number = self._requests.get((submission.caller.id, submission.asked.request))
@@ -118,6 +119,9 @@ class Engine:
         )
         if submission.caller is not None:
             self.happened(e.Met(submission.caller))
+            self._requests[submission.caller.id, submission.asked.request] = execution.number
+            if len(self._requests) > _MOST_REQUESTS:
+                del self._requests[next(iter(self._requests))]
         self._recorder.accept(execution, submission.within, submission.asked.request)
         steps.reached(execution, "accepted")
         if submission.place is not None and self._recorder.opened is not None:
@@ -152,7 +156,7 @@ class Engine:
         self._recorder.restore(history)
         self._parts = history.parts
         self._begun, self._heard = history.begun, history.heard
-        self._requests = history.requests
+        self._requests = dict(history.requests)
         self.heart = past.heart
         for execution in history.unfinished:
             self.executions.add(execution)

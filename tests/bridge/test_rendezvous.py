@@ -83,6 +83,7 @@ def test_a_hello_says_who_asks_from_where_and_with_which_variables() -> None:
         "version": __version__,
         "pid": os.getpid(),
         "begun": [],
+        "near": None,
         "cwd": os.getcwd(),
         "root": str(paths.import_root()),
         "environ": variables,

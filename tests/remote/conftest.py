@@ -1,4 +1,4 @@
-"""Kernels on real servers, each server in a home of its own."""
+"""Real servers, each in a home of its own, and a host that is reached by ssh."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.real.clients import Client
 from tests.real.conftest import (  # noqa: F401 - fixtures
     Connect,
     connect,
+    connect_raw,
     data_home,
     home,
     new_home,
@@ -22,6 +23,7 @@ from tests.real.conftest import (  # noqa: F401 - fixtures
 )
 from tests.real.home import Home
 from tests.remote.servers import TOKEN, KernelServer
+from tests.remote.sshd import FarHost, far_host
 
 
 @pytest.fixture
@@ -54,3 +56,20 @@ def use(connect: Connect) -> Callable[..., Client]:  # noqa: F811
         return connect(home, home.project("far"), **{**settings, **environ})
 
     return client
+
+
+@pytest.fixture(scope="session")
+def bare_host() -> Iterator[FarHost]:
+    """A host of ssh's, perhaps without kernelexec."""
+    with far_host() as far:
+        yield far
+
+
+@pytest.fixture(scope="session")
+def far(bare_host: FarHost) -> FarHost:
+    """The same, with kernelexec."""
+    done = bare_host.install("--lab")
+    assert done.returncode == 0, done.stderr
+    done = bare_host.run(".local/share/kernelexec/program/bin/kernelexec exec 1")  # makes an environment
+    assert done.returncode == 0, done.stderr
+    return bare_host

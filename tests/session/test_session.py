@@ -15,6 +15,7 @@ from kernelexec.kernels.kernel import Death, Reply
 from kernelexec.model.clock import read_moment
 from kernelexec.model.execution import State
 from kernelexec.recording.journal import Journal
+from kernelexec.session.submission import Asked
 from tests.fakes import (
     Answer,
     FakeStarter,
@@ -68,6 +69,22 @@ def test_submissions_run_one_at_a_time_first_come_first_served(tmp_path: Path) -
         assert starter.executed == [f"x = {n}" for n in range(20)]
         assert starter.kernels[0].most_in_flight == 1
         assert starter.starts == 1
+
+    run(test())
+
+
+def test_a_request_that_comes_again_over_another_connection_is_not_run_again(tmp_path: Path) -> None:
+    """As of a client whose link to this host dropped."""
+
+    async def test() -> None:
+        starter = FakeStarter()
+        async with session_in(tmp_path, starter) as session:
+            first = submit(session, "x += 1", asked=Asked(place=1, request="7"))
+            again = submit(session, "x += 1", asked=Asked(place=2, request="7", was_begun=True))
+            other = submit(session, "x += 1", asked=Asked(place=3, request="8", was_begun=True))
+            await finish(session, first, other)
+        assert again is first
+        assert starter.executed == ["x += 1", "x += 1"]
 
     run(test())
 

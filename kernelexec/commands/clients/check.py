@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelexec import paths
+from kernelexec.bridge.way import named_host
 from kernelexec.commands.clients.config_file import ConfigFile
 from kernelexec.commands.clients.entry import Started, started
 from kernelexec.commands.clients.known import CLIENTS, Client
@@ -62,6 +63,8 @@ async def _entry(
     if server.program is None:
         return [Finding(Level.PROBLEM, "", f"its command, {server.command}, is not found", mend)]
     findings = await examine_settings(server.environ, str(server.cwd))
+    if named_host(server.environ):
+        return findings
     told = [finding for finding in findings if finding.level is not Level.OK]
     if _runs_elsewhere(server, environ):
         what = "its hub is not this shell's: KERNELEXEC_RUNTIME_DIR differs, so ps does not show its kernels"

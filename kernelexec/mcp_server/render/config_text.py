@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
@@ -15,6 +16,7 @@ from kernelexec.hub.caller import Caller
 from kernelexec.model.environment import Environment
 from kernelexec.model.quantities import local_time
 from kernelexec.model.server_address import server_and_kernelspec
+from kernelexec.model.text import one_line
 from kernelexec.session.session import Session
 
 _HOW = {
@@ -50,6 +52,7 @@ def describe(caller: Caller, choice: EnvironmentChoice, session: Session) -> str
             "connection": _CONNECTIONS[environment.transport],
             "session": session.id,
             "kernel": _kernel(session),
+            **_host(caller),
             "working directory": _working_directory(session, caller),
             "your directory": caller.cwd,
             "storage directory": session.recorder.storage_dir,
@@ -57,6 +60,12 @@ def describe(caller: Caller, choice: EnvironmentChoice, session: Session) -> str
             "kernelexec": __version__,
         }
     )
+
+
+def _host(caller: Caller) -> dict[str, object]:
+    if caller.near is None:
+        return {}
+    return {"host": f"{socket.gethostname()} ({one_line(caller.near.host)}); your client is on another"}
 
 
 def describe_unusable(caller: Caller, choice: EnvironmentChoice, error: EnvironmentUnusable) -> str:

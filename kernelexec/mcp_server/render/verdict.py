@@ -241,7 +241,16 @@ def _kernel_lines(execution: Execution, session: Session, caller: Caller, knew_a
         return [which, f"Code reads and writes in {facts[1]}. {what}: {session.notebook}"]
     if is_repeated:
         return [which, f"Notebook: {session.notebook}"]
-    return [which, f"Working directory: {facts[1]}. Notebook with every call: {session.notebook}"]
+    where = f"Working directory: {facts[1]}. Notebook with every call: {session.notebook}"
+    return [which, *_host_lines(caller), where]
+
+
+def _host_lines(caller: Caller) -> list[str]:
+    """Where all of that is, for a client that is elsewhere."""
+    if caller.near is None:
+        return []
+    host = one_line(caller.near.host)
+    return [f"Host: code runs{caller.on_host} ({host}), and all paths are there, not where your client is."]
 
 
 def _elsewhere(session: Session) -> list[str]:

@@ -111,6 +111,11 @@ _OF_ONE_SESSION = {
         READ_CODE_FILE,
     )
 }
+_ENDED = (
+    "kernelexec's hub ended before it could answer; a new one has taken over, with all kernels that still "
+    "run."
+)
+_DROPPED = "The link to the other host dropped before it could answer."
 
 
 @lru_cache(maxsize=16)
@@ -169,13 +174,16 @@ def _unheard(call: Call) -> list[str]:
     return texts
 
 
+def _why_unknown(call: Call) -> str:
+    return _ENDED if call.caller.near is None else _DROPPED
+
+
 async def _reply(
     call: Call, tool: Tool, arguments: dict[str, Any], continuation: Continuation | None
 ) -> types.CallToolResult:
     if call.request.waited is not None and not (tool.read_only or tool.name in _GO_ON):
         return render.failure(
-            f"UNKNOWN: whether {tool.name} was carried out. kernelexec's hub ended before it could answer; a "
-            "new one has taken over, with all kernels that still run.\n"
+            f"UNKNOWN: whether {tool.name} was carried out. {_why_unknown(call)}\n"
             "Look before you repeat it: list_kernels shows the kernels as they are now, list_executions what "
             "was run, read_code_file a code file."
         )
