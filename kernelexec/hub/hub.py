@@ -114,7 +114,8 @@ class Hub:
     @property
     def is_working(self) -> bool:
         """Whether anything runs or waits for its turn, and not for an answer of somebody's."""
-        return any(session.is_used and not session.asking for session in self.sessions)
+        used = any(session.is_used and not session.asking for session in self.sessions)
+        return used or not self.adoption.is_over
 
     # --- environments and sessions ---------------------------------------------
 

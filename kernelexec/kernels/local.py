@@ -10,6 +10,7 @@ import socket
 import subprocess
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -147,9 +148,12 @@ def _not_started(directory: Path, why: str) -> KernelFailed:
     return KernelFailed(f"{why}\n{tail}".strip())
 
 
+_KNOWN = {field.name for field in fields(LocalPlace)}  # what else there is a later version has written
+
+
 def _read(place: Mapping[str, Any]) -> LocalPlace:
     try:
-        return LocalPlace(**place)
+        return LocalPlace(**{name: value for name, value in place.items() if name in _KNOWN})
     except TypeError as error:
         raise ValueError(f"not the place of a kernel on this machine: {error}") from error
 

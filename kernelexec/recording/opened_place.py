@@ -15,6 +15,14 @@ from kernelexec.recording.pages import Page, PageGone, Pages
 # Seconds. A page that holds the notebook and is not connected comes back within one, or is gone.
 _HELD_AT_MOST = 10.0
 _LOOK_SECONDS = 0.1
+# Seconds in which a page tells what is in the notebook, which takes milliseconds; one that has not is asked
+# again, and need not be waited for as long. It may be suspended, and stay so for hours.
+_ANSWER_SECONDS = 5.0
+_AGAIN_SECONDS = 0.5
+
+
+class NoAnswer(BadRequest):
+    """The notebook is open in a JupyterLab that does not answer."""
 
 
 class OpenedPlace:
@@ -26,6 +34,7 @@ class OpenedPlace:
         self._file = OpenedNotebook(path)
         self._pages = pages or Pages()
         self._turn = asyncio.Lock()
+        self._silent: Page | None = None  # the one that has not answered last
 
     @property
     def may_have_changed(self) -> bool:
@@ -37,12 +46,30 @@ class OpenedPlace:
 
         Raises:
             BadRequest: it is gone, or no notebook, and why.
+            NoAnswer
         """
+        try:
+            return await asyncio.wait_for(self._read(), self._patience)
+        except (asyncio.TimeoutError, TimeoutError):
+            self._silent = self._pages.of(self.path)
+            raise NoAnswer(
+                f"{self.path} is open in a JupyterLab that does not answer.",
+                "Call again; if that does not help, ask the user to look at that JupyterLab.",
+            ) from None
+
+    @property
+    def _patience(self) -> float | None:
+        page = self._pages.of(self.path)
+        if page is None:
+            return None
+        return _AGAIN_SECONDS if page is self._silent else _ANSWER_SECONDS
+
+    async def _read(self) -> NotebookText:
         async with self._turn:
             page = self._pages.of(self.path)
             if page is not None:
                 try:
-                    self.last = await read_page(page)
+                    self.last, self._silent = await read_page(page), None
                     return self.last
                 except PageGone:
                     pass

@@ -16,6 +16,7 @@ from kernelexec.model.execution import Execution, Kind
 from kernelexec.recording.looks import Look, Seen
 from kernelexec.recording.notebook_operations import Operation, Step, unknown_cell
 from kernelexec.recording.notebook_text import NotebookText, TextCell, new_id
+from kernelexec.recording.opened_place import NoAnswer
 from kernelexec.recording.opened_writer import CellPlace, OpenedWriter
 from kernelexec.recording.recorder import Recorder
 from kernelexec.session.cell_runs import CellRun, CellRuns, listing
@@ -85,10 +86,12 @@ class Opened:
             BadRequest: it cannot be read.
         """
         known = self._looks.get(caller)
-        told = [f"{name} is not shown: its cell was deleted." for name in self._gone.pop(caller, ())]
-        if known is None or not (self._writer.notebook.may_have_changed or self._has_news(known)):
-            return told
-        return told + self.seen(caller, await self._writer.notebook.read())
+        news: list[str] = []
+        if known is not None and (self._writer.notebook.may_have_changed or self._has_news(known)):
+            news = self.seen(caller, await self._writer.notebook.read())
+        # Not before: who waits no longer for the page is told the next time.
+        gone = [f"{name} is not shown: its cell was deleted." for name in self._gone.pop(caller, ())]
+        return gone + news
 
     def _has_news(self, known: Look) -> bool:
         now = self._writer.notebook.last
@@ -132,7 +135,13 @@ class Opened:
         Raises:
             BadRequest: there is no such cell.
         """
-        now = await self.read()
+        try:
+            now = await self.read()
+        except NoAnswer:
+            known = self._writer.notebook.last
+            if known is None:
+                raise
+            now = known  # the cell comes to its place when the page answers again, or is gone
         if after and after not in now.places:
             raise unknown_cell(now, after, "Nothing was run: ")
         if after is None:

@@ -314,7 +314,8 @@ def test_only_the_end_of_a_long_stderr_is_told(tmp_path: Path) -> None:
 def test_a_kernel_that_is_stopped_right_after_its_adoption_is_ended(tmp_path: Path) -> None:
     async def test() -> None:
         started = await start(tmp_path, launch(tmp_path, "import time; time.sleep(60)"))
-        adopted_again = LocalKernels(tmp_path).adopt(started.place(), ignore, "named")
+        place = {**started.place(), "later": "what a later version has added"}
+        adopted_again = LocalKernels(tmp_path).adopt(place, ignore, "named")
         assert (await asyncio.wait_for(adopted_again.stop("on request", grace=0), 5)).asked
         await asyncio.wait_for(started.died, 5)
 
