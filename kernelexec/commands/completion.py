@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -28,9 +29,14 @@ _kernelexec() {
 compdef _kernelexec kernelexec""",
     "fish": """function __kernelexec
     set -l tokens (commandline -opc) (commandline -ct)
-    kernelexec completion --words $tokens[2..] 2>/dev/null
+    set -l found (kernelexec completion --words $tokens[2..] 2>/dev/null)
+    if set -q found[1]
+        printf '%s\\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
 end
-complete -c kernelexec -a '(__kernelexec)'""",
+complete -c kernelexec -f -a '(__kernelexec)'""",
 }
 _SESSIONS = ("session", "execution")  # arguments that name one, or begin with one
 
@@ -56,7 +62,8 @@ def _completion(options: argparse.Namespace) -> int:
         return 0
     from kernelexec.commands.cli import parser  # here, because that adds this one
 
-    typed = options.words or [""]
+    # Not as argparse has them: what begins at "--", to it the end of options, is no value of this one.
+    typed = sys.argv[sys.argv.index("--words") + 1 :] or [""]
     for word in words(parser(typed[0] if len(typed) > 1 else None), typed):
         print(word)
     return 0
