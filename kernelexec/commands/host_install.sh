@@ -1,5 +1,6 @@
 # kernelexec on this host, of the wheel that comes on standard input, for `kernelexec host install`.
-# Each installation is a folder of its own, and a link names the one in use: who runs from an older one goes on.
+# Each installation is a folder of its own, and a link names the one in use. The one before stays, as a hub may run
+# from it.
 # uv brings a Python where there is none of 3.10 or newer. No apostrophe may stand here, as this is an argument.
 data="${XDG_DATA_HOME:-$HOME/.local/share}/kernelexec"
 mkdir -p "$data" && made=$(mktemp -d "$data/program-XXXXXX") || exit 1
@@ -21,7 +22,11 @@ export PATH
     fi
 } >&2
 if "$made/venv/bin/kernelexec" --version >&2; then
+    before=$(readlink "$data/program")
     ln -sfn "$made/venv" "$data/program"
+    for old in "$data"/program-*; do
+        case "$old/venv" in "$made/venv" | "$before") ;; *) rm -rf "$old" ;; esac
+    done
     printf "%s%s\n" kernelexec- done
 else
     rm -rf "$made"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelexec import paths
+from kernelexec.bridge.way import named_host
 from kernelexec.commands import USAGE
 from kernelexec.commands.output import add_json_option, complain, print_json
 from kernelexec.config import ENVIRONMENT_VARIABLES, read_config, unknown_settings
@@ -159,7 +160,7 @@ def _home() -> str:
 
 def _with_entry(file: ConfigFile, options: argparse.Namespace, project: Path) -> str:
     entry = _entry(file.client, options, project)
-    chosen = any(name in entry.get("env", {}) for name in _CHOOSING)
+    chosen = any(name in entry.get("env", {}) for name in (*_CHOOSING, "KERNELEXEC_HOST"))
     return file.with_entry(entry, without=_CHOOSING if chosen else ())
 
 
@@ -168,12 +169,14 @@ def _entry(client: Client, options: argparse.Namespace, project: Path) -> dict[s
 
     scope = _scope(client, options, project)
     command = [os.path.abspath(options.command)] if options.command else our_command()
-    variables = {
-        **placed(client, scope, project, os.environ),
-        **_environment(client, scope, options, project),
-        **_hub_of_this_shell(),
-        **_settings(options),
-    }
+    settings = _settings(options)
+    host = named_host({**os.environ, **settings})
+    where = placed(client, scope, project, os.environ)
+    if host:
+        variables = {**_on_host(host, where, options), **settings}
+    else:
+        chosen = _environment(client, scope, options, project)
+        variables = {**where, **chosen, **_hub_of_this_shell(), **settings}
     try:
         read_config({"HOME": _home(), **variables}, str(project))
     except ConfigError as error:
@@ -208,13 +211,7 @@ def _hub_of_this_shell() -> dict[str, str]:
 
 def _environment(client: Client, scope: str, options: argparse.Namespace, project: Path) -> dict[str, str]:
     """The variables that choose where code runs: an option, the active one, .venv, or a question."""
-    named = {
-        "conda": options.conda,
-        "venv": options.venv,
-        "venv-uv": options.venv_uv,
-        "kernelspec": options.kernelspec,
-    }
-    for kind, value in named.items():
+    for kind, value in _named(options).items():
         if value:
             return {ENVIRONMENT_VARIABLES[kind]: _whole(kind, value, project)}
     if options.default:
@@ -230,6 +227,24 @@ def _environment(client: Client, scope: str, options: argparse.Namespace, projec
     if beside.is_dir() and scope == "project":
         return {"VENV_PATH": str(beside)}
     return _asked(options, project) if not client.starts_in_project or scope == "project" else {}
+
+
+def _named(options: argparse.Namespace) -> dict[str, str | None]:
+    return {
+        "conda": options.conda,
+        "venv": options.venv,
+        "venv-uv": options.venv_uv,
+        "kernelspec": options.kernelspec,
+    }
+
+
+def _on_host(host: str, where: Mapping[str, str], options: argparse.Namespace) -> dict[str, str]:
+    """The variables of a client whose code runs on another host, where typed paths mean what is there."""
+    chosen = {ENVIRONMENT_VARIABLES[kind]: value for kind, value in _named(options).items() if value}
+    if options.default:
+        chosen = {"ENV_TYPE": "default"}
+    session = {name: value for name, value in where.items() if name == "KERNELEXEC_SESSION"}
+    return {"KERNELEXEC_HOST": host, **session, **chosen}
 
 
 def _whole(kind: str, value: str, project: Path) -> str:

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -144,12 +145,14 @@ def test_a_silent_link_is_given_up_and_made_again(home: Home, far: FarHost) -> N
         client.execute("x = 1")
         frozen = far.sessions_of_sshd()
         for process in frozen:
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):  # of a command that has just ended
+                process.suspend()
         try:
             assert client.execute("x").block("result") == "1"
         finally:
             for process in frozen:
-                process.resume()
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
         eventually(lambda: not any(process.is_running() for process in frozen))
 
 
@@ -319,6 +322,14 @@ def test_a_jupyterlab_there_is_reached_here(home: Home, far: FarHost) -> None:
         process.stdout.close()
 
 
+def test_set_up_for_a_host_a_client_runs_code_there(home: Home, far: FarHost) -> None:
+    home.environ["VIRTUAL_ENV"] = str(home.path / "active here")
+    done = typed(home, far, "setup", "claude-code", "--scope", "user", "--yes")
+    assert "it works, Python" in done.stdout, done.stdout + done.stderr
+    written = json.loads((home.path / ".claude.json").read_text())["mcpServers"]["kernelexec"]["env"]
+    assert written == {"KERNELEXEC_HOST": far.command}
+
+
 def test_the_doctor_asks_the_host_that_a_client_is_configured_with(
     new_home: Callable[..., Home], far: FarHost
 ) -> None:
@@ -335,7 +346,12 @@ def test_another_installation_takes_the_place_of_the_first(
 ) -> None:
     client = far_client(connect, home, far, "upgraded")
     client.execute("x = 3")
-    before = (far.home / ".local/share/kernelexec/program").resolve()
+    data = far.home / ".local/share/kernelexec"
+    first = (data / "program").resolve().parent
     assert far.install("--lab").returncode == 0
-    assert (far.home / ".local/share/kernelexec/program").resolve() != before
+    second = (data / "program").resolve().parent
+    assert first != second
+    assert first.exists(), "a hub may run from it"
+    assert far.install("--lab").returncode == 0
+    assert not first.exists()
     assert client.execute("x").block("result") == "3"
