@@ -37,10 +37,6 @@ _FIELDS = {
 _Check = Callable[[Any], bool]
 
 
-def _of(*kinds: type) -> _Check:
-    return lambda value: isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
-
-
 def _is_moment(value: object) -> bool:
     """With its zone: moments are compared."""
     try:
@@ -50,7 +46,7 @@ def _is_moment(value: object) -> bool:
 
 
 def _is_numbers(value: object) -> bool:
-    return isinstance(value, list) and all(map(_NUMBER, value))
+    return isinstance(value, list) and all(type(each) is int for each in value)
 
 
 def _is_pairs(value: object) -> bool:
@@ -74,7 +70,7 @@ def _is_overflow(value: object) -> bool:
     if not isinstance(value, dict):
         return value is None
     texts = all(isinstance(value.get(name), str) for name in ("file", "tail"))
-    return texts and all(_NUMBER(value.get(name)) for name in ("size", "left_out"))
+    return texts and all(type(value.get(name)) is int for name in ("size", "left_out"))
 
 
 def _is_metadata(value: object) -> bool:
@@ -83,45 +79,57 @@ def _is_metadata(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(value.get(name, {}), dict) for name in objects)
 
 
-_TEXT, _NUMBER, _OBJECT, _LIST = _of(str), _of(int), _of(dict), _of(list)
-_MAYBE_TEXT, _MAYBE_NUMBER = _of(str, NoneType), _of(int, NoneType)
-_MAYBE_MOMENT: _Check = lambda value: value is None or _is_moment(value)  # noqa: E731
+_TEXT, _NUMBER, _OBJECT, _LIST = frozenset({str}), frozenset({int}), frozenset({dict}), frozenset({list})
+_MAYBE_TEXT, _MAYBE_NUMBER = _TEXT | {NoneType}, _NUMBER | {NoneType}
 
-# By the field's name, which means the same in each event that has it.
-_TYPES: dict[str, _Check] = {
+# By the field's name, which means the same in each event that has it. Exactly these types: what is read from
+# JSON has no others, True is no number, and a long journal has a million fields.
+_TYPES: dict[str, frozenset[type]] = {
     **dict.fromkeys(("n", "generation", "revision", "s", "number"), _NUMBER),
     **dict.fromkeys(("within", "count"), _MAYBE_NUMBER),
-    **dict.fromkeys(
-        ("code", "msg_id", "type", "state", "kind", "cause", "why", "file", "path", "comm"), _TEXT
-    ),
+    **dict.fromkeys(("code", "msg_id", "type", "state", "kind", "cause"), _TEXT),
+    **dict.fromkeys(("why", "file", "path", "comm"), _TEXT),
     **dict.fromkeys(("label", "note", "script", "source", "problem", "error", "lost", "caller"), _MAYBE_TEXT),
     **dict.fromkeys(("client", "directory", "by", "parent", "request", "cell", "after"), _MAYBE_TEXT),
     **dict.fromkeys(("kernel_id", "project", "environment", "begun"), _MAYBE_TEXT),
     **dict.fromkeys(("content", "limits", "described"), _OBJECT),
     **dict.fromkeys(("buffers", "names"), _LIST),
-    **dict.fromkeys(("numbers", "changed"), _is_numbers),
-    **dict.fromkeys(("started", "finished"), _MAYBE_MOMENT),
-    "outputs": _is_objects,
+    "max_seconds": _MAYBE_NUMBER | {float},
+}
+_CHECKS: dict[str, _Check] = {
     "time": _is_moment,
-    "began": _is_pairs,
-    "trusted": _is_version,
+    "started": lambda value: value is None or _is_moment(value),
+    "finished": lambda value: value is None or _is_moment(value),
     "timing": _is_times,
     "overflow": _is_overflow,
+    "numbers": _is_numbers,
+    "changed": _is_numbers,
+    "began": _is_pairs,
+    "trusted": _is_version,
+    "outputs": _is_objects,
     "notebook_metadata": _is_metadata,
-    "max_seconds": _of(int, float, NoneType),
 }
-_OF_EVENTS: dict[str, dict[str, _Check]] = {
+_OF_EVENTS: dict[str, dict[str, frozenset[type]]] = {
     "kernel": {"notebook": _NUMBER},
     "overflow": {"overflow": _OBJECT},
 }
+_NOTHING: dict[str, frozenset[type]] = {}
 
 
 def is_whole(record: Mapping[str, Any]) -> bool:
     """Whether it is an event with all that readers rely on."""
     event = record.get("event")
-    if not isinstance(event, str) or not all(name in record for name in _FIELDS.get(event, ())):
+    if not isinstance(event, str):
         return False
-    own = _OF_EVENTS.get(event, {})
-    return all(_TYPES[name](value) for name, value in record.items() if name in _TYPES) and all(
-        check(record[name]) for name, check in own.items() if name in record
-    )
+    for name in _FIELDS.get(event, ()):
+        if name not in record:
+            return False
+    own = _OF_EVENTS.get(event, _NOTHING)
+    for name, value in record.items():
+        types = own.get(name) or _TYPES.get(name)
+        if types is not None and type(value) not in types:
+            return False
+        check = _CHECKS.get(name)
+        if check is not None and not check(value):
+            return False
+    return True
