@@ -33,6 +33,7 @@ from kernelexec.kernels.local_life import (
     stderr_tail,
 )
 from kernelexec.kernels.process import Process
+from kernelexec.kernels.returning_link import ReturningLink
 from kernelexec.kernels.strays import Stray
 from kernelexec.kernels.zmq_link import ZmqLink
 from kernelexec.plain_file import read_plain
@@ -138,7 +139,8 @@ class LocalKernels:
 def _linked(
     connection: Mapping[str, Any], life: LocalLife, on_message: OnMessage, interrupts: str
 ) -> LinkedKernel:
-    link = partial(ZmqLink, connection, is_ours=interrupts == "named")
+    kind = ReturningLink if life.stands_for_another else ZmqLink
+    link = partial(kind, connection, is_ours=interrupts == "named")
     return LinkedKernel(link, life, on_message, interrupts)
 
 

@@ -87,6 +87,11 @@ class LocalLife:
     def kernel_id(self) -> str:
         return self._directory.name
 
+    @property
+    def stands_for_another(self) -> bool:
+        """Whether the process is not the kernel itself, which may outlive it."""
+        return self._place.leave_seconds > 0
+
     async def ended(self) -> Death:
         if self._process is None:
             either = {self._either.ended, self._process_known}

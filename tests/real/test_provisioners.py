@@ -148,6 +148,25 @@ def test_the_kernel_outlives_the_hub_and_the_process_that_has_its_provisioner(
     eventually(lambda: is_over(elsewhere, pid), 10)
 
 
+def test_a_run_whose_end_was_missed_while_its_process_was_killed_is_told_as_that(
+    far: Client, elsewhere: Path, shared_home: Home, request: pytest.FixtureRequest
+) -> None:
+    first = far.execute("ran = 0")
+    relay = relay_of(connection_file(shared_home, request.node.name))
+    kill = f"import os, time; os.kill({relay.pid}, 9); time.sleep(0.05); ran += 1"
+    missed = far.wait_for(far.execute(kill, wait_seconds=1).id)
+    assert missed.state == "UNKNOWN", missed.text
+    assert "down while it ran" in missed.text
+    assert far.execute("ran").block("result") == "1"
+    long = far.execute(
+        f"import time; os.kill({relay_of(connection_file(shared_home, request.node.name)).pid}, 9)\n"
+        "for n in range(60): time.sleep(0.1)\nran += 1; ran",
+        wait_seconds=1,
+    )
+    assert far.wait_for(long.id).block("result") == "2"
+    call(far, "stop_kernel", session=first.session)
+
+
 def connection_file(home: Home, session: str) -> str:
     entries = home.path.glob(".local/state/kernelexec/kernels/*.json")
     [found] = [entry for entry in entries if session[5:35].strip("_") in entry.read_text()]
