@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,8 @@ from kernelexec.model.quantities import readable_seconds
 from kernelexec.model.text import plain
 from kernelexec.recording.journal import now
 from kernelexec.session.session import Session
+
+_log = logging.getLogger(__name__)
 
 _QUIET_SECONDS = 0.5  # most calls end before: nothing is told of those
 _PAUSE_SECONDS = 0.3  # between two progress notifications
@@ -41,9 +44,17 @@ async def wait(call: Call, session: Session, execution: Execution, seconds: floa
     finally:
         telling.cancel()
         looking.cancel()
-        if looking.done() and not execution.is_final and not execution.question and not execution.interrupt:
-            still = looking.result()
-            call.notes += [still] if still else []
+        if looking.done() and not (execution.is_final or execution.question or execution.interrupt):
+            call.notes += _found(looking)
+
+
+def _found(looking: asyncio.Task[str | None]) -> list[str]:
+    """What a look at the run has found; that it failed must not cost the reply."""
+    if looking.exception() is not None:
+        _log.error("a look at a run that goes on has failed", exc_info=looking.exception())
+        return []
+    still = looking.result()
+    return [] if still is None else [still]
 
 
 class _Clock:
