@@ -96,6 +96,8 @@ class Environment:
     @property
     def location(self) -> str:
         """What says where it is, for people."""
+        if self.provisioner:
+            return f"{self.prefix}, started by the provisioner {self.provisioner!r}, maybe on another machine"
         if not self.host:
             return str(self.prefix)
         return f"{self.kernelspec if self.kind == 'gateway' else self.prefix} on {self.host}"

@@ -98,6 +98,7 @@ def test_the_main_job_in_a_kernel_that_a_provisioner_starts(
     first = far.execute("import os\nx = 20\nprint('hi')\nos.environ['ELSEWHERE'], os.getcwd(), os.getpid()")
     pid = pids(elsewhere)[-1]
     assert first.state == "OK", first.text
+    assert "started by the provisioner 'elsewhere', maybe on another machine" in first.text
     assert first.block("stdout") == "hi"
     assert first.block("result") == f"('yes', '{elsewhere}', {pid})"
     assert "x" in call(far, "list_variables").text
