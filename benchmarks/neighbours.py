@@ -41,6 +41,7 @@ PRINTING = {
     "1 GB in 200 MB pieces": "for _ in range(5): print('x' * 200_000_000)",
     "20,000 flushed lines": "for i in range(20_000): print(i, flush=True)",
     "one result of 200 MB": "'x' * 200_000_000",
+    "one display of 60 MB of JSON": "display({'application/json': ['x' * 100] * 600_000}, raw=True)",
     "2,000 displays of 500 kB": "for i in range(2_000): display({'text/plain': 'x' * 500_000}, raw=True)",
     "2,000 updates of 500 kB": (
         "shown = display({'text/plain': ''}, raw=True, display_id=True)\n"
