@@ -18,6 +18,11 @@ def test_the_readme_is_what_one_reads_on_the_first_day() -> None:
     assert len(text_of(README)) <= _LONGEST_README
 
 
+def test_the_readme_has_the_command_for_the_main_job_and_the_one_for_the_tests() -> None:
+    lines = [line.split("#")[0].strip() for block in blocks_in(README) for line in block.text.splitlines()]
+    assert {"make demo", "make check"} <= set(lines)
+
+
 def test_the_readme_shows_the_smallest_configuration_before_any_other() -> None:
     first = next(block for block in blocks_in(README) if block.language == "json")
     assert first.text.strip() == '{"mcpServers": {"kernelexec": {"command": "kernelexec"}}}'
