@@ -5,6 +5,6 @@ tar=$(mktemp --suffix=.tar)
 trap 'rm -f "$tar"' EXIT
 mmdebstrap --mode=root --quiet --variant=minbase --include=ca-certificates,python3,python3-venv \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-    --dpkgopt='path-exclude=/usr/share/locale/*' trixie "$tar" http://deb.debian.org/debian
+    --dpkgopt='path-exclude=/usr/share/locale/*' trixie "$tar"
 "$1" import --change 'ENV PATH=/usr/local/bin:/usr/bin:/bin' \
     --change "ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt" "$tar" "$2"
