@@ -95,7 +95,7 @@ TRIED: dict[str, list[tuple[str, str]]] = {
         ("kernelexec setup --print claude-desktop", _UNDERSTOOD),
     ],
     "commands/completion.py": [
-        ("kernelexec -a '(__kernelexec", "no recommendation: a script"),
+        ("kernelexec -f -a '(__kernelexec", "no recommendation: a script"),
     ],
     "commands/console.py": [
         ("kernelexec ps", _PS),
