@@ -38,9 +38,11 @@ _IS = "kernelexec-is"
 _IS_NOT = "kernelexec-not"
 
 # Read by the `sh` that the command is given. A login shell, if it is one of sh's family, because a command's
-# PATH often lacks what that of a terminal has; and it may set a proxy or what finds an environment.
+# PATH often lacks what that of a terminal has; and it may set a proxy or what finds an environment. What was
+# on the PATH stays on it: a container's is its image's, of which a login shell knows nothing.
 _LOGIN = """\
-s=${SHELL:-sh}; case ${s##*/} in bash|zsh|ksh|dash|ash|sh) ;; *) s=sh;; esac; exec "$s" -lc '@SCRIPT@'
+s=${SHELL:-sh}; case ${s##*/} in bash|zsh|ksh|dash|ash|sh) ;; *) s=sh;; esac; \
+exec "$s" -lc 'PATH="$PATH:$1"; @SCRIPT@' "$s" "$PATH"
 """
 # The installations in the order in which one is looked for: `kernelexec host install` makes the first.
 _LOOK = """
@@ -143,10 +145,15 @@ class FarHost:
         try:
             line = link.receive_line().decode("utf-8", "replace")
             if not line.startswith("kernelexec "):
-                raise link.why(f"kernelexec where `{self.shown}` leads did not answer")
+                raise self.unanswered(link)
         finally:
             link.end()
         return line.removeprefix("kernelexec ").strip()
+
+    def unanswered(self, link: Link) -> HubUnavailable:
+        """What is told of a kernelexec there that says nothing: its own words, and what may mend it."""
+        said = link.why(f"kernelexec where `{self.shown}` leads did not answer")
+        return HubUnavailable(said.what, f"If it is an older version: {self.install_command}")
 
     def _is_there(self, link: Link, word: str) -> bool:
         """Once its shell has said whether kernelexec is."""

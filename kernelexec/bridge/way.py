@@ -108,7 +108,7 @@ class FarAway:
             why = (
                 HubUnavailable(f"kernelexec where `{self._host.shown}` leads said: {' '.join(said[3:])}")
                 if said
-                else link.why(f"kernelexec where `{self._host.shown}` leads did not answer")
+                else self._host.unanswered(link)
             )
             link.end()
             raise why

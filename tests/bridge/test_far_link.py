@@ -57,6 +57,22 @@ def test_a_host_without_kernelexec_is_told_from_one_that_is_not_reached(tmp_path
         FarHost("sh -c 'echo no route to gpu >&2; exit 255'").ask({}, ENVIRON)
 
 
+def test_an_older_version_there_is_told_with_what_mends_it(tmp_path: Path) -> None:
+    host = host_with(tmp_path, "echo 'no such command' >&2; exit 2")
+    with pytest.raises(HubUnavailable, match="did not answer: no such command") as error:
+        host.version(ENVIRON)
+    assert error.value.next_step.endswith(f"kernelexec host install {shlex.quote(host.said)}")
+
+
+def test_what_was_on_the_path_stays_on_it(tmp_path: Path) -> None:
+    host = host_with(tmp_path, 'read -r line; echo "$PATH"', "PATH=/of/the/profile:/bin")
+    link = host.ask({"want": "hub"}, ENVIRON)
+    try:
+        assert link.receive_line() == b"/of/the/profile:/bin:/usr/bin:/bin\n"
+    finally:
+        link.end()
+
+
 def test_a_command_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(far_link, "CONNECT_SECONDS", 0.1)
     monkeypatch.setattr(far_link, "_END_SECONDS", 0.1)
