@@ -30,6 +30,9 @@ remote: .venv/ready  ## hosts that are reached by ssh; needs root and sshd, for 
 # BASE: `make container BASE=kernelexec-base` uses one made of Debian's packages, where no registry is reached.
 BASE ?= docker.io/library/python:3.13-slim
 ENGINE ?= $(shell command -v podman || command -v docker)
+remote: .venv/ready .remote/ready  ## kernels on each kind of server: gateways, JupyterHub with its proxy (needs uv, npm)
+	$(BIN)/python -m pytest tests/remote
+
 container: .venv/ready  ## builds the image of packaging/container with podman or docker, and tests it
 	if [ "$(BASE)" = kernelexec-base ]; then tests/container/base.sh $(ENGINE) kernelexec-base; fi
 	$(ENGINE) build $(BUILD_FLAGS) --build-arg BASE=$(BASE) -t kernelexec -f packaging/container/Dockerfile .
@@ -83,7 +86,7 @@ lock:  ## needs uv
 	npm install --prefix tests/clients/node --package-lock-only --omit-lockfile-registry-resolved --silent
 
 clean:
-	rm -rf .bundle kernelexec.mcpb .venv .demo .clients .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .bundle kernelexec.mcpb .venv .demo .clients .remote .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .venv/ready: requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -92,6 +95,17 @@ clean:
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+# Servers that other people run: each has requirements of its own, and Enterprise Gateway ones of long ago.
+.remote/ready:
+	@echo "Setting up .remote, an environment for each kind of Jupyter server (some minutes, once)"
+	for name in kg jsd eg hub; do uv -q venv --python 3.11 .remote/$$name; done
+	uv -q pip install --python .remote/kg ipykernel 'jupyter_kernel_gateway>=3'
+	uv -q pip install --python .remote/jsd ipykernel 'jupyter-server-documents<0.4'
+	uv -q pip install --python .remote/eg ipykernel 'jupyter_enterprise_gateway==3.3.0' 'jupyter_client<7'
+	uv -q pip install --python .remote/hub ipykernel jupyterlab 'jupyterhub>=5'
+	npm install --silent --prefix .remote/npm configurable-http-proxy
 	@touch $@
 
 .demo/ready: requirements-demo.txt

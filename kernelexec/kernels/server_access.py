@@ -16,6 +16,8 @@ from kernelexec.kernels.server_troubles import ServerTrouble, Trouble
 from kernelexec.plain_file import read_text
 from kernelexec.system_errors import in_words
 
+_MOST_KEPT = 8  # of one server
+
 
 @dataclass(frozen=True)
 class Access:
@@ -71,28 +73,40 @@ class Access:
 
 
 class Accesses:
-    """All that are known now, by the servers' addresses."""
+    """All that are known now, by the servers' addresses.
+
+    Clients may bring different ones for the same server, and one of them be wrong or out of date: what was
+    refused is tried again after the others.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[str, Access] = {}
+        self._known: dict[str, list[Access]] = {}  # the next one to be used first
         self._changed = asyncio.Event()
 
     def learn(self, gateway: Gateway) -> None:
-        """A client has brought it; what it brought last counts."""
-        access = Access(gateway)
-        if self._known.get(gateway.url) != access:
-            self._known[gateway.url] = access
+        """A client has brought it."""
+        access, known = Access(gateway), self._known.setdefault(gateway.url, [])
+        if access not in known:
+            known.insert(0, access)
+            del known[_MOST_KEPT:]
             self._changed.set()
             self._changed = asyncio.Event()
 
     def restore(self, url: str, token_file: str | None, ca_file: str | None) -> None:
-        """As far as a kernel's place tells of it; what a client brings counts more."""
-        file, authority = (Path(each) if each else None for each in (token_file, ca_file))
-        if url not in self._known and file is not None:
-            self._known[url] = Access(Gateway(url, token_file=file, ca_file=authority))
+        """As far as a kernel's place tells of it."""
+        if token_file is not None:
+            self.learn(Gateway(url, token_file=Path(token_file), ca_file=Path(ca_file) if ca_file else None))
 
     def of(self, url: str) -> Access | None:
-        return self._known.get(url)
+        known = self._known.get(url)
+        return known[0] if known else None
+
+    def refused(self, access: Access) -> None:
+        """The server does not accept it."""
+        known = self._known.get(access.gateway.url, [])
+        if access in known:
+            known.remove(access)
+            known.append(access)
 
     async def changed(self) -> None:
         """Wait until a client brings another one, for whichever server."""

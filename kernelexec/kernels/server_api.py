@@ -9,7 +9,7 @@ import getpass
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -30,8 +30,10 @@ for _each in ("httpx", "httpcore"):
 class ServerApi:
     """One server's."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, refused: Callable[[Access], None] = lambda access: None) -> None:
+        """`refused` is told of an access that the server does not accept."""
         self.access = access
+        self.refused = refused
         self.url = access.gateway.url
 
     async def kernelspecs(self) -> Mapping[str, Any]:
@@ -99,6 +101,8 @@ class ServerApi:
             raise ServerTrouble(of_failure(error, self.url)) from None
         if answer.status_code == 404 and missing is not None:
             return missing
+        if answer.status_code in (401, 403):
+            self.refused(self.access)
         if not answer.is_success:
             raise ServerTrouble(self._trouble(answer))
         try:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from kernelexec.kernels.kernel import Death, Where
 from kernelexec.kernels.link import Link
 from kernelexec.kernels.moving_in import Arrival, move_in
+from kernelexec.kernels.server_api import ServerApi
 from kernelexec.kernels.server_troubles import ServerTrouble, no_token_yet
 from kernelexec.kernels.websocket_link import Entrance
 from kernelexec.kernels.wire import Message
@@ -24,6 +26,8 @@ from kernelexec.kernels.wire import Message
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 60.0  # from one question whether the server still knows it to the next
+_TRIES = 2
+_SILENT_SECONDS = 10.0  # of a kernel that was asked something, after which it is asked who it is
 # What only the kernel itself says: by these its process is known.
 _ITS_OWN = frozenset({"execute_input", "execute_reply", "kernel_info_reply", "kernelexec_reply"})
 
@@ -54,6 +58,9 @@ class ServerLife:
         self._death: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
         self._looking = asyncio.create_task(self._look())
         self._background: set[asyncio.Task[None]] = set()
+        self._heard_at = time.monotonic()
+        self.is_awaited: Callable[[], bool] = lambda: False  # whether somebody waits for a reply of it
+        self.ask_who: Callable[[], None] = lambda: None  # have it say so; see _hear_process
         self._is_somebodys = False  # what is in its place: the person has restarted it
 
     @property
@@ -114,18 +121,25 @@ class ServerLife:
     async def kill(self) -> None:
         if self._death.done():
             return
-        api = self._entrance.api()
-        try:
-            if api is None:
-                raise ServerTrouble(no_token_yet(self._place.url))
-            await api.end(self._place.kernel)
-        except ServerTrouble as error:
-            _log.warning("kernel %s may run on: %s", self.kernel_id, error)
+        for _ in range(_TRIES):  # one client's token may be out of date, and the next one's not
+            try:
+                await self._api().end(self._place.kernel)
+                break
+            except ServerTrouble as error:
+                trouble = error
+        else:
+            _log.warning("kernel %s may run on: %s", self.kernel_id, trouble)
             self._end(
-                f"its server could not be told, so it may run on there as {self._place.kernel} ({error})"
+                f"its server could not be told, so it may run on there as {self._place.kernel} ({trouble})"
             )
-            return
         self._end(None)
+
+    def _api(self) -> ServerApi:
+        """Raises ServerTrouble: nobody has brought a token."""
+        api = self._entrance.api()
+        if api is None:
+            raise ServerTrouble(no_token_yet(self._place.url))
+        return api
 
     @property
     def is_stopped(self) -> bool:
@@ -172,6 +186,7 @@ class ServerLife:
         """Whether it is the kernel's that we know, and not of a process in its place."""
         if self._death.done():
             return False
+        self._heard_at = time.monotonic()
         if message.type == "status":
             self._hear_status(message)
         elif message.type == "shutdown_reply":
@@ -208,9 +223,17 @@ class ServerLife:
             self._end("its server has another process in its place")
 
     async def _look(self) -> None:
-        """Whether its server still knows it, now and then: of some ends nobody tells."""
+        """Of some ends nobody tells: whether its server still knows it is asked now and then; a kernel that
+        is silent though it has something to do is asked whether it is still the same."""
+        looked_at = time.monotonic()
         while not self._death.done():
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_SILENT_SECONDS)
+            now = time.monotonic()
+            if self.is_awaited() and now - self._heard_at >= _SILENT_SECONDS:
+                self.ask_who()
+            if now - looked_at < _LOOK_SECONDS:
+                continue
+            looked_at = now
             api = self._entrance.api()
             with suppress(ServerTrouble):
                 if api is not None and not await api.has(self._place.kernel):

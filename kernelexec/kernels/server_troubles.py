@@ -15,6 +15,8 @@ _TOKEN = (
     "Set JUPYTER_TOKEN, or GATEWAY_TOKEN_FILE to a file that holds it, in the MCP configuration. A token "
     "that has expired is made anew where it came from (JupyterHub: File > Hub Control Panel > Token)."
 )
+_PLAIN_REFUSALS = ("", "Forbidden", "Unauthorized")
+_ADMINISTRATOR = "Whoever keeps the server can say why, and allow it."
 _LATER = "It is tried again by itself; if that does not help, its administrator sees why in its log."
 
 
@@ -43,7 +45,7 @@ def of_status(
     `said`: what it tells in words; `location`: where it redirects to.
     """
     if status in (401, 403):
-        return _refused(status, url, has_token)
+        return _refused(status, url, said, has_token)
     if 300 <= status < 400:
         return _redirected(url, location)
     known = _KNOWN.get(status)
@@ -75,9 +77,11 @@ _KNOWN = {
 }
 
 
-def _refused(status: int, url: str, has_token: bool) -> Trouble:
+def _refused(status: int, url: str, said: str, has_token: bool) -> Trouble:
     if not has_token:
         return Trouble(f"{url} wants a token, and none is configured.", _TOKEN)
+    if said not in _PLAIN_REFUSALS:  # of what was asked for, not of who asks
+        return Trouble(f"{url} refuses that ({status}): {' '.join(said.split())[:_LONGEST]}", _ADMINISTRATOR)
     return Trouble(f"{url} does not accept the token that is configured ({status}).", _TOKEN)
 
 
@@ -100,14 +104,17 @@ def of_failure(error: BaseException, url: str) -> Trouble:
     """Of a connection that did not come about, or broke."""
     for each in _causes(error):
         if isinstance(each, ssl.SSLCertVerificationError):
-            why = each.verify_message or str(each)
+            why = getattr(each, "verify_message", "") or str(each)
             return Trouble(
                 f"The certificate of {url} is not trusted: {why}.",
                 "If the server has an authority of its own, set GATEWAY_CA_FILE to that authority's "
                 "certificate (PEM) in the MCP configuration.",
             )
         if isinstance(each, ssl.SSLError):
-            return Trouble(f"{url} does not speak TLS as it should: {each.reason}.", "Is it http:// instead?")
+            return Trouble(
+                f"{url} does not speak TLS as it should: {getattr(each, 'reason', '') or each}.",
+                "Is it http:// instead?",
+            )
         if isinstance(each, ConnectionRefusedError):
             return Trouble(f"Nothing answers at {url} (connection refused).", _STARTED, passes=True)
     name = " ".join(str(error).split())[:_LONGEST]

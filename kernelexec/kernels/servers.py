@@ -37,8 +37,7 @@ class ServerKernels:
             self._accesses.learn(gateway)
 
     async def start(self, launch: Launch, on_message: OnMessage) -> LinkedKernel:
-        self.meet(launch.environ, str(launch.cwd))
-        access = self._accesses.of(launch.host)
+        access = self._access(launch)
         if access is None:
             trouble = no_token_yet(launch.host)
             raise KernelFailed(trouble.what, trouble.next_step)
@@ -50,6 +49,14 @@ class ServerKernels:
             ) from error
         place = ServerPlace(launch.host, kernel, uuid.uuid4().hex, *_files(access.gateway))
         return self._linked(place, on_message, is_new=True)
+
+    def _access(self, launch: Launch) -> Access | None:
+        """That of the client for which it is started; another's where that has none."""
+        own = read_gateway(launch.environ, str(launch.cwd))
+        if own is None or own.url != launch.host:
+            return self._accesses.of(launch.host)
+        self._accesses.learn(own)
+        return Access(own)
 
     def adopt(self, place: Mapping[str, Any], on_message: OnMessage, interrupts: str) -> LinkedKernel:
         known = _read(place)
@@ -94,6 +101,7 @@ def _link(address: Address, entrance: _Entrance, life: ServerLife, take: OnMessa
 
     link = WebsocketLink(address, entrance, hear)
     link.on_missing = life.is_missing
+    life.is_awaited, life.ask_who = link.is_awaited, link.ask_who
     return link
 
 
@@ -106,7 +114,7 @@ class _Entrance:
 
     def api(self) -> ServerApi | None:
         access: Access | None = self._accesses.of(self._url)
-        return None if access is None else ServerApi(access)
+        return None if access is None else ServerApi(access, self._accesses.refused)
 
     async def changed(self) -> None:
         await self._accesses.changed()

@@ -140,6 +140,15 @@ class WebsocketLink:
     def say(self, channel: str, message_type: str, content: Mapping[str, Any]) -> None:
         self._put(channel, *self._wire.pack(message_type, content))
 
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for a reply."""
+        return self._replies.are_coming
+
+    def ask_who(self) -> None:
+        """Have the kernel's process send something, by which it is known."""
+        if self._lost is None:
+            self.say("control", "kernel_info_request", {})
+
     async def take_last_words(self) -> None:
         await asyncio.sleep(_LAST_WORDS_SECONDS)
 
@@ -228,14 +237,19 @@ class WebsocketLink:
         answer = getattr(error, "response", None)
         status = getattr(answer, "status_code", None)
         if status is None or status in (200, 400, 404, 426):
-            with suppress(ServerTrouble):
-                if not await api.has(self._address.kernel_id):
-                    self.on_missing()
-                    return Trouble(f"{api.url} does not know the kernel any more.")
-                if status is not None:
-                    return no_websocket(api.url)
+            try:
+                is_there = await api.has(self._address.kernel_id)
+            except ServerTrouble as trouble:
+                return trouble.trouble
+            if not is_there:
+                self.on_missing()
+                return Trouble(f"{api.url} does not know the kernel any more.")
+            if status is not None:
+                return no_websocket(api.url)
         if status is None:
             return of_failure(error, api.url)
+        if status in (401, 403):
+            api.refused(api.access)
         location = answer.headers.get("location", "") if answer is not None else ""
         return of_status(status, api.url, location=location, has_token=api.access.has_token)
 

@@ -107,6 +107,11 @@ class Session:
         return self.generations.surroundings.host
 
     @property
+    def place(self) -> str:
+        """Both in words, where they are not on this machine: "in DIRECTORY on HOST"."""
+        return self.generations.surroundings.place
+
+    @property
     def last_end(self) -> str | None:
         """Why the kernel before the present one ended."""
         return self.generations.last_end

@@ -21,4 +21,11 @@ class Surroundings:
         """The same, where the kernel itself says that it works elsewhere."""
         if where is None:
             return self
-        return replace(self, directory=Path(where.directory or "/"), host=where.host or where.server)
+        return replace(self, directory=Path(where.directory), host=where.host or where.server)
+
+    @property
+    def place(self) -> str:
+        """Host and directory in words, where they are not this machine's."""
+        if self.directory == Path():
+            return f"on {self.host}; its kernel does not tell in which directory"
+        return f"in {self.directory} on {self.host}"

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -27,33 +30,57 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-class KernelServer:
-    """jupyter_server on loopback; it can be killed, stopped and started again at the same address."""
+@dataclass(frozen=True)
+class Program:
+    """A kind of server: how it is started. In the words, PORT, WORK and TOKEN stand for what they say."""
 
-    def __init__(self, folder: Path, *options: str, base: str = "") -> None:
+    words: tuple[str, ...]
+    environ: Mapping[str, str] = field(default_factory=dict)
+    status: str = "status"  # what of its REST interface it answers once it is up
+
+
+JUPYTER_SERVER = Program(
+    (
+        *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"),
+        "--ServerApp.ip=127.0.0.1",
+        "--ServerApp.port=PORT",
+        "--ServerApp.port_retries=0",
+        "--ServerApp.root_dir=WORK",
+        "--IdentityProvider.token=TOKEN",
+    )
+)
+
+
+class KernelServer:
+    """A server on loopback; it can be killed, stopped and started again at the same address."""
+
+    def __init__(
+        self, folder: Path, *options: str, program: Program = JUPYTER_SERVER, certificate: Path | None = None
+    ) -> None:
+        """`certificate`: it speaks TLS with that (PEM, with its key beside it as `.key`)."""
+        self._program = program
         self.folder = folder
         self.work = folder / "work"
         self.work.mkdir(parents=True)
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}{base}"
-        self._options = (*options, *((f"--ServerApp.base_url={base}",) if base else ()))
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._options = options
+        self._trust: ssl.SSLContext | None = None
+        if certificate is not None:
+            self.url = f"https://127.0.0.1:{self.port}"
+            self._trust = ssl.create_default_context(cafile=certificate)
+            key = certificate.with_suffix(".key")
+            self._options += (f"--ServerApp.certfile={certificate}", f"--ServerApp.keyfile={key}")
         self._log = folder / "server.log"
         self.process = self._started()
 
     def _started(self) -> subprocess.Popen[bytes]:
         settings = {name: str(self.folder / name.lower()) for name in _PLACES}
         environ = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(self.folder), **settings}
+        environ.update(self._program.environ)
         with self._log.open("ab") as log:
             process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"),
-                    "--ServerApp.ip=127.0.0.1",
-                    f"--ServerApp.port={self.port}",
-                    "--ServerApp.port_retries=0",
-                    f"--ServerApp.root_dir={self.work}",
-                    f"--IdentityProvider.token={TOKEN}",
-                    *self._options,
-                ],
+                [*map(self._filled, self._program.words), *self._options],
                 env=environ,
                 cwd=self.work,
                 stdin=subprocess.DEVNULL,
@@ -65,22 +92,27 @@ class KernelServer:
         def answers() -> bool:
             assert process.poll() is None, self.log
             with suppress(OSError):
-                return bool(self.api("status", process=process))
+                return self.api(self._program.status) is not None
             return False
 
         eventually(answers, _START_SECONDS)
         return process
 
+    def _filled(self, word: str) -> str:
+        for name, value in (("PORT", str(self.port)), ("WORK", str(self.work)), ("TOKEN", TOKEN)):
+            word = word.replace(name, value)
+        return word
+
     @property
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def api(self, path: str, method: str = "GET", body: object = None, process: object = None) -> Any:
+    def api(self, path: str, method: str = "GET", body: object = None) -> Any:
         """The answer of the server's REST interface; None where it knows no such thing."""
         data = None if body is None else json.dumps(body).encode()
         request = Request(f"{self.url}/api/{path}", data, {"Authorization": f"token {TOKEN}"}, method=method)
         try:
-            with urlopen(request, timeout=30) as answer:
+            with urlopen(request, timeout=30, context=self._trust) as answer:
                 said = answer.read()
         except HTTPError as error:
             if error.code == 404:

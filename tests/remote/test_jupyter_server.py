@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,6 +36,7 @@ def test_code_runs_where_the_server_is_and_is_recorded_here(
     second = client.execute("import os; print(os.getcwd(), x)")
     assert second.block("stdout") == f"{shared_server.work} 42"
     assert f"in {shared_server.work} on {os.uname().nodename}; scripts and notebook are here" in second.text
+    assert "its kernel does not tell in which directory" in first.text
     assert first.script.read_text() == "x = 6 * 7\nprint('hello')\nx"
     notebook = json.loads(eventually(lambda: _notebook_with(shared_home, "os.getcwd()")))
     assert [cell["cell_type"] for cell in notebook["cells"]].count("code") >= 2
@@ -145,6 +148,30 @@ def test_packages_are_installed_by_code(client: Client) -> None:
     """What is there already is found without a network."""
     reply = client.execute("%pip install --no-index psutil", wait_seconds=50)
     assert "Requirement already satisfied: psutil" in reply.text
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on this machine")
+def test_a_certificate_of_an_own_authority_is_told_and_trusted_once_it_is_named(
+    use: Use, home: Home, tmp_path: Path
+) -> None:
+    certificate = tmp_path / "own.pem"
+    key = certificate.with_suffix(".key")
+    own = ("-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=own")
+    names = ("-addext", "subjectAltName=IP:127.0.0.1")
+    subprocess.run(
+        ["openssl", "req", *own, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True
+    )
+    server = KernelServer(tmp_path / "tls", certificate=certificate)
+    try:
+        told = use(home, server).execute("1")
+        assert "is not trusted" in told.text, told.text
+        assert "GATEWAY_CA_FILE" in told.text
+        trusting = use(home, server, GATEWAY_CA_FILE=str(certificate))
+        assert trusting.execute("6 * 7", wait_seconds=50).block("result") == "42"
+        plain = use(home, server, GATEWAY_URL=server.url.replace("https", "http"))
+        assert "could not be reached" in plain.execute("1").text
+    finally:
+        server.close()
 
 
 def test_the_doctor_tries_the_server_s_kernel(use: Use, home: Home, shared_server: KernelServer) -> None:
@@ -350,3 +377,21 @@ def test_no_token_is_anywhere_but_where_the_person_put_it(use: Use, home: Home, 
     for path in [*home.path.rglob("*"), *home.runtime.rglob("*")]:
         if path.is_file():
             assert TOKEN.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.skipif(not Path("/usr/share/jupyter/kernels/ir").exists(), reason="no R on this machine")
+def test_another_language_is_recorded_and_interrupted_and_what_is_weaker_is_said(
+    use: Use, home: Home, start_server: Start, tmp_path: Path
+) -> None:
+    client = use(home, start_server(), GATEWAY_KERNEL="ir")
+    first = client.execute("x <- 6 * 7\nx", wait_seconds=50)
+    assert first.state == "OK", first.text
+    assert "42" in first.text
+    assert first.script.suffix == ".r"
+    assert "best effort" in client.config()["interrupts"]
+    begun = tmp_path / "begun"
+    running = client.execute(f"file.create('{begun}'); Sys.sleep(600)", wait_seconds=0)
+    eventually(begun.exists)
+    stopped = client.call("interrupt_kernel", {"session": running.session})
+    assert stopped.state in ("INTERRUPTED", "ERROR"), stopped.text
+    assert "42" in client.execute("x", wait_seconds=50).text

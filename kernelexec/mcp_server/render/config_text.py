@@ -188,9 +188,7 @@ def _working_directory(session: Session, caller: Caller) -> str:
     """Where the kernel works, or will."""
     own = caller.surroundings(session).directory
     if session.environment.host:
-        return (
-            f"{session.directory} on {session.host}" if session.host else "as its server says, once it runs"
-        )
+        return session.place if session.host else "as its server says, once it runs"
     if session.kernel is None or session.directory == own:
         return str(own)
     return f"{session.directory}; after restart_kernel {own}"

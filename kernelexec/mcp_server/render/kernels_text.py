@@ -54,7 +54,7 @@ def _about(session: Session, load: float | None) -> Iterator[str]:
         since = f"joined {started}, the user's own" if session.kernel.is_joined else f"started {started}"
         yield f"  kernel: generation {session.generation}, {since}, {used}"
         if session.host:
-            yield f"  working directory: {session.directory} on {session.host}"
+            yield f"  code reads and writes {session.place}"
     elif session.last_end:
         yield f"  the last kernel (generation {session.generation}) ended: {session.last_end}"
     if session.queued:

@@ -238,7 +238,7 @@ def _kernel_lines(execution: Execution, session: Session, caller: Caller, knew_a
         which = f"Kernel: {kernel}, running since {since}. {there}"
     if session.host:
         what = "Its script, the notebook with every call and the journal are on this machine"
-        return [which, f"Code reads and writes in {facts[1]}. {what}: {session.notebook}"]
+        return [which, f"Code reads and writes {session.place}. {what}: {session.notebook}"]
     if is_repeated:
         return [which, f"Notebook: {session.notebook}"]
     where = f"Working directory: {facts[1]}. Notebook with every call: {session.notebook}"
@@ -257,14 +257,14 @@ def _elsewhere(session: Session) -> list[str]:
     """In each reply about a kernel that is not on this machine: a path in code means another file there."""
     if not session.host or session.kernel is None:
         return []
-    return [f"Code reads and writes in {session.directory} on {session.host}; scripts and notebook are here."]
+    return [f"Code reads and writes {session.place}; scripts and notebook are here."]
 
 
 def _working_directory(session: Session, caller: Caller) -> str:
     """The kernel's, and what this caller would not expect of it."""
     theirs, own = session.directory, caller.surroundings(session).directory
     if session.host:
-        return f"{theirs} on {session.host}"
+        return session.place
     if os.path.realpath(theirs) != os.path.realpath(own):
         problem = why_not_in(own)
         but = f", which {problem}" if problem else ""
