@@ -13,15 +13,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kernelexec import paths
 from kernelexec.commands.output import sentence
 from kernelexec.commands.places import absolute, settings_of, storage_dir
 from kernelexec.errors import BadRequest
+from kernelexec.hub import storage_dirs
 from kernelexec.plain_file import read_plain
 from kernelexec.recording.export import CleanCopy, clean_copy
 from kernelexec.recording.history import unwritten_numbers
 from kernelexec.recording.journal import is_taken, storage_failed
 from kernelexec.recording.journal_lines import last_opened
 from kernelexec.recording.notebook_format import Document, parse
+from kernelexec.recording.opened_records import find_opened_records
 from kernelexec.recording.other_runs import OtherRun, read_other_runs
 from kernelexec.recording.records import LARGEST, Records, find_records
 from kernelexec.recording.validity import problem_in
@@ -65,8 +68,7 @@ def _export(options: argparse.Namespace) -> int:
     records = _records(notebook)
     missing = _wait_for_cells(records) if records else 0
     with _no_garbage_collection():
-        files = _Files(records.storage_dir if records else notebook.parent)
-        copy = clean_copy(_read(notebook), files.read, _other_runs(records))
+        copy, journal = _copied(notebook, records)
         data = copy.document.to_bytes()
         _check(data, notebook)
     try:
@@ -80,15 +82,28 @@ def _export(options: argparse.Namespace) -> int:
     print(_report(output, copy, missing))
     if copy.directory is not None and os.path.realpath(copy.directory) != os.path.realpath(output.parent):
         print(f"its code ran in {copy.directory}: relative paths in it begin there")
-    return _check_run(copy, records, output) if options.check else 0
+    return _check_run(copy, journal, output) if options.check else 0
 
 
-def _check_run(copy: CleanCopy, records: Records | None, output: Path) -> int:
+def _copied(notebook: Path, records: Records | None) -> tuple[CleanCopy, Path | None]:
+    """The copy, and the journal that it was made with."""
+    opened = None if records else find_opened_records(notebook, _storage_dirs(notebook))
+    if opened is None:
+        files = _Files(records.storage_dir if records else notebook.parent)
+        copy = clean_copy(_read(notebook), files.read, _other_runs(records))
+        return copy, records.journal if records else None
+    files = _Files(opened.storage_dir)
+    copy = clean_copy(_read(notebook), files.read, opened.other_runs, opened.numbers)
+    copy.directory = copy.directory or opened.directory
+    return copy, opened.journal
+
+
+def _check_run(copy: CleanCopy, journal: Path | None, output: Path) -> int:
     """What comes of the copy in a fresh kernel; the exit status."""
     # Here, because the MCP client takes half a second to import.
     from kernelexec.commands.export_check import check
 
-    described = last_opened(records.journal).get("described", {}) if records else {}
+    described = last_opened(journal).get("described", {}) if journal else {}
     directory = copy.directory if copy.directory and os.path.isdir(copy.directory) else str(output.parent)
     environ = {**os.environ, **settings_of(described), "KERNELEXEC_CWD": directory}
     checked = check(copy.document.cells, environ)
@@ -120,6 +135,12 @@ def _records(notebook: Path) -> Records | None:
         return find_records(notebook, [storage_dir()[0]])
     except BadRequest:
         return None
+
+
+def _storage_dirs(notebook: Path) -> list[Path]:
+    """Where a session may have records that has worked in somebody's notebook."""
+    known = storage_dirs.known(Path(paths.state_dir(os.environ)))
+    return list(dict.fromkeys([storage_dir()[0], notebook.parent, *known]))
 
 
 def _other_runs(records: Records | None) -> list[OtherRun]:

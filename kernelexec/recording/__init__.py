@@ -10,7 +10,7 @@
 - `notebook_text`, `notebook_reading`, `json_spans`: a notebook of the person's own, byte for byte;
   `notebook_operations`, `looks`: what is done to it, and what somebody has seen of it;
   `opened_notebook`, `notebook_place`: its file; `opened_page`: where it is open; `opened_place`: either;
-  `opened_writer`: what was run, brought into its cells.
+  `opened_writer`: what is run, brought into its cells; `opened_records`: what journals say of it.
 - `widget_messages`: what kernels say of their widgets.
 - `spill`, `overflow`, `large`, `spooled`, `output_folder`, `output_file`, `search`: output that is too
   much for a cell.

@@ -49,16 +49,22 @@ class CleanCopy:
     missing: list[str] = field(default_factory=list)  # which cell needs a name that nothing makes
 
 
-def clean_copy(document: Document, read_file: ReadFile, other_runs: Sequence[OtherRun] = ()) -> CleanCopy:
+def clean_copy(
+    document: Document,
+    read_file: ReadFile,
+    other_runs: Sequence[OtherRun] = (),
+    numbers: Mapping[str, int] | None = None,
+) -> CleanCopy:
     """The cells that succeeded and those of the person, in order, without what only concerns us.
 
     `read_file` gives an output that was too large for the notebook, by the name that stands in it; None
-    if it is not there. `other_runs` are the person's, as the journal has them.
+    if it is not there. `other_runs` are the person's, as the journal has them; `numbers`, of a notebook of
+    the person's, which execution of ours was the last of a cell.
     """
     copy = CleanCopy(document, directory=_directory(document.rest))
     chosen, left_out = _chosen(document.cells, copy)
     if _is_python(document.rest):
-        candidates = [*left_out, *_of_the_person(document.cells, chosen, other_runs)]
+        candidates = [*left_out, *_of_the_person(document.cells, chosen, other_runs, numbers or {})]
         whole = completed(chosen, sorted(candidates, key=lambda each: each.place))
         chosen, copy.missing = whole.cells, whole.missing
         copy.put_back = [each.name for each in whole.put_back]
@@ -105,10 +111,10 @@ def _left_out(cell: Cell, place: int) -> list[Candidate]:
 
 
 def _of_the_person(
-    cells: Sequence[Cell], chosen: Sequence[Cell], runs: Sequence[OtherRun]
+    cells: Sequence[Cell], chosen: Sequence[Cell], runs: Sequence[OtherRun], known: Mapping[str, int]
 ) -> list[Candidate]:
     """What the person ran, each behind the cells of ours that ran before it."""
-    numbers = [(_number_of(cell), cell) for cell in cells]
+    numbers = [(known.get(str(cell.get("id"))) or _number_of(cell), cell) for cell in cells]
     found: list[Candidate] = []
     for run in runs:
         before = {id(cell) for number, cell in numbers if number is not None and number <= run.after}

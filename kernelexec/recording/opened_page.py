@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from kernelexec.errors import BadRequest
@@ -29,8 +29,8 @@ async def read_page(page: Page) -> NotebookText:
         raise BadRequest(f"The open notebook cannot be worked in: {error}.") from None
 
 
-async def change_page(page: Page, update: Update) -> NotebookText:
-    """As OpenedNotebook.change.
+async def change_page(page: Page, update: Update, running: Collection[str] = ()) -> NotebookText:
+    """As OpenedNotebook.change. `running`: the cells whose run goes on.
 
     Raises:
         BadRequest: what `update` says; nothing was changed.
@@ -40,6 +40,7 @@ async def change_page(page: Page, update: Update) -> NotebookText:
         before = await read_page(page)
         after = update(before)
         steps = list(_steps(before, after))
+        steps += _marks(after, steps, running)
         if not steps or await page.carry_out(_expected(before, steps), steps):
             return after
     raise BadRequest("The user is changing these cells right now; nothing was changed.", "Call again.")
@@ -78,6 +79,18 @@ def _steps(before: NotebookText, after: NotebookText) -> Sequence[dict[str, JSON
         if old is not None and old.raw != cell.raw:
             steps.append(_change(old, cell))
     return steps
+
+
+def _marks(
+    after: NotebookText, steps: Sequence[Mapping[str, JSON]], running: Collection[str]
+) -> list[dict[str, JSON]]:
+    """The busy marks of cells that run, and the end of those that have got their last outputs."""
+    states = {str(step["id"]): "idle" for step in steps if "outputs" in step}
+    for name in running:
+        cell = after.cell(name)
+        if cell is not None and cell.execution_count is None:
+            states[name] = "running"
+    return [{"do": "put", "id": name, "execution_state": state} for name, state in states.items()]
 
 
 def _change(old: TextCell, new: TextCell) -> dict[str, JSON]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from kernelexec.errors import BadRequest
@@ -41,6 +42,11 @@ class OpenedPlace:
         """Whether it may be otherwise than it was last read or written."""
         return self._pages.of(self.path) is not None or self._file.has_changed
 
+    @property
+    def is_in_page(self) -> bool:
+        """Whether a page shows it that we can write to."""
+        return self._pages.of(self.path) is not None
+
     async def read(self) -> NotebookText:
         """As it is now.
 
@@ -76,8 +82,8 @@ class OpenedPlace:
             self.last = await asyncio.to_thread(self._file.read)
             return self.last
 
-    async def change(self, update: Update) -> NotebookText:
-        """As OpenedNotebook.change.
+    async def change(self, update: Update, running: Collection[str] = ()) -> NotebookText:
+        """As OpenedNotebook.change. `running`: the cells that a page is to mark as busy.
 
         Raises:
             BadRequest: it cannot be read or written, and why; nothing was changed.
@@ -90,7 +96,7 @@ class OpenedPlace:
                     if page is None:
                         self.last = await asyncio.to_thread(self._file.change, update)
                     else:
-                        self.last = await change_page(page, update)
+                        self.last = await change_page(page, update, running)
                     return self.last
                 except PageGone:
                     await asyncio.sleep(_LOOK_SECONDS)

@@ -1,4 +1,4 @@
-"""What is run in a person's notebook, brought into its cells: behind what happens, off the path of replies.
+"""What is run in a person's notebook, brought into its cells as it comes, off the path of replies.
 
 The same to a recorder as `notebooks.Notebooks`, but the notebook is one, whichever kernel runs, and the
 person's: an execution goes to the cell that it was of, a new one gets a cell of its own, nothing else is
@@ -11,12 +11,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kernelexec.errors import BadRequest, StorageFailed
-from kernelexec.model.execution import Execution, Kind
+from kernelexec.model.execution import Execution, Kind, State
 from kernelexec.model.widgets import WidgetStates
 from kernelexec.recording.cells import shown_outputs
 from kernelexec.recording.journal import Journal
@@ -29,6 +29,7 @@ from kernelexec.recording.pages import Pages
 _log = logging.getLogger(__name__)
 
 _GATHER_SECONDS = 0.05  # gathers the cells of a burst; who looks at the page waits for them
+_FILE_SECONDS = 2.0  # between two writes of what goes on, where no page shows it: each is a new file
 _WRITING_SHARE = 20  # writing takes at most a twentieth of the time, while something runs
 _RETRY_SECONDS = 5.0  # after a full disk, or what is no notebook any more
 
@@ -40,6 +41,7 @@ class CellPlace:
     id: str
     after: str | None = None  # it is a new one, behind this one, "" at the top; None: it is there
     shown: str = ""  # what it showed before, see notebook_text.TextCell
+    is_ours: bool = False  # that is what the execution itself has shown so far
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,22 @@ class _Ready:
     execution: Execution
     place: CellPlace
     outputs: list[Cell]
-    is_first: bool  # else its cell has outputs of it already
+    is_first: bool  # else its cell has all outputs of it already
+    is_live: bool = False  # it goes on
+    in_page: bool = False
+
+    @property
+    def count(self) -> int | None:
+        """What its cell says: one with a count has ended, to Jupyter; the kernel tells it before."""
+        return None if self.is_live else self.execution.execution_count
+
+
+@dataclass
+class _Done:
+    """What a write came to."""
+
+    shown: list[_Ready] = field(default_factory=list)  # in their cells now
+    gone: list[Execution] = field(default_factory=list)  # ended ones whose cells are not there
 
 
 class OpenedWriter:
@@ -67,6 +84,8 @@ class OpenedWriter:
         self._new: list[Execution] = []
         self._being_written: list[Execution] = []
         self._changed: dict[int, Execution] = {}
+        self._live: dict[int, Execution] = {}  # what goes on and has something new to show
+        self._more = asyncio.Event()  # something has ended
         self._journal = journal
         self._began = self._took = 0.0
         self._hurry = asyncio.Event()
@@ -96,7 +115,9 @@ class OpenedWriter:
             return
         if execution.number not in self._places:  # an earlier hub ran it
             self.expect(execution, CellPlace(execution.cell, execution.after))
+        self._live.pop(execution.number, None)
         self._new.append(execution)
+        self._more.set()
         self._write_soon()
 
     def change(self, execution: Execution) -> None:
@@ -108,15 +129,24 @@ class OpenedWriter:
         if execution.cell is None or execution in self._new or execution.number in self._changed:
             return
         self._changed[execution.number] = execution
+        self._more.set()
         self._write_soon()
         self._journal.keep("outdated", n=execution.number)
 
     def show(self, execution: Execution) -> None:
-        """It runs: its cell is written when it has ended."""
+        """It runs: its cell shows what there is of it."""
+        if execution.cell is None or execution.state is not State.RUNNING:
+            return
+        if execution.number not in self._places:  # an earlier hub began it
+            self.expect(execution, CellPlace(execution.cell, execution.after))
+        self._live[execution.number] = execution
+        if self._is_due:
+            self._write_soon()
 
     def leave_out(self, execution: Execution) -> None:
         """It was not run after all: its cell stays what it is, a new one is not made."""
         self._places.pop(execution.number, None)
+        self._live.pop(execution.number, None)
 
     def show_widgets(self, generation: int, widgets: WidgetStates) -> None:
         """Their state is metadata of the whole notebook, which is the person's."""
@@ -154,7 +184,13 @@ class OpenedWriter:
 
     @property
     def _is_due(self) -> bool:
-        return bool(self._new or self._changed)
+        return bool(self._new or self._changed or self._to_be_shown)
+
+    @property
+    def _to_be_shown(self) -> list[Execution]:
+        """What goes on: in a page from its begin, in a file once there is something to see."""
+        in_page = self.notebook.is_in_page
+        return [each for each in self._live.values() if in_page or each.outputs.size]
 
     def _write_soon(self) -> None:
         if self._writer is None or self._writer.done():
@@ -165,6 +201,7 @@ class OpenedWriter:
         while self._is_due:
             await self._pause(max(pause, self._began + self._took * _WRITING_SHARE - time.monotonic()))
             self._began = time.monotonic()
+            self._more.clear()
             try:
                 await self._write()
             except (BadRequest, StorageFailed, OSError) as error:
@@ -176,50 +213,74 @@ class OpenedWriter:
                 pause = _RETRY_SECONDS
             else:
                 self.problem, pause = None, _GATHER_SECONDS
+                if self._hurry.is_set() and not (self._new or self._changed):
+                    return  # what goes on is never all there
             self._took = time.monotonic() - self._began
 
     async def _pause(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._hurry.wait(), seconds)
-        except (asyncio.TimeoutError, TimeoutError):
-            return
+        if not (self._new or self._changed or self.notebook.is_in_page):
+            await _first_of(_FILE_SECONDS, self._hurry, self._more)
+        await _first_of(seconds, self._hurry)
 
     # --- one write ---------------------------------------------------------------------------
 
     async def _write(self) -> None:
-        new, changed = self._new, self._changed
+        new, changed, live = self._new, self._changed, self._to_be_shown
         self._new, self._changed = [], {}
+        for each in live:
+            del self._live[each.number]
         self._being_written = [*new, *changed.values()]
         ready = [self._ready(each, is_first=True) for each in new]
         ready += [self._ready(each, is_first=False) for each in changed.values() if each not in new]
-        gone: list[Execution] = []
+        ready += [self._ready(each, is_first=True) for each in live]
+        done = _Done()
+        running = {each.place.id for each in ready if each.is_live}
         try:
-            now = await self.notebook.change(lambda found: self._changes(found, ready, gone))
+            now = await self.notebook.change(lambda found: self._changes(found, ready, done), running)
         except BaseException:  # cancelled, too: it may or may not be written
             self._new, self._changed = [*new, *self._new], {**changed, **self._changed}
+            self._live = {each.number: each for each in live if not each.is_final} | self._live
             raise
         finally:
             self._being_written = []
         self._enter(new, changed)
-        self.on_written(now, [each.execution for each in ready], gone)
+        self._remember(now, done.shown)
+        self.on_written(now, [each.execution for each in ready], done.gone)
 
     def _ready(self, execution: Execution, *, is_first: bool) -> _Ready:
         assert execution.cell is not None
         known = self._places.get(execution.number)
-        return _Ready(execution, known or CellPlace(execution.cell), list(shown_outputs(execution)), is_first)
+        return _Ready(
+            execution,
+            known or CellPlace(execution.cell),
+            list(shown_outputs(execution)),
+            is_first,
+            is_live=not execution.is_final,
+            in_page=self.notebook.is_in_page,
+        )
 
-    def _changes(self, found: NotebookText, ready: Iterable[_Ready], gone: list[Execution]) -> NotebookText:
+    def _remember(self, now: NotebookText, shown: Iterable[_Ready]) -> None:
+        """What goes on has shown this: who has something else there later has run or cleared the cell."""
+        for each in shown:
+            cell, number = now.cell(each.place.id), each.execution.number
+            if each.is_live and cell is not None and number in self._places:
+                self._places[number] = CellPlace(cell.id, shown=cell.shown, is_ours=True)
+
+    def _changes(self, found: NotebookText, ready: Iterable[_Ready], done: _Done) -> NotebookText:
         """The notebook with what was run; called in a thread, and again where somebody was faster."""
-        gone.clear()
+        done.shown.clear()
+        done.gone.clear()
         for each in ready:
             cell = found.cell(each.place.id)
             if cell is None and each.is_first and each.place.after is not None:
                 found = self._with_new(found, each)
+                done.shown.append(each)
             elif cell is None or cell.kind != "code":
-                gone.append(each.execution)
+                if not each.is_live:  # it is told once
+                    done.gone.append(each.execution)
             elif self._is_for(each, cell.shown, cell.execution_count):
-                count = each.execution.execution_count
-                found = found.with_cell(cell.with_outputs(each.outputs, count, found.layout))
+                found = found.with_cell(cell.with_outputs(each.outputs, each.count, found.layout))
+                done.shown.append(each)
         return found
 
     @staticmethod
@@ -228,6 +289,10 @@ class OpenedWriter:
         ours = ready.execution.execution_count
         if not ready.is_first:
             return count == ours
+        if ready.place.is_ours and shown != ready.place.shown and count is None:
+            # Cleared, or to be run by the person: a page goes on from there by itself. In a file it may as
+            # well be what another program had of it before.
+            return not (ready.is_live or ready.in_page)
         if ready.place.shown in ("", shown) or count is None or ours is None:
             return True
         return count <= ours
@@ -240,7 +305,7 @@ class OpenedWriter:
         if execution.note and not execution.code.strip() and not ready.outputs:  # the note is all there is
             return found.with_new(after, new_cell("markdown", execution.note, ready.place.id, layout))
         code = new_cell("code", execution.code, ready.place.id, layout)
-        code = code.with_outputs(ready.outputs, execution.execution_count, layout)
+        code = code.with_outputs(ready.outputs, ready.count, layout)
         note = [new_cell("markdown", execution.note, new_id(), layout)] if execution.note else []
         return found.with_new(after, *note, code)
 
@@ -260,6 +325,16 @@ class OpenedWriter:
             )
         for number in self._changed:  # changed again meanwhile: what was just said is not true of it
             self._journal.keep("outdated", n=number)
+
+
+async def _first_of(seconds: float, *events: asyncio.Event) -> None:
+    """Wait for one of these, for so long at most."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
 
 
 def _nobody(now: NotebookText, written: list[Execution], gone: list[Execution]) -> None:

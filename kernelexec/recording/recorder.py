@@ -178,6 +178,10 @@ class Recorder:
         self.journal.write("sent", n=execution.number, msg_id=msg_id)
         self.notebooks.show(execution)
 
+    def began(self, execution: Execution) -> None:
+        """The kernel runs it now."""
+        self.notebooks.show(execution)
+
     def output(
         self,
         execution: Execution,

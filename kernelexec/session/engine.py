@@ -213,6 +213,7 @@ class Engine:
                 self.executions.become(execution, state)
                 if state is State.RUNNING and execution.kind is Kind.CODE:
                     self.interrupts.on_begin(execution)
+                    self._recorder.began(execution)
             case e.Finish(number, state, problem, lost):
                 self.queue.forget(number)
                 self.interrupts.on_end(number)

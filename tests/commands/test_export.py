@@ -11,7 +11,9 @@ import pytest
 
 from kernelexec.commands import cli
 from kernelexec.recording.notebook_format import Change, new_document
-from tests.fakes import FakeStarter, cells, failing, printing, ran, run, session_in
+from kernelexec.recording.opened_writer import CellPlace
+from tests.fakes import ANN, FakeKernel, FakeStarter, cells, failing, printing, ran, run, session_in
+from tests.session.test_foreign_runs import person_runs
 
 NAME = "sales@analysis-1.ipynb"
 CLEAN = "sales@analysis-1.clean.ipynb"
@@ -47,6 +49,39 @@ def test_the_copy_has_what_succeeded_and_the_notebook_stays_as_it_is(
     assert f"{recorded.with_name(CLEAN)}: 2 cells" in said
     assert "1 try" in said
     assert recorded.read_bytes() == before
+
+
+def test_of_a_notebook_of_ones_own_the_journal_has_what_the_notebook_lacks(
+    storage: Path,
+    elsewhere: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CODE_STORAGE_DIR", str(storage))
+    notebook = elsewhere / "mine.ipynb"
+    nbformat.write(
+        nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell("rows = 41", id="one")],
+            metadata={"language_info": {"name": "python"}},
+        ),
+        notebook,
+    )
+
+    async def scenario() -> None:
+        async with session_in(storage, FakeStarter()) as session:
+            opened = await session.open_notebook(notebook, ANN)
+            await ran(session, "rows = 41", place=CellPlace("one"))
+            assert isinstance(session.kernel, FakeKernel)
+            person_runs(session.kernel, "helper = rows * 2", 2)  # and reverts the page
+            await ran(session, "print(helper)", place=await opened.place_of_new("one"))
+
+    run(scenario())
+    assert export(notebook) == 0
+    copy = nbformat.read(notebook.with_name("mine.clean.ipynb"), as_version=4)
+    assert [cell.source for cell in copy.cells] == ["rows = 41", "helper = rows * 2", "print(helper)"]
+    said = capsys.readouterr().out
+    assert "put back, because it ran or a later cell needs it: your In [2]" in said, said
+    assert f"its code ran in {storage}: relative paths in it begin there" in said
 
 
 def test_a_file_that_is_there_is_replaced_only_by_force(

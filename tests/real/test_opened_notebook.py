@@ -177,6 +177,40 @@ def test_a_cell_that_the_person_ran_or_deleted_meanwhile_stays_so(
     assert sources(path) == ["9"]
 
 
+def test_a_running_cell_shows_in_the_file_what_there_is_of_its_output(
+    person: Client, project: Path, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    path = write(project / "n.ipynb", code("a", f"print('begins')\n{until(gate)}print('ends')", count=3))
+    person.call("open_notebook", {"path": "n.ipynb"})
+    running = person.call("run_cells", {"ids": ["a"], "wait_seconds": 0})
+    eventually(lambda: shown(path, "a") == "begins\n")
+    assert cells(path)[0]["execution_count"] is None
+    assert "begins" in person.call("read_cells", {"ids": ["a"], "outputs": True}).text
+    person.call("execute_code", {"code": "2", "wait_seconds": 0})
+    gate.touch()
+    assert person.wait_for(running.id).state == "OK"
+    eventually(lambda: shown(path, "a") == "begins\nends\n")
+    eventually(lambda: len(cells(path)) == 2)
+    assert [cell["execution_count"] for cell in cells(path)] == [1, 2]
+
+
+def test_a_running_cell_that_the_person_deletes_is_not_brought_back(
+    person: Client, project: Path, tmp_path: Path
+) -> None:
+    gate, path = tmp_path / "gate", write(project / "n.ipynb", code("a", "1"))
+    person.call("open_notebook", {"path": "n.ipynb"})
+    running = person.execute(f"print('begins', flush=True)\n{until(gate)}print('ends')", wait_seconds=0)
+    eventually(lambda: len(cells(path)) == 2 and cells(path)[1]["outputs"])
+    write(path, code("a", "1"))
+    gate.touch()
+    ended = person.wait_for(running.id)
+    assert ended.block("stdout") == "begins\nends"
+    told = f"{running.id} is not shown: its cell was deleted"
+    assert told in ended.text or told in person.execute("2").text
+    eventually(lambda: sources(path) in (["1"], ["1", "2"]))
+
+
 def test_a_run_of_several_cells_stops_at_the_first_error_unless_told_otherwise(
     person: Client, project: Path
 ) -> None:

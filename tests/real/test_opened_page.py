@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Locator, expect
 from kernelexec import paths
 from tests.real.clients import Client
 from tests.real.conftest import Connect
-from tests.real.home import Home, eventually
+from tests.real.home import Home, eventually, until
 from tests.real.jupyter import PATIENCE_MS, JupyterServer, NotebookPage, jupyter_server
 from tests.real.test_opened_notebook import code, edit, markdown, sources, write
 
@@ -31,7 +31,7 @@ def server(shared_home: Home, project: Path) -> Iterator[JupyterServer]:
     config = shared_home.path / "jupyter-config"
     config.mkdir()
     (config / "jupyter_server_config.py").write_text(
-        f"import sys\nsys.path.append({str(EXTENSION)!r})\n"
+        f"import sys\nsys.path.insert(0, {str(EXTENSION)!r})\n"
         "c.ServerApp.jpserver_extensions.update({'kernelexec_live': True})\n"
     )
     with jupyter_server(shared_home, project, options=(), JUPYTER_CONFIG_PATH=str(config)) as server:
@@ -95,6 +95,33 @@ def test_edits_and_runs_of_the_assistant_appear_where_the_person_types(
         time.sleep(2.5)  # as long as JupyterLab takes to look at the file
         assert page.dialog.count() == 0
         assert on_disk(path) == ["# Both", "x = 41", "between = 3", "x + 1 + 100 + 1000"]
+    finally:
+        page.close()
+
+
+def test_a_running_cell_is_busy_in_the_page_and_its_output_comes_as_it_is_printed(
+    person: Client, project: Path, server: JupyterServer, browser: Browser, shared_home: Home, tmp_path: Path
+) -> None:
+    first, last = tmp_path / "first", tmp_path / "last"
+    source = f"{until(first)}print('begins', flush=True)\n{until(last)}print('ends')"
+    path = write(project / "running.ipynb", code("a", source), code("b", "mine = 1"))
+    page = opened(path, person, server, browser, shared_home)
+    try:
+        running = person.call("run_cells", {"ids": ["a"], "wait_seconds": 0})
+        ours, prompt = cell(page, "begins"), cell(page, "begins").locator(".jp-InputPrompt").first
+        expect(prompt).to_have_text("[*]:", timeout=PATIENCE_MS)
+        first.touch()
+        expect(ours.locator(".jp-OutputArea-output")).to_have_text("begins\n", timeout=PATIENCE_MS)
+        expect(prompt).to_have_text("[*]:")
+        cell(page, "mine = 1").locator(".cm-content").click()
+        page.page.keyboard.press("End")
+        page.page.keyboard.type("2")  # beside it
+        last.touch()
+        expect(ours.locator(".jp-OutputArea-output")).to_have_text("begins\nends\n", timeout=PATIENCE_MS)
+        expect(prompt).to_have_text("[1]:", timeout=PATIENCE_MS)
+        expect(cell(page, "mine = 12")).to_have_count(1)
+        assert person.wait_for(running.id).state == "OK"
+        assert page.dialog.count() == 0
     finally:
         page.close()
 

@@ -103,12 +103,27 @@ def _change_outputs(outputs, wanted: dict) -> bool:
 def replace_outputs(outputs, wanted: list) -> None:
     """From the first one that is another: what is shown already is not drawn anew."""
     same = 0
-    while same < min(len(outputs), len(wanted)) and _as_dict(outputs[same]) == wanted[same]:
+    while same < min(len(outputs), len(wanted)) and _is_or_becomes(outputs[same], wanted[same]):
         same += 1
     if same < len(outputs):
         del outputs[same:]
     for output in wanted[same:]:
         outputs.append(_output(output))
+
+
+def _is_or_becomes(output, wanted: dict) -> bool:
+    """A text that only got longer is the same one with more at its end."""
+    old = _as_dict(output)
+    if old == wanted:
+        return True
+    texts = old.get("text"), wanted.get("text")
+    if not (isinstance(output, Map) and isinstance(output.get("text"), Text) and isinstance(texts[1], str)):
+        return False
+    if {**old, "text": ""} != {**wanted, "text": ""} or not texts[1].startswith(texts[0]):
+        return False
+    text = output["text"]
+    text += texts[1][len(texts[0]) :]  # never assigned to its place: it is part of the document already
+    return True
 
 
 def _step(outputs, what: str, place: int, *arguments) -> bool:

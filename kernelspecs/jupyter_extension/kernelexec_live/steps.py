@@ -71,6 +71,8 @@ def _put(document, step: dict) -> None:
         cell["execution_count"] = step["execution_count"]
         # What the kernel has shown is to be trusted, as in shared_model.
         cell["metadata"]["trusted"] = True
+    if step.get("execution_state") not in (None, cell.get("execution_state")):
+        cell["execution_state"] = step["execution_state"]
 
 
 def _rewrite(text: Text, wanted: str) -> None:
