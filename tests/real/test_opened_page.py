@@ -160,3 +160,39 @@ def test_when_the_page_is_closed_the_file_is_written_again(
     assert edit(person, {"op": "insert", "source": "2"}).text.startswith("DONE")
     eventually(lambda: on_disk(path) == ["1", "2"])
     assert json.loads(path.read_text())["cells"][0]["outputs"]
+
+
+def test_cells_that_the_person_adds_above_and_a_reload_take_nothing_from_either_hand(
+    person: Client, project: Path, server: JupyterServer, browser: Browser, shared_home: Home
+) -> None:
+    path = write(
+        project / "drift.ipynb", code("a", "first = 1"), code("b", "second = 2"), code("c", "third = 3")
+    )
+    page = opened(path, person, server, browser, shared_home)
+    try:
+        person.call("read_cells", {})
+        cell(page, "first = 1").locator(".jp-InputPrompt").first.click()
+        page.page.keyboard.press("Escape")
+        for number in range(2):  # the places of all that the assistant knows are others now
+            page.page.keyboard.press("a")
+            expect(page.cells).to_have_count(4 + number, timeout=PATIENCE_MS)
+        page.page.keyboard.press("Enter")
+        page.page.keyboard.type("above = 0")
+        done = edit(
+            person,
+            {"op": "edit", "id": "b", "old": "2", "new": "22"},
+            {"op": "insert", "after": "b", "source": "between = 25"},
+        )
+        assert done.text.startswith("DONE: 2 of 2"), done.text
+        ran = person.call("run_cells", {"ids": ["b", "c"]})
+        assert ran.state == "OK", ran.text
+        expected = ["above = 0", "", "first = 1", "second = 22", "between = 25", "third = 3"]
+        eventually(lambda: on_disk(path) == expected)
+        page.page.reload()
+        expect(page.cells).to_have_count(6, timeout=PATIENCE_MS)
+        assert edit(person, {"op": "edit", "id": "c", "old": "3", "new": "33"}).text.startswith("DONE")
+        expect(cell(page, "third = 33")).to_have_count(1, timeout=PATIENCE_MS)
+        eventually(lambda: on_disk(path) == [*expected[:-1], "third = 33"])
+        assert page.dialog.count() == 0
+    finally:
+        page.close()
