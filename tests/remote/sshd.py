@@ -24,6 +24,8 @@ _SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 # What an installer there has to know; it is in the profile, where a company's is.
 _OF_INSTALLERS = ("PIP_", "UV_", "SSL_CERT_", "REQUESTS_CA_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy")
 
+_NO_SUCH_USER = 6  # userdel(8)
+
 
 class FarHost:
     """How tests reach it, and what they look at there."""
@@ -116,7 +118,7 @@ def far_host() -> Iterator[FarHost]:
             yield far
             far.end_all()
     finally:
-        _call("userdel", "-r", "-f", name)
+        eventually(lambda: _is_deleted(name))
         shutil.rmtree(folder)
 
 
@@ -165,6 +167,12 @@ def _write_profile(far: FarHost) -> None:
     bin_dir.mkdir(parents=True)
     shutil.copy(uv, bin_dir)
     far.own(far.home / ".local")
+
+
+def _is_deleted(name: str) -> bool:
+    """Not while another program changes the list of users."""
+    command = ["userdel", "-r", "-f", name]
+    return subprocess.run(command, capture_output=True, check=False).returncode in (0, _NO_SUCH_USER)
 
 
 def _free_port() -> int:
