@@ -67,7 +67,9 @@ class Box:
     def __init__(self, storage: Path, *options: str) -> None:
         self.name = f"kx-{uuid4().hex[:8]}"
         engine("run", "-d", "--name", self.name, "-v", f"{storage}:/storage", *options, IMAGE)
-        eventually(lambda: "hub" in json.loads(self.command("kernelexec", "ps", "--json")))
+
+    def is_ready(self) -> bool:
+        return "hub" in json.loads(self.command("kernelexec", "ps", "--json"))
 
     @contextmanager
     def client(self, home: Home, *options: str) -> Iterator[RawClient]:
@@ -86,8 +88,11 @@ class Box:
 @pytest.fixture
 def box(storage: Path) -> Iterator[Box]:
     box = Box(storage)
-    yield box
-    box.remove()
+    try:
+        eventually(box.is_ready)
+        yield box
+    finally:
+        box.remove()
 
 
 @contextmanager

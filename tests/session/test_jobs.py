@@ -66,7 +66,7 @@ def test_work_is_an_execution_with_a_number_output_and_an_end(tmp_path: Path) ->
             assert execution.problem == "Installed words 2.0 with pip.\nIt can be imported."
             assert text_of(execution.outputs.to_notebook()) == "Collecting words\n"
             assert execution.script is None
-            assert not session.has_jobs
+            await settled(lambda: not session.has_jobs)
             assert (await ran(session, "2")).number == 3
 
     run(test())
