@@ -6,7 +6,7 @@ BIN := .venv/bin
 CLIENTS := tests/clients/node/package.json tests/clients/node/package-lock.json \
 	tests/clients/python/mcp1.txt tests/clients/python/mcp2.txt
 
-.PHONY: demo check test clients remote container bundle bench soak replies docs format lock notebook pictures clean
+.PHONY: demo check test clients remote servers container bundle bench soak replies docs format lock notebook pictures clean
 
 demo: .venv/ready .demo/ready  ## the main job: a real client, server, kernel and notebook
 	ENV_TYPE=venv VENV_PATH=.demo/venv CODE_STORAGE_DIR=.demo/storage $(BIN)/kernelexec try --keep
@@ -24,15 +24,15 @@ test: .venv/ready .demo/ready  ## the tests alone
 clients: .venv/ready .clients/ready  ## the server in the hands of Claude Code, Codex, Gemini CLI, SDKs and libraries
 	$(BIN)/python -m pytest tests/clients
 
-remote: .venv/ready  ## hosts that are reached by ssh; needs root and sshd, for a second user
+remote: .venv/ready  ## hosts that are reached by ssh (needs root and sshd, for a second user), and a Jupyter server
 	$(BIN)/python -m pytest tests/remote
+
+servers: .venv/ready .remote/ready  ## kernels on each kind of server: gateways, JupyterHub with its proxy (needs npm)
+	$(BIN)/python -m pytest tests/remote/test_other_servers.py tests/remote/test_jupyterhub.py
 
 # BASE: `make container BASE=kernelexec-base` uses one made of Debian's packages, where no registry is reached.
 BASE ?= docker.io/library/python:3.13-slim
 ENGINE ?= $(shell command -v podman || command -v docker)
-remote: .venv/ready .remote/ready  ## kernels on each kind of server: gateways, JupyterHub with its proxy (needs uv, npm)
-	$(BIN)/python -m pytest tests/remote
-
 container: .venv/ready  ## builds the image of packaging/container with podman or docker, and tests it
 	if [ "$(BASE)" = kernelexec-base ]; then tests/container/base.sh $(ENGINE) kernelexec-base; fi
 	$(ENGINE) build $(BUILD_FLAGS) --build-arg BASE=$(BASE) -t kernelexec -f packaging/container/Dockerfile .
@@ -98,13 +98,14 @@ clean:
 	@touch $@
 
 # Servers that other people run: each has requirements of its own, and Enterprise Gateway ones of long ago.
+# Enterprise Gateway needs a jupyter_client that newer Pythons do not run.
 .remote/ready:
 	@echo "Setting up .remote, an environment for each kind of Jupyter server (some minutes, once)"
-	for name in kg jsd eg hub; do uv -q venv --python 3.11 .remote/$$name; done
-	uv -q pip install --python .remote/kg ipykernel 'jupyter_kernel_gateway>=3'
-	uv -q pip install --python .remote/jsd ipykernel 'jupyter-server-documents<0.4'
-	uv -q pip install --python .remote/eg ipykernel 'jupyter_enterprise_gateway==3.3.0' 'jupyter_client<7'
-	uv -q pip install --python .remote/hub ipykernel jupyterlab 'jupyterhub>=5'
+	for name in kg jsd eg hub; do $(BIN)/uv -q venv --python 3.11 .remote/$$name || exit 1; done
+	$(BIN)/uv -q pip install --python .remote/kg ipykernel 'jupyter_kernel_gateway>=3'
+	$(BIN)/uv -q pip install --python .remote/jsd ipykernel 'jupyter-server-documents<0.4'
+	$(BIN)/uv -q pip install --python .remote/eg ipykernel 'jupyter_enterprise_gateway==3.3.0' 'jupyter_client<7'
+	$(BIN)/uv -q pip install --python .remote/hub ipykernel jupyterlab 'jupyterhub>=5'
 	npm install --silent --prefix .remote/npm configurable-http-proxy
 	@touch $@
 

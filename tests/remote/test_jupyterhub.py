@@ -119,7 +119,7 @@ class JupyterHub:
 @pytest.fixture
 def jupyterhub(tmp_path: Path) -> Iterator[JupyterHub]:
     if not (_INSTALLED / "hub/bin/jupyterhub").exists() or shutil.which("node") is None:
-        pytest.skip("make remote installs it, and it needs node")
+        pytest.skip("make servers installs it, and it needs node")
     hub = JupyterHub(tmp_path / "hub")
     try:
         hub.begin()

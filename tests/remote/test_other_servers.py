@@ -62,7 +62,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[KernelSer
     folder, program = _PROGRAMS[request.param]
     command = _INSTALLED / folder / "bin" / program.words[0]
     if not command.exists():
-        pytest.skip("make remote installs it")
+        pytest.skip("make servers installs it")
     server = KernelServer(
         tmp_path / "server",
         program=Program((str(command), *program.words[1:]), program.environ, program.status),
