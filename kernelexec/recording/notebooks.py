@@ -33,7 +33,7 @@ _GATHER_SECONDS = 0.1  # gathers the cells of a burst
 _IDLE_SECONDS = 1.5  # without an event, after which nobody is disturbed; cells are then at most 2 s behind
 _WRITING_SHARE = 20  # while the session is busy, writing takes at most a twentieth of the time
 _RETRY_SECONDS = 5.0  # after a full disk
-_FLUSH_SECONDS = 5.0  # for a page that does not answer, or a save that does not end
+_FLUSH_SECONDS = 5.0  # for a page that does not answer
 _TOLD_SECONDS = 15.0  # after which it is told: no save takes as long
 # How soon a person's save is noticed. A look is one lstat; what would tell (inotify, kqueue) is in no
 # standard library and on no network file system.
@@ -298,7 +298,7 @@ class Notebooks:
         seconds = time.monotonic() - self._busy_since
         if seconds > _TOLD_SECONDS:
             self.problem = str(busy)
-        return self._hurry.is_set() and seconds > _FLUSH_SECONDS
+        return self._hurry.is_set() and seconds > busy.over_within
 
     def _has_failed(self, error: Exception) -> None:
         if self.problem is None:
@@ -379,7 +379,11 @@ class Notebooks:
             return Written(book.notebook.path)
         if self._pages.is_held(book.notebook.path):
             # By a page whose connection is lost, for a moment or for good.
-            raise NotebookBusy(book.notebook.path, by="is open in a JupyterLab that does not answer")
+            raise NotebookBusy(
+                book.notebook.path,
+                by="is open in a JupyterLab that does not answer",
+                over_within=_FLUSH_SECONDS,
+            )
         await book.trust.look()
         written = await asyncio.to_thread(book.notebook.write, update, may_begin_anew)
         book.trust.wrote(written.replaced, written.version, shows=update.shows)

@@ -29,13 +29,21 @@ _RETRY_AFTER = 0.25
 
 
 class NotebookBusy(Exception):
-    """Somebody is saving the notebook: nothing of ours was written, try again after `retry_after` seconds."""
+    """Somebody is saving the notebook: nothing of ours was written, try again after `retry_after` seconds.
+
+    `over_within`: seconds after which it is not that any more, or never will be over.
+    """
 
     def __init__(
-        self, path: Path, retry_after: float = _RETRY_AFTER, by: str = "is being saved by another program"
+        self,
+        path: Path,
+        retry_after: float = _RETRY_AFTER,
+        by: str = "is being saved by another program",
+        over_within: float = _SAVED_WITHIN + 2.0,
     ) -> None:
         super().__init__(f"{path} {by}")
         self.retry_after = retry_after
+        self.over_within = over_within
 
 
 class SharedFile:

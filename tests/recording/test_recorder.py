@@ -284,9 +284,9 @@ def test_a_notebook_that_is_held_for_good_is_told_and_keeps_nobody_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A JupyterLab that was suspended never lets go of it."""
-    monkeypatch.setattr(notebooks_module, "_FLUSH_SECONDS", 0.05)
     monkeypatch.setattr(notebooks_module, "_TOLD_SECONDS", 0.02)
-    failing = Failing(NotebookBusy(tmp_path, 0.001, by="is held"), 1_000_000).install(monkeypatch)
+    held = NotebookBusy(tmp_path, 0.001, by="is held", over_within=0.05)
+    failing = Failing(held, 1_000_000).install(monkeypatch)
 
     async def test() -> None:
         async with recorder_in(tmp_path) as recorder:

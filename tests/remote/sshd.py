@@ -65,7 +65,7 @@ class FarHost:
         return found
 
     def hub(self) -> psutil.Process:
-        (hub,) = [each for each in self.processes() if "kernelexec.daemon.process" in _line(each)]
+        (hub,) = [each for each in self.processes() if "kernelexec.daemon.process" in line_of(each)]
         return hub
 
     def sessions_of_sshd(self) -> list[psutil.Process]:
@@ -91,7 +91,7 @@ class FarHost:
                 eventually(lambda: not self.processes(), 5.0)
 
 
-def _line(process: psutil.Process) -> str:
+def line_of(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
     except psutil.Error:

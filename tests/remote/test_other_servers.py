@@ -1,4 +1,4 @@
-"""The main job on each kind of server that people run, as far as `make remote` has installed it."""
+"""The main job on each kind of server that people run, as far as `make servers` has installed it."""
 
 from __future__ import annotations
 

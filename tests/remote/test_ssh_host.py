@@ -20,7 +20,7 @@ import pytest
 from tests.real.clients import Client, RawClient
 from tests.real.conftest import Connect
 from tests.real.home import COMMAND, Home, eventually, until
-from tests.remote.sshd import FarHost
+from tests.remote.sshd import FarHost, line_of
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -312,9 +312,7 @@ def test_a_jupyterlab_there_is_reached_here(home: Home, far: FarHost) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
         assert process.stdout is not None
-        eventually(
-            lambda: not [each for each in far.processes() if "jupyter-lab" in " ".join(each.cmdline())]
-        )
+        eventually(lambda: not [each for each in far.processes() if "jupyter-lab" in line_of(each)])
     finally:
         process.kill()
         process.wait()
