@@ -118,8 +118,10 @@ def far_host() -> Iterator[FarHost]:
             yield far
             far.end_all()
     finally:
+        runtime_dir = Path(f"/tmp/kernelexec-{pwd.getpwnam(name).pw_uid}")
         eventually(lambda: _is_deleted(name))
         shutil.rmtree(folder)
+        shutil.rmtree(runtime_dir, ignore_errors=True)
 
 
 @contextmanager
