@@ -91,7 +91,7 @@ def test_a_choice_comes_back_for_the_same_client_in_the_same_directory_only(
         ({"type": "venv"}, "needs venv_path"),
         ({"type": "venv", "conda_name": "x"}, "needs venv_path, and not conda_name"),
         ({"type": "default", "venv_path": "x"}, "takes no other argument"),
-        ({"type": "docker"}, "'conda', 'venv', 'venv-uv', 'kernelspec' or 'default'"),
+        ({"type": "docker"}, "'conda', 'venv', 'venv-uv', 'kernelspec', 'existing' or 'default'"),
         ({"type": "conda", "conda_name": "x; id"}, "no conda environment called 'x; id'"),
         ({"type": "kernelspec", "kernel_name": "nope"}, "no Jupyter kernelspec called 'nope'"),
         ({"type": "venv", "venv_path": "a\0b"}, "NUL"),
