@@ -8,12 +8,14 @@ does nothing. It runs in the Jupyter server's process, of whichever environment,
 - `shared_model`: a change, made to a shared model.
 - `open_notebook`: one that is open: what others have taken away from it.
 - `hub`: the connection to the hub.
+- `ending`: the server's own end.
 """
 
 from __future__ import annotations
 
 import asyncio
 
+from .ending import end_when_stopped
 from .hub import Hub
 from .rooms import Rooms
 
@@ -28,6 +30,7 @@ def _load_jupyter_server_extension(app) -> None:
         if rooms is None:
             app.log.info("kernelexec_live: no jupyter-collaboration here, so nothing to do")
             return
+        end_when_stopped(app)
         app.kernelexec_live = asyncio.ensure_future(Hub(rooms, app.log).work())
 
     app.io_loop.add_callback(start)
