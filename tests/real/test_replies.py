@@ -227,7 +227,7 @@ def test_the_replies_to_exits_and_imports(assistant: Client, held: Held) -> None
 def test_the_replies_about_packages_and_the_environment(
     connect: Connect, shared_home: Home, held: Held
 ) -> None:
-    shelf, venv = shared_home.path / "shelf", shared_home.path / "envs" / "sales"
+    shelf, venv = shared_home.path / "shelf", shared_home.path / "envs" / "shop"
     for version in ("1.0", "2.0"):
         make_wheel(shelf, "kx-words", version)
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
