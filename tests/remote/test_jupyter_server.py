@@ -296,6 +296,7 @@ def test_while_a_link_is_down_that_is_told_and_a_run_that_ended_meanwhile_is_tol
     code = f"{until(gate, begun)}print('after')\nopen({str(ended)!r}, 'w').close()\n6 * 7"
     running = client.execute(code, wait_seconds=0)
     eventually(begun.exists)
+    eventually(lambda: client.wait_for(running.id, wait_seconds=0).state == "RUNNING")  # that has come here
     cutter.part()
     eventually(lambda: "is down: " in home.log())
     told = client.wait_for(running.id, wait_seconds=0)
