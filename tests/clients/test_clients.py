@@ -196,5 +196,5 @@ def test_the_inspector_finds_nothing_to_complain_of(shared_home: Home) -> None:
 
 
 def test_each_client_that_is_tried_is_in_the_documents() -> None:
-    page = (Path(__file__).parent.parent.parent / "docs" / "clients.md").read_text()
+    page = (Path(__file__).parent.parent.parent / "docs" / "tried.md").read_text()
     assert [client.name for client in CLIENTS if f"| {client.name} |" not in page] == []
