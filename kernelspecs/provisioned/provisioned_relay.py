@@ -67,9 +67,8 @@ class Provisioned:
         self.backs: dict = {}
         self.ending = asyncio.Event()  # somebody wants it ended
         self.interrupting: set = set()  # tasks
-        self.reply: tuple[list[bytes], int] | None = (
-            None  # to a shutdown_request: its frames, and where it begins
-        )
+        # The frames of a shutdown_request that is to be replied to, and where in them it begins.
+        self.reply: tuple[list[bytes], int] | None = None
 
     @property
     def provisioner(self):
@@ -140,6 +139,8 @@ class Provisioned:
 
     def is_answer(self, frames: list[bytes]) -> bool:
         """Whether this is about a request of this process's own, which is nobody else's business; or iopub's welcome."""
+        if DELIMITER not in frames:
+            return False
         start = frames.index(DELIMITER) + 1
         return self.session.encode() in frames[start + 2] or b'"iopub_welcome"' in frames[start + 1]
 
@@ -156,9 +157,9 @@ class Provisioned:
         done, _ = await asyncio.wait({watching, wanted, *passing}, return_when=asyncio.FIRST_COMPLETED)
         if watching not in done:
             for failed in done - {wanted}:
-                failed.result()  # which raises
-            await self.end_kernel()
-            code = 0
+                tell(f"Messages cannot be passed on any more: {told(failed.exception())}.")
+            await self.end_kernel()  # in that case, too: nobody else could reach it, or end it
+            code = 0 if done == {wanted} else 1
         else:
             code = watching.result()
             await asyncio.sleep(0.1)  # what it had said last is on its way
@@ -209,13 +210,15 @@ class Provisioned:
             try:
                 start = signature_at(frames)
                 self.front.check(frames, start)
+                interrupts = channel == "control" and is_type(frames[start + 1], "interrupt_request")
+                shuts_down = channel == "control" and is_type(frames[start + 1], "shutdown_request")
             except (ValueError, IndexError):
                 continue  # no message of the key's owner
-            if channel == "control" and is_type(frames[start + 1], "interrupt_request"):
+            if interrupts:
                 task = asyncio.ensure_future(self.interrupt(frames, start))
                 self.interrupting.add(task)
                 task.add_done_callback(self.interrupting.discard)
-            elif channel == "control" and is_type(frames[start + 1], "shutdown_request"):
+            elif shuts_down:
                 self.reply = frames, start
                 self.ending.set()
             else:
