@@ -1,7 +1,7 @@
 """A Jupyter server extension: what an assistant runs appears in notebooks that are open in JupyterLab.
 
 It needs jupyter-collaboration 4 or later, whose shared model of an open notebook it writes to; without that it
-does nothing. It runs in the Jupyter server's process, of whichever environment, and imports nothing of kernelexec.
+only sees to the server's end. It runs in the Jupyter server's process, of whichever environment, and imports nothing of kernelexec.
 
 - `rooms`: which notebooks are open.
 - `holding`: their locks, by which the hub knows that it is not to write these files.
@@ -26,11 +26,11 @@ def _jupyter_server_extension_points() -> list:
 
 def _load_jupyter_server_extension(app) -> None:
     async def start() -> None:
+        end_when_stopped(app)
         rooms = Rooms.of(app)
         if rooms is None:
             app.log.info("kernelexec_live: no jupyter-collaboration here, so nothing to do")
             return
-        end_when_stopped(app)
         app.kernelexec_live = asyncio.ensure_future(Hub(rooms, app.log).work())
 
     app.io_loop.add_callback(start)

@@ -1,9 +1,10 @@
 """That a Jupyter server which has been stopped ends.
 
-Files are read and written in threads of AnyIO's, each of which is told to end with the task that it was made for. A room
-of jupyter-collaboration that has just been written to may have such a task when the server stops its event loop: then
-nobody tells the thread, the interpreter waits for it at its end, and Ctrl-C leaves a process that does nothing for ever.
-Seen with jupyter_server 2.21, jupyter-collaboration 5.0 and AnyIO 4.16, in two of three runs on a busy machine.
+Files are read and written in threads of AnyIO's, each of which is told to end with the task that it was made for. A page
+that is just being closed, or a room of jupyter-collaboration that has just been written to, may have such a task when the
+server stops its event loop: then nobody tells the thread, the interpreter waits for it at its end, and Ctrl-C leaves a
+process that does nothing for ever. Seen with jupyter_server 2.21 and AnyIO 4.16, with jupyter-collaboration in two of three
+runs on a busy machine, without it in one of ten.
 """
 
 from __future__ import annotations
