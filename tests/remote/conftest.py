@@ -1,4 +1,4 @@
-"""Real servers, each in a home of its own, and a host that is reached by ssh."""
+"""Real servers, each in a home of its own, a host that is reached by ssh, and a cluster."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tests.real.conftest import (  # noqa: F401 - fixtures
 )
 from tests.real.home import Home
 from tests.remote.servers import TOKEN, KernelServer
+from tests.remote.slurm import Slurm, slurm
 from tests.remote.sshd import FarHost, far_host
 
 
@@ -73,3 +74,10 @@ def far(bare_host: FarHost) -> FarHost:
     done = bare_host.run(".local/share/kernelexec/program/bin/kernelexec exec 1")  # makes an environment
     assert done.returncode == 0, done.stderr
     return bare_host
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Slurm]:
+    """A Slurm of one node with two processors; who has jobs there ends them."""
+    with slurm() as cluster:
+        yield cluster
