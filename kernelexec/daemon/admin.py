@@ -112,6 +112,9 @@ async def _variables(hub: Hub, command: Mapping[str, Any]) -> dict[str, Any]:
 
 def _opened(hub: Hub, caller: str, storage_dir: str) -> dict[str, Any]:
     """The session of the notebook that this caller has opened last, which its calls are for."""
+    last = hub.openers.session_of(caller, storage_dir)
+    if last is not None:
+        return {"session": last}
     opened = [
         (session.opened.opened_by[caller], session.id)
         for session in hub.sessions

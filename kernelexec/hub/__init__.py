@@ -9,7 +9,8 @@
 - `unheard`: what became of calls that their clients gave up.
 - `chosen_environments`: which environment a caller's calls are for.
 - `storage_dirs`: where there have been sessions.
-- `opened_notebooks`: which session a notebook of the person's is opened in.
+- `opened_notebooks`: which session a notebook of the person's is opened in; `notebook_openers`: which one
+  each caller has opened last.
 - `examination`: the doctor.
 
 In come callers and what they wish, in terms of the project: a session's name, an environment. Out come

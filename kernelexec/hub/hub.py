@@ -23,6 +23,7 @@ from kernelexec.hub.caller import Caller, SessionChoice
 from kernelexec.hub.chosen_environments import ChosenEnvironments
 from kernelexec.hub.kernels import Kernels, try_out
 from kernelexec.hub.lost_kernels import LostKernels
+from kernelexec.hub.notebook_openers import NotebookOpeners
 from kernelexec.hub.unheard import Unheard
 from kernelexec.kernels.host import KernelHost
 from kernelexec.kernels.kernel import Kernel, OnMessage
@@ -62,6 +63,7 @@ class Hub:
         self._host = host
         self._kernels = Kernels(host, Registry(state_dir / "kernels"), self._environments)
         self.adoption = Adoption(self._adopt)
+        self.openers = NotebookOpeners(state_dir)
 
     @property
     def sessions(self) -> list[Session]:
@@ -192,6 +194,7 @@ class Hub:
         session = await self._session_for(caller, found, name, progress)
         await asyncio.to_thread(opened_notebooks.make, replace(found, environment=session.environment))
         opened = await session.open_notebook(real, caller.identity)
+        self.openers.remember(caller.id, caller.config().storage_identity, session.id)
         if session.environment.running is not None:  # what the person runs from now on is heard
             await session.join_kernel(caller.surroundings(session))
         self._kernels.enter_notebook(session, opened.path)
@@ -220,8 +223,14 @@ class Hub:
         session.stop_when_idle_for(config.kernel_idle_seconds)
         return session
 
-    def _opened_by(self, caller: Caller) -> Session | None:
+    async def _opened_by(self, caller: Caller) -> Session | None:
         """The session of the notebook that this caller has opened last, perhaps while another hub ran."""
+        config = caller.config()
+        await self.adoption.of_notebooks(config.storage_identity)
+        last = self.openers.session_of(caller.id, config.storage_identity)
+        session = await self._reopened(config, last) if last is not None else None
+        if session is not None and session.opened is not None and caller.id in session.opened.opened_by:
+            return session
         opened = [
             (session.opened.opened_by[caller.id], session)
             for session in self.sessions_of(caller)
@@ -230,9 +239,7 @@ class Hub:
         return max(opened, key=lambda each: each[0])[1] if opened else None
 
     async def _choose(self, caller: Caller, name: str | None, progress: Progress) -> Session:
-        if name is None:
-            await self.adoption.of_notebooks(caller.config().storage_identity)
-        opened = self._opened_by(caller) if name is None else None
+        opened = await self._opened_by(caller) if name is None else None
         if opened is not None and not opened.is_abandoned:
             return opened
         choice = caller.choose(name)

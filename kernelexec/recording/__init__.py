@@ -8,7 +8,8 @@
 - `trust` with `signing_program`: whether JupyterLab may show all of a notebook.
 - `pages`, `live_notebook`: a notebook that is open in JupyterLab, which shows what happens as it happens.
 - `notebook_text`, `notebook_reading`, `json_spans`: a notebook of the person's own, byte for byte;
-  `notebook_operations`, `looks`: what is done to it, and what somebody has seen of it;
+  `notebook_operations`, `looks`: what is done to it, and what somebody has seen of it, `kept_looks` for
+  the next hub;
   `opened_notebook`, `notebook_place`: its file; `opened_page`: where it is open; `opened_place`: either;
   `opened_writer`: what is run, brought into its cells; `opened_records`: what journals say of it.
 - `widget_messages`: what kernels say of their widgets.

@@ -20,6 +20,7 @@ from kernelexec.plain_file import open_plain
 from kernelexec.recording.journal import is_taken
 from kernelexec.recording.journal_index import index_path
 from kernelexec.recording.kept_lines import forget
+from kernelexec.recording.kept_looks import looks_path
 from kernelexec.recording.records import JOURNAL, JOURNALS, journal_path, split_name
 
 # Code only: a person may have put 2026-data.csv beside it.
@@ -110,8 +111,8 @@ def survey(storage_dir: Path, has_kernel: Callable[[str], bool]) -> list[Left]:
     items: dict[str, list[Item]] = defaultdict(list)
     for name, found in _files(storage_dir, Path(JOURNALS), JOURNAL):
         session = name.removesuffix(".jsonl")
-        index = re.compile(re.escape(index_path(Path(name)).name))
-        for one, of_one in [(name, found), *_files(storage_dir, Path(JOURNALS), index)]:
+        beside = "|".join(re.escape(path_of(Path(name)).name) for path_of in (index_path, looks_path))
+        for one, of_one in [(name, found), *_files(storage_dir, Path(JOURNALS), re.compile(beside))]:
             items[session].append(_item(Kind.JOURNALS, session, None, Path(JOURNALS), {one: of_one}))
     with suppress(OSError):
         for name in sorted(os.listdir(storage_dir)):

@@ -20,6 +20,7 @@ from kernelexec.model.execution import Execution, Kind, State
 from kernelexec.model.widgets import WidgetStates
 from kernelexec.recording.cells import shown_outputs
 from kernelexec.recording.journal import Journal
+from kernelexec.recording.kept_looks import KeptLooks
 from kernelexec.recording.ledger import Ledger
 from kernelexec.recording.notebook_format import Cell
 from kernelexec.recording.notebook_text import NotebookText, new_cell, new_id
@@ -76,6 +77,7 @@ class OpenedWriter:
         self.problem: str | None = None  # why the notebook does not show what was run
         self.set_aside: list[str] = []  # nothing of a person's is
         self.notebook = OpenedPlace(path, pages)
+        self.looks = KeptLooks(journal, path)  # of the callers at it, for the next hub
         self.last_touched: str | None = None  # the cell that the assistant ran, made or changed last
         # What was run in which notebook: told when it is in there, or that its cell is gone.
         self.on_written: Callable[[NotebookText, list[Execution], list[Execution]], None] = _nobody

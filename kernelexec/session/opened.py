@@ -46,7 +46,8 @@ class Opened:
         self._session = session
         self.opened_by = opened_by  # when, by caller: whose calls are for its session where they name none
         self._writer = writer
-        self._looks: dict[str, Look] = {}  # by caller
+        self._kept = writer.looks
+        self._looks = dict(self._kept.load())  # by caller
         self._gone: dict[str, list[str]] = {}  # by caller: executions whose cells are gone
         writer.on_written = self._on_written
 
@@ -67,8 +68,18 @@ class Opened:
         """What a caller has seen after all, where a reply did not reach it."""
         if look is None:
             self._looks.pop(caller, None)
+            self._kept.keep(caller, None)
         else:
             self._looks[caller] = look
+
+    def keep_look(self, caller: str, look: Look | None) -> None:
+        """A caller has got the reply with this look: a later hub is to know it."""
+        if caller in self._looks and look is not None:
+            self._kept.keep(caller, look)
+
+    async def looks_kept(self) -> None:
+        """Wait until a hub that comes after this one would know what was to be kept."""
+        await self._kept.flush()
 
     async def read(self) -> NotebookText:
         """As it is now, with all that has been run in it and has ended.
@@ -101,7 +112,10 @@ class Opened:
         """A caller sees the notebook as it is now; returns what is otherwise than it knew."""
         known = self._looks.get(caller)
         self._looks[caller] = Look.at(now)
-        return [] if known is None else known.news(now)
+        if known is None:  # there is nothing older that a later hub could begin with
+            self._kept.keep(caller, self._looks[caller])
+            return []
+        return known.news(now)
 
     async def edit(self, caller: str, operations: Sequence[Operation]) -> tuple[list[str], list[str]]:
         """Carry out the operations, all or none; returns what was done, and the news from before.
@@ -190,6 +204,9 @@ class Opened:
                 self._gone.setdefault(execution.caller, []).append(execution.id)
             elif cell is not None:
                 self._looks[execution.caller] = _with_cell(look, now, cell, execution)
+                kept = self._kept.of(execution.caller)
+                if kept is not None:
+                    self._kept.keep(execution.caller, _with_cell(kept, now, cell, execution))
 
 
 def _with_cell(look: Look, now: NotebookText, cell: TextCell, execution: Execution) -> Look:

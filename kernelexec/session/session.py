@@ -420,6 +420,8 @@ class Session:
         self._idleness.end()
         self._engine.let_go()
         await self.recorder.flush()
+        if self.opened is not None:
+            await self.opened.looks_kept()
         self.recorder.close()
 
     # --- what its parts ask for ------------------------------------------------------

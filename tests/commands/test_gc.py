@@ -100,16 +100,17 @@ def test_journals_and_outputs_of_what_is_old_go_and_nothing_else(
     assert (storage / "young@e-1" / "outputs").is_dir()
 
 
-def test_the_index_of_a_large_journal_goes_with_it(
-    storage: Path, leave: Callable[..., set[str]], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("suffix", ["index", "looks"])
+def test_what_is_kept_beside_a_journal_goes_with_it(
+    storage: Path, leave: Callable[..., set[str]], capsys: pytest.CaptureFixture[str], suffix: str
 ) -> None:
     leave("old@e", 91)
-    index = storage / ".kernelexec" / "old@e.index"
-    index.write_text("x" * 500)
-    journal = index.with_name("old@e.jsonl")
-    os.utime(index, (journal.stat().st_mtime, journal.stat().st_mtime))
+    beside = storage / ".kernelexec" / f"old@e.{suffix}"
+    beside.write_text("x" * 500)
+    journal = beside.with_name("old@e.jsonl")
+    os.utime(beside, (journal.stat().st_mtime, journal.stat().st_mtime))
     assert gc(storage, "--older-than", "90d", "--yes") == 0
-    assert not index.exists()
+    assert not beside.exists()
     assert not journal.exists()
 
 

@@ -342,9 +342,61 @@ def test_a_new_hub_knows_the_notebook_of_a_caller_and_its_kernel(connect: Connec
     assert ran.state == "OK", ran.text
     assert ran.block("result") == "6"
     eventually(lambda: shown(path, "b") == "6")
-    refused = edit(client, {"op": "delete", "id": "a"})
-    assert "not seen" in refused.text
-    assert "x = 5" in refused.text
+
+
+def kept(home: Home) -> str:
+    """What the hub has kept of who has seen what."""
+    return "".join(file.read_text() for file in home.storage.glob(".kernelexec/*.looks"))
+
+
+def test_a_new_hub_knows_what_its_callers_have_seen_of_the_notebook(connect: Connect, home: Home) -> None:
+    project = home.project("seen")
+    path = write(project / "n.ipynb", code("a", "mine = 1"), code("b", "2"), code("c", "3"))
+    first, second = connect(home, project), connect(home, project)
+    for client in (first, second):
+        client.call("open_notebook", {"path": "n.ipynb"})
+    edit(first, {"op": "edit", "id": "c", "old": "3", "new": "30"})
+    eventually(lambda: '"30"' in kept(home))
+    home.end_hub(signal.SIGKILL)
+    write(path, code("a", "yours = 1"), code("n", "new = 1"), code("c", "30"))
+    first.call("list_kernels", {})  # the bridge has joined the next hub
+
+    refused = edit(first, {"op": "delete", "id": "a"})
+    assert refused.is_error
+    assert "has changed since you saw it" in refused.text
+    assert "yours = 1" in refused.text
+    assert "mine = 1" in refused.text
+    assert "deleted since you saw it" in edit(first, {"op": "delete", "id": "b"}).text
+    done = edit(first, {"op": "delete", "id": "c"})
+    assert done.text.startswith("DONE"), "it was its own text"
+    assert "deleted: b (2)" in done.text
+
+    told = second.call("read_cells", {})
+    assert "changed: a (yours = 1)" in told.text, told.text
+    assert "new: n (new = 1)" in told.text
+    assert "deleted: b (2), c (3)" in told.text
+    home.end_hub(signal.SIGTERM)
+    assert "News: in the" not in second.call("read_cells", {}).text
+
+
+def test_what_a_caller_did_not_get_to_see_before_a_hub_was_killed_is_told_by_the_next(
+    connect: Connect, home: Home
+) -> None:
+    project = home.project("killed")
+    path = write(project / "n.ipynb", code("a", "1"), code("b", "2"))
+    client = connect(home, project)
+    client.call("open_notebook", {"path": "n.ipynb"})
+    home.end_hub(signal.SIGKILL)
+    write(path, code("a", "1"), code("b", "20"))
+    ran = client.call("run_cells", {"ids": ["a"]})
+    assert ran.state == "OK", ran.text
+    assert "changed: b (20)" in ran.text
+    eventually(lambda: '"20"' in kept(home))
+    home.end_hub(signal.SIGKILL)
+    again = client.call("run_cells", {"ids": ["a"]})
+    assert "News: in the" not in again.text, again.text
+    write(path, code("a", "1"))
+    assert "deleted: b (20)" in client.call("read_cells", {}).text
 
 
 def test_an_outline_of_a_thousand_cells_is_short_and_finds_the_rest(person: Client, project: Path) -> None:

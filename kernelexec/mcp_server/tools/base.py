@@ -24,7 +24,9 @@ from kernelexec.mcp_server.tools.arguments import WAIT_DESCRIPTION, Arguments
 from kernelexec.mcp_server.tools.effects import EFFECTS
 from kernelexec.model.execution import Execution
 from kernelexec.model.text import plain
+from kernelexec.recording.looks import Look
 from kernelexec.session import steps
+from kernelexec.session.opened import Opened
 from kernelexec.session.session import Session
 
 _log = logging.getLogger("kernelexec.trace")
@@ -213,8 +215,16 @@ async def _news_of_notebook(call: Call, session: Session) -> list[str]:
         told = await opened.news(caller)
     except BadRequest as error:
         return [f"News: {error.what}"]
-    call.on_undelivered(lambda: opened.put_look(caller, before))
+    count_as_seen(call, opened, before)
     return cells_text.news(told)
+
+
+def count_as_seen(call: Call, opened: Opened, before: Look | None) -> None:
+    """The caller has seen of a notebook what it has now, if this call's reply reaches it; else `before`."""
+    caller = call.caller.id
+    look = opened.look_of(caller)
+    call.on_undelivered(lambda: opened.put_look(caller, before))
+    call.request.on_delivered(lambda at: opened.keep_look(caller, look))
 
 
 async def _wait_for_end(

@@ -13,7 +13,7 @@ from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.render import cells_text
 from kernelexec.mcp_server.render.images import pictures_of
 from kernelexec.mcp_server.tools.arguments import Arguments, WaitSeconds
-from kernelexec.mcp_server.tools.base import Tool, news_of, prepared, session_for, wait_for_end
+from kernelexec.mcp_server.tools.base import Tool, count_as_seen, news_of, prepared, session_for, wait_for_end
 from kernelexec.mcp_server.tools.code import fits
 from kernelexec.model.text import plain
 from kernelexec.recording.notebook_operations import Operation
@@ -119,6 +119,7 @@ async def _open_notebook(call: Call, arguments: OpenNotebook) -> types.CallToolR
     opened = _opened(session)
     now = await opened.read()
     _seen(call, opened, now)
+    await opened.looks_kept()
     head = cells_text.opened(session, found, now, call.caller.surroundings(session).directory)
     return _said(call, session, "\n".join([*head, *cells_text.outline(now, _states(session))]))
 
@@ -143,8 +144,10 @@ async def _edit_notebook(call: Call, arguments: EditNotebook) -> types.CallToolR
     session, opened = await _session_with_notebook(call, arguments.session)
     operations = [Operation(**each.model_dump()) for each in arguments.operations]
     before = opened.look_of(call.caller.id)
-    done, news = await opened.edit(call.caller.id, operations)
-    call.on_undelivered(lambda: opened.put_look(call.caller.id, before))
+    try:
+        done, news = await opened.edit(call.caller.id, operations)
+    finally:  # a refusal tells what is there, too
+        count_as_seen(call, opened, before)
     lines = [f"DONE: {len(done)} of {len(done)} in {opened.path}; nothing was run.", *cells_text.news(news)]
     return _said(call, session, "\n".join([*lines, *(f"- {each}" for each in done)]))
 
@@ -181,8 +184,9 @@ def _opened(session: Session) -> Opened:
 def _seen(call: Call, opened: Opened, now: NotebookText) -> list[str]:
     """The news of the notebook, which count as told unless the reply does not reach its caller."""
     before = opened.look_of(call.caller.id)
-    call.on_undelivered(lambda: opened.put_look(call.caller.id, before))
-    return opened.seen(call.caller.id, now)
+    news = opened.seen(call.caller.id, now)
+    count_as_seen(call, opened, before)
+    return news
 
 
 def _states(session: Session) -> dict[str, str]:
