@@ -82,6 +82,14 @@ class Link(Protocol):
     def say(self, channel: str, message_type: str, content: Mapping[str, Any]) -> None:
         """Send what is not replied to; through a closed link nothing is sent."""
 
+    def wake(self) -> None:
+        """Have the kernel look at its shell once more, where that can be done from here.
+
+        A zmq socket's descriptor tells a change, not a state. A kernel that waits for it on an event loop and
+        does not look again after it has answered (xeus-python) misses a request that came meanwhile, and the
+        next ones with it: what has not been read is no change. A new connection is one.
+        """
+
     async def take_last_words(self) -> None:
         """Take what a kernel that has ended had sent and is still on its way."""
 

@@ -46,6 +46,9 @@ _PRINTED_SECONDS = (
 )
 _SPOOLED = 1_000_000  # characters of a value, at least, that comes as a file: less is cheap as a message
 _MOVE_SECONDS = 60.0  # a kernel whose imports come over a network
+_FIRST_SECONDS = 3.0
+_NUDGE_SECONDS = 0.5  # without a sign of a request; the next ones are each twice as far away
+_NUDGES = 7
 _SILENCE_SECONDS = 2.0  # what a kernel has sent is read in far less
 
 
@@ -90,6 +93,7 @@ class LinkedKernel:
         self._beyond = None if is_settled else beyond
         self._nothing: dict[str, asyncio.Future[None]] = {}  # by msg_id: no reply will come, though it lives
         self._taken = 0  # messages of a kernel that is not ours
+        self._unheard: str | None = None  # what was sent last, until it is heard of
         self._dropped = Dropped()
         self._idle: dict[str, asyncio.Future[None]] = {}  # by the msg_id of a request that is awaited
         self._asked: str | None = None  # why it is to end
@@ -142,7 +146,10 @@ class LinkedKernel:
             self.interrupted_by = await self._moved_in(self._beyond, info)
         first = None if self._is_ours else first_request(info)
         if first is not None:
-            self._link.request("shell", "execute_request", first)  # what is sent later, it does later
+            replied = self._link.request("shell", "execute_request", first)
+            # Not for ever: one that an earlier hub has left running does it later, before what comes then.
+            await self._first_of(replied, seconds=_FIRST_SECONDS)
+            replied.cancel()
         return info
 
     async def _moved_in(self, beyond: Beyond, info: Mapping[str, Any]) -> str:
@@ -186,10 +193,24 @@ class LinkedKernel:
             raise KernelDied
         self._dropped.begin(msg_id)
         with self._recalled(msg_id) as recalled:
-            reply = await self._until_end(msg_id, lambda: self._link.send("shell", msg_id, frames))
+            self._unheard = msg_id
+            nudging = None if self._is_ours else asyncio.create_task(self._nudged(msg_id))
+            try:
+                reply = await self._until_end(msg_id, lambda: self._link.send("shell", msg_id, frames))
+            finally:
+                if nudging is not None:
+                    nudging.cancel()
         if reply is None:
             raise ReplyLost
         return replace(reply, lost=self._dropped.count()) if recalled.is_lossy else reply
+
+    async def _nudged(self, msg_id: str) -> None:
+        """Wake a kernel that does not say that it has begun: see link.Link.wake."""
+        for number in range(_NUDGES):
+            await asyncio.sleep(_NUDGE_SECONDS * 2**number)
+            if self._unheard != msg_id or self._is_over:
+                return
+            self._link.wake()
 
     async def rejoin(self, msg_id: str) -> Reply | None:
         if self._is_over:
@@ -433,6 +454,8 @@ class LinkedKernel:
     def _take_in_order(self, message: Message) -> None:
         if not self._is_ours or self._recall is not None:
             self._taken += 1
+            if message.parent_id == self._unheard:
+                self._unheard = None
             self._dropped.take(message)
         if not self._is_ours:
             message = in_plain_words(message)

@@ -140,6 +140,9 @@ class WebsocketLink:
     def say(self, channel: str, message_type: str, content: Mapping[str, Any]) -> None:
         self._put(channel, *self._wire.pack(message_type, content))
 
+    def wake(self) -> None:
+        """The connections to its sockets are the server's."""
+
     def is_awaited(self) -> bool:
         """Whether somebody waits for a reply."""
         return self._replies.are_coming

@@ -56,6 +56,8 @@ class ZmqLink:
         self._loop = asyncio.get_running_loop()
         self._context = zmq.Context()
         self._identity = f"kernelexec-{identity}".encode() if identity else _identity(connection)
+        self._shell = _address(connection, "shell")
+        self._waker: zmq.Socket[bytes] | None = None
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
         for name, kind in CHANNELS.items():
             self._open(name, kind, _address(connection, name))
@@ -104,6 +106,14 @@ class ZmqLink:
         _, frames = self._wire.pack(message_type, content)
         self._send(channel, frames)
 
+    def wake(self) -> None:
+        if not self._sockets:  # closed
+            return
+        if self._waker is not None:
+            self._waker.close(linger=0)
+        self._waker = self._context.socket(zmq.DEALER)
+        self._waker.connect(self._shell)
+
     async def take_last_words(self) -> None:
         before = -1
         for _ in range(_LAST_WORDS_ROUNDS):
@@ -118,6 +128,8 @@ class ZmqLink:
             self._loop.remove_reader(socket.fileno())
             socket.close(linger=0)
         self._sockets.clear()
+        if self._waker is not None:
+            self._waker.close(linger=0)
         self._context.term()
         self._replies.close()
 

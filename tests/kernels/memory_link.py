@@ -57,6 +57,7 @@ class MemoryLink:
 
     def __init__(self, kernel: MemoryKernel, on_message: Callable[[Message], None]) -> None:
         self.session = "memory"
+        self.woken = 0
         self.down: Lost | None = None
         self.regained: Callable[[], None] = lambda: None
         self._kernel = kernel
@@ -105,6 +106,9 @@ class MemoryLink:
 
     def say(self, channel: str, message_type: str, content: Mapping[str, Any]) -> None:
         self.send(channel, *self.pack(message_type, content)).cancel()
+
+    def wake(self) -> None:
+        self.woken += 1
 
     async def take_last_words(self) -> None:
         await asyncio.sleep(0)

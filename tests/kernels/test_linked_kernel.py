@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -313,6 +314,31 @@ def test_a_kernel_that_would_end_at_an_interrupt_is_told_how_python_takes_one(li
             assert "execute_request" not in setting.speaker.contents
 
     run(test())
+
+
+def test_a_kernel_that_slept_through_a_request_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_NUDGE_SECONDS", 0.02)
+
+    async def woken(interrupts: str) -> int:
+        """How often, before it ends without having begun."""
+        speaker, life = MemoryKernel(), FakeLife()
+        kernel = LinkedKernel(partial(MemoryLink, speaker), life, lambda message: None, interrupts)
+        await asyncio.wait_for(kernel.ready(), SECONDS)
+        await execute(kernel)
+        link = kernel._link
+        assert isinstance(link, MemoryLink)
+        assert link.woken == 0  # it had said that it had begun
+        speaker.silent.add("execute_request")
+        running = asyncio.create_task(kernel.execute(*kernel.pack("x")))
+        with contextlib.suppress(AssertionError):
+            await settled(lambda: link.woken >= 2)
+        life.end(Death(signal=9))
+        with pytest.raises(KernelDied):
+            await running
+        return link.woken
+
+    assert run(woken("signal")) >= 2
+    assert run(woken("named")) == 0  # ours does not sleep
 
 
 def test_an_exception_has_its_name_whatever_the_kernel_makes_of_it(linked: Made) -> None:

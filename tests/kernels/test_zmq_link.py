@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -272,3 +273,34 @@ def test_others_get_their_turn_while_much_is_read(tmp_path: Path) -> None:
             kernel.close()
 
     run(test())
+
+
+def test_a_kernel_that_waits_for_a_change_and_has_missed_it_is_woken(tmp_path: Path) -> None:
+    connection = connection_in(tmp_path)
+    context = zmq.Context()
+    shell = context.socket(zmq.ROUTER)
+    shell.bind(f"ipc://{connection['ip']}-{connection['shell_port']}")
+
+    def is_told_of_a_change(seconds: float) -> bool:
+        return bool(select.select([shell.fileno()], [], [], seconds)[0])
+
+    async def test() -> None:
+        link = ZmqLink(connection, lambda message: None)
+        link.say("shell", "execute_request", {"code": "1"})
+        link.say("shell", "execute_request", {"code": "2"})
+        assert b'{"code":"1"}' in shell.recv_multipart()[-1].replace(b" ", b"")
+        assert (
+            shell.poll(5000) == zmq.POLLIN
+        )  # the second has come, and this call has taken note of the change
+        link.say("shell", "execute_request", {"code": "3"})
+        assert not is_told_of_a_change(0.2)
+        link.wake()
+        assert is_told_of_a_change(5)
+        assert b'{"code":"2"}' in shell.recv_multipart()[-1].replace(b" ", b"")
+        link.wake()
+        link.close()
+        link.wake()
+
+    run(test())
+    shell.close(linger=0)
+    context.term()
