@@ -24,6 +24,13 @@ _LONGEST_SECONDS = 86_400.0
 _LEAST_MEMORY_MB = 200  # a kernel that has run nothing takes 60, and its imports some more
 _MOST_MB = 100_000_000
 _MOST = 1_000_000
+# By the limit's name (model.limits.Allowance): unit, least, most.
+ALLOWED = {
+    "memory_mb": ("megabytes", _LEAST_MEMORY_MB, _MOST_MB),
+    "kernels": ("kernels", 1, _MOST),
+    "queued": ("submissions", 1, _MOST),
+    "session_mb": ("megabytes", 1, _MOST_MB),
+}
 _LONGEST_IDLE_SECONDS = 10 * 365 * 86_400.0
 BESIDE_THE_CLIENT = "the .venv in the client's directory"
 OF_THE_UV_PROJECT = "the environment of the uv project or workspace that the client's directory is in"
@@ -204,26 +211,30 @@ def read_allowance(environ: Mapping[str, str]) -> Allowance:
     """What a client lets its sessions take.
 
     Raises:
-        ConfigError: as above; also for the memory of its kernels, which the launcher reads.
+        ConfigError: as above.
     """
-    _amount(environ, "KERNELEXEC_MEMORY_MB", "megabytes", _LEAST_MEMORY_MB, _MOST_MB)
-    disk = _amount(environ, "KERNELEXEC_SESSION_MB", "megabytes", 1, _MOST_MB)
-    return Allowance(
-        queued=_amount(environ, "KERNELEXEC_QUEUED", "submissions", 1, _MOST),
-        kernels=_amount(environ, "KERNELEXEC_KERNELS", "kernels", 1, _MOST),
-        disk=None if disk is None else disk * 1_000_000,
+    said = {
+        "memory_mb": environ.get("KERNELEXEC_MEMORY_MB", ""),
+        "kernels": environ.get("KERNELEXEC_KERNELS", ""),
+        "queued": environ.get("KERNELEXEC_QUEUED", ""),
+        "session_mb": environ.get("KERNELEXEC_SESSION_MB", ""),
+    }
+    given = {name: value.strip() for name, value in said.items() if value.strip()}
+    return Allowance.of(
+        {name: amount(f"{_PREFIX}{name.upper()}={value!r}", value, name) for name, value in given.items()}
     )
 
 
-def _amount(environ: Mapping[str, str], variable: str, unit: str, least: int, most: int) -> int | None:
-    """None: it is not set."""
-    value = environ.get(variable, "").strip()
-    if not value:
-        return None
+def amount(said: str, value: str, name: str) -> int:
+    """The number of one of ALLOWED.
+
+    Raises:
+        ConfigError: it is none; `said` is how its reader finds it.
+    """
+    unit, least, most = ALLOWED[name]
     if not (value.isascii() and value.isdigit() and len(value) < 20 and least <= int(value) <= most):
         raise ConfigError(
-            f"{variable}={value!r} is not a whole number of {unit} from {least} to {most}.",
-            "Leave it out for no limit.",
+            f"{said} is not a whole number of {unit} from {least} to {most}.", "Leave it out for no limit."
         )
     return int(value)
 

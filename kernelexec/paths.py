@@ -52,6 +52,13 @@ def data_dir(environ: Mapping[str, str]) -> str:
     return os.path.join(_xdg(environ, "XDG_DATA_HOME", ".local/share"), "kernelexec")
 
 
+def config_dir(environ: Mapping[str, str]) -> str:
+    """The directory of what the person has written for all clients."""
+    if sys.platform == "darwin":
+        return os.path.join(home(environ), "Library", "Application Support", "kernelexec")
+    return os.path.join(_xdg(environ, "XDG_CONFIG_HOME", ".config"), "kernelexec")
+
+
 def jupyter_data_dir(environ: Mapping[str, str]) -> str:
     """The user's Jupyter data directory, as jupyter_core finds it (without its Windows cases)."""
     chosen = environ.get("JUPYTER_DATA_DIR")

@@ -40,7 +40,7 @@ from kernelexec.kernels.link import Lost
 from kernelexec.kernels.wire import Message
 from kernelexec.model.environment import Environment, Interpreter
 from kernelexec.model.execution import Execution, State
-from kernelexec.model.limits import Limits
+from kernelexec.model.limits import Allowance, Limits
 from kernelexec.recording import notebooks as notebooks_module
 from kernelexec.recording.journal import Journal, now
 from kernelexec.recording.recorder import Recorder
@@ -536,7 +536,10 @@ class FakeHub:
         return [self.session]
 
     async def admit(self, caller: Caller, session: Session) -> None:
-        await self.admission.look(session, caller.config().allowance)
+        await self.admission.look(session, caller.config().allowance, Allowance())
+
+    def allowed_in(self, environment: Environment) -> Allowance:
+        return Allowance()
 
     @property
     def lost_kernels(self) -> LostKernels:

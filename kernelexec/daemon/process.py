@@ -25,6 +25,7 @@ from kernelexec.daemon.admin import serve_admin
 from kernelexec.daemon.door import Door, give_way, only_one
 from kernelexec.daemon.pages import serve_pages
 from kernelexec.hub.caller import Caller, Near
+from kernelexec.hub.environment_limits import FILE as LIMITS_FILE
 from kernelexec.hub.hub import Hub
 from kernelexec.kernels import hosts
 from kernelexec.mcp_server.server import serve
@@ -109,7 +110,12 @@ class _Daemon:
     def __init__(self, lock: int, stay: Stay) -> None:
         runtime_dir = Path(paths.runtime_dir(os.environ))
         self._door = Door(lock, self._accept, READ_AHEAD)
-        self._hub = Hub(runtime_dir, Path(paths.state_dir(os.environ)), hosts.here(runtime_dir))
+        self._hub = Hub(
+            runtime_dir,
+            Path(paths.state_dir(os.environ)),
+            hosts.here(runtime_dir),
+            Path(paths.config_dir(os.environ), LIMITS_FILE),
+        )
         self._connections: dict[asyncio.Task[None], tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
         self._watching: set[asyncio.Task[None]] = set()  # of these: what is no reason to stay
         self._from_elsewhere: dict[str, asyncio.StreamWriter] = {}  # by caller: clients of other hosts

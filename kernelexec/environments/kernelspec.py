@@ -185,7 +185,15 @@ def with_variables(environ: Mapping[str, str], variables: Sequence[tuple[str, st
     return {**environ, **{name: Template(value).safe_substitute(inherited) for name, value in variables}}
 
 
-_FOR_KERNELS = ("KERNELEXEC_STILL_IMAGES", "KERNELEXEC_MEMORY_MB")  # settings of what runs in one
+# Settings of what runs in a kernel; the last is the hub's, from what the person lets its environment take.
+ENVIRONMENTS_MEMORY = "KERNELEXEC_ENVIRONMENT_MEMORY_MB"
+_FOR_KERNELS = ("KERNELEXEC_STILL_IMAGES", "KERNELEXEC_MEMORY_MB", ENVIRONMENTS_MEMORY)
+
+
+def with_environments_memory(environ: Mapping[str, str], megabytes: int | None) -> dict[str, str]:
+    """These variables, and what a process of a kernel in its environment may have at most."""
+    others = {name: value for name, value in environ.items() if name != ENVIRONMENTS_MEMORY}
+    return others if megabytes is None else {**others, ENVIRONMENTS_MEMORY: str(megabytes)}
 
 
 def _is_not_the_kernels(name: str) -> bool:

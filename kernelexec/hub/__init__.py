@@ -4,6 +4,7 @@
 - `kernels`: starts, tries, registers and adopts the kernels of sessions, wherever those are; `lost_kernels`:
   those that live and could not be adopted.
 - `admission`: whether a session may take one more submission.
+- `environment_limits`: what the person lets the kernels and sessions of an environment take.
 - `adoption`: which kernels of an earlier hub come first, and who waits for them.
 - `caller`: one connected client, as its hello line describes it.
 - `unheard`: what became of calls that their clients gave up.

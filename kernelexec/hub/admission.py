@@ -1,4 +1,4 @@
-"""Whether a session may take one more submission, where its client has set limits."""
+"""Whether a session may take one more submission, where its client or its environment has limits."""
 
 from __future__ import annotations
 
@@ -21,28 +21,26 @@ class Admission:
     def __init__(self) -> None:
         self._taken: WeakKeyDictionary[Session, tuple[float, int]] = WeakKeyDictionary()
 
-    async def look(self, session: Session, allowance: Allowance) -> None:
-        """
+    async def look(self, session: Session, client: Allowance, environment: Allowance) -> None:
+        """Neither limit undoes the other.
+
         Raises:
             BadRequest: there is no room for one more.
         """
-        if allowance.queued is not None and session.queued >= allowance.queued:
-            runs = session.current
-            wait = (
-                f'; wait_for_execution(execution_id="{runs.id}") waits for the one that runs' if runs else ""
-            )
-            raise BadRequest(
-                f"{session.queued} already wait in {session.id}, and KERNELEXEC_QUEUED="
-                f"{allowance.queued} allows no more: this one was not kept.",
-                f"Submit it again when some have ended{wait}.",
-            )
+        for allowance in (client, environment):
+            await self._look_at_disk(session, allowance)
+        # Last, and without a wait: whoever else asks meanwhile is counted.
+        for allowance in (client, environment):
+            _look_at_queue(session, allowance)
+
+    async def _look_at_disk(self, session: Session, allowance: Allowance) -> None:
         if allowance.disk is None:
             return
         taken = await self._measured(session)
         if taken >= allowance.disk:
             raise BadRequest(
-                f"The records of {session.id} have {readable_size(taken)}, and KERNELEXEC_SESSION_MB allows "
-                f"no more than {readable_size(allowance.disk)}: this was not kept.",
+                f"The records of {session.id} have {readable_size(taken)}, and "
+                f"{allowance.said('session_mb')} allows no more: this was not kept.",
                 "The user can raise that; a session of another name (session=...) has room of its own.",
             )
 
@@ -52,3 +50,15 @@ class Admission:
             taken = await asyncio.to_thread(taken_by, session.recorder.storage_dir, session.id)
             self._taken[session] = time.monotonic(), taken
         return taken
+
+
+def _look_at_queue(session: Session, allowance: Allowance) -> None:
+    if allowance.queued is None or session.queued < allowance.queued:
+        return
+    runs = session.current
+    wait = f'; wait_for_execution(execution_id="{runs.id}") waits for the one that runs' if runs else ""
+    raise BadRequest(
+        f"{session.queued} already wait in {session.id}, and {allowance.said('queued')} allows no more: "
+        "this one was not kept.",
+        f"Submit it again when some have ended{wait}.",
+    )

@@ -30,6 +30,7 @@ from kernelexec.environments.packages import Packages
 from kernelexec.environments.remedies import install_command
 from kernelexec.environments.source import Places
 from kernelexec.errors import ConfigError, EnvironmentUnusable, HubUnavailable, KernelexecError, KernelFailed
+from kernelexec.hub import environment_limits
 from kernelexec.hub.kernels import try_out, why_not_in
 from kernelexec.kernels import hosts
 from kernelexec.model.environment import Environment
@@ -103,7 +104,28 @@ async def examine_settings(
     unknown = [
         Finding(Level.NOTE, "settings", each, "correct its name") for each in unknown_settings(environ)
     ]
-    return [*unknown, *_storage(config), await _configured(chosen or config.environment, environ)]
+    return [
+        *unknown,
+        *_limits(Path(paths.config_dir(environ), environment_limits.FILE)),
+        *_storage(config),
+        await _configured(chosen or config.environment, environ),
+    ]
+
+
+def _limits(file: Path) -> Iterator[Finding]:
+    """What the person has written about what environments may take."""
+    try:
+        written = environment_limits.read(file)
+    except ConfigError as error:
+        yield _problem("limits", error)
+        return
+    for each in written.unknown:
+        yield Finding(Level.NOTE, "limits", each, "correct its name")
+    for path in written.missing:
+        yield Finding(Level.NOTE, "limits", f"{path}, which {file} names, is not there", "correct its path")
+    if written.by_name:
+        names = ", ".join(sorted(written.by_name))
+        yield Finding(Level.OK, "limits", f"{file} has limits for {names}")
 
 
 def _host(said: str, environ: Mapping[str, str]) -> Finding:

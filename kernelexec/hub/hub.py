@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
-from kernelexec.config import Config, EnvironmentChoice, read_allowance
+from kernelexec.config import Config, EnvironmentChoice
 from kernelexec.environments.source import Progress
 from kernelexec.errors import BadRequest, KernelexecError, KernelFailed
 from kernelexec.hub import opened_notebooks, storage_dirs
@@ -21,6 +21,7 @@ from kernelexec.hub.adoption import Adoption
 from kernelexec.hub.adoption import Key as _Key
 from kernelexec.hub.caller import Caller, SessionChoice
 from kernelexec.hub.chosen_environments import ChosenEnvironments
+from kernelexec.hub.environment_limits import EnvironmentLimits
 from kernelexec.hub.kernels import Kernels, try_out
 from kernelexec.hub.lost_kernels import LostKernels
 from kernelexec.hub.notebook_openers import NotebookOpeners
@@ -29,6 +30,7 @@ from kernelexec.kernels.host import KernelHost
 from kernelexec.kernels.kernel import Kernel, OnMessage
 from kernelexec.kernels.registry import KernelEntry, Registry
 from kernelexec.model.environment import Environment
+from kernelexec.model.limits import Allowance
 from kernelexec.model.naming import apart, clean_name
 from kernelexec.recording.journal import Journal, storage_failed
 from kernelexec.recording.journal_lines import first_record, last_opened
@@ -48,7 +50,8 @@ _log = logging.getLogger(__name__)
 class Hub:
     """Finds, makes, adopts and stops sessions and their kernels."""
 
-    def __init__(self, runtime_dir: Path, state_dir: Path, host: KernelHost) -> None:
+    def __init__(self, runtime_dir: Path, state_dir: Path, host: KernelHost, limits: Path) -> None:
+        """`limits`: the file of environments' limits, if there is one."""
         self.closing = False  # connections end because the hub does, not because clients wish it
         self.unheard = Unheard()
         self._admission = Admission()
@@ -61,7 +64,9 @@ class Hub:
         self._opening: dict[_Key, asyncio.Lock] = {}
         self._environments = ChosenEnvironments(state_dir, self._running_at)
         self._host = host
-        self._kernels = Kernels(host, Registry(state_dir / "kernels"), self._environments)
+        self._told_of_limits: WeakSet[Caller] = WeakSet()
+        self._limits = EnvironmentLimits(limits)
+        self._kernels = Kernels(host, Registry(state_dir / "kernels"), self._environments, self._limits)
         self.adoption = Adoption(self._adopt)
         self.openers = NotebookOpeners(state_dir)
 
@@ -91,7 +96,19 @@ class Hub:
         Raises:
             BadRequest, ConfigError: it may not, and why; nothing was kept or run.
         """
-        await self._admission.look(session, caller.config().allowance)
+        allowed = self.allowed_in(session.environment)
+        if caller not in self._told_of_limits:
+            self._told_of_limits.add(caller)
+            caller.notices += self._limits.written().unknown
+        await self._admission.look(session, caller.config().allowance, allowed)
+
+    def allowed_in(self, environment: Environment) -> Allowance:
+        """What the person lets this environment take, whoever uses it.
+
+        Raises:
+            ConfigError: the file that says so cannot be used, and why.
+        """
+        return self._limits.of(environment)
 
     def keep_kernels(self) -> None:
         """Make anew what was deleted beside kernels that live: the runtime directory was, at least."""
@@ -370,7 +387,7 @@ class Hub:
         self, session: Session, surroundings: Surroundings, on_message: OnMessage, progress: Progress
     ) -> NewKernel:
         """See session.KernelStarter."""
-        if read_allowance(surroundings.environ).kernels is not None:  # how many there are has to be known
+        if self._kernels.number_matters(session, surroundings):  # how many there are has to be known
             await self.adoption.of_all()
         return await self._kernels.start(session, surroundings, on_message, progress)
 

@@ -15,9 +15,11 @@ from typing import Any
 from kernelexec import paths
 from kernelexec.config import KERNEL_IDLE_SECONDS, read_allowance
 from kernelexec.environments import catalog, kernelspec
+from kernelexec.environments.kernelspec import with_environments_memory
 from kernelexec.environments.source import Progress
-from kernelexec.errors import KernelexecError, KernelFailed
+from kernelexec.errors import KernelFailed
 from kernelexec.hub.chosen_environments import ChosenEnvironments
+from kernelexec.hub.environment_limits import EnvironmentLimits
 from kernelexec.hub.lost_kernels import LostKernel, LostKernels, without_session
 from kernelexec.kernels.host import (
     JOINED,
@@ -31,6 +33,7 @@ from kernelexec.kernels.host import (
 from kernelexec.kernels.kernel import Death, OnMessage
 from kernelexec.kernels.registry import KernelEntry, Registry
 from kernelexec.model.environment import Environment
+from kernelexec.model.limits import Allowance
 from kernelexec.recording.journal import now
 from kernelexec.session.generations import NewKernel
 from kernelexec.session.session import Session
@@ -46,8 +49,16 @@ _TRIAL_GRACE_SECONDS = 1.0  # for a kernel that has run nothing
 class Kernels:
     """Starts kernels for sessions, and gives them those that an earlier hub left."""
 
-    def __init__(self, host: KernelHost, registry: Registry, environments: ChosenEnvironments) -> None:
+    def __init__(
+        self,
+        host: KernelHost,
+        registry: Registry,
+        environments: ChosenEnvironments,
+        limits: EnvironmentLimits,
+    ) -> None:
         self._host = host
+        self._limits = limits
+        self._starting: set[Session] = set()  # those whose next kernel is on its way
         self._registry = registry
         self._environments = environments
         self.lost = LostKernels(host, registry)
@@ -61,36 +72,71 @@ class Kernels:
         Raises:
             KernelexecError, OSError: there is none, and nothing is left of it.
         """
-        environment, launch = await self._planned(session, surroundings, progress)
-        directory = surroundings.directory
+        environment, launch, surroundings = await self._planned(session, surroundings, progress)
         if launch.kind != JOINED:
-            self._look_at_number(read_allowance(surroundings.environ).kernels)
-        kernel = await self._host.start(launch, on_message)
-        self._forget_at_its_end(kernel)
+            self._look_at_number(session, read_allowance(surroundings.environ))
+            self._look_at_number(session, self._limits.of(session.environment))
+        self._starting.add(session)
+        try:
+            kernel = await self._host.start(launch, on_message)
+            self._forget_at_its_end(kernel)
+            new = await self._seen_to(session, surroundings, environment, kernel)
+        finally:
+            self._starting.discard(session)
+        _log.info("%s: kernel %s is ready", session.id, kernel)
+        return new
+
+    async def _seen_to(
+        self, session: Session, surroundings: Surroundings, environment: Environment, kernel: HostedKernel
+    ) -> NewKernel:
+        """A kernel that was just started, ready and in the registry.
+
+        Whatever keeps it from that, an error of ours or a cancel, nobody would have it: it is ended.
+        """
         session.generations.starting = kernel
         try:
-            self._register(session, environment, directory, kernel)
+            self._register(session, environment, surroundings.directory, kernel)
             info = await kernel.ready()
             environment = _as_it_turned_out(environment, kernel, info)
-            self._register(session, environment, directory, kernel)
-        except (KernelexecError, OSError):
+            self._register(session, environment, surroundings.directory, kernel)
+        except BaseException:
             await kernel.stop("its start was given up", grace=0)
             raise
         finally:
             session.generations.starting = None
-        _log.info("%s: kernel %s is ready", session.id, kernel)
-        return NewKernel(kernel, info, environment, kernel.kernel_id, kernel.where)
+        return NewKernel(kernel, info, environment, kernel.kernel_id, kernel.where, surroundings)
 
-    def _look_at_number(self, most: int | None) -> None:
-        """Raises KernelFailed: whose kernel it would be wants no more than there are."""
-        if most is None or len(self._entries) < most:
+    def number_matters(self, session: Session, surroundings: Surroundings) -> bool:
+        """Whether it matters how many kernels there are when one more is started.
+
+        Raises:
+            ConfigError: what is allowed cannot be read.
+        """
+        client, environment = read_allowance(surroundings.environ), self._limits.of(session.environment)
+        return client.kernels is not None or environment.kernels is not None
+
+    def _look_at_number(self, session: Session, allowance: Allowance) -> None:
+        """Raises KernelFailed: whose kernel it would be, or whose environment, has as many as are allowed.
+
+        An environment's limit counts its own, a client's all.
+        """
+        most, identity = allowance.kernels, session.environment.identity
+        if most is None:
             return
-        names = sorted(
-            f"{entry.session_name}@{Environment.from_json(entry.environment).label}"
+        having = {
+            f"{entry.session_name}@{environment.label}"
             for entry in self._entries.values()
-        )
+            for environment in [Environment.from_json(entry.environment)]
+            if not allowance.file or environment.identity == identity
+        }
+        others = (each for each in self._starting if each is not session)
+        having |= {each.id for each in others if not allowance.file or each.environment.identity == identity}
+        if len(having) < most:
+            return
+        of_which = f" in {session.environment.label}" if allowance.file else ""
         raise KernelFailed(
-            f"{len(names)} kernels run, and KERNELEXEC_KERNELS={most} allows no more: {', '.join(names)}.",
+            f"{len(having)} kernels run{of_which}, and {allowance.said('kernels')} allows no more: "
+            f"{', '.join(sorted(having))}.",
             "Stop one that nobody needs (stop_kernel, which takes its variables), or work in one of these "
             "sessions (session=...). The user can raise the limit.",
         )
@@ -101,15 +147,15 @@ class Kernels:
         Raises:
             KernelexecError, OSError: it cannot be, and why.
         """
-        environment, launch = await self._planned(session, surroundings, lambda text: None)
+        environment, launch, _ = await self._planned(session, surroundings, lambda text: None)
         # It might queue for a machine, or pay for one.
         if not environment.provisioner and not environment.host:
             await _tried(self._host, launch)
 
     async def _planned(
         self, session: Session, surroundings: Surroundings, progress: Progress
-    ) -> tuple[Environment, Launch]:
-        """How a session's next kernel is started.
+    ) -> tuple[Environment, Launch, Surroundings]:
+        """How a session's next kernel is started, and in which surroundings.
 
         Looked at again for each: what was true when the session was opened may have changed.
         """
@@ -118,7 +164,10 @@ class Kernels:
             _look_at_directory(surroundings.directory, session)
         environment = await self._environments.prepare(source, surroundings.environ, progress)
         environment = replace(environment, label=session.environment.label)
-        return environment, _launch(environment, surroundings.directory, surroundings.environ)
+        allowed = self._limits.of(session.environment).memory_mb
+        environ = with_environments_memory(surroundings.environ, allowed)
+        surroundings = replace(surroundings, environ=environ)
+        return environment, _launch(environment, surroundings.directory, environ), surroundings
 
     async def left(self) -> list[KernelEntry]:
         """The kernels that an earlier hub has left, by the registry or by their own processes.

@@ -23,8 +23,26 @@ class Limits:
 
 @dataclass(frozen=True)
 class Allowance:
-    """None: as much as they like."""
+    """What sessions may take. None: as much as they like."""
 
     queued: int | None = None  # submissions that wait in one session
-    kernels: int | None = None  # of all sessions of the user's, at once
-    disk: int | None = None  # bytes of one session's records; a run that has begun is recorded to its end
+    kernels: int | None = None  # at once: of all sessions of the user's, or of those of one environment
+    session_mb: int | None = None  # of one session's records; a run that has begun is recorded to its end
+    memory_mb: int | None = None  # of a kernel's process, and of each that it starts
+    file: str = ""  # which says so for an environment; "" where a client's own variables do
+
+    @classmethod
+    def of(cls, said: Mapping[str, int | None], file: str = "") -> Allowance:
+        """By the names of these."""
+        queued, kernels = said.get("queued"), said.get("kernels")
+        return cls(queued, kernels, said.get("session_mb"), said.get("memory_mb"), file)
+
+    @property
+    def disk(self) -> int | None:
+        """session_mb in bytes."""
+        return None if self.session_mb is None else self.session_mb * 1_000_000
+
+    def said(self, name: str) -> str:
+        """What sets one of these, as its reader finds it."""
+        value = getattr(self, name)
+        return f'"{name}": {value} in {self.file}' if self.file else f"KERNELEXEC_{name.upper()}={value}"

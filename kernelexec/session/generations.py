@@ -30,6 +30,7 @@ class NewKernel:
     environment: Environment
     kernel_id: str | None = None  # in the registry
     where: Where | None = None  # its code reads and writes, if not on this machine
+    surroundings: Surroundings | None = None  # in which it was started, if not in those that were asked for
 
 
 class KernelSource(Protocol):
@@ -164,7 +165,7 @@ class Generations:
 
     async def _new_kernel(self, surroundings: Surroundings) -> Kernel:
         new = await self._source.new_kernel(surroundings)
-        self.surroundings = surroundings = surroundings.at(new.where)
+        self.surroundings = surroundings = (new.surroundings or surroundings).at(new.where)
         before, ended = self.generation, self.last_end
         self.generation += 1
         self.names, self._ended_by, self._ending, self._wished = NO_NAMES, None, None, False

@@ -95,13 +95,18 @@ def bound_memory() -> None:
                 adjustment.write(str(OOM_SCORE))
     except (OSError, ValueError):
         pass  # a container may forbid it
-    said = os.environ.get("KERNELEXEC_MEMORY_MB", "").strip()
-    if not said.isdigit():
+    # What the client wants, and what the person lets the environment take: the narrower of them.
+    said = [
+        os.environ.get("KERNELEXEC_MEMORY_MB", ""),
+        os.environ.get("KERNELEXEC_ENVIRONMENT_MEMORY_MB", ""),
+    ]
+    limits = [int(megabytes) for megabytes in said if megabytes.strip().isdigit()]
+    if not limits:
         return
     import resource
 
     # Not RLIMIT_AS: files that are mapped and addresses that are merely reserved (CUDA, Go, arrow) count there.
-    limit, hard = int(said) * 1000000, resource.getrlimit(resource.RLIMIT_DATA)[1]
+    limit, hard = min(limits) * 1000000, resource.getrlimit(resource.RLIMIT_DATA)[1]
     resource.setrlimit(resource.RLIMIT_DATA, (limit if hard < 0 else min(limit, hard), hard))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from kernelexec.environments import catalog
-from kernelexec.errors import BadRequest, KernelFailed, SessionTaken, StorageFailed
+from kernelexec.errors import BadRequest, ConfigError, KernelFailed, SessionTaken, StorageFailed
 from kernelexec.hub import hub as hub_module
 from kernelexec.hub.caller import Caller
 from kernelexec.hub.hub import Hub
@@ -123,7 +123,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 @asynccontextmanager
 async def hub_in(folder: Path, host: FakeHost | None = None) -> AsyncIterator[Hub]:
-    hub = Hub(folder / "run", folder / "state", host or FakeHost())
+    hub = Hub(folder / "run", folder / "state", host or FakeHost(), folder / "limits.json")
     await hub.find_left()
     await hub.adoption.of_all()
     try:
@@ -670,9 +670,131 @@ def test_a_session_takes_no_more_of_the_disk_than_its_client_lets_it(tmp_path: P
             (tmp_path / "storage" / f"{other.id}-1").mkdir()
             (tmp_path / "storage" / f"{other.id}-1" / "0001.txt").write_bytes(bytes(1_000_000))
             await hub.admit(limited, session)
-            with pytest.raises(BadRequest, match=r"have 1.0 MB, and KERNELEXEC_SESSION_MB .* than 1.0 MB"):
+            with pytest.raises(BadRequest, match=r"have 1.0 MB, and KERNELEXEC_SESSION_MB=1 allows no more"):
                 await hub.admit(limited, other)
             await hub.admit(caller(tmp_path), other)
+
+    asyncio.run(test())
+
+
+def test_an_environments_limits_hold_whichever_client_asks_and_undo_no_clients_own(
+    tmp_path: Path, host: FakeHost
+) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path, host) as hub:
+            generous, strict = (
+                caller(tmp_path, KERNELEXEC_KERNELS="9", KERNELEXEC_QUEUED="9"),
+                caller(tmp_path, KERNELEXEC_QUEUED="1"),
+            )
+            session, done = await ran_for(hub, generous)
+            assert done.state is State.OK
+            file = tmp_path / "limits.json"
+            identity = session.environment.identity
+            file.write_text(json.dumps({identity: {"kernels": 1, "queued": 2}, "*": {"kernels": 7}}))
+            for one in (generous, strict, caller(tmp_path)):
+                _, refused = await ran_for(hub, one, "other")
+                assert refused.state is State.NOT_RUN
+                assert (
+                    f'1 kernels run in analysis, and "kernels": 1 in {file} allows no more: {session.id}'
+                    in str(refused.problem)
+                )
+            waiting = [submit(session, "a", surroundings=strict.surroundings(session)) for _ in range(2)]
+            with pytest.raises(BadRequest, match=r"1 already wait in .* KERNELEXEC_QUEUED=1 allows no more"):
+                await hub.admit(strict, session)
+            await hub.admit(generous, session)
+            waiting.append(submit(session, "a", surroundings=strict.surroundings(session)))
+            with pytest.raises(
+                BadRequest, match=r'2 already wait in .* "queued": 2 in .*limits.json allows no more'
+            ):
+                await hub.admit(generous, session)
+            for each in waiting:
+                await session.executions.wait_for_end(each, 10)
+            file.write_text(json.dumps({identity: {"kernels": None}, "*": {"kernels": 1}}))
+            _, as_for_all = await ran_for(hub, generous, "other")
+            assert as_for_all.state is State.NOT_RUN
+            file.write_text(json.dumps({identity: {"kernels": 0}, "*": {"kernels": 1}}))
+            _, with_none = await ran_for(hub, generous, "other")
+            assert with_none.state is State.OK
+
+    asyncio.run(test())
+
+
+def test_kernels_that_start_at_once_are_no_more_than_are_allowed(tmp_path: Path, host: FakeHost) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path, host) as hub:
+            (tmp_path / "limits.json").write_text('{"*": {"kernels": 2}}')
+            done = await asyncio.gather(*(ran_for(hub, caller(tmp_path), f"s{n}") for n in range(6)))
+            states = sorted(execution.state.name for _, execution in done)
+            assert states == ["NOT_RUN"] * 4 + ["OK"] * 2
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("{", "is no JSON"),
+        ('["*"]', "is no table of limits by environment"),
+        ('{"*": {"kernels": -1}}', "'*' in .* is not a whole number of kernels from 1"),
+        ('{"*": {"memory_mb": 20}}', "is not a whole number of megabytes from 200"),
+        ('{"*": {"queued": true}}', "is not a whole number of submissions"),
+        ("[" * 100_000, "is no JSON"),
+    ],
+)
+def test_limits_that_cannot_be_read_are_told_and_nothing_is_run_without_them(
+    tmp_path: Path, host: FakeHost, said: str, told: str
+) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path, host) as hub:
+            (tmp_path / "limits.json").write_text(said)
+            session = await session_of(hub, caller(tmp_path))
+            with pytest.raises(ConfigError, match=told):
+                await hub.admit(caller(tmp_path), session)
+            _, refused = await ran_for(hub, caller(tmp_path))
+            assert refused.state is State.NOT_RUN
+            assert "limits.json" in str(refused.problem)
+            (tmp_path / "limits.json").unlink()
+            assert (await ran_for(hub, caller(tmp_path)))[1].state is State.OK
+
+    asyncio.run(test())
+
+
+def test_a_limit_of_no_name_that_is_known_is_told_once_to_each_client(tmp_path: Path, host: FakeHost) -> None:
+    async def test() -> None:
+        async with hub_in(tmp_path, host) as hub:
+            (tmp_path / "limits.json").write_text('{"*": {"memory": 4000, "queued": 5}}')
+            told = caller(tmp_path)
+            session = await session_of(hub, told)
+            for _ in range(2):
+                await hub.admit(told, session)
+            about = [notice for notice in told.take_notices() if "limits.json" in notice]
+            assert about == [
+                f"'memory' in {tmp_path}/limits.json is no limit and has no effect; memory_mb is one."
+            ]
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("fault", [AttributeError("a fault of ours"), asyncio.CancelledError()])
+def test_a_start_that_nobody_sees_to_its_end_leaves_no_kernel(
+    tmp_path: Path, host: FakeHost, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    async def test() -> None:
+        async def broken(self: FakeHosted) -> Any:
+            raise fault
+
+        async with hub_in(tmp_path, host) as hub:
+            session = await session_of(hub, caller(tmp_path))
+            with monkeypatch.context() as patched:
+                patched.setattr(FakeHosted, "ready", broken)
+                with pytest.raises(type(fault)):
+                    await session.generations.ready_kernel(caller(tmp_path).surroundings(session))
+            assert len(host.left) == 1
+            assert all(kernel.died.done() for kernel in host.left.values())
+            await asyncio.sleep(0)  # its end is heard of in the loop's next round
+            assert entries(tmp_path) == []
+            assert session.generations.starting is None
+            assert (await ran_for(hub, caller(tmp_path)))[1].state is State.OK
 
     asyncio.run(test())
 
@@ -717,7 +839,7 @@ def test_a_hub_answers_while_the_kernels_of_an_earlier_one_are_still_adopted(
             return read(journal, session_id, storage_dir)
 
         monkeypatch.setattr(hub_module, "read_past", slowly)
-        hub = Hub(tmp_path / "run", tmp_path / "state", host)
+        hub = Hub(tmp_path / "run", tmp_path / "state", host, tmp_path / "limits.json")
         await hub.find_left()
         try:
             assert hub.has_kernels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 import re
 import sys
@@ -643,6 +644,34 @@ def test_get_environment_config_names_what_there_is(client: Client, shared_home:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS bounds no process's memory")
+def test_the_memory_of_an_environments_kernels_is_limited_for_every_client_and_no_client_lifts_it(
+    home: Home, connect: Connect
+) -> None:
+    file = home.path / ".config" / "kernelexec" / "limits.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({home.environ["VENV_PATH"]: {"memory_mb": 600, "kernels": 1}}))
+    too_much, enough = "large = bytearray(700_000_000)", "large = bytearray(100_000_000)"
+    client = connect(home, KERNELEXEC_MEMORY_MB="5000")
+    reply = client.execute(too_much)
+    assert reply.state == "ERROR"
+    assert "at most 600 MB of memory (memory_mb in limits.json, for its environment)" in reply.text
+    another = connect(home, KERNELEXEC_MEMORY_MB="500", KERNELEXEC_KERNELS="9")
+    refused = another.execute("1", session="other")
+    assert refused.state == "NOT RUN"
+    assert f'"kernels": 1 in {file} allows no more' in refused.text
+    assert "RESTARTED" in another.call("restart_kernel", {}).text
+    assert client.execute(enough).state in ("OK", "NOT RUN")  # it is told of the restart first
+    reply = client.execute(too_much)
+    assert "at most 500 MB of memory (KERNELEXEC_MEMORY_MB)" in reply.text
+    facts = client.call("get_environment_config", {}).text
+    assert f"limits: memory_mb 600, kernels 1 ({file})" in facts
+    file.write_text(json.dumps({home.environ["VENV_PATH"]: {}}))
+    assert "RESTARTED" in connect(home).call("restart_kernel", {}).text
+    client.execute("1")
+    assert client.execute(too_much).state == "OK"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS bounds no process's memory")
 def test_where_the_memory_of_a_kernel_is_limited_the_reply_says_by_what(home: Home, connect: Connect) -> None:
     client = connect(home, KERNELEXEC_MEMORY_MB="600", KERNELEXEC_SESSION_MB="1")
     reply = client.execute("large = bytearray(700_000_000)")
@@ -653,4 +682,4 @@ def test_where_the_memory_of_a_kernel_is_limited_the_reply_says_by_what(home: Ho
     time.sleep(10.5)  # what is measured is believed for ten seconds
     refused = client.execute("1", session="large")
     assert refused.is_error
-    assert "KERNELEXEC_SESSION_MB allows no more" in refused.text
+    assert "KERNELEXEC_SESSION_MB=1 allows no more" in refused.text

@@ -12,8 +12,10 @@ from kernelexec import __version__
 from kernelexec.config import EnvironmentChoice
 from kernelexec.environments.inventory import Listed
 from kernelexec.errors import EnvironmentUnusable
+from kernelexec.hub import environment_limits
 from kernelexec.hub.caller import Caller
 from kernelexec.model.environment import Environment
+from kernelexec.model.limits import Allowance
 from kernelexec.model.quantities import local_time
 from kernelexec.model.server_address import server_and_kernelspec
 from kernelexec.model.text import one_line
@@ -36,8 +38,9 @@ _NOTHING = "nothing, so it is the default one"
 _MOST_LISTED = 60  # of one kind; a reply is read by somebody with little room
 
 
-def describe(caller: Caller, choice: EnvironmentChoice, session: Session) -> str:
-    """Environment, session and files, one fact a line."""
+def describe(caller: Caller, choice: EnvironmentChoice, session: Session, allowed: Allowance) -> str:
+    """Environment, session and files, one fact a line. `allowed`: for this environment."""
+    limits = environment_limits.in_short(allowed)
     environment = session.environment
     return _lines(
         {
@@ -52,6 +55,7 @@ def describe(caller: Caller, choice: EnvironmentChoice, session: Session) -> str
             "connection": _CONNECTIONS[environment.transport],
             "session": session.id,
             "kernel": _kernel(session),
+            **({"limits": f"{limits} ({allowed.file})"} if limits else {}),
             **_host(caller),
             "working directory": _working_directory(session, caller),
             "your directory": caller.cwd,

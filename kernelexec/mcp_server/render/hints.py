@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 
+from kernelexec.environments.kernelspec import ENVIRONMENTS_MEMORY
 from kernelexec.hub.caller import Caller
 from kernelexec.mcp_server.render.import_hints import about_import
 from kernelexec.mcp_server.render.lost_names import about_lost_name
@@ -53,11 +54,17 @@ async def hints_on(execution: Execution, session: Session, caller: Caller) -> li
 
 def _about_memory(session: Session) -> str | None:
     """Where the memory ended at the limit that somebody has set."""
-    limit = session.generations.surroundings.environ.get("KERNELEXEC_MEMORY_MB", "").strip()
-    if not limit:
+    environ = session.generations.surroundings.environ
+    by_source = {
+        "KERNELEXEC_MEMORY_MB": environ.get("KERNELEXEC_MEMORY_MB", "").strip(),
+        "memory_mb in limits.json, for its environment": environ.get(ENVIRONMENTS_MEMORY, "").strip(),
+    }
+    limits = [(int(said), source) for source, said in by_source.items() if said.isdigit()]
+    if not limits:
         return None
+    limit, source = min(limits)
     return (
-        f"A process of this kernel may have at most {limit} MB of memory (KERNELEXEC_MEMORY_MB). Variables "
+        f"A process of this kernel may have at most {limit} MB of memory ({source}). Variables "
         "are kept: delete what is not needed, work in parts. The user can raise the limit for a new kernel."
     )
 

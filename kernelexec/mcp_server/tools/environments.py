@@ -69,7 +69,8 @@ async def _get_environment_config(call: Call, arguments: GetEnvironmentConfig) -
     except EnvironmentUnusable as error:
         text = config_text.describe_unusable(call.caller, choice, error)
         return types.CallToolResult(content=[types.TextContent(text=plain(text))], is_error=True)
-    return said_of_session(call, session, config_text.describe(call.caller, choice, session))
+    allowed = call.hub.allowed_in(session.environment)
+    return said_of_session(call, session, config_text.describe(call.caller, choice, session, allowed))
 
 
 async def _configure_environment(call: Call, arguments: ConfigureEnvironment) -> types.CallToolResult:
