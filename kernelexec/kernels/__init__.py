@@ -9,8 +9,9 @@ websockets.
   `replies` (what a link owes), `readiness` (when a kernel answers); `local` and `local_life` (a process of
   this machine, under its keeper); `joined` (one that somebody else has started).
 - `servers`: kernels on Jupyter servers, with `server_access` (tokens, in memory only), `server_api` (REST),
-  `server_life`, `websocket_link` and `websocket_frames`, `server_troubles` (what goes wrong there, in words),
-  `moving_in` (how such a kernel becomes one of ours), `recall` (what was lost on the way is had again).
+  `server_life`, `websocket_link` and `websocket_frames`, `retries` (of links that are down),
+  `server_troubles` (what goes wrong there, in words), `moving_in` (how such a kernel becomes one of ours),
+  `recall` (what was lost on the way is had again).
 - `inspection` and `findings` (questions beside a run), `dropped` (messages that a foreign kernel has) and
   `dialects` (how some of these speak), `printed` (what a dead kernel could not send),
   `registry` (the running kernels, on disk), `strays` (those that live, whatever is on disk), `process` (pids

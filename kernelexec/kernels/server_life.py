@@ -61,7 +61,7 @@ class ServerLife:
         self._heard_at = time.monotonic()
         self.is_awaited: Callable[[], bool] = lambda: False  # whether somebody waits for a reply of it
         self.ask_who: Callable[[], None] = lambda: None  # have it say so; see _hear_process
-        self._is_somebodys = False  # what is in its place: the person has restarted it
+        self._leaves_nothing = False  # in its place that is nobody's: we ended it, or the person restarted it
 
     @property
     def kernel_id(self) -> str:
@@ -124,6 +124,7 @@ class ServerLife:
         for _ in range(_TRIES):  # one client's token may be out of date, and the next one's not
             try:
                 await self._api().end(self._place.kernel)
+                self._leaves_nothing = True
                 break
             except ServerTrouble as error:
                 trouble = error
@@ -171,7 +172,7 @@ class ServerLife:
     def clear_up(self) -> None:
         """It has ended, and what its server may have put in its place is nobody's."""
         self._looking.cancel()
-        if self._is_somebodys:
+        if self._leaves_nothing:
             return
         ending = asyncio.create_task(self._end_successor())
         self._background.add(ending)
@@ -211,7 +212,7 @@ class ServerLife:
 
     def _hear_shutdown(self, message: Message) -> None:
         if message.content.get("restart"):
-            self._is_somebodys = True
+            self._leaves_nothing = True
             self._end("somebody restarted it on its server (in JupyterLab, say)")
         else:
             self._end("it was ended on its server: by somebody, or because it was idle for too long")

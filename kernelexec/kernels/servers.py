@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from kernelexec.errors import ConfigError, KernelFailed
 from kernelexec.kernels.host import Launch
 from kernelexec.kernels.kernel import Death, OnMessage
 from kernelexec.kernels.linked_kernel import LinkedKernel
+from kernelexec.kernels.retries import Retries
 from kernelexec.kernels.server_access import Access, Accesses
 from kernelexec.kernels.server_api import ServerApi
 from kernelexec.kernels.server_life import ServerLife, ServerPlace
@@ -27,6 +29,7 @@ class ServerKernels:
 
     def __init__(self) -> None:
         self._accesses = Accesses()
+        self._retries: defaultdict[str, Retries] = defaultdict(Retries)  # by the servers' addresses
 
     def meet(self, environ: Mapping[str, str], cwd: str) -> None:
         try:
@@ -81,7 +84,7 @@ class ServerKernels:
         """Nothing of it is on this machine."""
 
     def _linked(self, place: ServerPlace, on_message: OnMessage, *, is_new: bool) -> LinkedKernel:
-        entrance = _Entrance(place.url, self._accesses)
+        entrance = _Entrance(place.url, self._accesses, self._retries[place.url])
         life = ServerLife(place, entrance)
         address = Address(place.url, place.kernel, place.session)
         return LinkedKernel(
@@ -108,7 +111,8 @@ def _link(address: Address, entrance: _Entrance, life: ServerLife, take: OnMessa
 class _Entrance:
     """See websocket_link.Entrance."""
 
-    def __init__(self, url: str, accesses: Accesses) -> None:
+    def __init__(self, url: str, accesses: Accesses, retries: Retries) -> None:
+        self.retries = retries
         self._url = url
         self._accesses = accesses
 

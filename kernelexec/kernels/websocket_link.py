@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -24,6 +25,7 @@ from kernelexec.kernels.kernel import NotSent
 from kernelexec.kernels.link import Lost
 from kernelexec.kernels.readiness import kernel_info
 from kernelexec.kernels.replies import Replies
+from kernelexec.kernels.retries import FIRST_PAUSE_SECONDS, Retries
 from kernelexec.kernels.server_api import ServerApi, missing_extra
 from kernelexec.kernels.server_troubles import (
     ServerTrouble,
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_SECONDS = 0.1  # before it is tried again
-_LONGEST_PAUSE_SECONDS = 10.0
 _OPEN_SECONDS = 60.0  # a server answers once it has heard from the kernel, which may be starting
 _PING_SECONDS = 20.0  # so that a silent network is noticed, and proxies do not think us idle
 _CLOSE_SECONDS = 1.0
@@ -59,6 +59,10 @@ class Entrance(Protocol):
 
     async def changed(self) -> None:
         """Wait until somebody brings another one."""
+
+    @property
+    def retries(self) -> Retries:
+        """Those of all links to the same server."""
 
 
 @dataclass(frozen=True)
@@ -164,13 +168,15 @@ class WebsocketLink:
 
     async def _keep(self) -> None:
         """Be connected, and again each time that it drops."""
-        pause = _FIRST_PAUSE_SECONDS
+        pause = FIRST_PAUSE_SECONDS
         while True:
             try:
                 async with self._connected() as socket:
-                    pause = _FIRST_PAUSE_SECONDS
+                    began = time.monotonic()
                     self._is_up(socket)
                     await self._talk(socket)
+                if time.monotonic() - began > pause:  # else it only comes about, and is closed at once
+                    pause = FIRST_PAUSE_SECONDS
                 trouble = _closed(socket, self._address.url)
             except ServerTrouble as error:
                 trouble = error.trouble
@@ -178,20 +184,14 @@ class WebsocketLink:
                 _log.exception("the link to kernel %s failed", self._address.kernel_id)
                 trouble = of_failure(error, self._address.url)
             self._is_down(trouble)
-            await self._pause(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-
-    async def _pause(self, seconds: float) -> None:
-        """Until it is time to try again: at once where somebody has brought another token."""
-        changed = asyncio.ensure_future(self._entrance.changed())
-        await asyncio.wait({changed}, timeout=seconds)
-        changed.cancel()
+            pause = await self._entrance.retries.pause(pause, self._entrance.changed())
 
     def _is_up(self, socket: ClientConnection) -> None:
         self._socket = socket
         self._frames = frames_for(socket.subprotocol)
         was_lost, self._lost = self._lost, None
         self._has_waiting.set()
+        self._entrance.retries.came_through()
         if was_lost is not None:
             _log.info("the link to kernel %s is up again", self._address.kernel_id)
         if self._was_up:
