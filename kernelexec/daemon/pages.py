@@ -3,9 +3,10 @@
 One JSON line each. It says `{"open": path, "ids": [...], "revision": n}` of a notebook that is open and whose
 lock it holds, `{"changed": ...}` with the same when somebody else has taken away cells of ours, and
 `{"closed": path}`. It is told `{"write": serial, "notebook": path, "cells": [...], "changes": {...},
-"metadata": {...}}`, which are to be made at once, and answers `{"done": serial, "taken": [ids]}`; what it
-cannot write, it closes. Of a notebook of the person's own it is asked `"read": true`, and answers with the
-`notebook`, or told `"steps": [...]` with what is `"expected"`, and answers whether all were `made`.
+"metadata": {...}, "withdrawn": {...}}`, which are to be made at once, and answers `{"done": serial, "taken":
+[ids]}`; what it cannot write, it closes. Of a notebook of the person's own it is asked `"read": true`, and
+answers with the `notebook`, or told `"steps": [...]` with what is `"expected"`, and answers whether all were
+`made`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@
   `notebook_operations`, `looks`: what is done to it, and what somebody has seen of it, `kept_looks` for
   the next hub;
   `opened_notebook`, `notebook_place`: its file; `opened_page`: where it is open; `opened_place`: either;
-  `opened_writer`: what is run, brought into its cells; `opened_records`: what journals say of it.
+  `opened_writer`: what is run, brought into its cells; `cell_place`: which cell a run is of;
+  `opened_records`: what journals say of it.
 - `widget_messages`: what kernels say of their widgets.
 - `spill`, `overflow`, `large`, `spooled`, `output_folder`, `output_file`, `search`: output that is too
   much for a cell.

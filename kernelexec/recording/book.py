@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kernelexec.model.execution import Execution
+from kernelexec.model.execution import Execution, State
 from kernelexec.model.widgets import WidgetStates, notebook_metadata
 from kernelexec.recording.cells import cells_of
 from kernelexec.recording.ledger import Ledger
@@ -88,6 +88,7 @@ class Update:
         self._new = {execution.number: self._cells(execution) for execution in changes.new}
         self._changed = {each.cell_id: _new_outputs(self._cells(each)) for each in changes.changed.values()}
         self._changed_numbers = list(changes.changed)
+        self._withdrawn = _texts(each for each in changes.changed.values() if each.state is State.NOT_RUN)
         self._widgets = notebook_metadata(book.widgets.values())
         self._widgets_changed = changes.widgets
         self.revision = 0
@@ -108,7 +109,8 @@ class Update:
         if found.ids is not None:
             cells, outputs = self._merge(found, found.ids)
         new = [cell for made in cells.values() for cell in made]
-        change = Change(new, outputs, self._marks(), self._widgets_changed and found != MISSING)
+        only_metadata = self._widgets_changed and found != MISSING
+        change = Change(new, outputs, self._marks(), only_metadata, self._withdrawn)
         if change.is_empty and found.revision is not None:
             self.revision = found.revision  # what is new to the journal stands in this one
         return change
@@ -152,6 +154,14 @@ def _first_of_each(new: Sequence[Execution], book: Book) -> dict[int, int]:
         if execution.generation in book.headings and execution.generation not in book.ledger.began:
             first.setdefault(execution.generation, execution.number)
     return first
+
+
+def _texts(executions: Iterable[Execution]) -> dict[str, str]:
+    """What the cells of these say, by id."""
+    texts: dict[str, str] = {}
+    for each in executions:
+        texts |= {each.cell_id: each.code, f"{each.cell_id}-note": each.note or ""}
+    return texts
 
 
 def _is_ours(name: list[str]) -> bool:

@@ -1,4 +1,4 @@
-"""A notebook while it is open in a page: cells appear as they begin, and outputs as they come.
+"""A notebook while it is open in a page: cells appear as they are submitted, and outputs as they come.
 
 What the journal has to know (which cells, which final outputs) is a write like one to the file, which the
 page acknowledges. Output in between is not: whoever takes over, the page again or the file, gets all of it.
@@ -135,7 +135,12 @@ class LiveNotebook:
         metadata = {
             key: value for key, value in change.metadata.items() if change.only_metadata or key != "widgets"
         }
-        return {"cells": cells, "changes": changes, "metadata": metadata}
+        return {
+            "cells": cells,
+            "changes": changes,
+            "metadata": metadata,
+            "withdrawn": dict(change.withdrawn),
+        }
 
     def _cell(self, cell: Cell, showing: _Showing | None) -> Cell:
         """A new cell. What it shows is what later changes of its outputs start from."""

@@ -48,6 +48,10 @@ class Look:
     def at(cls, notebook: NotebookText) -> Look:
         return cls({cell.id: Seen.of(cell) for cell in notebook.cells})
 
+    def without(self, name: str) -> Look:
+        """The look of who knows that this cell is gone."""
+        return Look({each: seen for each, seen in self.cells.items() if each != name})
+
     def is_still(self, cell: TextCell) -> bool:
         """Whether the cell says what was seen of it, whatever it shows."""
         seen = self.cells.get(cell.id)

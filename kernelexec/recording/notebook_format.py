@@ -65,6 +65,9 @@ class Change:
     outputs: Mapping[str, NewOutputs] = field(default_factory=dict)
     metadata: Mapping[str, JSON] = field(default_factory=dict)
     only_metadata: bool = False  # worth a write of its own
+    # By id, with their text: cells of what was not run after all, which a page takes away where nobody has
+    # done anything with them. In a file they say so by their metadata.
+    withdrawn: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:

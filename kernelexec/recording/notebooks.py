@@ -62,7 +62,7 @@ class Notebooks:
         self._early: list[Execution] = []  # of generations that have not begun
         self._pages = pages or Pages()
         self._live: dict[int, LiveNotebook] = {}  # by number: those that are open in a page
-        self._running: Execution | None = None
+        self._open: dict[int, Execution] = {}  # what waits or runs, by number: a page shows it
         self._stop_watching = self._pages.watch(self._page_changed)
         self._touched = self._wanted = 0.0  # when something happened last; what is due since when
         self._pause_until = self._written = self._took = 0.0
@@ -111,17 +111,22 @@ class Notebooks:
             self._early.append(execution)
             return
         book = self._book(execution.generation)
-        if execution is self._running:
-            self._running = None
+        self._open.pop(execution.number, None)
         if execution.number in book.ledger or execution in book.being_written:
             self.change(execution)  # it was shown as it began
         elif execution not in book.new:
             book.new.append(execution)
         self._write_soon(book)
 
+    def queue(self, execution: Execution) -> None:
+        """It waits for its turn. What waits for a kernel that has not begun is shown when that has."""
+        if execution.generation in self._begun:
+            self.show(execution)
+
     def show(self, execution: Execution) -> None:
-        """The execution runs, with perhaps new outputs: where its notebook is open, its cell shows that."""
-        self._running = execution
+        """The execution waits or runs, with perhaps new outputs: where its notebook is open, its cell shows
+        that."""
+        self._open[execution.number] = execution
         live = self._live.get(self._sittings.number(execution.generation))
         if live is None:
             return
@@ -133,13 +138,13 @@ class Notebooks:
 
     def leave_out(self, execution: Execution) -> None:
         """It was not run after all."""
+        self._open.pop(execution.number, None)
         book = self._books.get(self._sittings.number(execution.generation))
-        if book is None or execution is not self._running:
+        if book is None:
             return
-        self._running = None
         book.new = [each for each in book.new if each is not execution]
         if execution.number in book.ledger or execution in book.being_written:
-            self.change(execution)  # its cell is there, and says so
+            self.change(execution)  # its cell is there, and goes
 
     def change(self, execution: Execution) -> None:
         """The execution has other outputs than its cell.
@@ -229,8 +234,9 @@ class Notebooks:
         live = LiveNotebook(page, partial(self._write_live, book))
         self._live[book.number] = live
         book.look = bool(book.ledger)  # it may have been loaded before our last write
-        if self._running is not None and self._book(self._running.generation) is book:
-            self.show(self._running)
+        for execution in list(self._open.values()):
+            if self._sittings.number(execution.generation) == book.number:
+                self.show(execution)
         live.want()
 
     def _leave_page(self, book: Book) -> None:
@@ -393,11 +399,9 @@ class Notebooks:
         if not (update.added or update.changed):
             return
         self._journal.keep("written", **book.enter(update))
-        begun = [n for n in update.added if self._running is not None and n == self._running.number]
-        for number in (
-            *begun,
-            *book.changed,
-        ):  # changed again meanwhile: what was just said is not true of it
+        going_on = [number for number in update.added if number in self._open]
+        # What has changed again meanwhile, too: what was just said is not true of it.
+        for number in (*going_on, *book.changed):
             self._journal.keep("outdated", n=number)
 
     def take_set_aside(self) -> list[str]:

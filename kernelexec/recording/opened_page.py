@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from kernelexec.errors import BadRequest
@@ -14,6 +15,17 @@ from kernelexec.recording.notebook_text import NotANotebook, NotebookText, TextC
 from kernelexec.recording.opened_notebook import Update
 from kernelexec.recording.pages import Page
 
+
+@dataclass(frozen=True)
+class Marks:
+    """Which cells are to be marked in a page, by id."""
+
+    running: Collection[str] = ()  # whose run goes on
+    waiting: Collection[str] = ()  # whose run has not begun, whatever they show
+    over: Collection[str] = ()  # whose run does not begin after all
+
+
+NO_MARKS = Marks()
 _TRIES = 50  # while the person types in a cell that is to be changed
 
 
@@ -29,8 +41,8 @@ async def read_page(page: Page) -> NotebookText:
         raise BadRequest(f"The open notebook cannot be worked in: {error}.") from None
 
 
-async def change_page(page: Page, update: Update, running: Collection[str] = ()) -> NotebookText:
-    """As OpenedNotebook.change. `running`: the cells whose run goes on.
+async def change_page(page: Page, update: Update, marks: Marks = NO_MARKS) -> NotebookText:
+    """As OpenedNotebook.change.
 
     Raises:
         BadRequest: what `update` says; nothing was changed.
@@ -40,7 +52,7 @@ async def change_page(page: Page, update: Update, running: Collection[str] = ())
         before = await read_page(page)
         after = update(before)
         steps = list(_steps(before, after))
-        steps += _marks(after, steps, running)
+        steps += _marked(after, steps, marks)
         if not steps or await page.carry_out(_expected(before, steps), steps):
             return after
     raise BadRequest("The user is changing these cells right now; nothing was changed.", "Call again.")
@@ -81,12 +93,12 @@ def _steps(before: NotebookText, after: NotebookText) -> Sequence[dict[str, JSON
     return steps
 
 
-def _marks(
-    after: NotebookText, steps: Sequence[Mapping[str, JSON]], running: Collection[str]
-) -> list[dict[str, JSON]]:
-    """The busy marks of cells that run, and the end of those that have got their last outputs."""
+def _marked(after: NotebookText, steps: Sequence[Mapping[str, JSON]], marks: Marks) -> list[dict[str, JSON]]:
+    """The busy marks of cells that run or wait, and the end of those that have got their last outputs."""
     states = {str(step["id"]): "idle" for step in steps if "outputs" in step}
-    for name in running:
+    states |= {name: "idle" for name in marks.over if name in after.places}
+    states |= {name: "running" for name in marks.waiting if name in after.places}
+    for name in marks.running:
         cell = after.cell(name)
         if cell is not None and cell.execution_count is None:
             states[name] = "running"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from collections.abc import Collection
 from pathlib import Path
 
 from kernelexec.errors import BadRequest
 from kernelexec.recording.notebook_text import NotebookText
 from kernelexec.recording.opened_notebook import OpenedNotebook, Update
-from kernelexec.recording.opened_page import change_page, read_page
+from kernelexec.recording.opened_page import NO_MARKS, Marks, change_page, read_page
 from kernelexec.recording.pages import Page, PageGone, Pages
 
 # Seconds. A page that holds the notebook and is not connected comes back within one, or is gone.
@@ -43,9 +43,14 @@ class OpenedPlace:
         return self._pages.of(self.path) is not None or self._file.has_changed
 
     @property
+    def page(self) -> Page | None:
+        """The one that shows it and that we can write to."""
+        return self._pages.of(self.path)
+
+    @property
     def is_in_page(self) -> bool:
-        """Whether a page shows it that we can write to."""
-        return self._pages.of(self.path) is not None
+        """Whether there is one."""
+        return self.page is not None
 
     async def read(self) -> NotebookText:
         """As it is now.
@@ -82,8 +87,15 @@ class OpenedPlace:
             self.last = await asyncio.to_thread(self._file.read)
             return self.last
 
-    async def change(self, update: Update, running: Collection[str] = ()) -> NotebookText:
-        """As OpenedNotebook.change. `running`: the cells that a page is to mark as busy.
+    def was_saved_after(self, moment: float) -> bool:
+        """Whether its file was written after this time, in the seconds of time.time()."""
+        try:
+            return os.stat(self.path).st_mtime > moment
+        except OSError:
+            return False
+
+    async def change(self, update: Update, marks: Marks = NO_MARKS) -> NotebookText:
+        """As OpenedNotebook.change. `marks`: where a page shows it.
 
         Raises:
             BadRequest: it cannot be read or written, and why; nothing was changed.
@@ -96,7 +108,7 @@ class OpenedPlace:
                     if page is None:
                         self.last = await asyncio.to_thread(self._file.change, update)
                     else:
-                        self.last = await change_page(page, update, running)
+                        self.last = await change_page(page, update, marks)
                     return self.last
                 except PageGone:
                     await asyncio.sleep(_LOOK_SECONDS)

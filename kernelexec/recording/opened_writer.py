@@ -15,34 +15,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kernelexec.errors import BadRequest, StorageFailed
+from kernelexec.errors import BadRequest, NotFound, StorageFailed
 from kernelexec.model.execution import Execution, Kind, State
 from kernelexec.model.widgets import WidgetStates
+from kernelexec.recording.cell_place import CellPlace
 from kernelexec.recording.cells import shown_outputs
 from kernelexec.recording.journal import Journal
 from kernelexec.recording.kept_looks import KeptLooks
 from kernelexec.recording.ledger import Ledger
 from kernelexec.recording.notebook_format import Cell
-from kernelexec.recording.notebook_text import NotebookText, new_cell, new_id
+from kernelexec.recording.notebook_text import NotebookText, TextCell, new_cell, new_id
+from kernelexec.recording.opened_page import Marks
 from kernelexec.recording.opened_place import OpenedPlace
-from kernelexec.recording.pages import Pages
+from kernelexec.recording.pages import Page, Pages
 
 _log = logging.getLogger(__name__)
 
 _GATHER_SECONDS = 0.05  # gathers the cells of a burst; who looks at the page waits for them
 _FILE_SECONDS = 2.0  # between two writes of what goes on, where no page shows it: each is a new file
 _WRITING_SHARE = 20  # writing takes at most a twentieth of the time, while something runs
+_REMEMBERED = 1_000  # ended executions that may still print
 _RETRY_SECONDS = 5.0  # after a full disk, or what is no notebook any more
-
-
-@dataclass(frozen=True)
-class CellPlace:
-    """Which cell of a person's notebook an execution is of."""
-
-    id: str
-    after: str | None = None  # it is a new one, behind this one, "" at the top; None: it is there
-    shown: str = ""  # what it showed before, see notebook_text.TextCell
-    is_ours: bool = False  # that is what the execution itself has shown so far
 
 
 @dataclass(frozen=True)
@@ -54,7 +47,8 @@ class _Ready:
     outputs: list[Cell]
     is_first: bool  # else its cell has all outputs of it already
     is_live: bool = False  # it goes on
-    in_page: bool = False
+    is_waiting: bool = False  # it has not begun
+    page: Page | None = None  # where it is shown
 
     @property
     def count(self) -> int | None:
@@ -68,6 +62,11 @@ class _Done:
 
     shown: list[_Ready] = field(default_factory=list)  # in their cells now
     gone: list[Execution] = field(default_factory=list)  # ended ones whose cells are not there
+
+    def forget(self) -> None:
+        """It is begun anew."""
+        self.shown.clear()
+        self.gone.clear()
 
 
 class OpenedWriter:
@@ -86,7 +85,10 @@ class OpenedWriter:
         self._new: list[Execution] = []
         self._being_written: list[Execution] = []
         self._changed: dict[int, Execution] = {}
-        self._live: dict[int, Execution] = {}  # what goes on and has something new to show
+        self._live: dict[int, Execution] = {}  # what waits or goes on, and has something new to show
+        self._over: dict[int, Execution] = {}  # what was not run after all
+        self._ended: dict[int, str] = {}  # what the cells of what has ended were left with, by number
+        self._left: NotebookText | None = None  # the notebook after our last write
         self._more = asyncio.Event()  # something has ended
         self._journal = journal
         self._began = self._took = 0.0
@@ -135,6 +137,12 @@ class OpenedWriter:
         self._write_soon()
         self._journal.keep("outdated", n=execution.number)
 
+    def queue(self, execution: Execution) -> None:
+        """It waits for its turn: a page says so."""
+        if execution.cell is not None and self.notebook.is_in_page:
+            self._live[execution.number] = execution
+            self._write_soon()
+
     def show(self, execution: Execution) -> None:
         """It runs: its cell shows what there is of it."""
         if execution.cell is None or execution.state is not State.RUNNING:
@@ -146,9 +154,12 @@ class OpenedWriter:
             self._write_soon()
 
     def leave_out(self, execution: Execution) -> None:
-        """It was not run after all: its cell stays what it is, a new one is not made."""
+        """It was not run after all: its cell stays what it is; a new one is not made, or goes again."""
         self._places.pop(execution.number, None)
         self._live.pop(execution.number, None)
+        if execution.cell is not None:
+            self._over[execution.number] = execution
+            self._write_soon()
 
     def show_widgets(self, generation: int, widgets: WidgetStates) -> None:
         """Their state is metadata of the whole notebook, which is the person's."""
@@ -186,7 +197,7 @@ class OpenedWriter:
 
     @property
     def _is_due(self) -> bool:
-        return bool(self._new or self._changed or self._to_be_shown)
+        return bool(self._new or self._changed or self._over or self._to_be_shown)
 
     @property
     def _to_be_shown(self) -> list[Execution]:
@@ -215,20 +226,20 @@ class OpenedWriter:
                 pause = _RETRY_SECONDS
             else:
                 self.problem, pause = None, _GATHER_SECONDS
-                if self._hurry.is_set() and not (self._new or self._changed):
+                if self._hurry.is_set() and not (self._new or self._changed or self._over):
                     return  # what goes on is never all there
             self._took = time.monotonic() - self._began
 
     async def _pause(self, seconds: float) -> None:
-        if not (self._new or self._changed or self.notebook.is_in_page):
+        if not (self._new or self._changed or self._over or self.notebook.is_in_page):
             await _first_of(_FILE_SECONDS, self._hurry, self._more)
         await _first_of(seconds, self._hurry)
 
     # --- one write ---------------------------------------------------------------------------
 
     async def _write(self) -> None:
-        new, changed, live = self._new, self._changed, self._to_be_shown
-        self._new, self._changed = [], {}
+        new, changed, over, live = self._new, self._changed, self._over, self._to_be_shown
+        self._new, self._changed, self._over = [], {}, {}
         for each in live:
             del self._live[each.number]
         self._being_written = [*new, *changed.values()]
@@ -236,18 +247,30 @@ class OpenedWriter:
         ready += [self._ready(each, is_first=False) for each in changed.values() if each not in new]
         ready += [self._ready(each, is_first=True) for each in live]
         done = _Done()
-        running = {each.place.id for each in ready if each.is_live}
+        marks = Marks(
+            running={each.place.id for each in ready if each.is_live and not each.is_waiting},
+            waiting={each.place.id for each in ready if each.is_waiting},
+            over={str(each.cell) for each in over.values()},
+        )
+
+        def update(found: NotebookText) -> NotebookText:
+            done.forget()
+            return self._changes(_without_new(found, over.values()), ready, done)
+
         try:
-            now = await self.notebook.change(lambda found: self._changes(found, ready, done), running)
-        except BaseException:  # cancelled, too: it may or may not be written
+            now = await self.notebook.change(update, marks)
+        except BaseException as error:  # cancelled, too: it may or may not be written
             self._new, self._changed = [*new, *self._new], {**changed, **self._changed}
+            if not isinstance(error, NotFound):  # then there is nothing to be tidied up
+                self._over = {**over, **self._over}
             self._live = {each.number: each for each in live if not each.is_final} | self._live
             raise
         finally:
             self._being_written = []
         self._enter(new, changed)
         self._remember(now, done.shown)
-        self.on_written(now, [each.execution for each in ready], done.gone)
+        told = [each.execution for each in ready if not each.is_waiting or each in done.shown]
+        self.on_written(now, [*over.values(), *told], done.gone)
 
     def _ready(self, execution: Execution, *, is_first: bool) -> _Ready:
         assert execution.cell is not None
@@ -258,46 +281,57 @@ class OpenedWriter:
             list(shown_outputs(execution)),
             is_first,
             is_live=not execution.is_final,
-            in_page=self.notebook.is_in_page,
+            is_waiting=execution.state in (State.QUEUED, State.SENT),
+            page=self.notebook.page,
         )
 
     def _remember(self, now: NotebookText, shown: Iterable[_Ready]) -> None:
-        """What goes on has shown this: who has something else there later has run or cleared the cell."""
+        """What was run has shown this: who has something else there later has run or cleared the cell."""
+        self._left = now
         for each in shown:
             cell, number = now.cell(each.place.id), each.execution.number
+            if not each.is_live and cell is not None:
+                self._ended[number] = cell.shown
+                if len(self._ended) > _REMEMBERED:
+                    del self._ended[next(iter(self._ended))]
             if each.is_live and cell is not None and number in self._places:
-                self._places[number] = CellPlace(cell.id, shown=cell.shown, is_ours=True)
+                self._places[number] = each.place.showing(cell, each.page)
 
     def _changes(self, found: NotebookText, ready: Iterable[_Ready], done: _Done) -> NotebookText:
         """The notebook with what was run; called in a thread, and again where somebody was faster."""
-        done.shown.clear()
-        done.gone.clear()
         for each in ready:
             cell = found.cell(each.place.id)
-            if cell is None and each.is_first and each.place.after is not None:
+            if cell is None and each.is_first and self._was_never_there(each):
                 found = self._with_new(found, each)
                 done.shown.append(each)
             elif cell is None or cell.kind != "code":
                 if not each.is_live:  # it is told once
                     done.gone.append(each.execution)
-            elif self._is_for(each, cell.shown, cell.execution_count):
+            elif each.is_waiting:
+                continue  # what it shows from before stays until it begins
+            elif self._is_for(each, cell, found):
                 found = found.with_cell(cell.with_outputs(each.outputs, each.count, found.layout))
                 done.shown.append(each)
         return found
 
-    @staticmethod
-    def _is_for(ready: _Ready, shown: str, count: int | None) -> bool:
-        """Whether the cell is to show this run: not where the person ran it again after that."""
+    def _was_never_there(self, ready: _Ready) -> bool:
+        """Whether its new cell is to be made; else somebody has deleted it."""
+        saved = self.notebook.was_saved_after(ready.place.paged)
+        return ready.place.was_never_in(ready.page, was_saved=saved)
+
+    def _is_for(self, ready: _Ready, cell: TextCell, found: NotebookText) -> bool:
+        """Whether the cell is to show this run: not where the person ran or cleared it after that."""
         ours = ready.execution.execution_count
         if not ready.is_first:
-            return count == ours
-        if ready.place.is_ours and shown != ready.place.shown and count is None:
-            # Cleared, or to be run by the person: a page goes on from there by itself. In a file it may as
-            # well be what another program had of it before.
-            return not (ready.is_live or ready.in_page)
-        if ready.place.shown in ("", shown) or count is None or ours is None:
-            return True
-        return count <= ours
+            was_left = self._ended.get(ready.execution.number, cell.shown) == cell.shown
+            return cell.execution_count == ours and was_left
+        if not ready.place.has_other(cell):
+            return ready.place.may_begin(cell, ours)
+        if cell.execution_count is None:
+            # Cleared, or to be run by the person: a page goes on from there by itself.
+            stays = ready.is_live or ready.page is not None or ready.place.is_cleared(cell, found, self._left)
+            return not stays
+        return ready.place.is_newer(cell, ours)
 
     def _with_new(self, found: NotebookText, ready: _Ready) -> NotebookText:
         execution, layout = ready.execution, found.layout
@@ -327,6 +361,21 @@ class OpenedWriter:
             )
         for number in self._changed:  # changed again meanwhile: what was just said is not true of it
             self._journal.keep("outdated", n=number)
+
+
+def _without_new(found: NotebookText, executions: Iterable[Execution]) -> NotebookText:
+    """Without the new cells of these, which were not run, where nobody has done anything with them."""
+    for execution in executions:
+        cell = found.cell(execution.cell or "")
+        if cell is None or execution.after is None or cell.outputs or cell.execution_count is not None:
+            continue
+        if cell.source == execution.code:
+            place = found.places[cell.id]
+            note = found.cells[place - 1] if place and execution.note else None
+            is_note = note is not None and note.kind == "markdown" and note.source == execution.note
+            gone = (cell, note) if is_note else (cell,)
+            found = found.with_cells(each for each in found.cells if each not in gone)
+    return found
 
 
 async def _first_of(seconds: float, *events: asyncio.Event) -> None:

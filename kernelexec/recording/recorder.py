@@ -173,6 +173,11 @@ class Recorder:
         except OSError as error:
             raise storage_failed(folder, error) from error
 
+    def queued(self, execution: Execution) -> None:
+        """It was accepted and waits for its turn."""
+        if execution.kind is Kind.CODE:
+            self.notebooks.queue(execution)
+
     def sent(self, execution: Execution, msg_id: str) -> None:
         self.notebooks.touch()
         self.journal.write("sent", n=execution.number, msg_id=msg_id)

@@ -13,8 +13,8 @@ from kernelexec.model.execution import LOST_WITH_KERNEL, Execution, Kind, State
 from kernelexec.model.first_line import first_line
 from kernelexec.model.outputs import size_of
 from kernelexec.model.shown_errors import is_error
+from kernelexec.recording.cell_place import CellPlace
 from kernelexec.recording.notebook_text import TextCell
-from kernelexec.recording.opened_writer import CellPlace
 from kernelexec.recording.recorder import Recorder
 from kernelexec.session.events import Ended
 from kernelexec.session.executions import Executions

@@ -140,6 +140,8 @@ class Engine:
                 submission.asked.place,
             )
         )
+        if execution.state is State.QUEUED:
+            self._recorder.queued(execution)
         return execution
 
     def restore(self, past: Past) -> None:

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Protocol
 
 from kernelexec.errors import BadRequest
-from kernelexec.model.execution import Execution, Kind
+from kernelexec.model.execution import Execution, Kind, State
+from kernelexec.recording.cell_place import CellPlace
 from kernelexec.recording.looks import Look, Seen
 from kernelexec.recording.notebook_operations import Operation, Step, unknown_cell
 from kernelexec.recording.notebook_text import NotebookText, TextCell, new_id
 from kernelexec.recording.opened_place import NoAnswer
-from kernelexec.recording.opened_writer import CellPlace, OpenedWriter
+from kernelexec.recording.opened_writer import OpenedWriter
 from kernelexec.recording.recorder import Recorder
 from kernelexec.session.cell_runs import CellRun, CellRuns, listing
 from kernelexec.session.events import Ended
@@ -200,7 +201,10 @@ class Opened:
             look, cell = self._looks.get(execution.caller or ""), now.cell(execution.cell or "")
             if look is None or execution.caller is None:
                 continue
-            if execution in gone:
+            if execution.state is State.NOT_RUN:
+                if cell is None:  # it was shown while it waited
+                    self._looks[execution.caller] = look.without(execution.cell or "")
+            elif execution in gone:
                 self._gone.setdefault(execution.caller, []).append(execution.id)
             elif cell is not None:
                 self._looks[execution.caller] = _with_cell(look, now, cell, execution)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kernelexec.model.execution import Kind
-from kernelexec.recording.opened_writer import CellPlace
+from kernelexec.recording.cell_place import CellPlace
 from kernelexec.session.events import CallerId
 from kernelexec.session.surroundings import Surroundings
 

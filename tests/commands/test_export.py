@@ -10,8 +10,8 @@ import nbformat
 import pytest
 
 from kernelexec.commands import cli
+from kernelexec.recording.cell_place import CellPlace
 from kernelexec.recording.notebook_format import Change, new_document
-from kernelexec.recording.opened_writer import CellPlace
 from tests.fakes import ANN, FakeKernel, FakeStarter, cells, failing, printing, ran, run, session_in
 from tests.session.test_foreign_runs import person_runs
 

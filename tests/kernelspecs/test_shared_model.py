@@ -53,6 +53,20 @@ def end(number: int, *steps: Any, **fields: Any) -> dict[str, Any]:
     return {"execution_count": number, "metadata": metadata, "steps": list(steps), **fields}
 
 
+def test_cells_of_what_was_not_run_go_where_nobody_has_touched_them(model: Any) -> None:
+    document = notebook()
+    waiting = [cell(number, "queued", execution_count=None) for number in (1, 2, 3)]
+    model.make(document, {"cells": waiting})
+    assert [each.get("execution_state") for each in document.ycells][-3:] == ["running"] * 3
+    by_id = model.by_id(document)
+    by_id["kernelexec-2"]["source"] += "  # edited"
+    by_id["kernelexec-3"]["execution_count"] = 9  # run by the person
+    texts = {f"kernelexec-{number}": f"x = {number}" for number in (1, 2, 3)}
+    for _ in range(2):
+        model.make(document, {"withdrawn": {**texts, "kernelexec-9": "x = 9"}})
+        assert [each["id"] for each in document.ycells] == ["own", "kernelexec-2", "kernelexec-3"]
+
+
 def notebook() -> YNotebook:
     document = YNotebook()
     own = {

@@ -140,6 +140,30 @@ def test_a_cell_appears_as_it_begins_and_its_output_as_it_comes(desk: Desk, tmp_
     assert "Out-of-band" not in desk.lab.text
 
 
+def test_what_waits_for_its_turn_is_in_the_page_busy_and_goes_where_it_is_cancelled(
+    desk: Desk, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    running = desk.client.start(f"print('begun')\n{until(gate)}")
+    desk.expect_output("begun", "begun\n")
+    waiting = desk.client.start("'waiting'")
+    expect(desk.prompt("'waiting'")).to_have_text("[*]:", timeout=PATIENCE_MS)
+    cancelled = desk.client.start("'cancelled'")
+    expect(desk.prompt("'cancelled'")).to_have_text("[*]:", timeout=PATIENCE_MS)
+    expect(desk.output("'waiting'")).to_have_count(0)
+    desk.expect_file(lambda found: found[2:] == ["'waiting'", "'cancelled'"])
+    cancelled.cancel()
+    expect(desk.cell("'cancelled'")).to_have_count(0, timeout=PATIENCE_MS)
+    expect(desk.prompt("'waiting'")).to_have_text("[*]:")
+    gate.touch()
+    assert running.result(30).state == "OK"
+    assert waiting.result(30).state == "OK"
+    expect(desk.prompt("'waiting'")).to_have_text("[3]:", timeout=PATIENCE_MS)
+    desk.expect_file(lambda found: found[2:] == ["'waiting'"])
+    assert [cell["metadata"]["kernelexec"]["state"] for cell in desk.cells()] == ["ok"] * 3
+    assert desk.page.dialog.count() == 0
+
+
 def test_output_is_visible_within_a_fifth_of_a_second(desk: Desk) -> None:
     desk.page.page.evaluate(_WATCH)
     code = "import time\nfor _ in range(30):\n    print(time.time(), flush=True)\n    time.sleep(0.2)"

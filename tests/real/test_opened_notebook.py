@@ -195,6 +195,66 @@ def test_a_running_cell_shows_in_the_file_what_there_is_of_its_output(
     assert [cell["execution_count"] for cell in cells(path)] == [1, 2]
 
 
+PRINTED = [{"output_type": "stream", "name": "stdout", "text": "before\n"}]
+
+
+@pytest.mark.parametrize("before", [(), PRINTED], ids=["fresh", "run before"])
+def test_what_the_person_clears_in_the_file_stays_empty(
+    person: Client, project: Path, tmp_path: Path, before: Any
+) -> None:
+    gate = tmp_path / "gate"
+    source = f"print('begins', flush=True)\n{until(gate)}print('ends')"
+    count = 5 if before else None
+    path = write(
+        project / "n.ipynb", code("a", source, before, count), code("b", "print('b')", before, count)
+    )
+    person.call("open_notebook", {"path": "n.ipynb"})
+    running = person.call("run_cells", {"ids": ["a"], "wait_seconds": 0})
+    eventually(lambda: shown(path, "a") == "begins\n")
+    write(path, code("a", source), code("b", "print('b')", before, count))
+    gate.touch()
+    assert person.wait_for(running.id).block("stdout") == "begins\nends"
+    assert person.call("run_cells", {"ids": ["b"]}).state == "OK"
+    eventually(lambda: shown(path, "b") == "b\n")
+    assert shown(path, "a") == ""
+    assert cells(path)[0]["execution_count"] is None
+
+
+def test_a_run_is_in_the_file_although_another_program_saves_it_as_it_was_before(
+    person: Client, project: Path, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    source = f"print('begins', flush=True)\n{until(gate)}print('ends')"
+    path = write(project / "n.ipynb", code("a", source, PRINTED, 5), code("b", "mine = 1"))
+    stale = path.read_text()
+    person.call("open_notebook", {"path": "n.ipynb"})
+    running = person.call("run_cells", {"ids": ["a"], "wait_seconds": 0})
+    eventually(lambda: shown(path, "a") == "begins\n")
+    path.write_text(stale.replace("mine = 1", "mine = 2"))
+    gate.touch()
+    assert person.wait_for(running.id).state == "OK"
+    eventually(lambda: shown(path, "a") == "begins\nends\n")
+    assert sources(path)[1] == "mine = 2"
+
+
+def test_what_comes_late_does_not_fill_a_cell_that_was_cleared(
+    person: Client, project: Path, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    waits = until(gate).replace("\n", "\n    ")
+    source = f"import threading\ndef f():\n    {waits}print('late')\nthreading.Thread(target=f).start()\nprint('now')"
+    path = write(project / "n.ipynb", code("a", source), code("b", source))
+    person.call("open_notebook", {"path": "n.ipynb"})
+    for name in "ab":
+        assert person.call("run_cells", {"ids": [name]}).state == "OK"
+    eventually(lambda: shown(path, "b") == "now\n")
+    write(path, code("a", source, (), 1), cells(path)[1])  # by a program that leaves the count
+    gate.touch()
+    eventually(lambda: "late" in shown(path, "b"))
+    person.call("read_cells", {})  # all that is to be written is
+    assert shown(path, "a") == ""
+
+
 def test_a_running_cell_that_the_person_deletes_is_not_brought_back(
     person: Client, project: Path, tmp_path: Path
 ) -> None:

@@ -126,6 +126,50 @@ def test_a_running_cell_is_busy_in_the_page_and_its_output_comes_as_it_is_printe
         page.close()
 
 
+def test_what_waits_is_busy_in_the_page_and_is_as_before_where_it_is_cancelled(
+    person: Client, project: Path, server: JupyterServer, browser: Browser, shared_home: Home, tmp_path: Path
+) -> None:
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    old = [{"output_type": "stream", "name": "stdout", "text": "old\n"}]
+    path = write(
+        project / "waiting.ipynb",
+        code("a", f"a = 1\n{until(gate, begun)}"),
+        code("b", "print('new')", old, 7),
+    )
+    page = opened(path, person, server, browser, shared_home)
+    try:
+        first = person.begin("run_cells", {"ids": ["a"]})
+        eventually(begun.exists)
+        again = person.begin("run_cells", {"ids": ["b"]})
+        prompt = cell(page, "print('new')").locator(".jp-InputPrompt").first
+        output = cell(page, "print('new')").locator(".jp-OutputArea-output")
+        expect(prompt).to_have_text("[*]:", timeout=PATIENCE_MS)
+        expect(output).to_have_text("old\n")
+        added = person.begin("execute_code", {"code": "added = 1", "note": "Added"})
+        expect(cell(page, "added = 1").locator(".jp-InputPrompt").first).to_have_text(
+            "[*]:", timeout=PATIENCE_MS
+        )
+        again.cancel()
+        added.cancel()
+        expect(prompt).to_have_text("[7]:", timeout=PATIENCE_MS)
+        expect(output).to_have_text("old\n")
+        expect(cell(page, "added = 1")).to_have_count(0, timeout=PATIENCE_MS)
+        kept = person.begin("execute_code", {"code": "kept = 1"})
+        ours = cell(page, "kept = 1")
+        expect(ours.locator(".jp-InputPrompt").first).to_have_text("[*]:", timeout=PATIENCE_MS)
+        gate.touch()
+        assert first.result(30).state == "OK"
+        told = kept.result(30)
+        assert told.state == "OK"
+        assert "deleted" not in told.text, told.text
+        expect(ours.locator(".jp-InputPrompt").first).to_have_text("[2]:", timeout=PATIENCE_MS)
+        eventually(lambda: len(on_disk(path)) == 3)
+        assert on_disk(path)[1:] == ["print('new')", "kept = 1"]
+        assert page.dialog.count() == 0
+    finally:
+        page.close()
+
+
 def test_what_the_person_types_is_told_before_it_is_saved_and_is_not_undone(
     person: Client, project: Path, server: JupyterServer, browser: Browser, shared_home: Home
 ) -> None:

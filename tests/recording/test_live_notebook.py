@@ -69,6 +69,8 @@ class PaperPage:
             self.cells.append(cell)
         for cell_id, change in what.get("changes", {}).items():
             self._change(known[cell_id], change)
+        withdrawn = what.get("withdrawn", {})
+        self.cells = [cell for cell in self.cells if withdrawn.get(cell["id"]) != cell["source"]]
         self.metadata.update(what.get("metadata", {}))
         self.writes += 1
         if self.dies == "after":
@@ -116,9 +118,17 @@ class Table:
     def close(self, page: PaperPage) -> None:
         self.pages.closed(str(self.path.resolve()), page)
 
-    def begin(self, number: int) -> Execution:
-        one = Execution(SESSION, number, 1, f"x = {number}", NOW)
+    def queue(self, number: int, note: str | None = None) -> Execution:
+        one = Execution(SESSION, number, 1, f"x = {number}", NOW, note=note)
         self.recorder.accept(one)
+        self.recorder.queued(one)
+        return one
+
+    def begin(self, number: int) -> Execution:
+        return self.send(self.queue(number))
+
+    def send(self, one: Execution) -> Execution:
+        number = one.number
         self.recorder.sent(one, f"m_{number}")
         one.state = State.RUNNING
         return one
@@ -302,15 +312,97 @@ def test_nobody_writes_the_file_while_who_has_it_open_lives(tmp_path: Path) -> N
     run(test())
 
 
-def test_a_cell_that_was_not_run_after_all_says_so(tmp_path: Path) -> None:
+def states(cells: list[dict[str, Any]]) -> dict[str, str]:
+    return {cell["id"]: cell["metadata"].get("kernelexec", {}).get("state", "") for cell in cells}
+
+
+def test_what_is_submitted_is_shown_before_its_turn_and_in_that_order(tmp_path: Path) -> None:
     async def test() -> None:
         async with table(tmp_path) as desk:
             page = desk.open(PaperPage([]))
             one = desk.begin(1)
-            await soon(lambda: page.cells)
-            one.state, one.problem = State.NOT_RUN, "its kernel was gone"
-            desk.recorder.finished(one)
-            await soon(lambda: page.cells[0]["metadata"]["kernelexec"]["state"] == "not_run")
+            two, three = desk.queue(2, "Two"), desk.queue(3)
+            await soon(lambda: len(page.cells) == 4)
+            desk.end(one)
+            desk.send(two)
+            desk.say(two, "a")
+            await soon(lambda: texts(page.cells)["kernelexec-2"] == "a")
+            desk.end(two)
+            desk.end(desk.send(three))
+            await soon(lambda: set(states(page.cells).values()) == {"", "ok"})
+            assert list(states(page.cells)) == [
+                "kernelexec-1",
+                "kernelexec-2-note",
+                "kernelexec-2",
+                "kernelexec-3",
+            ]
+
+    run(test())
+
+
+def test_a_page_that_is_opened_while_some_wait_shows_them(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with table(tmp_path) as desk:
+            one, two = desk.begin(1), desk.queue(2)
+            page = desk.open(PaperPage([]))
+            await soon(lambda: len(page.cells) == 2)
+            desk.end(one)
+            desk.end(desk.send(two))
+            await soon(lambda: list(states(page.cells).values()) == ["ok", "ok"])
+
+    run(test())
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_cell_that_was_not_run_after_all_goes_again_with_its_note(tmp_path: Path, *, sent: bool) -> None:
+    async def test() -> None:
+        async with table(tmp_path) as desk:
+            page = desk.open(PaperPage([]))
+            one, edited = desk.queue(1, "A note"), desk.queue(2)
+            await soon(lambda: len(page.cells) == 3)
+            page.cells[2]["source"] = "x = 2  # the person's"
+            for each in (one, edited):
+                if sent:
+                    desk.send(each)
+                each.state, each.problem = State.NOT_RUN, "its kernel was gone"
+                desk.recorder.finished(each)
+            await soon(lambda: states(page.cells) == {"kernelexec-2": "not_run"})
+            desk.end(desk.begin(3))
+            await soon(lambda: states(page.cells) == {"kernelexec-2": "not_run", "kernelexec-3": "ok"})
+
+    run(test())
+
+
+def test_a_hub_that_comes_while_cells_wait_takes_them_away(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with table(tmp_path) as desk:
+            page = desk.open(PaperPage([]))
+            desk.end(desk.begin(1))
+            desk.queue(2)
+            await soon(lambda: len(page.cells) == 2)
+            desk.replace_hub()
+            history = read_history(desk.recorder.journal, SESSION, tmp_path)
+            [waited] = history.unfinished
+            waited.state = State.NOT_RUN  # as the heart has it where a hub is replaced
+            desk.recorder.finished(waited)
+            page.found = page._present()
+            desk.open(page)
+            await soon(lambda: states(page.cells) == {"kernelexec-1": "ok"})
+
+    run(test())
+
+
+def test_a_page_that_dies_while_a_cell_waits_leaves_it_to_the_file(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with table(tmp_path) as desk:
+            page = desk.open(PaperPage([]))
+            one, two = desk.begin(1), desk.queue(2)
+            await soon(lambda: len(page.cells) == 2)
+            desk.path.write_bytes(page.saved())
+            desk.close(page)
+            desk.end(one)
+            desk.end(desk.send(two))
+            await soon(lambda: list(states(cells(tmp_path)).values()) == ["ok", "ok"])
 
     run(test())
 

@@ -21,7 +21,7 @@ from kernelexec.kernels.kernel import Reply
 from kernelexec.model.execution import Execution, State
 from kernelexec.model.limits import Limits
 from kernelexec.recording import opened_writer
-from kernelexec.recording.opened_writer import CellPlace
+from kernelexec.recording.cell_place import CellPlace
 from kernelexec.session.session import Session
 from kernelexec.session.submission import Submission
 from tests.fakes import (

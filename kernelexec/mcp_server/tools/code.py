@@ -11,7 +11,7 @@ from kernelexec.errors import BadRequest
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.tools.arguments import Arguments, MaxSeconds, SessionName, WaitSeconds
 from kernelexec.mcp_server.tools.base import Tool, session_to_run_in, wait_for_end
-from kernelexec.recording.opened_writer import CellPlace
+from kernelexec.recording.cell_place import CellPlace
 from kernelexec.session.session import Session
 from kernelexec.session.submission import Submission
 

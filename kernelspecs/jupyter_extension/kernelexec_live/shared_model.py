@@ -25,6 +25,7 @@ def make(document, change: dict) -> list[str]:
         for cell_id, wanted in change.get("changes", {}).items():
             if cell_id in cells and not _change_cell(cells[cell_id], wanted):
                 taken.append(cell_id)
+        _withdraw(document, change.get("withdrawn", {}))
         _merge(metadata_of(document), change.get("metadata", {}))
     return taken
 
@@ -60,6 +61,22 @@ def remove_doubles(document) -> None:
                 continue
             seen.add(cell_id)
             index += 1
+
+
+def _withdraw(document, texts: dict) -> None:
+    """Take away the cells of what was not run after all, where nobody has done anything with them."""
+    index = 0
+    while index < len(document.ycells):
+        cell = document.ycells[index]
+        text = texts.get(cell.get("id"))
+        if text is not None and str(cell.get("source")) == text and not _shows_anything(cell):
+            del document.ycells[index]
+        else:
+            index += 1
+
+
+def _shows_anything(cell) -> bool:
+    return bool(cell.get("execution_count") is not None or len(cell.get("outputs") or ()))
 
 
 def _append(document, cell: dict):
