@@ -242,7 +242,8 @@ def test_what_comes_late_does_not_fill_a_cell_that_was_cleared(
 ) -> None:
     gate = tmp_path / "gate"
     waits = until(gate).replace("\n", "\n    ")
-    source = f"import threading\ndef f():\n    {waits}print('late')\nthreading.Thread(target=f).start()\nprint('now')"
+    begin = "from threading import Thread\nThread(target=f).start()\nprint('now')"
+    source = f"def f():\n    {waits}print('late')\n{begin}"
     path = write(project / "n.ipynb", code("a", source), code("b", source))
     person.call("open_notebook", {"path": "n.ipynb"})
     for name in "ab":
