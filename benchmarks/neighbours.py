@@ -13,6 +13,7 @@ import asyncio
 import json
 import os
 import statistics
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -46,6 +47,15 @@ PRINTING = {
     "2,000 updates of 500 kB": (
         "shown = display({'text/plain': ''}, raw=True, display_id=True)\n"
         "for i in range(2_000): shown.update({'text/plain': 'x' * 500_000}, raw=True)"
+    ),
+}
+# Of a kernel that is not of our class, which splits no stream and puts no value into a file.
+STOCK = {
+    "stock kernel: a result of 200 MB": "'x' * 200_000_000",
+    "stock kernel: 200 MB of lines": "print(('x' * 79 + '\\n') * 2_500_000)",
+    "stock kernel: 60 MB of JSON": "display({'application/json': ['x' * 100] * 600_000}, raw=True)",
+    "stock kernel: an error of 50 MB": (
+        "try: raise ValueError('x' * 50_000_000)\nexcept ValueError: get_ipython().showtraceback()"
     ),
 }
 
@@ -102,6 +112,19 @@ def talking(place: Place) -> dict[str, Callable[[], Awaitable[None]]]:
     }
 
 
+def with_stock_kernel(place: Place) -> dict[str, str]:
+    """The variables of a client whose kernel is ipykernel's own."""
+    folder = place.root / "jupyter" / "kernels" / "stock"
+    folder.mkdir(parents=True)
+    # Not as ipykernel's own kernelspec has it, which our launcher would run.
+    program = "from ipykernel.kernelapp import launch_new_instance as launch; launch()"
+    argv = [sys.executable, "-c", program, "-f", "{connection_file}"]
+    spec = {"argv": argv, "display_name": "stock", "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    chosen = {"ENV_TYPE": "kernelspec", "KERNEL_NAME": "stock", "JUPYTER_PATH": str(place.root / "jupyter")}
+    return {**place.environ, **chosen}
+
+
 def hub_of(place: Place) -> psutil.Process:
     """The hub of this place."""
     ours = place.environ["KERNELEXEC_RUNTIME_DIR"]
@@ -148,12 +171,15 @@ async def main() -> None:
         async with (
             client(KERNELEXEC, place.environ, place.project()) as (printer, _),
             client(KERNELEXEC, place.environ, place.project()) as (other, _),
+            client(KERNELEXEC, with_stock_kernel(place), place.project()) as (stock, _),
         ):
             await printer("1")
+            await stock("from IPython.display import display")
             await other("1")
             hub = hub_of(place)
             found: dict[str, Callable[[], Awaitable[object]]] = {
                 **{name: (lambda code=code: printer(code)) for name, code in PRINTING.items()},
+                **{name: (lambda code=code: stock(code)) for name, code in STOCK.items()},
                 **talking(place),
             }
             for name, busy in found.items():

@@ -18,7 +18,9 @@ _KIND = "kind"  # in a place; one without it is of this machine, as all were in 
 
 def here(runtime_dir: Path) -> KernelHost:
     """All hosts; connection files and sockets of this machine's are in folders of `runtime_dir`."""
-    return Hosts({"": LocalKernels(runtime_dir), JOINED: JoinedKernels(), "server": ServerKernels()})
+    return Hosts(
+        {"": LocalKernels(runtime_dir), JOINED: JoinedKernels(runtime_dir), "server": ServerKernels()}
+    )
 
 
 class Hosts:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,9 @@ class JoinedLife:
     """The process of a kernel that is somebody else's (see life.Life)."""
 
     is_joined = True
-    spool: Path | None = None  # its files are its starter's
 
-    def __init__(self, place: JoinedPlace, process: Process) -> None:
+    def __init__(self, place: JoinedPlace, process: Process, spool: Path | None) -> None:
+        self.spool = spool  # ours: the kernel's own files are its starter's
         self._place = place
         self._process = process
         self._told: str | None = None  # by whose wish it ends, as the kernel says
@@ -131,9 +132,12 @@ class JoinedLife:
 
     def detach(self) -> None:
         self._process.close()
+        self.clear_up()
 
     def clear_up(self) -> None:
-        """Nothing of it is ours."""
+        """All that is ours."""
+        if self.spool is not None:
+            shutil.rmtree(self.spool, ignore_errors=True)
 
     def __str__(self) -> str:
         return f"{self.kernel_id}, pid {self._place.pid}, joined by {self._place.connection_file}"
@@ -141,6 +145,9 @@ class JoinedLife:
 
 class JoinedKernels:
     """Joins kernels that run, and finds them again (see host.KernelHost)."""
+
+    def __init__(self, runtime_dir: Path) -> None:
+        self._spools = runtime_dir / "joined"
 
     def meet(self, environ: Mapping[str, str], cwd: str) -> None:
         """Who has a kernel's connection file needs nothing else."""
@@ -167,7 +174,7 @@ class JoinedKernels:
             host=here.host,
             pid_namespace=here.pid_namespace,
         )
-        return _linked(place, process, on_message, launch.interrupts)
+        return self._linked(place, process, on_message, launch.interrupts)
 
     def adopt(self, place: Mapping[str, Any], on_message: OnMessage, interrupts: str) -> LinkedKernel:
         known = _read(place)
@@ -178,7 +185,7 @@ class JoinedKernels:
             process = Process(known.pid, known.identity)
         except ProcessLookupError as error:
             raise KernelGone(f"process {known.pid} has ended") from error
-        return _linked(known, process, on_message, interrupts)
+        return self._linked(known, process, on_message, interrupts)
 
     def strays(self) -> Mapping[str, Stray]:
         return {}  # whoever started them has them
@@ -196,17 +203,32 @@ class JoinedKernels:
     def clear_up(self, place: Mapping[str, Any]) -> None:
         """Nothing of it is ours."""
 
+    def _linked(
+        self, place: JoinedPlace, process: Process, on_message: OnMessage, interrupts: str
+    ) -> LinkedKernel:
+        life = JoinedLife(place, process, self._spool(place.id))
 
-def _linked(place: JoinedPlace, process: Process, on_message: OnMessage, interrupts: str) -> LinkedKernel:
-    life = JoinedLife(place, process)
+        def hear(message: Message) -> None:
+            life.hear(message)
+            on_message(message)
 
-    def hear(message: Message) -> None:
-        life.hear(message)
-        on_message(message)
+        # Several sessions may join one kernel, whose sockets must not take one for the other.
+        link = partial(
+            ZmqLink,
+            place.connection,
+            is_ours=interrupts == "named",
+            identity=place.id,
+            spool=life.spool,
+        )
+        return LinkedKernel(link, life, hear, interrupts)
 
-    # Several sessions may join one kernel, whose sockets must not take one for the other.
-    link = partial(ZmqLink, place.connection, is_ours=interrupts == "named", identity=place.id)
-    return LinkedKernel(link, life, hear, interrupts)
+    def _spool(self, kernel_id: str) -> Path | None:
+        try:
+            folder = self._spools / kernel_id
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError:  # what is too large for a message is read as any other is
+            return None
+        return folder
 
 
 def _connection(file: str) -> Mapping[str, Any]:
@@ -238,8 +260,11 @@ def _is_of(connection_file: str, pid: int) -> bool:
     return any(word.endswith(os.path.basename(connection_file)) for word in words)
 
 
+_KNOWN = {field.name for field in fields(JoinedPlace)}  # what else there is a later version has written
+
+
 def _read(place: Mapping[str, Any]) -> JoinedPlace:
     try:
-        return JoinedPlace(**place)
+        return JoinedPlace(**{name: value for name, value in place.items() if name in _KNOWN})
     except TypeError as error:
         raise ValueError(f"not the place of a joined kernel: {error}") from error

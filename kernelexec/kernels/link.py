@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from kernelexec.kernels.wire import Message
+from kernelexec.model.limits import Limits
 
 
 class LinkClosed(Exception):
@@ -43,6 +44,13 @@ class Link(Protocol):
     @property
     def lost(self) -> Lost | None:
         """Whether it is down now: then what is sent waits, and nothing comes. None: it is up."""
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether a message has come that is so large that it is still being read."""
+
+    def allow(self, limits: Limits) -> None:
+        """How large what the next runs show may be: what is larger may come as a file in the spool."""
 
     def when_regained(self, call: Callable[[], None]) -> None:
         """`call` is called whenever it is up again after a loss: what was on its way may be gone."""

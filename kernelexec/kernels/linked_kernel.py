@@ -30,6 +30,7 @@ from kernelexec.kernels.kernel import (
     ReplyLost,
     Where,
 )
+from kernelexec.kernels.large_messages import LEAST
 from kernelexec.kernels.life import Life
 from kernelexec.kernels.link import Connect, Link, LinkClosed, Lost
 from kernelexec.kernels.recall import Recall
@@ -44,7 +45,6 @@ _LATE_REPLY_SECONDS = 1.0  # after the kernel has answered what was sent later
 _PRINTED_SECONDS = (
     1.0  # after which a question is told though the kernel has not said that all before it has come
 )
-_SPOOLED = 1_000_000  # characters of a value, at least, that comes as a file: less is cheap as a message
 _MOVE_SECONDS = 60.0  # a kernel whose imports come over a network
 _FIRST_SECONDS = 3.0
 _NUDGE_SECONDS = 0.5  # without a sign of a request; the next ones are each twice as far away
@@ -177,8 +177,10 @@ class LinkedKernel:
             "stop_on_error": False,
         }
         told: dict[str, Any] = {"file": file, "saved": saved}
+        if limits is not None:
+            self._link.allow(limits)
         if limits is not None and self._life.spool is not None:
-            told["spool"] = {"over": max(limits.cell, _SPOOLED), "most": limits.run}
+            told["spool"] = {"over": max(limits.cell, LEAST), "most": limits.run}
         told = {name: value for name, value in told.items() if value is not None}
         if told and self._is_ours:
             content["kernelexec"] = told
@@ -186,7 +188,7 @@ class LinkedKernel:
 
     @property
     def spool(self) -> Path | None:
-        return self._life.spool if self._is_ours else None
+        return self._life.spool
 
     async def execute(self, msg_id: str, frames: list[bytes]) -> Reply:
         if self._is_over:
@@ -291,7 +293,7 @@ class LinkedKernel:
             await self._first_of(idle, *instead)
             return
         heard = -1
-        while heard != self._taken:
+        while heard != self._taken or self._link.is_reading:
             heard = self._taken
             if await self._first_of(idle, *instead, seconds=_SILENCE_SECONDS):
                 break  # what was asked later is answered: nothing more comes of this

@@ -140,7 +140,7 @@ def _linked(
     connection: Mapping[str, Any], life: LocalLife, on_message: OnMessage, interrupts: str
 ) -> LinkedKernel:
     kind = ReturningLink if life.stands_for_another else ZmqLink
-    link = partial(kind, connection, is_ours=interrupts == "named")
+    link = partial(kind, connection, is_ours=interrupts == "named", spool=life.spool)
     return LinkedKernel(link, life, on_message, interrupts)
 
 

@@ -37,6 +37,7 @@ from kernelexec.kernels.server_troubles import (
 )
 from kernelexec.kernels.websocket_frames import V1, Frames, frames_for
 from kernelexec.kernels.wire import BadMessage, Message, Wire
+from kernelexec.model.limits import Limits
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -106,6 +107,13 @@ class WebsocketLink:
     @property
     def lost(self) -> Lost | None:
         return self._lost
+
+    @property
+    def is_reading(self) -> bool:
+        return False
+
+    def allow(self, limits: Limits) -> None:
+        pass
 
     def when_regained(self, call: Callable[[], None]) -> None:
         self._on_regained = call

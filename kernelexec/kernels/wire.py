@@ -12,10 +12,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeVar
 
 PROTOCOL_VERSION = "5.4"
 _DELIMITER = b"<IDS|MSG>"
+_Frame = TypeVar("_Frame", bytes, "bytes | memoryview")
 _LARGE = 1_000_000  # bytes
 _LONGEST_SERIAL = 15  # digits: no kernel counts so far
 
@@ -58,7 +59,7 @@ def read_message(channel: str, body: Sequence[bytes], buffers: tuple[bytes, ...]
         BadMessage: it is none.
     """
     try:
-        header, parent, metadata, content = map(_loads, body)
+        header, parent, metadata, content = map(read_part, body)
         return message_of(channel, header, parent, metadata, content, buffers)
     except (ValueError, TypeError, RecursionError) as error:
         raise BadMessage(str(error)) from error
@@ -94,13 +95,31 @@ def message_of(
     )
 
 
-def _loads(part: bytes) -> dict[str, Any]:
+def read_part(part: bytes) -> dict[str, Any]:
+    """A header, a content and so on.
+
+    Raises:
+        ValueError, RecursionError, BadMessage: it is none.
+    """
     if part == b"{}":
         return {}
     loaded = json.loads(part.decode())  # of bytes it would look for their encoding first
     if not isinstance(loaded, dict):
         raise BadMessage("not a JSON object")
     return loaded
+
+
+def parts_of(frames: Sequence[_Frame]) -> tuple[_Frame, Sequence[_Frame], tuple[_Frame, ...]]:
+    """The signature, the frames that it is of, and the buffers; nothing of it is checked.
+
+    Raises:
+        BadMessage: these are no frames of a message.
+    """
+    try:
+        start = frames.index(_DELIMITER) + 1
+        return frames[start], frames[start + 1 : start + 5], tuple(frames[start + 5 :])
+    except (ValueError, IndexError) as error:
+        raise BadMessage(str(error)) from error
 
 
 class BadMessage(Exception):
@@ -140,14 +159,18 @@ class Wire:
         Raises:
             BadMessage: it is none, or its signature is wrong.
         """
+        signature, body, buffers = parts_of(frames)
         try:
-            start = frames.index(_DELIMITER) + 1
-            signature, body = frames[start], frames[start + 1 : start + 5]
             if not hmac.compare_digest(self._sign(body), signature):
                 raise BadMessage("wrong signature")
-        except (ValueError, IndexError, TypeError) as error:
+        except TypeError as error:
             raise BadMessage(str(error)) from error
-        return read_message(channel, body, tuple(frames[start + 5 :]))
+        return read_message(channel, body, buffers)
+
+    @property
+    def key(self) -> str:
+        """What messages are signed with; empty: they are not."""
+        return self._key.decode()
 
     def _sign(self, body: Sequence[bytes]) -> bytes:
         if not self._key:

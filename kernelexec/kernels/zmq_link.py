@@ -11,13 +11,16 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import zmq
 
+from kernelexec.kernels.large_messages import LARGE, LargeMessages
 from kernelexec.kernels.readiness import kernel_info
 from kernelexec.kernels.replies import Replies
 from kernelexec.kernels.wire import BadMessage, Message, Wire
+from kernelexec.model.limits import Limits
 
 _log = logging.getLogger(__name__)
 
@@ -45,10 +48,14 @@ class ZmqLink:
         *,
         is_ours: bool = False,
         identity: str = "",
+        spool: Path | None = None,
     ) -> None:
-        """`identity`: by which the kernel's sockets know us, where the connection alone does not tell."""
+        """`identity`: by which the kernel's sockets know us, where the connection alone does not tell;
+        `spool`: the folder of what is too large for a message."""
         self._queued = _QUEUED_MESSAGES_OF_OURS if is_ours else _QUEUED_MESSAGES
         self._wire = Wire(connection["key"])
+        self._large = LargeMessages(self._wire, spool)
+        self._reading: dict[str, asyncio.Task[None]] = {}  # by channel: a large message, before the next ones
         self._on_message = on_message
         self._taken = 0  # messages
         self._replies = Replies()
@@ -77,6 +84,13 @@ class ZmqLink:
 
     def when_regained(self, call: Callable[[], None]) -> None:
         pass
+
+    @property
+    def is_reading(self) -> bool:
+        return bool(self._reading)
+
+    def allow(self, limits: Limits) -> None:
+        self._large.allow(limits)
 
     async def ready(self, *, ask_shell: bool = False) -> Mapping[str, Any]:
         channels = ("control", "shell") if ask_shell else ("control",)
@@ -117,13 +131,17 @@ class ZmqLink:
     async def take_last_words(self) -> None:
         before = -1
         for _ in range(_LAST_WORDS_ROUNDS):
-            if before == self._taken:
+            if self._reading:
+                await asyncio.wait(self._reading.values())
+            elif before == self._taken:
                 return
             before = self._taken
             await asyncio.sleep(_LAST_WORDS_SECONDS)
             self._drain_all()
 
     def close(self) -> None:
+        for reading in self._reading.values():
+            reading.cancel()
         for socket in self._sockets.values():
             self._loop.remove_reader(socket.fileno())
             socket.close(linger=0)
@@ -158,17 +176,21 @@ class ZmqLink:
 
     def _drain(self, name: str) -> None:
         socket = self._sockets.get(name)
-        if socket is None:  # closed while this call was scheduled
+        if socket is None or name in self._reading:  # closed while this call was scheduled; or it has to wait
             return
         room = _DRAIN_BYTES_AT_ONCE
         for _ in range(_DRAIN_AT_ONCE):
             try:
-                frames = socket.recv_multipart(zmq.NOBLOCK)
+                frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            room -= sum(map(len, frames))
+            size = sum(map(len, frames))
+            room -= size
+            if size > LARGE:
+                self._reading[name] = self._loop.create_task(self._read_large(name, frames))
+                return
             try:
-                message = self._wire.unpack(name, frames)
+                message = self._wire.unpack(name, [frame.bytes for frame in frames])
             except BadMessage as error:
                 _log.warning("a message on %s was dropped: %s", name, error)
                 continue
@@ -176,6 +198,22 @@ class ZmqLink:
             if room < 0:
                 break
         self._loop.call_soon(self._drain, name)
+
+    async def _read_large(self, name: str, frames: list[zmq.Frame]) -> None:
+        """Beside everything else; what comes after it on its channel waits."""
+        parts = [frame.buffer if len(frame) > LARGE else frame.bytes for frame in frames]
+        frames.clear()
+        try:
+            async for message in self._large.read(name, parts):
+                self._take(message)
+                await asyncio.sleep(0)
+        except BadMessage as error:
+            _log.warning("a large message on %s was dropped: %s", name, error)
+        except OSError:
+            _log.exception("a large message on %s was dropped", name)
+        finally:
+            del self._reading[name]
+            self._loop.call_soon(self._drain, name)
 
     def _take(self, message: Message) -> None:
         self._taken += 1

@@ -13,6 +13,7 @@ from typing import Any
 from kernelexec.kernels.link import Lost
 from kernelexec.kernels.replies import Replies
 from kernelexec.kernels.wire import Message
+from kernelexec.model.limits import Limits
 from tests.fakes import DATE
 from tests.kernels.scripted_kernel import ScriptedKernel
 
@@ -73,6 +74,13 @@ class MemoryLink:
     @property
     def lost(self) -> Lost | None:
         return self.down
+
+    @property
+    def is_reading(self) -> bool:
+        return False
+
+    def allow(self, limits: Limits) -> None:
+        pass
 
     def when_regained(self, call: Callable[[], None]) -> None:
         self.regained = call

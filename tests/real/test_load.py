@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -89,6 +91,55 @@ def test_others_are_answered_while_one_value_has_hundreds_of_megabytes(
     assert len(waits) > 3
     assert max(waits) < 3 * _LONGEST_WAIT
     assert grown < _ROOM
+
+
+@pytest.fixture
+def foreign(shared_home: Home, tmp_path: Path) -> dict[str, str]:
+    """The variables of a client whose kernel sends values and prints whole, as no kernel of ours does."""
+    folder = tmp_path / "kernels" / "whole"
+    folder.mkdir(parents=True)
+    # Not as ipykernel's own kernelspec has it, which our launcher would run.
+    program = "from ipykernel.kernelapp import launch_new_instance as launch; launch()"
+    argv = [sys.executable, "-c", program, "-f", "{connection_file}"]
+    spec = {"argv": argv, "display_name": "whole", "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    return {"ENV_TYPE": "kernelspec", "KERNEL_NAME": "whole", "JUPYTER_PATH": str(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "size"),
+    [
+        ("'x' * 100_000_000", "{:04}-1.txt", 100_000_002),
+        ("print(('x' * 79 + '\\n') * 1_250_000, end='')", "{:04}.txt", 100_000_000),
+        ("raise ValueError('x' * 50_000_000)", "{:04}-1.txt", 100_000_000),
+    ],
+    ids=["a result", "a print", "an error"],
+)
+def test_others_are_answered_while_a_foreign_kernel_sends_hundreds_of_megabytes_at_once(
+    connect: Callable[..., Client],
+    shared_home: Home,
+    foreign: dict[str, str],
+    code: str,
+    name: str,
+    size: int,
+) -> None:
+    shower = connect(shared_home, shared_home.project(f"whole-{size}"), **foreign)
+    other = connect(shared_home, shared_home.project(f"beside-{size}"))
+    shower.execute("1")
+    other.execute("1")
+    running = shower.start(code)
+    waits, grown = watch(shared_home.hub(), lambda: not running.done(), other)
+    reply = running.result()
+    assert reply.state == ("ERROR" if "raise" in code else "OK")
+    assert len(reply.text) < 12_000
+    kept = shared_home.storage / f"{reply.session}-1" / "outputs" / name.format(reply.number)
+    assert size <= kept.stat().st_size < size + 10_000
+    assert not list((shared_home.runtime / "k").glob("*/spooled-*"))
+    assert len(waits) > 3
+    assert max(waits) < 3 * _LONGEST_WAIT
+    assert grown < _ROOM + size  # the message as it came is held until it has been read
+    assert shower.execute("2 + 2").block("result") == "4"
+    shower.call("stop_kernel", {})
 
 
 @pytest.mark.parametrize("line", [b"{broken\n", b'{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}\n'])

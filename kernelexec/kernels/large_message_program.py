@@ -1,0 +1,87 @@
+"""Makes one large message of a kernel small, in a process of its own (kernels/large_messages).
+
+Its memory and its time are not the hub's. It gets a line of JSON on stdin (`Asked`), behind it the message's
+frames from the header to the content; it writes a line of JSON for each content that stands in the place of
+the message's. A value that is too large for a cell is in a file then, as kernelexec's own kernel would have
+put it there (kernelspecs/kernel/spooled_values.py).
+"""
+
+from __future__ import annotations
+
+import hmac
+import importlib
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import count
+from typing import Any, TypedDict
+
+WRONG_SIGNATURE = 3
+NO_MESSAGE = 4
+_SLICE = 1_000_000  # characters of a stream: what the hub takes at once
+_OOM_SCORE = 300  # as a kernel's: whose memory ends first is this one's, and never the hub's
+
+
+class Asked(TypedDict):
+    """What is asked for."""
+
+    type: str  # of the message
+    key: str
+    signature: str
+    sizes: list[int]  # of the frames that follow
+    modules: str  # the folder of spooled_values
+    spool: str  # where files go
+    first: int  # the number of the first one
+    over: int  # characters of a value that goes to a file
+    most: int  # characters of one that is kept at all
+
+
+def main() -> None:
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+        score.write(str(_OOM_SCORE))
+    asked: Asked = json.loads(sys.stdin.buffer.readline())
+    frames = [sys.stdin.buffer.read(size) for size in asked["sizes"]]
+    if not _is_signed(asked, frames):
+        sys.exit(WRONG_SIGNATURE)
+    try:
+        content = json.loads(frames.pop().decode())
+    except (ValueError, RecursionError):
+        sys.exit(NO_MESSAGE)
+    if not isinstance(content, dict):
+        sys.exit(NO_MESSAGE)
+    for smaller in _smaller(asked, content):
+        sys.stdout.buffer.write(json.dumps(smaller).encode() + b"\n")
+
+
+def _is_signed(asked: Asked, frames: list[bytes]) -> bool:
+    if not asked["key"]:
+        return True
+    signature = hmac.new(asked["key"].encode(), digestmod="sha256")
+    for frame in frames:
+        signature.update(frame)
+    return hmac.compare_digest(signature.hexdigest(), asked["signature"])
+
+
+def _smaller(asked: Asked, content: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+    text = content.get("text")
+    if asked["type"] == "stream" and isinstance(text, str):
+        for start in range(0, len(text), _SLICE):
+            yield {**content, "text": text[start : start + _SLICE]}
+        return
+    sys.path.insert(0, asked["modules"])
+    values = importlib.import_module("spooled_values").SpooledValues(
+        f"{asked['spool']}/-", lambda value: value
+    )
+    values.wish({"over": asked["over"], "most": asked["most"]})
+    values.numbers = count(asked["first"])
+    if asked["type"] == "execute_reply":
+        values.reply(content)
+        yield content
+    else:
+        made = values.error(content) if asked["type"] == "error" else values.display(content)
+        yield content if made is None else made
+
+
+if __name__ == "__main__":
+    main()
