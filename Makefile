@@ -27,8 +27,9 @@ clients: .venv/ready .clients/ready  ## the server in the hands of Claude Code, 
 remote: .venv/ready  ## hosts that are reached by ssh (needs root and sshd, for a second user), and a Jupyter server
 	$(BIN)/python -m pytest tests/remote
 
-servers: .venv/ready .remote/ready  ## kernels on each kind of server: gateways, JupyterHub with its proxy (needs npm)
-	$(BIN)/python -m pytest tests/remote/test_other_servers.py tests/remote/test_jupyterhub.py
+servers: .venv/ready .remote/ready  ## kernels on each kind of server: gateways, JupyterHub (needs npm), nginx before one
+	$(BIN)/python -m pytest tests/remote/test_other_servers.py tests/remote/test_jupyterhub.py \
+		tests/remote/test_proxy.py
 
 # BASE: `make container BASE=kernelexec-base` uses one made of Debian's packages, where no registry is reached.
 BASE ?= docker.io/library/python:3.13-slim

@@ -215,7 +215,7 @@ async def _try(environment: Environment, environ: Mapping[str, str]) -> None:
         await asyncio.wait_for(try_out(host, environment, environ), _SECONDS)
     except (asyncio.TimeoutError, TimeoutError):
         raise EnvironmentUnusable(
-            f"A kernel of {environment.program} did not start within {_SECONDS:.0f} s."
+            f"A kernel of {environment.host or environment.program} did not start within {_SECONDS:.0f} s."
         ) from None
     except KernelFailed as error:
         if environment.interpreter is None:

@@ -23,6 +23,7 @@ class Lost:
     since: datetime
     why: str  # sentences, for people
     next_step: str = ""
+    passes: bool = True  # it may be over soon, without anybody's doing
 
 
 class Link(Protocol):

@@ -38,6 +38,7 @@ from kernelexec.kernels.wire import Message
 from kernelexec.model.limits import Limits
 
 START_SECONDS = 120.0  # a cold network file system; a kernel that ended is told at once
+_HOPELESS_SECONDS = 10.0  # in which a link is tried several times
 _INTERRUPT_REPLY_SECONDS = 2.0
 _IMPORTS_SECONDS = 3.0  # a kernel in native code that holds the GIL answers when that returns
 _LOOK_SECONDS = 2.0  # in which a kernel answers that is not in native code
@@ -128,7 +129,9 @@ class LinkedKernel:
     async def ready(self) -> Mapping[str, Any]:
         answered = asyncio.ensure_future(self._link.ready(ask_shell=not self._is_ours))
         try:
-            await self._first_of(answered, seconds=START_SECONDS)
+            soon = min(_HOPELESS_SECONDS, START_SECONDS)
+            if not await self._first_of(answered, seconds=soon) and not self._is_hopeless():
+                await self._first_of(answered, seconds=START_SECONDS - soon)
         finally:
             info = _told(answered)
         if self.died.done():
@@ -151,6 +154,11 @@ class LinkedKernel:
             await self._first_of(replied, seconds=_FIRST_SECONDS)
             replied.cancel()
         return info
+
+    def _is_hopeless(self) -> bool:
+        """Whether somebody has to do something before the link can come about."""
+        lost = self._link.lost
+        return lost is not None and not lost.passes
 
     async def _moved_in(self, beyond: Beyond, info: Mapping[str, Any]) -> str:
         """How it is interrupted from now on."""

@@ -211,7 +211,7 @@ class WebsocketLink:
         since = self._lost.since if self._lost is not None else datetime.now(timezone.utc)
         if self._lost is None or self._lost.why != trouble.what:
             _log.warning("the link to kernel %s is down: %s", self._address.kernel_id, trouble.what)
-        self._lost = Lost(since, trouble.what, trouble.next_step)
+        self._lost = Lost(since, trouble.what, trouble.next_step, trouble.passes)
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[ClientConnection]:

@@ -158,7 +158,7 @@ def test_a_kernel_that_its_server_does_not_know_any_more_has_ended(tmp_path: Pat
 def test_a_proxy_without_upgrade_is_told_as_that_and_leaves_no_kernel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kernelexec.kernels.linked_kernel.START_SECONDS", 0.5)
+    monkeypatch.setattr("kernelexec.kernels.linked_kernel._HOPELESS_SECONDS", 0.5)
 
     async def whole() -> None:
         async with FakeKernelServer().serving() as server:

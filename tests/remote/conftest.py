@@ -32,8 +32,8 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., KernelServer]]:
     """`start_server("--option=value")`: a jupyter_server that ends with the test."""
     with ExitStack() as servers:
 
-        def started(*options: str) -> KernelServer:
-            server = KernelServer(tmp_path / f"server-{len(list(tmp_path.iterdir()))}", *options)
+        def started(*options: str, path: str = "") -> KernelServer:
+            server = KernelServer(tmp_path / f"server-{len(list(tmp_path.iterdir()))}", *options, path=path)
             servers.callback(server.close)
             return server
 

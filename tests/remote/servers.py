@@ -55,19 +55,27 @@ class KernelServer:
     """A server on loopback; it can be killed, stopped and started again at the same address."""
 
     def __init__(
-        self, folder: Path, *options: str, program: Program = JUPYTER_SERVER, certificate: Path | None = None
+        self,
+        folder: Path,
+        *options: str,
+        program: Program = JUPYTER_SERVER,
+        certificate: Path | None = None,
+        path: str = "",
     ) -> None:
-        """`certificate`: it speaks TLS with that (PEM, with its key beside it as `.key`)."""
+        """`certificate`: it speaks TLS with that (PEM, with its key beside it as `.key`).
+
+        `path`: of its base address, which options have told it.
+        """
         self._program = program
         self.folder = folder
         self.work = folder / "work"
         self.work.mkdir(parents=True)
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://127.0.0.1:{self.port}{path}"
         self._options = options
         self._trust: ssl.SSLContext | None = None
         if certificate is not None:
-            self.url = f"https://127.0.0.1:{self.port}"
+            self.url = f"https://127.0.0.1:{self.port}{path}"
             self._trust = ssl.create_default_context(cafile=certificate)
             key = certificate.with_suffix(".key")
             self._options += (f"--ServerApp.certfile={certificate}", f"--ServerApp.keyfile={key}")

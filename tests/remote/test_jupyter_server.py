@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from tests.real.clients import Client
 from tests.real.home import Home, eventually, until
+from tests.remote.nginx import own_certificate
 from tests.remote.servers import TOKEN, KernelServer
 from tests.remote.wire_cutter import WireCutter
 
@@ -153,13 +153,7 @@ def test_packages_are_installed_by_code(client: Client) -> None:
 def test_a_certificate_of_an_own_authority_is_told_and_trusted_once_it_is_named(
     use: Use, home: Home, tmp_path: Path
 ) -> None:
-    certificate = tmp_path / "own.pem"
-    key = certificate.with_suffix(".key")
-    own = ("-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=own")
-    names = ("-addext", "subjectAltName=IP:127.0.0.1")
-    subprocess.run(
-        ["openssl", "req", *own, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True
-    )
+    certificate = own_certificate(tmp_path)
     server = KernelServer(tmp_path / "tls", certificate=certificate)
     try:
         told = use(home, server).execute("1")

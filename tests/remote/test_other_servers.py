@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.real.clients import Client
-from tests.real.home import Home, eventually, until
+from tests.real.home import Home
+from tests.remote import main_job
 from tests.remote.servers import KernelServer, Program
+from tests.remote.wire_cutter import WireCutter
 
+pytestmark = pytest.mark.timeout(300)
 _INSTALLED = Path(__file__).parents[2] / ".remote"  # an environment for each
 
 _PROGRAMS = {
@@ -71,25 +74,14 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[KernelSer
     server.close()
 
 
-def test_the_main_job_is_the_same_on_each(
+def test_the_whole_main_job_is_the_same_on_each(
     use: Callable[..., Client], home: Home, server: KernelServer, tmp_path: Path
 ) -> None:
-    client = use(home, server)
-    first = client.execute("x = 6 * 7\nprint('hello')\nx", wait_seconds=50)
-    assert (first.state, first.block("stdout"), first.block("result")) == ("OK", "hello", "42"), first.text
-    assert client.config()["interrupts"] == "reach only the run they are meant for"
-    asked = client.execute("print(input('Name? ').upper())", wait_seconds=30)
-    assert "ANN" in client.call("send_input", {"execution_id": asked.id, "text": "ann"}).text, asked.text
-    many = client.execute("for n in range(100_000): print(f'{n:099d}')", wait_seconds=50)
-    file = Path(next(word for word in many.text.split() if "/outputs/" in word).strip(".,;:()"))
-    assert file.read_text().splitlines() == [f"{n:099d}" for n in range(100_000)]
-    begun = tmp_path / "begun"
-    running = client.execute(until(tmp_path / "never", begun), wait_seconds=0)
-    eventually(begun.exists)
-    assert client.call("interrupt_kernel", {"session": running.session}).state == "INTERRUPTED"
-    assert client.execute("x").block("result") == "42"
-    assert not client.call("restart_kernel", {"session": first.session}).is_error
+    cutter = WireCutter(server.port)
+    url = f"http://127.0.0.1:{cutter.port}"
+    main_job.whole(lambda: use(home, server, GATEWAY_URL=url), home, cutter, tmp_path)
+    client = use(home, server, GATEWAY_URL=url)
+    last = client.execute("x = 1", wait_seconds=50)
+    assert not client.call("restart_kernel", {"session": last.session}).is_error
     assert "NameError" in client.execute("x", wait_seconds=50).verdict
-    died = client.execute("import os; os._exit(3)", wait_seconds=50)
-    assert died.state == "DIED", died.text
-    assert client.execute("1 + 1", wait_seconds=50).block("result") == "2"
+    cutter.close()
