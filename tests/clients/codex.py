@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 from tests.clients.agents import PERSON, Lines, offline, requests, write
@@ -16,6 +17,7 @@ class Codex:
     def __init__(self, home: Home, cwd: Path, model: Model) -> None:
         self.progress: list[str] = []
         self._turn = ""
+        self._has_started = threading.Event()  # our server; it may have before the thread is told to
         configure(home, model)
         self._lines = Lines(["codex", "app-server"], cwd, environ(home, model))
         self._lines.on_message(self._listen)
@@ -23,7 +25,7 @@ class Codex:
         self._ask("initialize", {"clientInfo": {"name": "tests", "version": "1"}})
         self._lines.say({"jsonrpc": "2.0", "method": "initialized"})
         self._thread = self._ask("thread/start", {"cwd": str(cwd)})["thread"]["id"]
-        self._lines.hear(_has_started)
+        assert self._has_started.wait(SECONDS)
 
     def prompt(self, text: str) -> None:
         words = [{"type": "text", "text": text, "text_elements": []}]
@@ -46,6 +48,8 @@ class Codex:
             self._lines.say({"jsonrpc": "2.0", "id": message["id"], "result": accepted})
         elif method == "item/mcpToolCall/progress":
             self.progress.append(message["params"]["message"])
+        elif method == "mcpServer/startupStatus/updated" and message["params"].get("status") == "ready":
+            self._has_started.set()
         else:
             return False
         return True
@@ -79,8 +83,3 @@ required = true
 
 def environ(home: Home, model: Model) -> dict[str, str]:
     return offline(home, model, CODEX_HOME=str(home.path / ".codex"))
-
-
-def _has_started(message: Json) -> bool:
-    status = message.get("params", {}).get("status")
-    return message.get("method") == "mcpServer/startupStatus/updated" and status == "ready"
