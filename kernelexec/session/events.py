@@ -41,6 +41,7 @@ class Loss:
     stderr: str = ""  # the end of what the process itself wrote there
     wished: bool = False  # somebody had it ended: a crash or too long an idleness is none
     had_success: bool = False  # whether something had been run in it that a replay can run again
+    joined: bool = False  # it was somebody else's, as the next one is, which no replay ends
 
     def to_json(self) -> dict[str, Any]:
         """For the journal; stderr is in what it took along."""
@@ -52,6 +53,7 @@ class Loss:
             "by": self.by,
             "wished": self.wished,
             "begun": self.begun,
+            **({"joined": True} if self.joined else {}),
         }
 
 

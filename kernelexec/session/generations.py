@@ -236,6 +236,7 @@ class Generations:
                 death.begun,
                 death.stderr,
                 wished=self._wished,
+                joined=self.kernel is not None and self.kernel.is_joined,
             )
         )
 

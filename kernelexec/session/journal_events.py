@@ -86,6 +86,7 @@ def _died(record: Mapping[str, Any], generation: int) -> e.Died:
             VariableNames.told_by(record) or NO_NAMES,
             record.get("by"),
             record.get("begun"),
+            joined=bool(record.get("joined")),
         )
     )
 

@@ -70,7 +70,8 @@ def _how_to_replay(session: str, loss: e.Loss, now: int | None) -> list[str]:
     if now is None:
         return [f"To run again what had succeeded in it: {replay_call(session)}."]
     call = replay_call(session, loss.generation)
-    return [f"To run again what had succeeded in it, in place of what runs now: {call}."]
+    where = "in the one that runs now" if loss.joined else "in place of what runs now"
+    return [f"To run again what had succeeded in it, {where}: {call}."]
 
 
 def replay_call(session: str, generation: int | None = None) -> str:

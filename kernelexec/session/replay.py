@@ -49,8 +49,10 @@ async def chosen(session: str, journal: Journal, generations: Generations, wante
     Raises:
         BadRequest: there was no such generation.
     """
-    last = generations.generation
-    choice = await asyncio.to_thread(choose, journal, last, wanted)
+    last, kernel = generations.generation, generations.kernel
+    # What has succeeded in one that is not ended stays.
+    to = last - 1 if kernel is not None and kernel.is_joined else last
+    choice = await asyncio.to_thread(choose, journal, to, wanted)
     if choice is None:
         raise BadRequest(
             f"{session} has had no kernel of generation {wanted}; the last one is {last}.",

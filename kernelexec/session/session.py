@@ -297,12 +297,17 @@ class Session:
         """A caller's client has closed its input."""
         self.happened(e.Left(caller.id))
 
+    @property
+    def is_joined(self) -> bool:
+        """Whether its kernel is somebody else's."""
+        return self.kernel is not None and self.kernel.is_joined
+
     def refuse_to_end(self) -> None:
         """
         Raises:
             BadRequest: its kernel is somebody else's.
         """
-        if self.kernel is not None and self.kernel.is_joined:
+        if self.is_joined:
             raise BadRequest(
                 f"The kernel of {self.id} is the user's own: it was joined, not started, by kernelexec, so "
                 "it was left as it is and runs on, with all its variables.",
@@ -352,17 +357,21 @@ class Session:
         """End the kernel, and run again in the next what had succeeded in it: an execution of its own.
 
         The next works where the last did: paths in the code may be relative. `generation`: of that one.
+        A kernel that is somebody else's is not ended: what had succeeded in those before it is run in it.
         None if nothing had, and then the kernel is not touched.
 
         Raises:
-            BadRequest: there was no such generation, or its kernel is somebody else's.
+            BadRequest: there was no such generation, or it is that of a kernel that is somebody else's.
             StorageFailed: it could not be kept, and will not be run.
         """
+        if generation == self.generation:
+            self.refuse_to_end()
         choice = await chosen(self.id, self.recorder.journal, self.generations, generation)
         if not choice.successes:
             return None
         surroundings = Surroundings(environ, self.directory)
-        await self.stop_kernel(why, by=by)
+        if not self.is_joined:
+            await self.stop_kernel(why, by=by)
         code = listing(self.id, choice)
         submission = Submission(code, "replay", kind=Kind.REPLAY, surroundings=surroundings, caller=by)
 
@@ -446,7 +455,7 @@ class Session:
 
     async def stop_idle(self, seconds: float) -> None:
         """See idleness.Usage."""
-        if self.kernel is not None and self.kernel.is_joined:
+        if self.is_joined:
             return
         why = f"it was stopped because it had been idle for {spelled_age(seconds)}"
         await self.generations.end_kernel(why, by=None, wished=False)

@@ -180,6 +180,34 @@ def test_a_restart_in_the_persons_jupyter_is_told_and_the_next_kernel_is_joined(
     assert again.block("result") == "False", again.text
 
 
+def test_a_replay_that_is_offered_after_a_restart_runs_in_the_persons_next_kernel(
+    person: Client, theirs: Theirs
+) -> None:
+    person.call("open_notebook", {"path": "analysis.ipynb"})
+    session = person.execute("mine = 1").session
+    person.execute("more = mine + 1")
+    theirs.restart()
+    refused = eventually(lambda: _not_running(person.execute("mine")))
+    theirs.run("theirs = 5")  # in the next one, which has joined or will
+    assert person.execute("theirs").block("result") == "5"
+    offered = re.search(r"restart_kernel\(session=\"(.+?)\", replay=true(?:, generation=(\d+))?\)", refused)
+    assert offered, refused
+    arguments = {"session": offered[1], "replay": True}
+    if offered[2]:
+        assert "in the one that runs now" in refused
+        arguments["generation"] = int(offered[2])
+    pid = theirs.pid
+    replayed = person.call("restart_kernel", arguments)
+    assert replayed.state == "OK", replayed.text
+    assert person.execute("more, theirs").block("result") == "(2, 5)"
+    assert theirs.pid == pid
+    assert offered[1] == session
+    present = person.call("restart_kernel", {"session": session, "generation": 2})
+    assert present.is_error
+    assert "the user's own" in present.text
+    theirs.run("theirs")
+
+
 def test_a_joined_kernel_that_is_killed_is_told_as_dead_and_nothing_is_started_in_its_place(
     person: Client, theirs: Theirs
 ) -> None:

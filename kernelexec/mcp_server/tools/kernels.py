@@ -77,8 +77,9 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
     ended = f"Its kernel was ended, all variables are lost{lost}. " if had else "It had no kernel. "
     is_replay = arguments.replay or arguments.generation is not None
     surroundings = call.caller.surroundings(session)
-    session.refuse_to_end()
-    await call.hub.look_ahead(session, surroundings)
+    if not (is_replay and session.is_joined):
+        session.refuse_to_end()
+        await call.hub.look_ahead(session, surroundings)
     call.begun = f"while it was carried out, which goes on: list_kernels shows what {session.id} has."
     if is_replay:
         try:
@@ -93,6 +94,7 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
             )
         if execution is not None:
             return await wait_for_end(call, session, execution, arguments.wait_seconds)
+    session.refuse_to_end()
     restarting = asyncio.ensure_future(session.restart_kernel(why, surroundings, by=call.caller.identity))
     restarting.add_done_callback(lambda task: task.cancelled() or task.exception())  # it may go on alone
     limit = call.caller.config().longest_wait_seconds
