@@ -32,9 +32,10 @@ from importlib.machinery import PathFinder
 import zmq
 from code_files import unsafe_path_forbidden
 from headless_figures import HeadlessFigures
-from ipykernel import iostream, kernelapp, zmqshell
+from ipykernel import iostream, ipkernel, kernelapp, zmqshell
 from last_prints import LastPrints
 from lent_modules import LentModules
+from light_messages import ask_once, make_no_unread_records, pack_once, wake_directly
 from missed_imports import MissedImports
 from pages import keep_all_pages
 from recollection import Recollection
@@ -85,7 +86,9 @@ def launch(side_directory: str | None, *, started_by_hub: bool) -> None:
     IPKernelApp.started_by_hub = started_by_hub
     tell_crashes(2)
     skip_empty_flushes(iostream.OutStream)
+    wake_directly(iostream.IOPubThread)
     slice_streams(iostream)
+    ask_once(ipkernel)
     # Below the user's configuration files and command line. ipykernel's own comment on the sleep calls it a mitigation.
     defaults = Config({"IPythonKernel": {"_execute_sleep": 0.0}})
     if started_by_hub:
@@ -111,15 +114,19 @@ class IPKernelApp(kernelapp.IPKernelApp):
 
     side_directory: str | None = None
     started_by_hub = False
+    remember_header = None
 
     def init_kernel(self):
         super().init_kernel()
+        make_no_unread_records(self.log)
+        self.kernel.remember_header = self.remember_header
         if self.started_by_hub:
             equip(self.kernel, self.abs_connection_file)
             if self.side_directory is not None:
                 self.kernel.lent_modules = LentModules(self.side_directory)
 
     def init_iopub(self, context):
+        self.remember_header = pack_once(self.session)
         pack_every_character(self.session)
         options = getattr(context, "sockopts", {})  # what pyzmq sets on each new socket
         options[zmq.SNDHWM] = 0  # the default of 1000 drops the rest without a word

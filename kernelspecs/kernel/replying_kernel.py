@@ -40,6 +40,7 @@ from after_interrupts import comes_of_interrupt
 from code_files import run_as, unsafe_path_forbidden
 from ipykernel import ipkernel
 from exits import show_exits
+from light_messages import Passage, more_follows, reply_directly
 from named_interrupts import (
     Cancellation,
     Interrupts,
@@ -75,6 +76,10 @@ class IPythonKernel(ipkernel.IPythonKernel):
         self.recollection = Recollection(None)
         self.figures = None
         self.last_prints = None
+        self.remember_header = (
+            None  # how what is published of a run is packed at less cost (light_messages.py)
+        )
+        self.passage = Passage(self)
         self.lent_modules = None
         self.missed_imports = None
         self.programs = None
@@ -95,9 +100,22 @@ class IPythonKernel(ipkernel.IPythonKernel):
 
     def _publish_status(self, status, channel, parent=None):
         """A server takes any idle for the kernel's, and one that ends idle kernels then ends this in the midst of a run."""
-        asked = (parent or self.get_parent(channel) or {}).get("header", {}).get("msg_type")
-        if not (self.is_of_a_server and channel == "control" and asked in OUR_REQUESTS):
+        request = parent or self.get_parent(channel) or {}
+        asked = request.get("header", {}).get("msg_type")
+        if self.is_of_a_server and channel == "control" and asked in OUR_REQUESTS:
+            return
+        if status == "busy" and asked == "execute_request" and is_echoed(request) and self.in_main_thread():
+            with more_follows(self.iopub_thread):
+                super()._publish_status(status, channel, parent)
+        else:
             super()._publish_status(status, channel, parent)
+
+    def start(self):
+        super().start()
+        reply_directly(self)
+
+    def shell_channel_thread_main(self, msg):
+        return self.passage.take(msg, super().shell_channel_thread_main)
 
     def in_main_thread(self) -> bool:
         # A subshell runs in another, where signals do not arrive.
@@ -108,6 +126,8 @@ class IPythonKernel(ipkernel.IPythonKernel):
         header = parent.get("header") or {}
         if channel == "shell" and header.get("msg_type") == "execute_request" and self.in_main_thread():
             self.interrupts.expect(header["msg_id"])
+            if self.remember_header is not None:
+                self.remember_header(header)
         super().set_parent(ident, parent, channel)
         if channel == "shell":
             self.streams_follow(parent)
@@ -356,6 +376,12 @@ class Report(threading.Thread):
         with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
             await asyncio.wait_for(self.done.wait(), seconds)
         return self.content
+
+
+def is_echoed(request) -> bool:
+    """Whether the code of an execute_request is published at once, before it runs."""
+    content = request.get("content")
+    return isinstance(content, dict) and not content.get("silent", False)
 
 
 def version_of(module) -> str | None:
