@@ -133,6 +133,7 @@ class Wire:
         self.session = uuid.uuid4().hex
         self._key = key.encode()
         self._sent = 0
+        self._parent: tuple[bytes, dict[str, Any]] = b"{}", {}  # all that is said of a run has the same
 
     def pack(
         self, message_type: str, content: Mapping[str, Any], subshell: str | None = None
@@ -163,9 +164,13 @@ class Wire:
         try:
             if not hmac.compare_digest(self._sign(body), signature):
                 raise BadMessage("wrong signature")
-        except TypeError as error:
+            header, parent, metadata, content = body
+            if parent != self._parent[0]:
+                self._parent = parent, read_part(parent)
+            parts = read_part(header), self._parent[1], read_part(metadata), read_part(content)
+            return message_of(channel, *parts, buffers)
+        except (ValueError, TypeError, RecursionError) as error:
             raise BadMessage(str(error)) from error
-        return read_message(channel, body, buffers)
 
     @property
     def key(self) -> str:

@@ -149,6 +149,8 @@ class Session:
     @property
     def is_abandoned(self) -> bool:
         """Whether it has no kernel and its records were deleted: who asks for it gets a new one."""
+        if self.kernel is not None:
+            return False  # asked for each call: no need to look at the kernel's process for that
         is_idle = self.state == "no kernel" and not self.has_jobs
         return is_idle and not self.recorder.journal.is_in_place
 
