@@ -6,7 +6,7 @@
 - `call`: one call of a tool and what it can ask; `waiting` (for a run's end), `patience` (how long clients
   bear that), `person` (who can be asked).
 - `recorded`: an execution by its id, also of long ago; `reading`: parts of what it has shown.
-- `sdk_packages`: only what is needed of the SDK is imported.
+- `sdk_packages`: only what is needed of the SDK is imported, and built.
 - `tools/`: one module a group, arguments to reply; `render/`: every text that a model reads;
   `resources`, `notebook_parts`; `prompts`, which a person picks.
 
@@ -14,6 +14,8 @@ In come requests of one caller; out go replies whose first line is the verdict. 
 outlive the connection, and never decides what runs: hub/ and session/ do.
 """
 
-from kernelexec.mcp_server.sdk_packages import import_when_asked
+from kernelexec.mcp_server.sdk_packages import built_when_used, import_when_asked
 
 import_when_asked()
+with built_when_used():
+    import mcp.server.lowlevel.server  # noqa: F401 - and with it all types there are

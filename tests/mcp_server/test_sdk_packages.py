@@ -43,3 +43,48 @@ def test_what_is_not_there_is_told_as_ever() -> None:
     for package in ("mcp", "mcp.server"):
         asked = f"import kernelexec.mcp_server\n{code.format(package)}"
         assert run(asked).startswith(f"cannot import name 'nothing_of_the_kind' from '{package}'")
+
+
+_MODELS = """
+import inspect, sys
+def models():
+    import mcp_types, mcp_types.methods, mcp.shared.message
+    found = {}
+    for name, module in sorted(sys.modules.items()):
+        if name.partition(".")[0] in ("mcp", "mcp_types"):
+            for each in vars(module).values():
+                if inspect.isclass(each) and issubclass(each, pydantic.BaseModel) and each.__module__ == name:
+                    found[name, each.__qualname__] = each
+    return found
+import pydantic
+"""
+_WHAT_THEY_ARE = """
+import hashlib, json
+def outcome(made):
+    try:
+        return json.dumps(made(), sort_keys=True, default=str)
+    except (pydantic.ValidationError, pydantic.errors.PydanticUserError, TypeError) as error:
+        return str(error)
+for (module, name), model in models().items():
+    said = outcome(lambda: model.model_validate({}).model_dump()), outcome(model.model_json_schema)
+    print(module, name, hashlib.sha256(str(said).encode()).hexdigest()[:12])
+"""
+
+
+def test_models_that_are_built_when_used_are_what_they_are_otherwise() -> None:
+    ours = run(f"import kernelexec.mcp_server.server\n{_MODELS}{_WHAT_THEY_ARE}").splitlines()
+    stock = run(f"import mcp\n{_MODELS}{_WHAT_THEY_ARE}").splitlines()  # which brings the clients', too
+    assert len(ours) > 300
+    assert set(ours) - set(stock) == set()
+
+
+def test_models_of_the_sdk_are_not_built_before_they_are_used_and_others_at_once() -> None:
+    built = f"""
+import kernelexec.mcp_server.server
+{_MODELS}
+class Own(pydantic.BaseModel):
+    n: int
+all = models().values()
+print(sum(model.__pydantic_complete__ for model in all) < len(all) / 2, Own.__pydantic_complete__)
+"""
+    assert run(built) == "True True"
