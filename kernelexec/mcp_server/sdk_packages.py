@@ -6,7 +6,7 @@ then what they always are; until that, only the modules that are asked for are i
 2.3 in processor time: 0.47 s instead of 0.61; and 12 MB less memory.
 
 Its types are hundreds of models, for two eras of the protocol and for both sides, of which a connection uses
-twenty. Each is built when it is first used, as pydantic can do and the SDK does not ask for: 0.67 s instead of
+twenty. Each is built when it is first used, as pydantic can and the SDK does not ask for: 0.67 s instead of
 0.79 on a busy machine, and 2 MB less; the first connection pays 7 ms of it.
 """
 
