@@ -44,6 +44,7 @@ ENVIRONMENT_VARIABLES = {
 }
 _CONFIGURED = (*ENVIRONMENT_VARIABLES, "default")
 ENVIRONMENT_KINDS = (*_CONFIGURED, "existing")  # the last is chosen while it runs, not configured
+_OF_A_COMMAND = ("conda", "venv", "venv-uv", "default")  # what KERNELEXEC_VIA can go with
 _PREFIX = "KERNELEXEC_"
 # All that begin with it. A misspelt one would have no effect, and nobody would know.
 _PREFIXED = (
@@ -62,6 +63,7 @@ _PREFIXED = (
     "KERNELEXEC_SESSION_MB",
     "KERNELEXEC_STILL_IMAGES",
     "KERNELEXEC_TRACE",
+    "KERNELEXEC_VIA",
     "KERNELEXEC_WAIT_SECONDS",
 )
 _UNPREFIXED = ("CODE_STORAGE_DIR", "ENV_TYPE", "GATEWAY_KERNEL", *ENVIRONMENT_VARIABLES.values())
@@ -84,6 +86,13 @@ class EnvironmentChoice:
     kind: str
     value: str = ""
     origin: str = ""  # in words: what asked for it; nothing did where it is empty
+    via: str = ""  # KERNELEXEC_VIA: the command at whose end it is; then `value` is what it is called there
+
+    @property
+    def named(self) -> str:
+        """In words."""
+        there = f"via {self.via}" if self.via else ""
+        return " ".join(filter(None, (self.kind, self.value, there)))
 
     @property
     def why(self) -> str:
@@ -157,7 +166,7 @@ def read_config(environ: Mapping[str, str], cwd: str) -> Config:
         environment=_environment(environ, client_dir),
         environment_settings={
             name: environ[name]
-            for name in ("ENV_TYPE", "GATEWAY_KERNEL", *ENVIRONMENT_VARIABLES.values())
+            for name in ("ENV_TYPE", "GATEWAY_KERNEL", "KERNELEXEC_VIA", *ENVIRONMENT_VARIABLES.values())
             if environ.get(name, "").strip()
         },
         session=environ.get("KERNELEXEC_SESSION") or None,
@@ -274,6 +283,11 @@ def environment_choice(
     value = value.strip()
     if "\0" in value:
         raise ConfigError(f"{origin} contains a NUL character.", "Give a plain name or path.")
+    via = environ.get("KERNELEXEC_VIA", "").strip()
+    if via and kind in _OF_A_COMMAND:
+        if "\n" in value:
+            raise ConfigError(f"{origin} contains the end of a line.", "Give a plain name or path.")
+        return EnvironmentChoice(kind, value, origin, via)
     if kind == "gateway" or (kind == "kernelspec" and value.startswith(("http://", "https://"))):
         return _on_gateway(value, origin, environ, client_dir)
     may_be_path = "/" in value or value[:1] in ("~", ".")
@@ -309,12 +323,34 @@ def _on_gateway(value: str, origin: str, environ: Mapping[str, str], client_dir:
 def _environment(environ: Mapping[str, str], client_dir: Path) -> EnvironmentChoice:
     said = environ.get("ENV_TYPE", "").strip()
     kind = said.lower()
+    via = environ.get("KERNELEXEC_VIA", "").strip()
+    if via:
+        return _environment_there(kind, via, environ, client_dir)
     if not kind:
         return _environment_without_type(environ, client_dir)
     if kind == "default":
         return EnvironmentChoice("default", origin="ENV_TYPE")
     if kind not in ENVIRONMENT_VARIABLES:
         raise ConfigError(f"ENV_TYPE={said!r} is not one of {', '.join(_CONFIGURED)}.", _KINDS)
+    variable = ENVIRONMENT_VARIABLES[kind]
+    if not environ.get(variable, "").strip():
+        raise ConfigError(f"ENV_TYPE={kind} needs {variable}, which is not set.", _KINDS)
+    return environment_choice(kind, environ[variable], variable, environ, client_dir)
+
+
+def _environment_there(
+    kind: str, via: str, environ: Mapping[str, str], client_dir: Path
+) -> EnvironmentChoice:
+    """At the end of a command, whose environments only it can look for."""
+    named = [each for each, variable in ENVIRONMENT_VARIABLES.items() if environ.get(variable, "").strip()]
+    kind = kind or next(iter(named), "default")
+    if kind not in _OF_A_COMMAND:
+        raise ConfigError(
+            f"KERNELEXEC_VIA has kernels run at the end of a command, and ENV_TYPE={kind} names others.",
+            "With KERNELEXEC_VIA set VENV_PATH or CONDA_ENV_NAME to what is there; neither: its python3.",
+        )
+    if kind == "default":
+        return EnvironmentChoice("default", origin="KERNELEXEC_VIA", via=via)
     variable = ENVIRONMENT_VARIABLES[kind]
     if not environ.get(variable, "").strip():
         raise ConfigError(f"ENV_TYPE={kind} needs {variable}, which is not set.", _KINDS)

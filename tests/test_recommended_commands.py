@@ -189,7 +189,7 @@ TRIED: dict[str, list[tuple[str, str]]] = {
             "environments/test_remedies.py::test_what_is_recommended_for_a_uv_project_makes_its_environment",
         ),
     ],
-    "environments/kernelspec.py": [
+    "kernels/programs.py": [
         ("kernelexec stop --all", _STOP_ALL),
     ],
     "environments/remedies.py": [

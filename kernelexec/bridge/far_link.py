@@ -70,6 +70,26 @@ _SETTINGS = (
 _STAYS = (VARIABLE, "KERNELEXEC_RUNTIME_DIR")
 
 
+def command_words(said: str, variable: str) -> list[str]:
+    """The words of a command that leads to another host; one word is a host of ssh's.
+
+    Raises:
+        HubUnavailable: it is no command.
+    """
+    try:
+        words = shlex.split(said)
+    except ValueError as error:
+        raise HubUnavailable(f"{variable}={said!r} is no command: {error}.", _example(variable)) from None
+    if not words or words[0].startswith("-") or "\0" in said:
+        raise HubUnavailable(f"{variable}={said!r} is no command.", _example(variable))
+    return ["ssh", "-T", *words] if len(words) == 1 else words
+
+
+def in_login_shell(script: str) -> str:
+    """What the `sh` at the command's end is to read, for a login shell to run this (no apostrophe)."""
+    return _LOGIN.replace("@SCRIPT@", script)
+
+
 class FarHost:
     """Another host, as a command reaches it."""
 
@@ -77,13 +97,7 @@ class FarHost:
         """Raises:
         HubUnavailable: it is no command.
         """
-        try:
-            words = shlex.split(said)
-        except ValueError as error:
-            raise HubUnavailable(f"{VARIABLE}={said!r} is no command: {error}.", _EXAMPLE) from None
-        if not words or words[0].startswith("-") or "\0" in said:
-            raise HubUnavailable(f"{VARIABLE}={said!r} is no command.", _EXAMPLE)
-        self.command = ["ssh", "-T", *words] if len(words) == 1 else words
+        self.command = command_words(said, VARIABLE)
         self.said = said
 
     @property
@@ -108,11 +122,13 @@ class FarHost:
             )
         except OSError as error:
             ours.close()
-            raise HubUnavailable(f"`{self.shown}` cannot be started: {error.strerror}.", _EXAMPLE) from error
+            raise HubUnavailable(
+                f"`{self.shown}` cannot be started: {error.strerror}.", _example(VARIABLE)
+            ) from error
         finally:
             theirs.close()
         link = Link(self, process, ours)
-        link.send(_LOGIN.replace("@SCRIPT@", script).encode())
+        link.send(in_login_shell(script).encode())
         return link
 
     def ask(self, wanted: Mapping[str, Any], environ: Mapping[str, str]) -> Link:
@@ -283,7 +299,8 @@ def _goes_along(name: str) -> bool:
     return name in _SETTINGS or name.startswith("KERNELEXEC_")
 
 
-_EXAMPLE = (
-    f"{VARIABLE} is a command that runs what it is given on the other host, for example `ssh -T gpu` or "
-    "`podman exec -i box`; or the name of a host of ssh's."
-)
+def _example(variable: str) -> str:
+    return (
+        f"{variable} is a command that runs what it is given on the other host, for example `ssh -T gpu` or "
+        "`podman exec -i box`; or the name of a host of ssh's."
+    )

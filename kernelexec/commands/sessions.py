@@ -129,6 +129,9 @@ def _stop(options: argparse.Namespace) -> int:
         return USAGE
     stopped = ", ".join(answer.get("stopped", ()))
     print(f"stopped: {stopped}" if stopped else "nothing was running")
+    if answer.get("away"):
+        away = ", ".join(answer["away"])
+        print(f"not reached now, so ended as soon as a hub runs and the link is back: {away}")
     if answer.get("left"):
         print(f"left as they are, because they are your Jupyter's: {', '.join(answer['left'])}")
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kernelexec import __version__, paths
@@ -168,8 +168,9 @@ async def _stop(hub: Hub, wanted: str) -> dict[str, Any]:
     except BadRequest as error:
         return {"error": str(error), "sessions": []}
     await found[0].stop_jobs("Stopped with: kernelexec stop.")
+    away = _away(found)
     await found[0].stop_kernel()
-    return {"stopped": [found[0].id]}
+    return {"stopped": [found[0].id], "away": away}
 
 
 async def _stop_lost(hub: Hub, lost: LostKernel) -> dict[str, Any]:
@@ -177,6 +178,11 @@ async def _stop_lost(hub: Hub, lost: LostKernel) -> dict[str, Any]:
         return {"error": f"{lost.kernel_id}: {lost.why}; it can be stopped there only", "sessions": []}
     await hub.lost_kernels.end(lost)
     return {"stopped": [lost.kernel_id]}
+
+
+def _away(sessions: Sequence[Session]) -> list[str]:
+    """Those whose kernels cannot be reached now, and are ended once they can be."""
+    return [each.id for each in sessions if each.kernel is not None and each.kernel.lost is not None]
 
 
 def _live(hub: Hub) -> list[Session]:
@@ -188,10 +194,12 @@ async def _stop_all(hub: Hub) -> dict[str, Any]:
     live = _live(hub)
     await asyncio.gather(*(session.stop_jobs("Stopped with: kernelexec stop --all.") for session in live))
     joined = [session for session in live if session.kernel is not None and session.kernel.is_joined]
+    away = _away(live)
     await asyncio.gather(*(session.stop_kernel() for session in live if session not in joined))
     lost = [each for each in hub.lost_kernels.all() if each.stray is not None]
     await asyncio.gather(*(hub.lost_kernels.end(each) for each in lost))
     return {
         "stopped": [each.id for each in live if each not in joined] + [each.kernel_id for each in lost],
         "left": [session.id for session in joined],
+        "away": away,
     }

@@ -4,7 +4,7 @@
   `inventory`: which there are; `module_search`: which of them has a module.
 - `conda`, `conda_places`, `conda_activation`, `venv`, `uv_venv`, `default`, `foreign` (any kernelspec,
   with `languages`), `existing` (a kernel that runs already, with `running_kernels` and `jupyter_servers`),
-  `gateway` (a kernel of a Jupyter server, wherever that is).
+  `gateway` (a kernel of a Jupyter server, wherever that is), `far` (a command away).
 - `probe`, `python`, `kernelspec`, `our_kernelspecs`, `jupyter_paths`: from an interpreter to a kernelspec.
 - `provisioners`: which Python has what starts a kernelspec's kernels elsewhere.
 - `asking`, `replaced`: a question to a program, a small file written anew.

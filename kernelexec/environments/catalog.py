@@ -10,6 +10,7 @@ from kernelexec.environments import conda_places, kernelspec
 from kernelexec.environments.conda import Conda
 from kernelexec.environments.default import Default
 from kernelexec.environments.existing import ExistingKernel, existing_kernel
+from kernelexec.environments.far import FarEnvironment
 from kernelexec.environments.foreign import ForeignKernel
 from kernelexec.environments.gateway import GatewayKernel
 from kernelexec.environments.jupyter_paths import find_kernelspec
@@ -26,12 +27,17 @@ def source_of(choice: EnvironmentChoice, environ: Mapping[str, str]) -> Source:
     Raises:
         EnvironmentUnusable: it names what does not exist; what does, under near names, is told.
     """
-    value = choice.value
-    match choice.kind:
+    if choice.via:
+        return FarEnvironment(choice.via, choice.kind, choice.value)
+    return _here(choice.kind, choice.value, environ)
+
+
+def _here(kind: str, value: str, environ: Mapping[str, str]) -> Source:
+    match kind:
         case "conda":
             return Conda(conda_places.find_prefix(value, environ))
         case "venv" | "venv-uv":
-            return _venvs[choice.kind](Path(value))
+            return _venvs[kind](Path(value))
         case "kernelspec":
             return _of_kernelspec(value, environ)
         case "existing":
@@ -44,9 +50,15 @@ def source_of(choice: EnvironmentChoice, environ: Mapping[str, str]) -> Source:
 
 def source_at(environment: Environment) -> Source:
     """Where an environment that was found before is looked for again."""
-    prefix = environment.prefix
     if environment.running is not None:
         return ExistingKernel(environment.running.joins)
+    if environment.is_far:
+        return FarEnvironment(environment.host, environment.kind, _far_value(environment))
+    return _found_here(environment)
+
+
+def _found_here(environment: Environment) -> Source:
+    prefix = environment.prefix
     match environment.kind:
         case "conda":
             return Conda(prefix)
@@ -58,6 +70,17 @@ def source_at(environment: Environment) -> Source:
             return GatewayKernel(environment.host, environment.kernelspec)
         case _:
             return Default(prefix)
+
+
+def _far_value(environment: Environment) -> str:
+    return "" if environment.kind == "default" else str(environment.prefix)
+
+
+def leads_to(source: Source, environment: Environment) -> bool:
+    """Whether this is where an environment was found before."""
+    if isinstance(source, FarEnvironment):
+        return source.leads_to(environment)
+    return environment.prefix == source.prefix and not environment.is_far
 
 
 _venvs: Mapping[str, Callable[[Path], Source]] = {"venv": Venv, "venv-uv": UvVenv}

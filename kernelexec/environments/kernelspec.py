@@ -11,7 +11,6 @@ removes the old folder before it copies the new one, between which no kernel cou
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -19,7 +18,6 @@ import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -28,7 +26,8 @@ from kernelexec import paths
 from kernelexec.environments.probe import OF_ANOTHER_PYTHON
 from kernelexec.environments.replaced import replace_file
 from kernelexec.environments.source import Found
-from kernelexec.errors import EnvironmentUnusable, KernelFailed
+from kernelexec.errors import EnvironmentUnusable
+from kernelexec.kernels import programs
 from kernelexec.model.environment import Environment
 from kernelexec.model.naming import apart
 from kernelexec.plain_file import read_text
@@ -36,12 +35,6 @@ from kernelexec.plain_file import read_text
 _log = logging.getLogger(__name__)
 
 FORMAT = 1
-_PROGRAMS = (
-    "launcher",
-    "kernel",
-    "relay",
-    "provisioned",
-)  # the folders of what runs in the user's interpreter
 _LAUNCHER = "launcher/launcher.py"
 
 
@@ -49,7 +42,7 @@ def install_launcher(data_dir: Path) -> Path:
     """The launcher, copied with the other programs to our data directory under their hash: an environment of
     uvx vanishes, and a running kernel's launcher must not change."""
     folder = launcher_folder(data_dir)
-    for name, source in _launcher_sources().items():
+    for name, source in programs.sources().items():
         if not (folder / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             replace_file(folder / name, source)
@@ -58,30 +51,7 @@ def install_launcher(data_dir: Path) -> Path:
 
 def launcher_folder(data_dir: Path) -> Path:
     """Where the launcher of this version is, or will be."""
-    digest = hashlib.sha256(b"\0".join(_launcher_sources().values())).hexdigest()[:12]
-    return data_dir / "launcher" / digest
-
-
-def _launcher_sources() -> dict[str, bytes]:
-    """Each file of the three programs, by its path below the launcher's folder."""
-    return _sources_in(paths.kernelspec_templates())
-
-
-@cache
-def _sources_in(folder: str) -> dict[str, bytes]:
-    """Read once: the installation may be upgraded or removed while the hub that came from it runs on.
-
-    Raises:
-        KernelFailed: it was removed before that.
-    """
-    root = Path(folder)
-    files = sorted(file for program in _PROGRAMS for file in (root / program).glob("*.py"))
-    if not files:
-        raise KernelFailed(
-            f"kernelexec's own files in {folder} were removed while its hub runs.",
-            "Install it again, or end the hub: kernelexec stop --all. The kernels that run are as they were.",
-        )
-    return {str(file.relative_to(root)): file.read_bytes() for file in files}
+    return data_dir / "launcher" / programs.digest()
 
 
 def find(kind: str, prefix: Path, kernels_dir: Path, launcher: Path) -> Environment | None:

@@ -36,9 +36,10 @@ class Packages:
 
     def __init__(self, environment: Environment, environ: Mapping[str, str]) -> None:
         if environment.host:
+            there = "that machine" if environment.is_far else "that server"
             raise BadRequest(
                 f"The packages of {environment.label} are on {environment.host}; its code can look there.",
-                "Run `%pip list` or `%pip install NAME` with execute_code, as far as that server lets you.",
+                f"Run `%pip list` or `%pip install NAME` with execute_code, as far as {there} lets you.",
             )
         if environment.interpreter is None:
             raise BadRequest(

@@ -29,9 +29,9 @@ _OTHERS = "list_environments shows others, configure_environment chooses one."
 class ChosenEnvironments:
     """Finds and prepares environments for callers."""
 
-    def __init__(self, state_dir: Path, running_at: Callable[[Path], Environment | None]) -> None:
+    def __init__(self, state_dir: Path, running_at: Callable[[Source], Environment | None]) -> None:
         self._choices = Choices(state_dir / "choices")
-        self._running_at = running_at  # the environment of a running kernel, by its prefix
+        self._running_at = running_at  # the environment of a running kernel, if this leads there
         self._preparing: dict[tuple[str, Path], asyncio.Task[Environment]] = {}
 
     def choice_of(self, caller: Caller) -> EnvironmentChoice:
@@ -121,7 +121,7 @@ class ChosenEnvironments:
         try:
             return await self.prepare(source, caller.environ, progress)
         except EnvironmentUnusable as error:
-            running = self._running_at(source.prefix)
+            running = self._running_at(source)
             if running is None:
                 raise
             # Its kernels live on in memory, with all variables: they are worth more than an error.
@@ -133,4 +133,4 @@ class ChosenEnvironments:
 
 
 def _named(choice: EnvironmentChoice) -> str:
-    return f"{choice.kind} {choice.value}".strip()
+    return choice.named

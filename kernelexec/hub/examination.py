@@ -163,7 +163,11 @@ async def _configured(choice: EnvironmentChoice, environ: Mapping[str, str]) -> 
 
 async def _installer(environment: Environment, environ: Mapping[str, str]) -> str:
     if environment.host:
-        return "its kernel answers by websocket; packages are installed by its code"
+        return (
+            "its kernel answers there; packages are installed by its code"
+            if environment.is_far
+            else "its kernel answers by websocket; packages are installed by its code"
+        )
     if environment.interpreter is None:
         return "packages are left to its language's own installer"
     versions = await Packages(environment, environ).versions()

@@ -13,7 +13,8 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from kernelexec.config import Config, EnvironmentChoice
-from kernelexec.environments.source import Progress
+from kernelexec.environments import catalog
+from kernelexec.environments.source import Progress, Source
 from kernelexec.errors import BadRequest, KernelexecError, KernelFailed
 from kernelexec.hub import opened_notebooks, storage_dirs
 from kernelexec.hub.admission import Admission
@@ -153,7 +154,7 @@ class Hub:
             EnvironmentUnusable, KernelFailed: it is missing, or its kernel does not start; nothing changed.
         """
         environment = await self._environments.look_at(choice, caller, progress)
-        runs = environment.running is None and self._running_at(environment.prefix) is not None
+        runs = environment.running is None and self._running_at(catalog.source_at(environment)) is not None
         if not runs and not environment.host:
             progress("Trying whether its kernel starts.")
             await try_out(self._host, environment, caller.environ)
@@ -175,11 +176,11 @@ class Hub:
         """
         return self._environments.choice_of(caller)
 
-    def _running_at(self, prefix: Path) -> Environment | None:
-        """The environment at this prefix, if a kernel of it runs."""
+    def _running_at(self, source: Source) -> Environment | None:
+        """The environment that this leads to, if a kernel of it runs."""
         running = (s.environment for s in self.sessions if s.kernel is not None)
         started = (environment for environment in running if environment.running is None)
-        return next((environment for environment in started if environment.prefix == prefix), None)
+        return next((environment for environment in started if catalog.leads_to(source, environment)), None)
 
     async def session_of(self, caller: Caller, name: str | None, progress: Progress) -> Session:
         """The session that a call is for, opened if need be.

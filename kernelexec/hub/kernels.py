@@ -22,6 +22,7 @@ from kernelexec.hub.chosen_environments import ChosenEnvironments
 from kernelexec.hub.environment_limits import EnvironmentLimits
 from kernelexec.hub.lost_kernels import LostKernel, LostKernels, without_session
 from kernelexec.kernels.host import (
+    FAR,
     JOINED,
     OPTIONS,
     HostedKernel,
@@ -377,6 +378,9 @@ def _launch(environment: Environment, cwd: Path, environ: Mapping[str, str]) -> 
         return Launch(
             (), cwd, environ, kind="server", host=environment.host, kernelspec=environment.kernelspec
         )
+    if environment.is_far:
+        lent = str(environment.borrowed_ipykernel or "")
+        return Launch(environment.argv, cwd, environ, kind=FAR, host=environment.host, lent=lent)
     if environment.running is not None:
         return Launch((), cwd, {}, environment.interrupts, kind=JOINED, running=environment.running)
     launcher = kernelspec.install_launcher(Path(paths.data_dir(environ)))

@@ -12,6 +12,7 @@ from kernelexec.kernels.strays import Stray
 from kernelexec.model.environment import RunningKernel
 
 OPTIONS = "{launcher_options}"  # where in a command line the launcher's own options go
+FAR = "far"  # the kind of kernels at the end of a command
 JOINED = "joined"  # the kind of kernels that somebody else has started
 
 
@@ -31,6 +32,7 @@ class Launch:
     kind: str = ""  # which host's it is (hosts.py); "" is this machine
     host: str = ""  # where that is, in the words of an environment's host (model.environment.Environment)
     kernelspec: str = ""  # of a server's kernel: its name there
+    lent: str = ""  # of a kernel at a command's end: the folder there from which its ipykernel comes
     running: RunningKernel | None = None  # of the kind JOINED: the one that is joined instead of started
 
 

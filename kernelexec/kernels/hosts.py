@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kernelexec.kernels.host import JOINED, HostedKernel, KernelHost, Launch
+from kernelexec.kernels.far_kernels import FarKernels
+from kernelexec.kernels.host import FAR, JOINED, HostedKernel, KernelHost, Launch
 from kernelexec.kernels.joined import JoinedKernels
 from kernelexec.kernels.kernel import Death, OnMessage
 from kernelexec.kernels.local import LocalKernels
@@ -19,7 +20,12 @@ _KIND = "kind"  # in a place; one without it is of this machine, as all were in 
 def here(runtime_dir: Path) -> KernelHost:
     """All hosts; connection files and sockets of this machine's are in folders of `runtime_dir`."""
     return Hosts(
-        {"": LocalKernels(runtime_dir), JOINED: JoinedKernels(runtime_dir), "server": ServerKernels()}
+        {
+            "": LocalKernels(runtime_dir),
+            JOINED: JoinedKernels(runtime_dir),
+            "server": ServerKernels(),
+            FAR: FarKernels(runtime_dir),
+        }
     )
 
 

@@ -64,7 +64,8 @@ class _Recalled:
 
 
 class Beyond(Protocol):
-    """What is special of a kernel that a server of somebody else's has started, and stands before."""
+    """What is special of a kernel before which something stands that may lose messages: a server of somebody
+    else's, a link to another machine."""
 
     async def settle(self, link: Link, info: Mapping[str, Any]) -> str:
         """Once it answers: make of it what we can use. How it is interrupted then (see Environment)."""
@@ -83,7 +84,7 @@ class LinkedKernel:
         *,
         is_settled: bool = False,
     ) -> None:
-        """`beyond`: of a kernel before which somebody else's server stands.
+        """`beyond`: of a kernel before which something stands.
 
         `is_settled`: that was done by an earlier hub.
         """

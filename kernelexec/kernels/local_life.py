@@ -187,11 +187,27 @@ class LocalLife:
 
 def read_death(directory: Path) -> Death:
     """How the kernel of this directory ended, from what its keeper and it left."""
-    left = Death(stderr=stderr_tail(directory), begun=_last_begun(directory), printed=_printed(directory))
+    files = {"exit": EXIT_FILE, "begun": _BEGUN_FILE, "printed": _PRINTED_FILE}
+    left = {"stderr": stderr_tail(directory).encode()}
+    for name, file in files.items():
+        with contextlib.suppress(OSError, ValueError):
+            left[name] = read_plain(directory / file)
+    return death_told_by(left)
+
+
+def death_told_by(files: Mapping[str, bytes]) -> Death:
+    """How a kernel ended: "exit" is its keeper's word, the end of "stderr", "begun" and "printed" its own, as
+    far as they are there."""
+    begun, printed = files.get("begun"), files.get("printed")
+    left = Death(
+        stderr=files.get("stderr", b"").decode("utf-8", "replace").strip(),
+        begun=None if begun is None else begun.rstrip(b"\0").decode("utf-8", "replace"),
+        printed={} if printed is None else _printed(printed),
+    )
     try:
-        fields = json.loads(read_plain(directory / EXIT_FILE))
+        fields = json.loads(files["exit"])
         how = {name: fields[name] for name in ("exit_code", "signal", "oom_kills")}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return left
     return replace(left, **how)
 
@@ -207,15 +223,8 @@ def stderr_tail(directory: Path) -> str:
         return ""
 
 
-def _last_begun(directory: Path) -> str | None:
+def _printed(data: bytes) -> Mapping[str, Printed]:
     try:
-        return read_plain(directory / _BEGUN_FILE).rstrip(b"\0").decode()
-    except (OSError, ValueError):
-        return None
-
-
-def _printed(directory: Path) -> Mapping[str, Printed]:
-    try:
-        return read_printed(read_plain(directory / _PRINTED_FILE))
-    except (OSError, ValueError):
+        return read_printed(data)
+    except ValueError:
         return {}

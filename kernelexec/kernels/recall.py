@@ -89,6 +89,7 @@ class _Run:
     asking: asyncio.Task[None] | None = None
     replied: bool = False
     lost: bool = False  # the kernel does not remember all either
+    was_cut: bool = False  # off: the link was down, and a question may have been lost with it
 
 
 class Recall:
@@ -124,6 +125,7 @@ class Recall:
     def regained(self) -> None:
         """The link was down, and is up again."""
         for run in self._runs.values():
+            run.was_cut = True
             self._ask(run)
 
     def take(self, message: Message) -> None:
@@ -269,6 +271,10 @@ class Recall:
             aborted = Reply("aborted", {"status": "aborted"}, "", {})
             self._reply(_reply_message(run.msg_id, aborted))
             self._pass_on(_idle_message(run.msg_id))
+        elif found.question is not None and found.running == run.msg_id and run.was_cut:
+            asked = {"prompt": found.question.prompt, "password": found.question.password}
+            self._pass_on(Message("stdin", "input_request", asked, "", run.msg_id, None, "", {}))
+        run.was_cut = False
 
 
 def _is_busy(message: Message) -> bool:

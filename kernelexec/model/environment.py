@@ -78,7 +78,7 @@ class Environment:
     # "named": our launcher runs the kernel, and an interrupt reaches the run it is meant for or nobody.
     # "signal", "message": somebody else's kernel, interrupted as its kernelspec says.
     interrupts: str = "named"
-    transport: str = "ipc"  # what the kernel's sockets are: "ipc" or "tcp"
+    transport: str = "ipc"  # what the kernel's sockets are: "ipc" or "tcp"; else "websocket", "command"
     # Where its kernels run: "" is this machine, else a Jupyter server's URL or the command that leads there.
     host: str = ""
     running: RunningKernel | None = None  # of the kind "existing": the one kernel that there is in it
@@ -101,6 +101,11 @@ class Environment:
         if not self.host:
             return str(self.prefix)
         return f"{self.kernelspec if self.kind == 'gateway' else self.prefix} on {self.host}"
+
+    @property
+    def is_far(self) -> bool:
+        """Whether it is at the end of a command."""
+        return bool(self.host) and self.kind != "gateway"
 
     @property
     def is_ours(self) -> bool:

@@ -78,12 +78,15 @@ LATE_IMPORTS = frozenset(
 )
 
 
-def launch(side_directory: str | None, *, started_by_hub: bool) -> None:
-    """Run the kernel until it is shut down. ipykernel came from `side_directory`, where that is given."""
+def launch(side_directory: str | None, *, started_by_hub: bool, kept_bytes: int = 0) -> None:
+    """Run the kernel until it is shut down. ipykernel came from `side_directory`, where that is given.
+
+    `kept_bytes`: of what it publishes, for a hub on another machine, whose link may be down for a while; 0: as usual."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     IPKernelApp.side_directory = side_directory
     IPKernelApp.started_by_hub = started_by_hub
+    IPKernelApp.kept_bytes = kept_bytes
     tell_crashes(2)
     skip_empty_flushes(iostream.OutStream)
     wake_directly(iostream.IOPubThread)
@@ -115,6 +118,7 @@ class IPKernelApp(kernelapp.IPKernelApp):
     side_directory: str | None = None
     started_by_hub = False
     remember_header = None
+    kept_bytes = 0
 
     def init_kernel(self):
         super().init_kernel()
@@ -122,6 +126,8 @@ class IPKernelApp(kernelapp.IPKernelApp):
         self.kernel.remember_header = self.remember_header
         if self.started_by_hub:
             equip(self.kernel, self.abs_connection_file)
+            if self.kept_bytes:
+                self.kernel.recollection.keep_more(self.kept_bytes)
             if self.side_directory is not None:
                 self.kernel.lent_modules = LentModules(self.side_directory)
 

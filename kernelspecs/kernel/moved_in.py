@@ -16,7 +16,6 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 
 KEPT_BYTES = 64_000_000  # of what it publishes: a server may pass on none of it for a while
-KEPT_MESSAGES = 400_000
 OLDEST = (6, 29)
 
 
@@ -49,7 +48,7 @@ def move_in(kernel, sources) -> str:
     become(kernel, modules["replying_kernel"].IPythonKernel, ipkernel.IPythonKernel)
     application, stream = modules["kernel_app"], modules["sliced_streams"]
     application.equip(kernel, None)
-    kernel.recollection.most_bytes, kernel.recollection.most_messages = KEPT_BYTES, KEPT_MESSAGES
+    kernel.recollection.keep_more(KEPT_BYTES)
     kernel.is_of_a_server = True
     application.pack_every_character(kernel.session)
     application.skip_empty_flushes(application.iostream.OutStream)

@@ -28,6 +28,7 @@ from code_files import running_file
 
 KEPT_BYTES = 4_000_000
 KEPT_MESSAGES = 4_000
+MOST_BYTES_EACH = 160  # for as many bytes a message may be kept, where more are kept
 KEPT_REPLIES = 4
 KEPT_BEGUN = 1_000
 MOST_NAMES = 200
@@ -48,6 +49,10 @@ class Recollection:
         self.bindings = Bindings()
         self.names = None  # as they were told last: {"names": the first, "number": of all}
         self.file = self.open_file(connection_file)
+
+    def keep_more(self, most_bytes: int) -> None:
+        """For a hub that a link may keep away."""
+        self.most_bytes, self.most_messages = most_bytes, most_bytes // MOST_BYTES_EACH
 
     def open_file(self, connection_file):
         """A file in memory: what is written survives the process, at the cost of a copy of 200 bytes."""

@@ -30,7 +30,7 @@ import _signal
 import os
 import sys
 
-OPTIONS = ("--process-file", "--exit-file", "--ipykernel")
+OPTIONS = ("--process-file", "--exit-file", "--ipykernel", "--kept-bytes")
 EXEC = "--exec"
 RECORDS = ".kernelexec"  # what a session's storage directory holds
 NO_KEEPER = "--no-keeper"  # internal: this process is to be the kernel
@@ -374,7 +374,11 @@ def run_kernel(options: dict[str, str]) -> None:
         if os.path.dirname(getattr(module, "__file__", None) or "") == folder:
             del sys.modules[name]
     sys.argv[0] = "ipykernel_launcher"
-    kernel_app.launch(side_directory, started_by_hub="--process-file" in options)
+    kernel_app.launch(
+        side_directory,
+        started_by_hub="--process-file" in options,
+        kept_bytes=int(options.get("--kept-bytes", 0)),
+    )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from kernelexec.environments import kernelspec
 from kernelexec.environments.kernelspec import find, install, install_launcher, kernel_variables
 from kernelexec.environments.source import Found
 from kernelexec.errors import EnvironmentUnusable, KernelFailed
+from kernelexec.kernels import programs
 from kernelexec.model.environment import Interpreter
 from tests.fakes import environment
 
@@ -193,13 +194,13 @@ def test_a_launcher_that_runs_is_never_changed(tmp_path: Path, monkeypatch: pyte
     for path in templates.glob("*/*.py"):
         path.write_bytes(path.read_bytes() + b"# another version\n")
     assert install_launcher(tmp_path) == before, "a hub stays with what it came with"
-    kernelspec._sources_in.cache_clear()  # the next hub
+    programs._sources_in.cache_clear()  # the next hub
     after = install_launcher(tmp_path)
     assert after != before
     assert before.read_bytes() == content
     shutil.rmtree(templates)
     assert install_launcher(tmp_path / "more").is_file(), "an installation may be removed under a hub"
-    kernelspec._sources_in.cache_clear()
+    programs._sources_in.cache_clear()
     with pytest.raises(KernelFailed, match="were removed while its hub runs"):
         install_launcher(tmp_path)
 

@@ -30,6 +30,7 @@ _HOW = {
     "gateway": 'type="kernelspec", kernel_name=...',
 }
 _CONNECTIONS = {
+    "command": "stdin and stdout of the command that leads there",
     "ipc": "sockets that only you can open",
     "websocket": "the server's websocket, with its token",
     "tcp": "TCP on 127.0.0.1: other users of this machine can read the output",
@@ -47,7 +48,7 @@ def describe(caller: Caller, choice: EnvironmentChoice, session: Session, allowe
             "environment": f"{environment.label} ({environment.kind})",
             "chosen by": choice.origin or _NOTHING,
             "prefix": environment.location,
-            "interpreter": "the server's" if environment.host else environment.program,
+            "interpreter": "the server's" if environment.kind == "gateway" else environment.program,
             "runs": environment.runs,
             "ipykernel": _ipykernel(environment),
             "kernelspec": f"{environment.kernelspec}, shown as {environment.display_name!r}",
@@ -159,7 +160,7 @@ def _listed(one: Listed, yours: str) -> str:
 
 
 def _named(choice: EnvironmentChoice) -> str:
-    return f"{choice.kind} {choice.value}".strip()
+    return choice.named
 
 
 def _ipykernel(environment: Environment) -> str:
@@ -167,7 +168,7 @@ def _ipykernel(environment: Environment) -> str:
     if environment.borrowed_ipykernel is not None:
         return f"kernelexec's own, from {environment.borrowed_ipykernel} (the environment has none)"
     if environment.host:
-        return "the server's"
+        return "the environment's own" if environment.is_far else "the server's"
     if interpreter is None:
         return "none, this is another kernel"
     if environment.running is not None:
@@ -192,7 +193,7 @@ def _working_directory(session: Session, caller: Caller) -> str:
     """Where the kernel works, or will."""
     own = caller.surroundings(session).directory
     if session.environment.host:
-        return session.place if session.host else "as its server says, once it runs"
+        return session.place if session.host else "known once it runs there"
     if session.kernel is None or session.directory == own:
         return str(own)
     return f"{session.directory}; after restart_kernel {own}"

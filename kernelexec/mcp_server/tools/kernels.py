@@ -28,6 +28,10 @@ from kernelexec.system_errors import in_words
 
 T = TypeVar("T")
 _INPUT_LIMIT = 1_000_000  # characters
+_NOT_YET = (
+    " The link to {} is down: the kernel goes on there until the link is back, and is ended then, whatever "
+    "it runs by then."
+)
 
 
 class InterruptKernel(Arguments):
@@ -125,6 +129,8 @@ async def _stop_kernel(call: Call, arguments: StopKernel) -> types.CallToolResul
     session = await _existing(call, arguments.session)
     lost, notebook = session.generations.names.in_brackets(), session.notebook
     call.begun = f"while it was carried out, which goes on: list_kernels shows what {session.id} has."
+    link_is_down = session.kernel is not None and session.kernel.lost is not None
+    not_yet = _NOT_YET.format(session.host) if link_is_down else ""
     why = "it was stopped on request (stop_kernel)"
     if not await _to_its_end(session.stop_kernel(why, by=call.caller.identity)):
         nothing = f"NO KERNEL: {session.id} has no running kernel; nothing was stopped."
@@ -133,7 +139,7 @@ async def _stop_kernel(call: Call, arguments: StopKernel) -> types.CallToolResul
         call,
         session,
         f"STOPPED: the kernel of {session.id}. All its variables are lost{lost}. What is submitted next "
-        f"starts a new one.\nIts notebook stays: {notebook}",
+        f"starts a new one.{not_yet}\nIts notebook stays: {notebook}",
     )
 
 

@@ -1,0 +1,318 @@
+"""A command that leads to another machine (`ssh -T gpu`, `podman exec -i box`), and what is begun at its end.
+
+The command is given `sh`, which becomes a login shell (see bridge/far_link), which finds the environment's
+interpreter and becomes that: from then on kernelspecs/far speaks at the other end. Whatever is different from
+one kernel to the next is sent as data: what the shell is to know it reads as lines, into variables, and what
+Python is to know is JSON. What a login shell prints goes by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from kernelexec.bridge.far_link import command_words, in_login_shell
+from kernelexec.kernels import programs
+
+VARIABLE = "KERNELEXEC_VIA"
+CONNECT_SECONDS = 30.0
+ANSWER_SECONDS = 120.0  # of Python, whose imports may come over a network
+FETCH_SECONDS = 700.0  # where it has said that it fetches something
+_END_SECONDS = 2.0
+_SAID = 2_000  # characters of the end of what the command said on stderr
+_BUFFER = 1 << 20  # bytes
+Progress = Callable[[str], None]
+
+# Has no apostrophe. Where an environment of conda is looked for: its places are the same everywhere.
+_FIND = """
+printf "%s%s\\n" "kernelexec-at " @WORD@
+IFS= read -r kind; IFS= read -r value; IFS= read -r loader
+inside() { case $1 in "~") p=$HOME;; "~/"*) p=$HOME/${1#"~/"};; /*) p=$1;; *) p=$HOME/$1;; esac; }
+case $kind in
+venv) inside "$value"; p=$p/bin/python;;
+conda)
+    case $value in
+    */*|"~") inside "$value"; p=$p/bin/python;;
+    *)
+        p=
+        for r in "${MAMBA_ROOT_PREFIX:-}" "${CONDA_EXE%/*/*}" "$HOME/miniconda3" "$HOME/miniforge3" \\
+            "$HOME/mambaforge" "$HOME/anaconda3" "$HOME/micromamba" "$HOME/.conda" \\
+            /opt/conda /opt/miniconda3 /opt/miniforge3 /opt/anaconda3 "$(conda info --base 2>/dev/null)"
+        do
+            [ -n "$r" ] || continue
+            if [ "$value" = base ] && [ -x "$r/bin/python" ]; then p=$r/bin/python; break; fi
+            if [ -x "$r/envs/$value/bin/python" ]; then p=$r/envs/$value/bin/python; break; fi
+        done;;
+    esac;;
+program) p=$value;;
+*) p=$(command -v python3 || command -v python);;
+esac
+if [ -n "$p" ] && [ -x "$p" ]; then
+    printf "%s%s\\n" "kernelexec-is " @WORD@
+    exec "$p" -c "$loader"
+fi
+printf "%s%s\\n" "kernelexec-not " @WORD@
+"""
+# One line for the shell, which does not read it. Names stay in a function: __main__ is to be empty.
+_LOADER = r"""
+import json, os, sys
+class Talk:
+    def __init__(self):
+        self.held, self.word = b"", ""
+        self.out = os.dup(1)
+        os.dup2(2, 1)  # what else is printed here is nobody's message
+    def line(self):
+        while b"\n" not in self.held:
+            got = os.read(0, 1 << 20)
+            if not got:
+                sys.exit(1)
+            self.held += got
+        line, _, self.held = self.held.partition(b"\n")
+        return json.loads(line)
+    def say(self, **said):
+        data = (self.word + json.dumps(said) + "\n").encode()
+        while data:
+            data = data[os.write(self.out, data):]
+def main():
+    sys.path[:] = [path for path in sys.path if path]
+    if sys.version_info < (3, 8):
+        sys.exit("Python %d.%d is too old" % sys.version_info[:2])
+    talk = Talk()
+    said = talk.line()
+    talk.word = said["word"]
+    if sys.platform == "darwin":
+        data = os.path.expanduser("~/Library/Application Support")
+    else:
+        data = os.environ.get("XDG_DATA_HOME", "")
+        data = data if os.path.isabs(data) else os.path.expanduser("~/.local/share")
+    programs = os.path.join(data, "kernelexec", "launcher", said["programs"])
+    if not all(os.path.exists(os.path.join(programs, name)) for name in said["files"]):
+        import base64, zlib
+        talk.say(needs=True)
+        for name, text in json.loads(zlib.decompress(base64.b64decode(talk.line()["files"]))).items():
+            path = os.path.join(programs, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open("%s.%d.tmp" % (path, os.getpid()), "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(file.name, path)
+    sys.path[:0] = [os.path.join(programs, "far")]
+    import far_kernel
+    return far_kernel.main(talk, said, programs)
+sys.exit(main())
+"""
+
+
+class FarTrouble(Exception):
+    """What is wanted did not come about. `refused`: there it was understood, and cannot be."""
+
+    def __init__(self, what: str, next_step: str = "", *, refused: bool = False) -> None:
+        super().__init__(what)
+        self.what = what
+        self.next_step = next_step
+        self.refused = refused
+
+
+@dataclass(frozen=True)
+class FarPython:
+    """Which interpreter at the end of a command: a kind, and what it is called there."""
+
+    kind: str  # "venv": a folder, "conda": a name or prefix, "program": itself; else the first on the PATH
+    value: str = ""
+
+    @property
+    def words(self) -> str:
+        if self.kind == "conda":
+            return f"of a conda environment {self.value}"
+        return self.value if self.kind == "program" else f"{self.value}/bin/python"
+
+
+class Passage:
+    """A running command, whose far end speaks."""
+
+    def __init__(self, process: asyncio.subprocess.Process, shown: str) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.reader = process.stdout
+        self.writer = process.stdin
+        self._process = process
+        self._shown = shown
+        self._said: deque[str] = deque(maxlen=50)
+        self._listening = asyncio.create_task(self._listen())
+
+    async def why(self, what: str) -> FarTrouble:
+        """Why it is of no use: what the command said, and how it ended, if it has."""
+        trial = f"Try it in a terminal: {self._shown} true"
+        try:
+            status = await asyncio.wait_for(self._process.wait(), _END_SECONDS)
+        except (asyncio.TimeoutError, TimeoutError):
+            return FarTrouble(f"{what} in time.", trial)
+        await asyncio.wait({self._listening}, timeout=_END_SECONDS)
+        said = " ".join("".join(self._said)[-_SAID:].split())
+        return FarTrouble(f"{what}: {said}" if said else f"{what}: it ended with status {status}.", trial)
+
+    def end(self) -> None:
+        """End the command; nothing that is said on it is waited for."""
+        with suppress(OSError, RuntimeError):
+            self.writer.close()
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        self._listening.cancel()
+
+    async def _listen(self) -> None:
+        assert self._process.stderr is not None
+        while chunk := await self._process.stderr.read(4096):
+            self._said.append(chunk.decode("utf-8", "replace"))
+
+
+class FarCommand:
+    """What KERNELEXEC_VIA names: one word is a host of ssh's."""
+
+    def __init__(self, said: str) -> None:
+        """Raises:
+        HubUnavailable: it is no command.
+        """
+        self.said = said
+        self.words = command_words(said, VARIABLE)
+
+    async def begin(
+        self,
+        python: FarPython,
+        wanted: Mapping[str, Any],
+        environ: Mapping[str, str],
+        progress: Progress = lambda text: None,
+    ) -> tuple[Passage, dict[str, Any]]:
+        """Have what is wanted done there (see kernelspecs/far/far_kernel.py); its answer, and what goes on.
+
+        Raises:
+            FarTrouble
+        """
+        passage = await self._start(environ)
+        try:
+            word = os.urandom(8).hex()
+            await self._reach_python(passage, python, word)
+            return passage, await self._answer(passage, word, wanted, progress)
+        except BaseException:
+            passage.end()
+            raise
+
+    async def ask(
+        self,
+        python: FarPython,
+        wanted: Mapping[str, Any],
+        environ: Mapping[str, str],
+        progress: Progress = lambda text: None,
+    ) -> dict[str, Any]:
+        """The same of what has an answer, and ends."""
+        passage, said = await self.begin(python, wanted, environ, progress)
+        passage.end()
+        return said
+
+    @property
+    def shown(self) -> str:
+        return " ".join(self.words)
+
+    async def _start(self, environ: Mapping[str, str]) -> Passage:
+        home = environ.get("HOME") or os.sep
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self.words,
+                "sh",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                limit=_BUFFER,
+                env=dict(environ),
+                cwd=home if os.path.isdir(home) else os.sep,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise FarTrouble(
+                f"`{self.shown}` cannot be started: {error.strerror}.", f"Correct {VARIABLE}."
+            ) from error
+        return Passage(process, self.shown)
+
+    async def _reach_python(self, passage: Passage, python: FarPython, word: str) -> None:
+        deadline = time.monotonic() + CONNECT_SECONDS
+        passage.writer.write(in_login_shell(_FIND.replace("@WORD@", word)).encode())
+        await self._hear(passage, word, deadline, "did not reach a shell", "kernelexec-at")
+        loader = base64.b64encode(_LOADER.encode()).decode()
+        line = f'exec(__import__("base64").b64decode("{loader}").decode(), {{"__name__": "kernelexec_far"}})'
+        passage.writer.write(f"{python.kind}\n{python.value}\n{line}\n".encode("utf-8", "surrogateescape"))
+        heard = await self._hear(
+            passage, word, deadline, "did not start Python", "kernelexec-is", "kernelexec-not"
+        )
+        if heard == "kernelexec-not":
+            named = f"no interpreter {python.words}" if python.value else "no python3 on the PATH"
+            raise FarTrouble(
+                f"There is {named} where `{self.shown}` leads.",
+                "VENV_PATH or CONDA_ENV_NAME in the MCP configuration names one that is there.",
+                refused=True,
+            )
+
+    async def _hear(self, passage: Passage, word: str, deadline: float, failed: str, *expected: str) -> str:
+        """The first of these that the shell says, in a line that may begin with something else."""
+        ends = {f"{each} {word}\n".encode(): each for each in expected}
+        while True:
+            line = await _line(passage, deadline)
+            for end, each in ends.items():
+                if line.endswith(end):
+                    return each
+            if not line:
+                raise await passage.why(f"`{self.shown}` {failed}")
+            if word.encode() in line and line.endswith(b"\r\n"):
+                raise FarTrouble(
+                    f"`{self.shown}` has a terminal there, which changes what is said.",
+                    "Leave out what asks for one: ssh -T instead of -t, podman exec -i instead of -it.",
+                )
+
+    async def _answer(
+        self, passage: Passage, word: str, wanted: Mapping[str, Any], progress: Progress
+    ) -> dict[str, Any]:
+        files = programs.sources()
+        said = {"word": word, "programs": programs.digest(), "files": list(files), **wanted}
+        passage.writer.write(json.dumps(said).encode() + b"\n")
+        seconds = ANSWER_SECONDS
+        while True:
+            answer = await self._said(passage, word, seconds)
+            if "needs" in answer:
+                texts = {name: source.decode() for name, source in files.items()}
+                packed = base64.b64encode(zlib.compress(json.dumps(texts).encode(), 6)).decode()
+                passage.writer.write(json.dumps({"files": packed}).encode() + b"\n")
+            elif "progress" in answer:
+                progress(str(answer["progress"]))
+                seconds = FETCH_SECONDS
+            elif "refused" in answer:
+                raise FarTrouble(str(answer["refused"]), str(answer.get("next_step", "")), refused=True)
+            else:
+                return answer
+
+    async def _said(self, passage: Passage, word: str, seconds: float) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        while True:
+            line = await _line(passage, deadline)
+            _, found, text = line.partition(word.encode())
+            if found:
+                answer: dict[str, Any] = json.loads(text)
+                return answer
+            if not line:
+                raise await passage.why(f"Python where `{self.shown}` leads did not answer")
+
+
+async def _line(passage: Passage, deadline: float) -> bytes:
+    """A line with its end; empty where none came in time, or none comes."""
+    try:
+        reading = passage.reader.readuntil(b"\n")
+        return await asyncio.wait_for(reading, max(0.0, deadline - time.monotonic()))
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
+        return b""
+    except (asyncio.TimeoutError, TimeoutError):
+        return b""

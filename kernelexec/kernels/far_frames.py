@@ -1,0 +1,65 @@
+"""Frames between a hub and the relay beside a far kernel (kernelspecs/far/far_relay.py tells of them)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+
+CHANNELS = ("shell", "iopub", "stdin", "control")
+BEAT, KEPT, KILL, GONE, NOTHING = range(250, 255)
+_HEAD = struct.Struct("!IB")
+LONGEST = (1 << 32) - 1 - 64  # bytes of a frame
+
+
+def pack(kind: int, data: bytes = b"") -> bytes:
+    return _HEAD.pack(1 + len(data), kind) + data
+
+
+def pack_message(channel: str, parts: Sequence[bytes]) -> bytes:
+    """A message's frames on a channel, as one."""
+    sizes = struct.pack(f"!H{len(parts)}I", len(parts), *map(len, parts))
+    return pack(CHANNELS.index(channel), b"".join((sizes, *parts)))
+
+
+def unpack_message(data: bytes) -> list[bytes]:
+    """The parts of a message.
+
+    Raises:
+        struct.error: it is none.
+    """
+    (number,) = struct.unpack_from("!H", data)
+    sizes = struct.unpack_from(f"!{number}I", data, 2)
+    at, parts = 2 + 4 * number, []
+    for size in sizes:
+        parts.append(data[at : at + size])
+        at += size
+    return parts
+
+
+class Frames:
+    """Takes bytes as they come, gives frames."""
+
+    def __init__(self) -> None:
+        self._came = bytearray()
+
+    @property
+    def is_within_one(self) -> bool:
+        """Whether a frame has begun to come, and has not come whole."""
+        return bool(self._came)
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Kind and content of each frame that is whole with this."""
+        self._came += data
+        at = 0
+        try:
+            while len(self._came) - at >= _HEAD.size:
+                size, kind = _HEAD.unpack_from(self._came, at)
+                end = at + 4 + size
+                if len(self._came) < end:
+                    break
+                with memoryview(self._came) as view:
+                    content = bytes(view[at + _HEAD.size : end])
+                at = end
+                yield kind, content
+        finally:
+            del self._came[:at]

@@ -1,0 +1,272 @@
+"""The link to a kernel at the end of any command that has stdin and stdout, made again whenever it ends.
+
+What carries the messages there is kernelspecs/far/far_relay.py. Those that were on their way when a command
+ended are gone: what the kernel published is had again by recall (see kernels/recall.py), and of requests
+those that can be made twice are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import struct
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import datetime, timezone
+from typing import Any
+
+from kernelexec.kernels import far_frames
+from kernelexec.kernels.far_command import FarTrouble, Passage
+from kernelexec.kernels.far_frames import BEAT, GONE, KEPT, KILL, NOTHING, Frames
+from kernelexec.kernels.link import Lost
+from kernelexec.kernels.readiness import kernel_info
+from kernelexec.kernels.replies import Replies
+from kernelexec.kernels.wire import BadMessage, Message, Wire
+from kernelexec.model.limits import Limits
+
+_log = logging.getLogger(__name__)
+
+_BEAT_SECONDS = 10.0
+_SILENT_SECONDS = 25.0  # in which a beat was not answered and nothing else came
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 10.0
+_AT_ONCE = 1 << 18  # bytes that are read before others have their turn
+_DESCRIBED = struct.error, IndexError, ValueError
+
+
+class StdioLink:
+    """The channels of one kernel through a command (see link.Link)."""
+
+    def __init__(
+        self,
+        key: str,
+        begin: Callable[[], Awaitable[Passage]],
+        on_message: Callable[[Message], None],
+        *,
+        passage: Passage | None = None,
+        acknowledges: bool = False,
+    ) -> None:
+        """`begin` raises FarTrouble. `passage`: one that has begun already. `acknowledges`: what comes is
+        answered with a frame of nothing, without which some commands hold back theirs (srun: 40 ms)."""
+        self._wire = Wire(key)
+        self._begin = begin
+        self._on_message = on_message
+        self._acknowledges = acknowledges
+        self._replies = Replies()
+        self._subscribed = asyncio.Event()
+        self._passage: Passage | None = None
+        self._lost: Lost | None = None
+        self._was_up = False
+        self._frames = Frames()
+        self._waiting: deque[tuple[str, bytes]] = deque()  # msg_id, frame
+        self._again: dict[str, bytes] = {}  # requests without a reply that can be made twice
+        self._heard_at = time.monotonic()
+        self._on_regained: Callable[[], None] = lambda: None
+        self.on_gone: Callable[[Mapping[str, Any]], None] = lambda said: None
+        self.on_beat: Callable[[Mapping[str, Any]], None] = lambda said: None
+        self._keeping = asyncio.create_task(self._keep(passage))
+
+    @property
+    def session(self) -> str:
+        """The id that this client's requests carry, and messages that belong to them."""
+        return self._wire.session
+
+    @property
+    def closed(self) -> asyncio.Future[None]:
+        return self._replies.closed
+
+    @property
+    def lost(self) -> Lost | None:
+        return self._lost
+
+    @property
+    def is_reading(self) -> bool:
+        return self._frames.is_within_one
+
+    def allow(self, limits: Limits) -> None:
+        """It has no spool that could be read here."""
+
+    def when_regained(self, call: Callable[[], None]) -> None:
+        self._on_regained = call
+
+    async def ready(self, *, ask_shell: bool = False) -> Mapping[str, Any]:
+        channels = ("control", "shell") if ask_shell else ("control",)
+        return await kernel_info(self.request, channels, self._subscribed, self.closed)
+
+    def pack(
+        self, message_type: str, content: Mapping[str, Any], subshell: str | None = None
+    ) -> tuple[str, list[bytes]]:
+        return self._wire.pack(message_type, content, subshell)
+
+    def send(self, channel: str, msg_id: str, frames: list[bytes]) -> asyncio.Future[Message]:
+        reply = self.expect(msg_id)
+        self._put(msg_id, far_frames.pack_message(channel, frames))
+        # Who has given up waiting does not want it sent either, if it still waits to be.
+        reply.add_done_callback(lambda done: self._take_back(msg_id) if done.cancelled() else None)
+        return reply
+
+    def request(self, channel: str, message_type: str, content: Mapping[str, Any]) -> asyncio.Future[Message]:
+        msg_id, frames = self._wire.pack(message_type, content)
+        reply = self.send(channel, msg_id, frames)
+        if message_type != "execute_request":
+            self._again[msg_id] = far_frames.pack_message(channel, frames)
+            reply.add_done_callback(lambda _: self._again.pop(msg_id, None))
+        return reply
+
+    def expect(self, msg_id: str) -> asyncio.Future[Message]:
+        return self._replies.expect(msg_id)
+
+    def deliver(self, reply: Message) -> None:
+        self._replies.take(reply)
+
+    def say(self, channel: str, message_type: str, content: Mapping[str, Any]) -> None:
+        msg_id, frames = self._wire.pack(message_type, content)
+        self._put(msg_id, far_frames.pack_message(channel, frames))
+
+    def wake(self) -> None:
+        """A kernel of ours needs no such thing."""
+
+    async def take_last_words(self) -> None:
+        """They have come: before the news that it has ended, on the same way."""
+
+    def close(self) -> None:
+        self._waiting.clear()
+        self._replies.close()
+        self._keeping.cancel()
+
+    # --- beside the channels ---------------------------------------------------------
+
+    def keep(self) -> None:
+        """The kernel is to live on without us."""
+        self._put("", far_frames.pack(KEPT))
+
+    def kill(self) -> bool:
+        """Have the kernel killed. False: the link is down."""
+        if self._passage is None:
+            return False
+        self._write(far_frames.pack(KILL))
+        return True
+
+    # --- the command -----------------------------------------------------------------
+
+    async def _keep(self, passage: Passage | None) -> None:
+        """Be connected, and again each time that it ends."""
+        pause = _FIRST_PAUSE_SECONDS
+        try:
+            while not self.closed.done():
+                try:
+                    passage = passage or await self._begin()
+                    began = time.monotonic()
+                    await self._talk(passage)
+                    trouble = await passage.why("The command that leads to it ended")
+                    if time.monotonic() - began > _LONGEST_PAUSE_SECONDS:
+                        pause = _FIRST_PAUSE_SECONDS
+                except FarTrouble as error:
+                    trouble = error
+                except Exception as error:  # noqa: BLE001 - whatever it was, the kernel may still be there
+                    _log.exception("a link failed")
+                    trouble = FarTrouble(repr(error))
+                if passage is not None:
+                    passage.end()
+                    passage = None
+                self._is_down(trouble)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        finally:
+            self._passage = None
+            if passage is not None:
+                passage.end()
+
+    async def _talk(self, passage: Passage) -> None:
+        """Send and hear until it ends."""
+        self._heard_at = time.monotonic()
+        frames = self._frames = Frames()
+        passage.writer.write(far_frames.pack(BEAT))
+        beating = asyncio.create_task(self._beat(passage))
+        try:
+            while data := await passage.reader.read(_AT_ONCE):
+                self._heard_at = time.monotonic()
+                for kind, content in frames.feed(data):
+                    self._hear(passage, kind, content)
+                if self._acknowledges:
+                    passage.writer.write(far_frames.pack(NOTHING))
+        except (ConnectionError, *_DESCRIBED) as error:
+            _log.warning("a link ended: %s", error)
+        finally:
+            beating.cancel()
+            self._passage = None
+
+    async def _beat(self, passage: Passage) -> None:
+        while True:
+            await asyncio.sleep(_BEAT_SECONDS)
+            if time.monotonic() - self._heard_at > _SILENT_SECONDS:
+                passage.end()
+                return
+            with suppress(ConnectionError, RuntimeError):
+                passage.writer.write(far_frames.pack(BEAT))
+
+    def _hear(self, passage: Passage, kind: int, content: bytes) -> None:
+        if kind < len(far_frames.CHANNELS):
+            self._take(far_frames.CHANNELS[kind], content)
+        elif kind == BEAT:
+            if self._passage is None:
+                self._is_up(passage)
+            self.on_beat(json.loads(content))
+        elif kind == GONE:
+            passage.writer.write(far_frames.pack(GONE))
+            self.on_gone(json.loads(content))
+
+    def _take(self, channel: str, content: bytes) -> None:
+        try:
+            message = self._wire.unpack(channel, far_frames.unpack_message(content))
+        except (BadMessage, *_DESCRIBED) as error:
+            _log.warning("a message on %s was dropped: %s", channel, error)
+            return
+        is_reply = channel in ("shell", "control")
+        if not is_reply and (message.type == "iopub_welcome" or message.parent_session == self.session):
+            self._subscribed.set()
+        try:
+            self._on_message(message)
+        except Exception:  # noqa: BLE001 - what comes after this message must still be heard
+            _log.exception("a %s message could not be handled", message.type)
+        if is_reply:
+            self._replies.take(message)
+
+    def _is_up(self, passage: Passage) -> None:
+        """The relay there is joined to the kernel: what it publishes from now on comes here."""
+        self._passage, self._lost = passage, None
+        for msg_id, frame in self._again.items():
+            if all(msg_id != waiting for waiting, _ in self._waiting):
+                self._write(frame)
+        while self._waiting:
+            self._write(self._waiting.popleft()[1])
+        if self._was_up:
+            _log.info("a link is up again")
+            self._on_regained()
+        self._was_up = True
+
+    def _is_down(self, trouble: FarTrouble) -> None:
+        if self.closed.done():
+            return
+        since = self._lost.since if self._lost is not None else datetime.now(timezone.utc)
+        if self._lost is None or self._lost.why != trouble.what:
+            _log.warning("a link is down: %s", trouble.what)
+        self._lost = Lost(since, trouble.what, trouble.next_step, passes=not trouble.refused)
+
+    def _put(self, msg_id: str, frame: bytes) -> None:
+        if self.closed.done():
+            return
+        if self._passage is None:
+            self._waiting.append((msg_id, frame))
+        else:
+            self._write(frame)
+
+    def _write(self, frame: bytes) -> None:
+        assert self._passage is not None
+        self._passage.writer.write(frame)
+
+    def _take_back(self, msg_id: str) -> None:
+        if self._waiting:
+            self._waiting = deque(each for each in self._waiting if each[0] != msg_id)

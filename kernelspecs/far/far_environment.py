@@ -1,0 +1,110 @@
+"""The far environment: activated as its shell would, with an ipykernel lent to it where it has none of its own.
+
+For Python 3.8 and newer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+REQUIREMENTS = ("ipykernel>=6.29,<8", "nbformat>=5.1,<6")
+OLDEST = (6, 29)
+INSTALL_SECONDS = 600.0  # a slow line: it is some 20 MB
+MARK = "whole"
+ACTIVATE = 'for script in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do [ -r "$script" ] && . "$script"; done >&2; exec "$@"'
+
+
+def activated(command: list, environ: dict) -> list:
+    """The command that runs this one in the environment of this interpreter; `environ` is changed."""
+    prefix = sys.prefix
+    if os.path.isdir(os.path.join(prefix, "conda-meta")):
+        environ["CONDA_PREFIX"] = prefix
+        environ["CONDA_DEFAULT_ENV"] = os.path.basename(prefix)
+        environ["CONDA_SHLVL"] = "1"
+    elif prefix != sys.base_prefix:
+        environ["VIRTUAL_ENV"] = prefix
+    else:
+        return command
+    environ["PATH"] = os.pathsep.join([os.path.join(prefix, "bin"), environ.get("PATH") or os.defpath])
+    if "CONDA_PREFIX" in environ and os.path.isdir(os.path.join(prefix, "etc", "conda", "activate.d")):
+        return ["/bin/sh", "-c", ACTIVATE, "sh", *command]  # the command is words, which no shell reads
+    return command
+
+
+def lent_ipykernel(talk, programs: str):
+    """The folder that is lent; None where the environment has an ipykernel that serves."""
+    version = own_version()
+    if version is not None and tuple(map(int, re.findall(r"\d+", version)[:2])) >= OLDEST:
+        return None
+    tag = "far-cp%d%d-%s" % (
+        *sys.version_info[:2],
+        hashlib.sha256(repr((REQUIREMENTS, sys.platform, os.uname().machine)).encode()).hexdigest()[:12],
+    )
+    folder = os.path.join(os.path.dirname(os.path.dirname(programs)), "ipykernel", tag)
+    if os.path.exists(os.path.join(folder, MARK)):
+        return folder
+    os.makedirs(os.path.dirname(folder), exist_ok=True)
+    talk.say(progress="Fetching ipykernel there, which this environment does not have (once).")
+    unfinished = tempfile.mkdtemp(prefix=tag + ".", dir=os.path.dirname(folder))
+    try:
+        fetch(unfinished, version)
+        with open(os.path.join(unfinished, MARK), "w"):
+            pass
+        if os.path.isdir(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        os.rename(unfinished, folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+def own_version():
+    from importlib import metadata
+
+    try:
+        return metadata.version("ipykernel")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def fetch(folder: str, version) -> None:
+    from far_kernel import Refused
+
+    uv = shutil.which("uv") or shutil.which("uv", path=os.path.expanduser("~/.local/bin"))
+    pip = [sys.executable, "-m", "pip", "--retries", "1", "--timeout", "15"]
+    if uv is not None:
+        command = [uv, "pip", "install", "--python", sys.executable, "--target", folder, *REQUIREMENTS]
+    else:
+        command = [*pip, "install", "--target", folder, *REQUIREMENTS]
+    try:
+        done = subprocess.run(
+            command,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=INSTALL_SECONDS,
+        )
+        said = done.stdout.decode("utf-8", "replace").strip()[-1500:] if done.returncode else ""
+    except (OSError, subprocess.SubprocessError) as error:
+        said = str(error)
+    if said:
+        has = "ipykernel %s, which is too old" % version if version else "no ipykernel"
+        raise Refused(
+            "%s there has %s, and none could be lent to it: %s" % (sys.executable, has, said),
+            "Install it there: %s -m pip install 'ipykernel>=6.29' (or: conda install, uv pip install)."
+            % sys.executable,
+        )
+    # Without compiled files a kernel starts three times slower.
+    subprocess.run(
+        [sys.executable, "-m", "compileall", "-q", folder],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
