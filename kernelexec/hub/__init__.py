@@ -12,7 +12,7 @@
 - `storage_dirs`: where there have been sessions.
 - `opened_notebooks`: which session a notebook of the person's is opened in; `notebook_openers`: which one
   each caller has opened last.
-- `examination`: the doctor.
+- `examination`: the doctor; `server_examination`: what it finds out about a Jupyter server.
 
 In come callers and what they wish, in terms of the project: a session's name, an environment. Out come
 sessions (session/), prepared environments (environments/) and running kernels (kernels/). It never sees MCP

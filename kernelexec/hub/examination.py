@@ -32,7 +32,9 @@ from kernelexec.environments.source import Places
 from kernelexec.errors import ConfigError, EnvironmentUnusable, HubUnavailable, KernelexecError, KernelFailed
 from kernelexec.hub import environment_limits
 from kernelexec.hub.kernels import try_out, why_not_in
+from kernelexec.hub.server_examination import ServerFacts
 from kernelexec.kernels import hosts
+from kernelexec.kernels.kernel import KernelDied, ReplyLost
 from kernelexec.model.environment import Environment
 from kernelexec.recording import validity
 
@@ -108,7 +110,7 @@ async def examine_settings(
         *unknown,
         *_limits(Path(paths.config_dir(environ), environment_limits.FILE)),
         *_storage(config),
-        await _configured(chosen or config.environment, environ),
+        *await _configured(chosen or config.environment, environ),
     ]
 
 
@@ -146,19 +148,27 @@ def _host(said: str, environ: Mapping[str, str]) -> Finding:
 # --- environments --------------------------------------------------------------------
 
 
-async def _configured(choice: EnvironmentChoice, environ: Mapping[str, str]) -> Finding:
+async def _configured(choice: EnvironmentChoice, environ: Mapping[str, str]) -> list[Finding]:
     """The environment that code runs in."""
+    facts = ServerFacts()
     try:
         source = catalog.source_of(choice, environ)
         if isinstance(source, Default) and not source.prefix.exists():
-            return Finding(Level.OK, "environment", "the default one, which is made when it is first used")
+            what = "the default one, which is made when it is first used"
+            return [Finding(Level.OK, "environment", what)]
         environment = await catalog.prepare(source, environ, lambda _: None)
-        await _try(environment, environ)
+        await _try(environment, environ, facts)
         how = await _installer(environment, environ)
     except (KernelexecError, OSError) as error:
-        return _problem("environment", error)
+        return [_problem("environment", error)]
     what = f"{environment.label} ({environment.kind}, {environment.runs}), {choice.why}; {how}"
-    return Finding(Level.OK, "environment", what)
+    found = [Finding(Level.OK, "environment", what)]
+    facts.told(
+        lambda is_well, what, mend: found.append(
+            Finding(Level.OK if is_well else Level.NOTE, "server", what, mend)
+        )
+    )
+    return found
 
 
 async def _installer(environment: Environment, environ: Mapping[str, str]) -> str:
@@ -205,8 +215,10 @@ async def _kernelspec(spec: OurKernelspec, places: Places) -> Finding:
     return Finding(Level.OK, subject, f"{spec.name}: {environment.runs} in {environment.prefix}{lent}")
 
 
-async def _try(environment: Environment, environ: Mapping[str, str]) -> None:
-    """Whether a kernel of ours starts in it.
+async def _try(
+    environment: Environment, environ: Mapping[str, str], facts: ServerFacts | None = None
+) -> None:
+    """Whether a kernel of ours starts in it; `facts` gets what is to be known about a server's.
 
     Raises:
         KernelexecError, OSError: it does not.
@@ -216,7 +228,13 @@ async def _try(environment: Environment, environ: Mapping[str, str]) -> None:
         return
     host = hosts.here(Path(socket_path(environ)).parent)
     try:
-        await asyncio.wait_for(try_out(host, environment, environ), _SECONDS)
+        if environment.host and facts is not None:
+            trial = try_out(host, environment, environ, facts.hear, facts.look)
+        else:
+            trial = try_out(host, environment, environ)
+        await asyncio.wait_for(trial, _SECONDS)
+    except (KernelDied, ReplyLost) as error:
+        raise EnvironmentUnusable(f"A kernel of {environment.host} ended while it was looked at.") from error
     except (asyncio.TimeoutError, TimeoutError):
         raise EnvironmentUnusable(
             f"A kernel of {environment.host or environment.program} did not start within {_SECONDS:.0f} s."

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -334,19 +334,36 @@ def why_not_in(directory: Path) -> str | None:
     return None if os.access(directory, os.X_OK) else "you may not enter"
 
 
-async def try_out(host: KernelHost, environment: Environment, environ: Mapping[str, str]) -> None:
-    """Start a kernel and end it again; it ends with us if we do.
+Look = Callable[[HostedKernel, Mapping[str, Any]], Awaitable[None]]  # a kernel, and its kernel_info
+
+
+async def try_out(
+    host: KernelHost,
+    environment: Environment,
+    environ: Mapping[str, str],
+    on_message: OnMessage = lambda message: None,
+    look: Look | None = None,
+) -> None:
+    """Start a kernel, look at it, and end it again; it ends with us if we do.
 
     Raises:
         KernelFailed, OSError: it does not start.
+        KernelDied, ReplyLost: it does not outlive the look.
     """
-    await _tried(host, _launch(environment, Path("/"), environ))
+    await _tried(host, _launch(environment, Path("/"), environ), on_message, look)
 
 
-async def _tried(host: KernelHost, launch: Launch) -> None:
-    kernel = await host.start(replace(launch, ends_with_us=True), lambda message: None)
+async def _tried(
+    host: KernelHost,
+    launch: Launch,
+    on_message: OnMessage = lambda message: None,
+    look: Look | None = None,
+) -> None:
+    kernel = await host.start(replace(launch, ends_with_us=True), on_message)
     try:
-        await kernel.ready()
+        info = await kernel.ready()
+        if look is not None:
+            await look(kernel, info)
     finally:
         await kernel.stop("its trial is over", grace=_TRIAL_GRACE_SECONDS)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kernelexec.kernels.kernel import Findings, Reply
+from kernelexec.kernels.kernel import Findings, Reply, Usage
 from kernelexec.kernels.wire import Message
 from kernelexec.model.execution import Question
 from kernelexec.model.variable_names import NO_NAMES, VariableNames
@@ -26,7 +26,22 @@ def read_findings(msg_id: str, content: Mapping[str, Any]) -> Findings:
         messages=tuple(_message(msg_id, said) for said in content.get("messages", ())),
         complete=bool(content.get("complete")),
         names=VariableNames.told_by(content) or NO_NAMES,
+        usage=_usage(content),
     )
+
+
+def read_usage(message: Message) -> Usage | None:
+    """What a message of a kernel says that it uses, if it does."""
+    if message.type == "kernelexec_reply":
+        return _usage(message.content)
+    return _usage(message.metadata.get("kernelexec")) if message.type == "execute_reply" else None
+
+
+def _usage(said: Any) -> Usage | None:
+    try:
+        return Usage(int(said["usage"]["memory"]), float(said["usage"]["cpu"]))
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _reply(said: Mapping[str, Any]) -> Reply:

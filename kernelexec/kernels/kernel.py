@@ -74,6 +74,14 @@ class Imports:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What a kernel's process uses of its machine."""
+
+    memory: int  # bytes, resident
+    cpu: float  # seconds of processor since it began
+
+
+@dataclass(frozen=True)
 class Findings:
     """What a kernel says of a run when it is asked beside that run, on the control channel.
 
@@ -92,6 +100,7 @@ class Findings:
     messages: tuple[Message, ...] = ()  # what the run published
     complete: bool = False  # whether that is all of it
     names: VariableNames = NO_NAMES  # the user's
+    usage: Usage | None = None  # of a kernel that we cannot look at otherwise
 
 
 @dataclass(frozen=True)

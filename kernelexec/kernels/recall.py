@@ -152,7 +152,7 @@ class Recall:
         if _is_busy(message):
             self._heard.begin(message.numbered_by, number)
         if message.numbered_by != self._heard.by:
-            if _says_that_some_are_dropped(message):
+            if says_that_some_are_dropped(message):
                 self._ask(run)
             else:
                 self._pass_on(message)
@@ -285,7 +285,7 @@ def _is_idle(message: Message) -> bool:
     return message.type == "status" and message.content.get("execution_state") == "idle"
 
 
-def _says_that_some_are_dropped(message: Message) -> bool:
+def says_that_some_are_dropped(message: Message) -> bool:
     """A server's own notice, on stderr in the run's name."""
     text = str(message.content.get("text", ""))
     return message.type == "stream" and "rate exceeded" in text and "IOPub" in text

@@ -15,9 +15,11 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from kernelexec.kernels.kernel import Death, Where
+from kernelexec.kernels.findings import read_usage
+from kernelexec.kernels.kernel import Death, Usage, Where
 from kernelexec.kernels.link import Link
 from kernelexec.kernels.moving_in import Arrival, move_in
+from kernelexec.kernels.recall import says_that_some_are_dropped
 from kernelexec.kernels.server_api import ServerApi
 from kernelexec.kernels.server_troubles import ServerTrouble, no_token_yet
 from kernelexec.kernels.websocket_link import Entrance
@@ -27,6 +29,7 @@ _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 60.0  # from one question whether the server still knows it to the next
 _TRIES = 2
+_LONGEST_NOTICE = 1000  # characters
 _SILENT_SECONDS = 10.0  # of a kernel that was asked something, after which it is asked who it is
 # What only the kernel itself says: by these its process is known.
 _ITS_OWN = frozenset({"execute_input", "execute_reply", "kernel_info_reply", "kernelexec_reply"})
@@ -47,6 +50,7 @@ class ServerPlace:
     working_directory: str = ""
     pid: int | None = None
     why_not_ours: str = ""
+    limits: str = ""  # what its server passes on at most, in its own words, once it has dropped something
 
 
 class ServerLife:
@@ -61,6 +65,7 @@ class ServerLife:
         self._heard_at = time.monotonic()
         self.is_awaited: Callable[[], bool] = lambda: False  # whether somebody waits for a reply of it
         self.ask_who: Callable[[], None] = lambda: None  # have it say so; see _hear_process
+        self._usage: Usage | None = None
         self._leaves_nothing = False  # in its place that is nobody's: we ended it, or the person restarted it
 
     @property
@@ -152,9 +157,11 @@ class ServerLife:
         return Where(place.machine, place.working_directory, place.url)
 
     def memory(self) -> int | None:
-        return None
+        """As it was when the kernel last told of a run."""
+        return self._usage.memory if self._usage is not None else None
 
     def cpu_seconds(self) -> float | None:
+        """It would be that of some time ago, so nobody could tell what is used now (see Findings.usage)."""
         return None
 
     def family_cpu_seconds(self) -> None:
@@ -188,6 +195,9 @@ class ServerLife:
         if self._death.done():
             return False
         self._heard_at = time.monotonic()
+        self._usage = read_usage(message) or self._usage
+        if says_that_some_are_dropped(message):
+            self._place = replace(self._place, limits=str(message.content["text"])[:_LONGEST_NOTICE])
         if message.type == "status":
             self._hear_status(message)
         elif message.type == "shutdown_reply":

@@ -20,6 +20,7 @@ What it does that ipykernel's alone does not:
   (headless_figures.py), with `"exits": {...}` where a `!command` failed (terminal_programs.py), and with `"lost_directory": {...}` where the working directory is gone, or
   `"changed_directory": {...}` where it is another than at the start and a file was not found (working_directory.py), and with
   `"lent": {"modules": [NAME]}` where the cell has imported what the environment does not have (lent_modules.py)
+- of a server's kernel that and the answer to a `kernelexec_request` have `"usage": {"memory": bytes, "cpu": seconds}` (own_usage.py)
 - a stdout or stderr that the user's code took away is put back: without it no reply would ever come
 - a password that was typed is hidden wherever it comes back (typed_passwords.py), where the hub has started the kernel
 - debugpy is imported with the first debug request; a child forked by a cell ends where the cell ends
@@ -48,6 +49,7 @@ from named_interrupts import (
     show_cancelled_as_interrupted,
 )
 from namespace_report import variables
+from own_usage import own_usage
 from postponed_debugger import PostponedDebugger
 from recollection import Recollection, line_of, shows_traceback
 from saved_names import saved_as
@@ -245,6 +247,8 @@ class IPythonKernel(ipkernel.IPythonKernel):
             lent = self.lent_modules.news(parent["content"]["code"]) if self.lent_modules else None
             if lent is not None:
                 told["lent"] = lent
+            if self.is_of_a_server:
+                told["usage"] = own_usage()
             self.recollection.replied(parent["header"]["msg_id"], reply_content, metadata)
         return metadata
 
@@ -287,6 +291,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
             "line": line_of(self.main_thread),
             "ending": shows_traceback(self.main_thread),
             **(self.recollection.names or {"names": []}),
+            **({"usage": own_usage()} if self.is_of_a_server else {}),
         }
         self.session.send(stream, "kernelexec_reply", content, parent, ident=ident)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -64,6 +65,27 @@ def test_both_of_a_server_s_protocols_carry_a_run_with_its_output_input_and_erro
     failed = client.execute("1 / 0")
     assert failed.state == "ERROR"
     assert "ZeroDivisionError" in failed.verdict
+
+
+def test_memory_and_processor_are_told_by_the_kernel_itself(client: Client, tmp_path: Path) -> None:
+    client.execute("1")
+    before = used_by(client)
+    client.execute("kept = bytearray(300_000_000); kept[::1000] = bytes(300_000)")
+    assert used_by(client)[0] > before[0] + 200
+    begun = tmp_path / "begun"
+    busy = client.execute(f"open({str(begun)!r}, 'w').close()\nwhile True: pass", wait_seconds=0)
+    eventually(begun.exists)
+    assert eventually(lambda: used_by(client)[1] > 10)
+    client.call("interrupt_kernel", {"session": busy.session})
+    client.execute("del kept")
+
+
+def used_by(client: Client) -> tuple[float, int]:
+    """Megabytes, and per cent of a processor, as list_kernels has them."""
+    text = client.call("list_kernels", {}).text
+    found = re.search(r"memory ([\d.,]+) (MB|GB), processor (\d+)%", text)
+    assert found, text
+    return float(found[1].replace(",", "")) * (1000 if found[2] == "GB" else 1), int(found[3])
 
 
 def test_a_question_is_asked_and_answered(client: Client) -> None:
@@ -170,6 +192,8 @@ def test_a_certificate_of_an_own_authority_is_told_and_trusted_once_it_is_named(
 def test_the_doctor_tries_the_server_s_kernel(use: Use, home: Home, shared_server: KernelServer) -> None:
     well = use(home, shared_server).call("diagnose_setup", {})
     assert "its kernel answers by websocket" in well.text
+    assert "passes on 1.0 MB of output a second; what is more is had from the kernel's memory" in well.text
+    assert "idle" not in well.text
     refused = use(home, shared_server, JUPYTER_TOKEN="wrong").call("diagnose_setup", {})
     assert "does not accept the token" in refused.text
 
@@ -238,6 +262,9 @@ def test_a_kernel_that_its_server_culled_is_told_as_that(use: Use, home: Home, s
         "--MappingKernelManager.cull_connected=True",
     )
     client = use(home, server)
+    found = client.call("diagnose_setup", {}).text
+    assert "its server ends a kernel that was idle for 2 s: variables are lost then" in found, found
+    assert "have its cull_idle_timeout raised" in found
     client.execute("x = 1")
     busy = client.execute("import time; time.sleep(6); 'not culled'", wait_seconds=30)
     assert busy.block("result") == "'not culled'", busy.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Annotated
 
 import mcp_types as types
@@ -72,20 +73,31 @@ def _no_answer(session: Session) -> str:
 
 async def _list_kernels(call: Call, arguments: ListKernels) -> types.CallToolResult:
     config = call.caller.config()
-    before = {session: _cpu_seconds(session) for session in call.hub.sessions}
-    if any(seconds is not None for seconds in before.values()):
-        await asyncio.sleep(_SAMPLE_SECONDS)
-    load = {}
-    for session, seconds in before.items():
-        after = _cpu_seconds(session)
-        load[session] = None if seconds is None or after is None else (after - seconds) / _SAMPLE_SECONDS
+    sessions = call.hub.sessions
+    load = dict(zip(sessions, await asyncio.gather(*map(_load, sessions)), strict=True))
     # No news here: it is a glance at all sessions, which shows their state itself. Who took one must not be
     # taken for told what is lost in one of them, and have its next submission run in a kernel without it.
     return render.said(describe_kernels(load, config, call.hub.lost_kernels.all()))
 
 
-def _cpu_seconds(session: Session) -> float | None:
-    return session.kernel.cpu_seconds() if session.kernel else None
+async def _load(session: Session) -> float | None:
+    """The processors that its kernel uses now; None: that is not known."""
+    before, began = await _cpu_seconds(session), time.monotonic()
+    if before is None:
+        return None
+    await asyncio.sleep(_SAMPLE_SECONDS)
+    after = await _cpu_seconds(session)
+    return None if after is None else max(0.0, (after - before) / (time.monotonic() - began))
+
+
+async def _cpu_seconds(session: Session) -> float | None:
+    kernel = session.kernel
+    if kernel is None or kernel.where is None:
+        return kernel.cpu_seconds() if kernel is not None else None
+    if kernel.lost is not None:
+        return None
+    used = (await kernel.look("")).usage  # it alone can tell
+    return used.cpu if used is not None else None
 
 
 LIST_VARIABLES = Tool(
