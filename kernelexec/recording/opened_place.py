@@ -87,6 +87,13 @@ class OpenedPlace:
             self.last = await asyncio.to_thread(self._file.read)
             return self.last
 
+    @property
+    def trouble(self) -> str | None:
+        """What keeps a page that has it open from saving it."""
+        if self.page is None or self.path.exists():
+            return None
+        return f"{self.path} was moved or deleted, and the JupyterLab that has it open does not save it"
+
     def was_saved_after(self, moment: float) -> bool:
         """Whether its file was written after this time, in the seconds of time.time()."""
         try:

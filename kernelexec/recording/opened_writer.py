@@ -225,7 +225,7 @@ class OpenedWriter:
                     return  # the journal has it; the next hub writes it
                 pause = _RETRY_SECONDS
             else:
-                self.problem, pause = None, _GATHER_SECONDS
+                self.problem, pause = self.notebook.trouble, _GATHER_SECONDS
                 if self._hurry.is_set() and not (self._new or self._changed or self._over):
                     return  # what goes on is never all there
             self._took = time.monotonic() - self._began

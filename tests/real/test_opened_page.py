@@ -240,3 +240,58 @@ def test_cells_that_the_person_adds_above_and_a_reload_take_nothing_from_either_
         assert page.dialog.count() == 0
     finally:
         page.close()
+
+
+def test_what_another_program_writes_below_an_open_page_is_shown_and_the_run_comes_to_its_cell(
+    person: Client, project: Path, server: JupyterServer, browser: Browser, shared_home: Home, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    source = f"print('begins', flush=True)\n{until(gate)}print('ends')"
+    path = write(project / "outside.ipynb", code("a", source), code("b", "mine = 1"))
+    page = opened(path, person, server, browser, shared_home)
+    try:
+        running = person.begin("run_cells", {"ids": ["a"]})
+        ours = cell(page, "begins").locator(".jp-OutputArea-output")
+        expect(ours).to_have_text("begins\n", timeout=PATIENCE_MS)
+        eventually(lambda: "begins" in str(json.loads(path.read_text())["cells"][0]["outputs"]))
+        notebook = json.loads(path.read_text())
+        notebook["cells"].insert(1, code("new", "theirs = 2"))
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps(notebook, indent=2))
+        new.replace(path)
+        expect(cell(page, "theirs = 2")).to_have_count(1, timeout=PATIENCE_MS)
+        gate.touch()
+        ended = running.result(60)
+        assert ended.state == "OK", ended.text
+        expect(ours).to_have_text("begins\nends\n", timeout=PATIENCE_MS)
+        expect(cell(page, "begins").locator(".jp-InputPrompt").first).to_have_text(
+            "[1]:", timeout=PATIENCE_MS
+        )
+        eventually(lambda: on_disk(path) == [source, "theirs = 2", "mine = 1"])
+        told = ended.text + person.call("read_cells", {}).text
+        assert told.count("new: new (theirs = 2)") == 1, told
+        assert page.dialog.count() == 0
+    finally:
+        page.close()
+
+
+def test_a_file_that_is_deleted_below_an_open_page_is_told_and_the_page_goes_on(
+    person: Client, project: Path, server: JupyterServer, browser: Browser, shared_home: Home
+) -> None:
+    path = write(project / "deleted.ipynb", code("a", "x = 20"), code("b", "x + 1"))
+    page = opened(path, person, server, browser, shared_home)
+    try:
+        path.unlink()
+        ran = person.call("run_cells", {"ids": ["a", "b"]})
+        assert ran.state == "OK", ran.text
+        expect(cell(page, "x + 1").locator(".jp-OutputArea-output")).to_have_text("21", timeout=PATIENCE_MS)
+        cell(page, "x + 1").locator(".cm-content").click()
+        page.page.keyboard.press("End")
+        page.page.keyboard.type(" + 100")
+        eventually(lambda: "x + 1 + 100" in person.call("read_cells", {"ids": ["b"]}).text)
+        told = person.call("read_cells", {}).text
+        assert "was moved or deleted, and the JupyterLab that has it open does not save it" in told, told
+        assert "the journal has everything" in told
+        assert not path.exists()
+    finally:
+        page.close()
