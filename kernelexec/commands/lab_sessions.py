@@ -133,6 +133,17 @@ def _suggested(sessions: Sequence[Mapping[str, Any]], wanted: str, here: Here) -
 
 
 def _target(session: Mapping[str, Any]) -> Target:
+    """Raises BadRequest: a JupyterLab of this machine would run it elsewhere than it was run."""
+    server = _server(session)
+    if server:
+        notebook = session["notebook"]
+        look = f"\nTo read it here: jupyter lab {shlex.quote(notebook)}" if notebook else ""
+        raise BadRequest(
+            f"The kernel of {session['session']} is one of {server}, which a JupyterLab here cannot join: it "
+            "would run the notebook in a kernel of this machine, without its variables.",
+            "To work on the live kernel, join it in that server's own JupyterLab, among its running kernels."
+            f"{look}",
+        )
     notebook = Path(session["notebook"]) if session["notebook"] else None
     if notebook is not None and not notebook.exists():
         notebook = None
@@ -143,11 +154,25 @@ def _target(session: Mapping[str, Any]) -> Target:
     return Target(folder, notebook, session["session"], is_live, _prefix(session))
 
 
+def _server(session: Mapping[str, Any]) -> str | None:
+    """The Jupyter server whose its kernels are, if they are one's."""
+    if "server" in session:
+        return session["server"] or None
+    environment = _environment(session)
+    return environment.host if environment is not None and environment.kind == "gateway" else None
+
+
 def _prefix(session: Mapping[str, Any]) -> Path | None:
     if "interpreter" in session:
         return Path(session["interpreter"]).parent.parent
+    environment = _environment(session)
+    return environment.prefix if environment is not None else None
+
+
+def _environment(session: Mapping[str, Any]) -> Environment | None:
+    """Of a session that has left only files."""
     try:
-        return Environment.from_json(last_opened(Path(session["journal"]))["described"]).prefix
+        return Environment.from_json(last_opened(Path(session["journal"]))["described"])
     except (KeyError, TypeError, ValueError):
         return None
 

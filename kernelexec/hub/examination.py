@@ -228,7 +228,7 @@ async def _try(
         return
     host = hosts.here(Path(socket_path(environ)).parent)
     try:
-        if environment.host and facts is not None:
+        if environment.kind == "gateway" and facts is not None:
             trial = try_out(host, environment, environ, facts.hear, facts.look)
         else:
             trial = try_out(host, environment, environ)

@@ -165,6 +165,21 @@ def test_what_only_works_at_home_is_refused_with_what_to_do(client: Client) -> N
     assert "%pip install" in refused.text
 
 
+def test_lab_opens_no_notebook_of_a_kernel_that_it_cannot_join(
+    use: Use, home: Home, start_server: Start
+) -> None:
+    server = start_server()
+    ran = use(home, server).execute("x = 1", wait_seconds=50)
+    for stopped in (False, True):
+        if stopped:
+            home.command("stop", ran.session)
+            home.end_hub(signal.SIGTERM)
+        refused = home.command("lab", "--no-browser", ran.session)
+        assert refused.returncode != 0
+        assert f"is one of {server.url}, which a JupyterLab here cannot join" in refused.stderr
+        assert "among its running kernels" in refused.stderr
+
+
 def test_packages_are_installed_by_code(client: Client) -> None:
     """What is there already is found without a network."""
     reply = client.execute("%pip install --no-index psutil", wait_seconds=50)
