@@ -37,6 +37,14 @@ class Choice:
         return self.settings == config.environment_settings
 
 
+class ChoiceUnreadable(Exception):
+    """A choice that is damaged, or that a later version has written in a way that this one does not know."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} cannot be read")
+        self.path = path
+
+
 class Choices:
     """The choices of this user's clients."""
 
@@ -44,18 +52,24 @@ class Choices:
         self._directory = directory
 
     def get(self, client: str, config: Config) -> Choice | None:
-        """What this client chose in its directory, if anything."""
+        """What this client chose in its directory, if anything.
+
+        Raises:
+            ChoiceUnreadable: something, which this version cannot read.
+        """
         path = self._path(client, config)
         try:
             said = json.loads(read_plain(path).decode("utf-8", "surrogateescape"))
             if said["format"] != FORMAT or said["environment"]["kind"] not in ENVIRONMENT_KINDS:
                 raise ValueError("another format")
-            return Choice(EnvironmentChoice(**said["environment"]), said["time"], said["settings"])
+            known = EnvironmentChoice.__dataclass_fields__  # a later version may have written more
+            chosen = {name: value for name, value in said["environment"].items() if name in known}
+            return Choice(EnvironmentChoice(**chosen), said["time"], said["settings"])
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             _log.warning("the choice in %s cannot be read: %s", path, error)
-            return None
+            raise ChoiceUnreadable(path) from error
 
     def put(self, client: str, config: Config, choice: Choice) -> None:
         """Keep a choice.

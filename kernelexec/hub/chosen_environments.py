@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kernelexec.config import BESIDE_THE_CLIENT, OF_THE_UV_PROJECT, EnvironmentChoice
 from kernelexec.environments import catalog
-from kernelexec.environments.choices import Choice, Choices
+from kernelexec.environments.choices import Choice, Choices, ChoiceUnreadable
 from kernelexec.environments.source import Progress, Source
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.hub.caller import Caller
@@ -95,7 +95,14 @@ class ChosenEnvironments:
 
     def _first_choice(self, caller: Caller) -> EnvironmentChoice:
         config = caller.config()
-        kept = self._choices.get(caller.client, config)
+        try:
+            kept = self._choices.get(caller.client, config)
+        except ChoiceUnreadable as unreadable:  # never another environment without a word
+            caller.notices.append(
+                f"Environment: the configured one. What this client chose with configure_environment cannot "
+                f"be read, perhaps because a later version of kernelexec wrote it: {unreadable.path}."
+            )
+            return config.environment
         if kept is None:
             where = _FOUND.get(config.environment.origin)
             if where is not None:

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -150,8 +151,11 @@ def _files(gateway: Gateway) -> tuple[str | None, str | None]:
     return token_file, ca_file
 
 
+_KNOWN = {field.name for field in fields(ServerPlace)}  # what else there is a later version has written
+
+
 def _read(place: Mapping[str, Any]) -> ServerPlace:
     try:
-        return ServerPlace(**{name: value for name, value in place.items() if name != "kind"})
+        return ServerPlace(**{name: value for name, value in place.items() if name in _KNOWN})
     except TypeError as error:
         raise ValueError(f"not the place of a kernel on a server: {error}") from error

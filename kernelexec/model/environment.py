@@ -59,6 +59,11 @@ class RunningKernel:
     directory: str  # in which it works
     server: str = ""  # the address of the Jupyter server that has it; "" if none says so
 
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> RunningKernel:
+        """As asdict has made it; what else there is a later version has written."""
+        return cls(**{name: value for name, value in said.items() if name in cls.__dataclass_fields__})
+
 
 @dataclass(frozen=True)
 class Environment:
@@ -179,7 +184,7 @@ class Environment:
             interrupts=fields.get("interrupts", "named"),
             transport=fields.get("transport", "ipc"),
             host=fields.get("host", ""),
-            running=RunningKernel(**fields["running"]) if "running" in fields else None,
+            running=RunningKernel.from_json(fields["running"]) if "running" in fields else None,
             provisioner=fields.get("provisioner", ""),
             version=fields.get("version", ""),
         )

@@ -16,6 +16,7 @@ from kernelexec.model.execution import Execution, Question, State
 from kernelexec.recording.history import load_execution
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
+from kernelexec.session.sent_requests import SentRequests
 from kernelexec.session.steps import reached
 from kernelexec.session.troubles import Troubles
 
@@ -41,8 +42,7 @@ class Executions:
         self._listeners: dict[int, set[asyncio.Event]] = {}  # set at each output
         self._files: dict[int, str] = {}  # by execution count: of the present kernel's cells
         self._generation = 0  # whose they are
-        self._numbers: dict[str, int] = {}  # by msg_id, of what the present kernel was sent
-        self._msg_ids: dict[int, str] = {}  # by number: the last one of each
+        self._sent = SentRequests()
         recorder.recall = self.recall
 
     def add(self, execution: Execution) -> None:
@@ -234,16 +234,14 @@ class Executions:
 
     def remember(self, sent: Mapping[str, int]) -> None:
         """What an earlier hub has sent to the present kernel: execution numbers by msg_id."""
-        self._numbers.update(sent)
-        self._msg_ids.update({number: msg_id for msg_id, number in sent.items()})
+        self._sent.update(sent)
 
     def sent(self, execution: Execution, msg_id: str) -> None:
-        self._numbers[msg_id] = execution.number
-        self._msg_ids[execution.number] = msg_id
+        self._sent.add(msg_id, execution.number)
 
     def of_message(self, parent_id: str | None) -> Execution | None:
         """The execution that a message of the present kernel belongs to; None if it is not ours."""
-        number = self._numbers.get(parent_id or "")
+        number = self._sent.number(parent_id or "")
         if number is None:
             return None
         return self.recall(number)  # it may have ended long ago, and a thread of it still prints
@@ -259,12 +257,11 @@ class Executions:
 
     def msg_id(self, execution: Execution) -> str | None:
         """Of the last request that the present kernel was sent for it."""
-        return self._msg_ids.get(execution.number)
+        return self._sent.msg_id(execution.number)
 
     def begin_kernel(self) -> None:
         """A new kernel, which was sent nothing yet."""
-        self._numbers.clear()
-        self._msg_ids.clear()
+        self._sent.clear()
 
 
 def _own_file(execution: Execution) -> Mapping[int, str]:

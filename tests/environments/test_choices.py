@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
+
 from kernelexec.config import Config, EnvironmentChoice, read_config
-from kernelexec.environments.choices import Choice, Choices
+from kernelexec.environments.choices import Choice, Choices, ChoiceUnreadable
 
 
 def config(directory: str = "/home/ann/sales", **environ: str) -> Config:
@@ -37,10 +40,23 @@ def test_a_choice_holds_as_long_as_the_configuration_that_it_was_made_against() 
     assert not made.holds_against(config())
 
 
-def test_a_file_that_cannot_be_read_is_no_choice(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"format": 2}', '{"format": 1, "environment": 3}', "another kind"]
+)
+def test_a_choice_that_cannot_be_read_is_told_as_that(tmp_path: Path, content: str) -> None:
     choices = Choices(tmp_path)
     choices.put("editor", config(), chosen())
     (file,) = tmp_path.iterdir()
-    for content in ("", "[]", '{"format": 2}', file.read_text().replace('"venv"', '"docker"')):
-        file.write_text(content)
-        assert choices.get("editor", config()) is None
+    file.write_text(file.read_text().replace('"venv"', '"docker"') if content == "another kind" else content)
+    with pytest.raises(ChoiceUnreadable, match=file.name):
+        choices.get("editor", config())
+
+
+def test_what_a_later_version_has_added_to_a_choice_is_passed_over(tmp_path: Path) -> None:
+    choices = Choices(tmp_path)
+    choices.put("editor", config(), chosen())
+    (file,) = tmp_path.iterdir()
+    said = json.loads(file.read_text())
+    said["environment"]["later"] = said["later"] = "what a later version has added"
+    file.write_text(json.dumps(said))
+    assert choices.get("editor", config()) == chosen()

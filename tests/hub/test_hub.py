@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from kernelexec.config import EnvironmentChoice
 from kernelexec.environments import catalog
 from kernelexec.errors import BadRequest, ConfigError, KernelFailed, SessionTaken, StorageFailed
 from kernelexec.hub import hub as hub_module
@@ -616,6 +617,23 @@ def test_an_entry_that_cannot_be_adopted_does_not_keep_the_hub_from_starting(
         async with hub_in(tmp_path, host) as hub:
             assert [session.kernel for session in hub.sessions] == [None]
             assert len(entries(tmp_path)) == 1
+
+    run(test())
+
+
+def test_a_choice_of_an_environment_that_cannot_be_read_is_told(tmp_path: Path, host: FakeHost) -> None:
+    async def test() -> None:
+        choice = EnvironmentChoice("venv", "/envs/other", "configure_environment")
+        async with hub_in(tmp_path, host) as hub:
+            await hub.configure(caller(tmp_path), choice, lambda text: None)
+        (file,) = (tmp_path / "state" / "choices").iterdir()
+        file.write_text(file.read_text().replace('"venv"', '"of a later version"'))
+        async with hub_in(tmp_path, host) as hub:
+            told = caller(tmp_path)
+            assert (await session_of(hub, told)).id == "sales@analysis"
+            assert [
+                str(file) in notice and "the configured one" in notice for notice in told.take_notices()
+            ] == [True]
 
     run(test())
 
