@@ -15,6 +15,7 @@ from typing import Any
 from kernelexec.environments.source import Places, Progress
 from kernelexec.errors import EnvironmentUnusable, HubUnavailable
 from kernelexec.kernels.far_command import FarCommand, FarPython, FarTrouble
+from kernelexec.kernels.slurm import is_slurm
 from kernelexec.model.environment import Environment
 from kernelexec.model.naming import clean_name
 
@@ -37,7 +38,7 @@ class FarEnvironment:
         said = await self._look(places.environ, progress)
         version = ".".join(map(str, said["version"]))
         prefix, lent = Path(said["prefix"]), said["lent"]
-        host = clean_name(str(said["host"]).partition(".")[0])
+        host = "slurm" if is_slurm(self.command) else clean_name(str(said["host"]).partition(".")[0])
         name = "python" if self.of == "default" else clean_name(Path(self.value).name)
         return Environment(
             kind=self.of,
@@ -68,7 +69,8 @@ class FarEnvironment:
             return said
         progress(f"{shlex.quote(self.command)} is asked for its Python.")
         try:
-            command = FarCommand(self.command)
+            # A login node has the same files as the nodes of its cluster.
+            command = FarCommand(self.command, ["env"] if is_slurm(self.command) else None)
             said = await command.ask(
                 FarPython(_kind(self.of), self.value), {"want": "look"}, environ, progress
             )

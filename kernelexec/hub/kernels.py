@@ -79,7 +79,7 @@ class Kernels:
             self._look_at_number(session, self._limits.of(session.environment))
         self._starting.add(session)
         try:
-            kernel = await self._host.start(launch, on_message)
+            kernel = await self._host.start(replace(launch, progress=progress), on_message)
             self._forget_at_its_end(kernel)
             new = await self._seen_to(session, surroundings, environment, kernel)
         finally:

@@ -15,7 +15,7 @@ import os
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -176,12 +176,14 @@ class Passage:
 class FarCommand:
     """What KERNELEXEC_VIA names: one word is a host of ssh's."""
 
-    def __init__(self, said: str) -> None:
-        """Raises:
-        HubUnavailable: it is no command.
+    def __init__(self, said: str, words: Sequence[str] | None = None) -> None:
+        """`words`: what it comes to, where that is not what was said.
+
+        Raises:
+            HubUnavailable: it is no command.
         """
         self.said = said
-        self.words = command_words(said, VARIABLE)
+        self.words = command_words(said, VARIABLE) if words is None else words
 
     async def begin(
         self,
@@ -244,9 +246,9 @@ class FarCommand:
         deadline = time.monotonic() + CONNECT_SECONDS
         passage.writer.write(in_login_shell(_FIND.replace("@WORD@", word)).encode())
         await self._hear(passage, word, deadline, "did not reach a shell", "kernelexec-at")
-        loader = base64.b64encode(_LOADER.encode()).decode()
-        line = f'exec(__import__("base64").b64decode("{loader}").decode(), {{"__name__": "kernelexec_far"}})'
-        passage.writer.write(f"{python.kind}\n{python.value}\n{line}\n".encode("utf-8", "surrogateescape"))
+        passage.writer.write(
+            f"{python.kind}\n{python.value}\n{loader_line()}\n".encode("utf-8", "surrogateescape")
+        )
         heard = await self._hear(
             passage, word, deadline, "did not start Python", "kernelexec-is", "kernelexec-not"
         )
@@ -277,15 +279,13 @@ class FarCommand:
     async def _answer(
         self, passage: Passage, word: str, wanted: Mapping[str, Any], progress: Progress
     ) -> dict[str, Any]:
-        files = programs.sources()
-        said = {"word": word, "programs": programs.digest(), "files": list(files), **wanted}
+        files, packed = packed_programs()
+        said = {**files, **wanted, "word": word}
         passage.writer.write(json.dumps(said).encode() + b"\n")
         seconds = ANSWER_SECONDS
         while True:
             answer = await self._said(passage, word, seconds)
             if "needs" in answer:
-                texts = {name: source.decode() for name, source in files.items()}
-                packed = base64.b64encode(zlib.compress(json.dumps(texts).encode(), 6)).decode()
                 passage.writer.write(json.dumps({"files": packed}).encode() + b"\n")
             elif "progress" in answer:
                 progress(str(answer["progress"]))
@@ -305,6 +305,20 @@ class FarCommand:
                 return answer
             if not line:
                 raise await passage.why(f"Python where `{self.shown}` leads did not answer")
+
+
+def loader_line() -> str:
+    """The program with which Python begins there, in one line without an apostrophe."""
+    loader = base64.b64encode(_LOADER.encode()).decode()
+    return f'exec(__import__("base64").b64decode("{loader}").decode(), {{"__name__": "kernelexec_far"}})'
+
+
+def packed_programs() -> tuple[dict[str, Any], str]:
+    """Which programs there have to be, as the loader is told, and all of them, as it is sent them."""
+    sources = programs.sources()
+    texts = {name: source.decode() for name, source in sources.items()}
+    packed = base64.b64encode(zlib.compress(json.dumps(texts).encode(), 6)).decode()
+    return {"programs": programs.digest(), "files": list(sources)}, packed
 
 
 async def _line(passage: Passage, deadline: float) -> bytes:

@@ -7,9 +7,10 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import Mapping
+import signal
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from kernelexec.kernels.far_life import FarLife, FarPlace
 from kernelexec.kernels.host import Launch
 from kernelexec.kernels.kernel import Death, OnMessage
 from kernelexec.kernels.linked_kernel import LinkedKernel
+from kernelexec.kernels.slurm import Slurm, is_slurm, way_into
 from kernelexec.kernels.stdio_link import StdioLink
 from kernelexec.kernels.strays import Stray
 from kernelexec.plain_file import read_plain
@@ -28,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 KEPT_BYTES = 64_000_000  # of what it publishes: a link may be down for a while
 _FOR_KERNELS = ("KERNELEXEC_STILL_IMAGES", "KERNELEXEC_MEMORY_MB")
+_JOIN_SECONDS = 0.5  # from one look at a job that has just begun, or ends, to the next
+_EXPLAINING = 16
 _ENDING_SECONDS = 30.0  # between two tries to end what could not be reached
 
 
@@ -38,6 +42,7 @@ class FarKernels:
         self._environs: dict[str, Mapping[str, str]] = {}  # by command: those of the client that came last
         self._to_end = runtime_dir / "far"  # a file for each kernel that is to be ended
         self._ending: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def meet(self, environ: Mapping[str, str], cwd: str) -> None:
         command = environ.get(VARIABLE, "").strip()
@@ -60,6 +65,9 @@ class FarKernels:
             "home": launch.environ.get("HOME", ""),
         }
         python = launch.argv[0]
+        if is_slurm(launch.host):
+            place, passage = await self._started_in_job(launch, {**wanted, "want": "serve"}, kernel, key)
+            return self._linked(place, on_message, passage, is_kept=not launch.ends_with_us)
         try:
             passage, said = await FarCommand(launch.host).begin(
                 FarPython("program", python), wanted, launch.environ
@@ -94,10 +102,16 @@ class FarKernels:
     def _linked(
         self, place: FarPlace, on_message: OnMessage, passage: Passage | None, *, is_kept: bool
     ) -> LinkedKernel:
-        life = FarLife(place, self._end_later, is_kept=is_kept)
+        life = FarLife(place, self._end_later, self._explain, is_kept=is_kept)
 
         def link(take: OnMessage) -> StdioLink:
-            made = StdioLink(place.key, partial(self._join, place, life), take, passage=passage)
+            made = StdioLink(
+                place.key,
+                partial(self._join, place, life),
+                take,
+                passage=passage,
+                acknowledges=bool(place.job),
+            )
             life.hear(made)
             return made
 
@@ -105,10 +119,9 @@ class FarKernels:
 
     async def _join(self, place: FarPlace, life: FarLife) -> Passage:
         """Raises FarTrouble: it is not reached, or is not where the command leads now."""
-        wanted = {"want": "join", "id": place.kernel, "lent": place.lent}
-        passage, said = await FarCommand(place.command).begin(
-            FarPython("program", place.python), wanted, self._environ_of(place)
-        )
+        if place.job:
+            await self._look_at_job(place, life)
+        passage, said = await self._joined(place)
         if not said["missing"]:
             return passage
         passage.end()
@@ -124,12 +137,89 @@ class FarKernels:
         life.is_missing(why)
         raise FarTrouble(f"{why[0].upper()}{why[1:]}.")
 
+    async def _joined(self, place: FarPlace) -> tuple[Passage, dict[str, Any]]:
+        wanted = {"want": "join", "id": place.kernel, "lent": place.lent}
+        command = FarCommand(place.command, way_into(place.job) if place.job else None)
+        return await command.begin(FarPython("program", place.python), wanted, self._environ_of(place))
+
+    # --- jobs ----------------------------------------------------------------------------
+
+    async def _started_in_job(
+        self, launch: Launch, wanted: Mapping[str, Any], kernel: str, key: str
+    ) -> tuple[FarPlace, Passage]:
+        """Submitted, waited for, joined. Who gives up waiting leaves none behind."""
+        slurm, python = Slurm(launch.environ), launch.argv[0]
+        job = await slurm.submit(launch.host, python, wanted)
+        place = FarPlace(launch.host, python, kernel, key, "", "", "", launch.lent, job)
+        try:
+            await slurm.until_it_runs(job, launch.progress)
+            launch.progress(f"Slurm job {job} runs; its kernel starts.")
+            passage, said = await self._first_joined(slurm, place)
+        except BaseException:
+            self._in_background(slurm.cancel(job))
+            raise
+        slurm.forget(job)
+        return replace(
+            place, host=said["host"], boot=said["boot"], working_directory=said["directory"]
+        ), passage
+
+    async def _first_joined(self, slurm: Slurm, place: FarPlace) -> tuple[Passage, dict[str, Any]]:
+        """Once its Python has come so far."""
+        while True:
+            try:
+                passage, said = await self._joined(place)
+            except FarTrouble as trouble:
+                said, passage = {"missing": True}, None
+                _log.info("job %s cannot be joined yet: %s", place.job, trouble.what)
+            if passage is not None and not said["missing"]:
+                return passage, said
+            if passage is not None:
+                passage.end()
+            state = await slurm.state(place.job)
+            if state.is_over:
+                raise KernelFailed(
+                    f"The kernel did not start: {state.in_words}.\n{slurm.said_by(place.job)}".strip()
+                )
+            await asyncio.sleep(_JOIN_SECONDS)
+
+    async def _look_at_job(self, place: FarPlace, life: FarLife) -> None:
+        """Raises FarTrouble: it is over, or Slurm does not say."""
+        try:
+            state = await Slurm(self._environ_of(place)).state(place.job)
+        except KernelFailed as error:
+            raise FarTrouble(error.what, error.next_step) from error
+        if state.is_over:
+            life.is_missing(state.in_words)
+            raise FarTrouble(state.in_words)
+
+    async def _explain(self, place: FarPlace, death: Death) -> Death:
+        """A signal may have been Slurm's, which says so a moment later."""
+        if not place.job or death.signal not in (signal.SIGTERM, signal.SIGKILL):
+            return death
+        for _ in range(_EXPLAINING):
+            with suppress(KernelFailed):
+                state = await Slurm(self._environ_of(place)).state(place.job)
+                if state.was_ended:
+                    return replace(death, asked=state.in_words)
+                if state.is_over:
+                    break
+            await asyncio.sleep(_JOIN_SECONDS)
+        return death
+
+    def _in_background(self, doing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(doing)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _environ_of(self, place: FarPlace) -> Mapping[str, str]:
         return self._environs.get(place.command, os.environ)
 
     # --- what could not be reached when it was to end ----------------------------------
 
     def _end_later(self, place: FarPlace) -> None:
+        if place.job:
+            self._in_background(Slurm(self._environ_of(place)).cancel(place.job))
+            return
         try:
             self._to_end.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = self._to_end / f"{place.kernel}.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ class FarPlace:
     boot: str
     working_directory: str
     lent: str = ""  # the folder there from which its ipykernel comes; "" is its own
+    job: str = ""  # the number of the Slurm job that it is
 
 
 class FarLife:
@@ -39,10 +40,20 @@ class FarLife:
 
     is_joined = False
 
-    def __init__(self, place: FarPlace, end_later: Callable[[FarPlace], None], *, is_kept: bool) -> None:
-        """`end_later`: have it ended as soon as it can be reached. `is_kept`: it is to outlive us."""
+    def __init__(
+        self,
+        place: FarPlace,
+        end_later: Callable[[FarPlace], None],
+        explain: Callable[[FarPlace, Death], Awaitable[Death]],
+        *,
+        is_kept: bool,
+    ) -> None:
+        """`end_later`: have it ended as soon as it can be reached. `explain`: a death with what else is known
+        of it where it ran. `is_kept`: it is to outlive us."""
         self._place = place
         self._end_later = end_later
+        self._explain = explain
+        self._explaining: asyncio.Task[None] | None = None
         self._is_kept = is_kept
         self._death: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
         self._about: Mapping[str, Any] = {}  # what its system told of it last
@@ -136,10 +147,16 @@ class FarLife:
 
     def _is_gone(self, said: Mapping[str, Any]) -> None:
         files = {name: said.get(name) for name in _FILES}
-        self._end(death_told_by({name: base64.b64decode(data) for name, data in files.items() if data}))
+        death = death_told_by({name: base64.b64decode(data) for name, data in files.items() if data})
+        self._explaining = asyncio.create_task(self._end_as_explained(death))
+
+    async def _end_as_explained(self, death: Death) -> None:
+        self._end(await self._explain(self._place, death))
 
     def _end_once_it_can_be(self) -> None:
         self._end_later(self._place)
+        if self._place.job:
+            return self._end(Death(asked=f"its Slurm job {self._place.job} was cancelled"))
         since = self.link.lost if self.link is not None else None
         down = f", which has been down since {since.since.astimezone():%H:%M:%S}" if since is not None else ""
         self._end(

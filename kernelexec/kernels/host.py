@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +32,7 @@ class Launch:
     kind: str = ""  # which host's it is (hosts.py); "" is this machine
     host: str = ""  # where that is, in the words of an environment's host (model.environment.Environment)
     kernelspec: str = ""  # of a server's kernel: its name there
+    progress: Callable[[str], None] = lambda text: None  # told while it waits to be started
     lent: str = ""  # of a kernel at a command's end: the folder there from which its ipykernel comes
     running: RunningKernel | None = None  # of the kind JOINED: the one that is joined instead of started
 

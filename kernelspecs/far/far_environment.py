@@ -5,6 +5,7 @@ For Python 3.8 and newer.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
@@ -73,15 +74,27 @@ def own_version():
         return None
 
 
+def pip() -> list:
+    """The environment's own; else the one that its Python brings to install that."""
+    from importlib.util import find_spec
+
+    if find_spec("pip") is None and find_spec("ensurepip") is not None:
+        import ensurepip
+
+        bundled = sorted(glob.glob(os.path.join(ensurepip.__path__[0], "_bundled", "pip-*.whl")))
+        if bundled:
+            return [sys.executable, bundled[-1] + "/pip"]
+    return [sys.executable, "-m", "pip"]
+
+
 def fetch(folder: str, version) -> None:
     from far_kernel import Refused
 
     uv = shutil.which("uv") or shutil.which("uv", path=os.path.expanduser("~/.local/bin"))
-    pip = [sys.executable, "-m", "pip", "--retries", "1", "--timeout", "15"]
     if uv is not None:
         command = [uv, "pip", "install", "--python", sys.executable, "--target", folder, *REQUIREMENTS]
     else:
-        command = [*pip, "install", "--target", folder, *REQUIREMENTS]
+        command = [*pip(), "--retries", "1", "--timeout", "15", "install", "--target", folder, *REQUIREMENTS]
     try:
         done = subprocess.run(
             command,

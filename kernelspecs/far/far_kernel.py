@@ -6,6 +6,7 @@ kernelexec/kernels/far_command.py says how it comes here, and `Talk` is that pro
 - {"want": "look"}: what this environment is, with an ipykernel lent to it where it has none
 - {"want": "start", "id", "key", "options", "environ", "directories", "lent"}: a kernel under a keeper (../launcher), both of
   which outlive this program, which then passes messages on (far_relay.py)
+- {"want": "serve", ...}: the same in a job of a cluster, which ends when its processes do: this program stays, and others join
 - {"want": "join", "id"}: the same for a kernel that was started before
 - {"want": "end", "id"}: end that
 
@@ -28,10 +29,13 @@ import time
 
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 STARTED_FILE, CONNECTION_FILE = "started.json", "connection.json"
+DIRECTORY_FILE, KEPT_FILE = "directory.json", "kept"
 PROCESS_FILE, EXIT_FILE, STDERR_FILE = "process.json", "exit.json", "stderr.log"
 KEPT_SECONDS = 7 * 86400.0  # of what a kernel has left that nobody asked for
 END_SECONDS = 10.0
-NOT_THE_KERNELS = ("KERNELEXEC_", "JPY_", "SLURM_STEP", "SLURM_SRUN")
+UNKEPT_SECONDS = 600.0  # in a job, until the hub that has submitted it must have come
+TOLD_SECONDS = 10.0  # for the news of its end to leave a job
+NOT_THE_KERNELS = ("KERNELEXEC_", "JPY_")
 
 
 class Refused(Exception):
@@ -69,6 +73,29 @@ def look(talk, said: dict, programs: str) -> int:
 
 
 def start(talk, said: dict, programs: str) -> int:
+    folder, directory, keeper = started(said, programs)
+    talk.say(directory=directory, **machine())
+    return relay(talk, folder, keeper)
+
+
+def serve(talk, said: dict, programs: str) -> int:
+    folder, directory, keeper = started(said, programs)
+    write(os.path.join(folder, DIRECTORY_FILE), {"directory": directory})
+    try:
+        keeper.wait(UNKEPT_SECONDS)
+    except subprocess.TimeoutExpired:
+        if not os.path.exists(os.path.join(folder, KEPT_FILE)):
+            send_signal(processes(folder)[1] or keeper.pid, signal.SIGKILL)  # its hub has never come
+        keeper.wait()
+    until = time.monotonic() + TOLD_SECONDS
+    while os.path.exists(folder) and time.monotonic() < until:
+        time.sleep(0.1)  # the one that is joined tells how it ended, and removes it
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+def started(said: dict, programs: str):
+    """A kernel's folder, where it works, and its keeper."""
     folder = make_folder(said["id"])
     try:
         connection = dict(said["connection"], transport="ipc", ip=os.path.join(folder, "s"))
@@ -80,8 +107,7 @@ def start(talk, said: dict, programs: str) -> int:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    talk.say(directory=directory, **machine())
-    return relay(talk, folder, keeper)
+    return folder, directory, keeper
 
 
 def join(talk, said: dict, programs: str) -> int:
@@ -89,7 +115,8 @@ def join(talk, said: dict, programs: str) -> int:
     if not os.path.exists(os.path.join(folder, STARTED_FILE)):
         talk.say(missing=True, **machine())
         return 0
-    talk.say(missing=False, **machine())
+    directory = read(os.path.join(folder, DIRECTORY_FILE)).get("directory", "")
+    talk.say(missing=False, directory=directory, **machine())
     return relay(talk, folder, None)
 
 
@@ -118,7 +145,7 @@ def end(talk, said: dict, programs: str) -> int:
     return 0
 
 
-WANTED = {"look": look, "start": start, "join": join, "end": end}
+WANTED = {"look": look, "start": start, "serve": serve, "join": join, "end": end}
 
 
 # --- where things are ------------------------------------------------------------------------

@@ -282,6 +282,7 @@ class Relay:
             self.send(BEAT, json.dumps(self.about_kernel()).encode())
         elif kind == KEPT:
             self.is_kept = True
+            far_kernel.write(self.path(far_kernel.KEPT_FILE), {})
         elif kind == KILL:
             keeper, kernel = far_kernel.processes(self.folder)
             if kernel or keeper:
