@@ -42,6 +42,19 @@ def test_a_program_joins_a_job_with_stdin_and_stdout(cluster: Slurm) -> None:
     assert cluster.state(number) == "RUNNING", "it outlives who has joined it"
 
 
+def test_what_a_step_has_started_ends_with_the_step_and_not_with_the_job(cluster: Slurm) -> None:
+    """As clusters do that follow processes by their cgroup: leaving the session does not help. What has to
+    outlive a link is started by the job's own script."""
+    number = running(cluster, "-n1", "-c1", "--mem=200")
+    leaves = "setsid sleep 600 >/dev/null 2>&1 & echo $!"
+    done = cluster.call(
+        "srun", f"--jobid={number}", "--overlap", "--quiet", "--mem=0", "-n1", "sh", "-c", leaves
+    )
+    left = Path(f"/proc/{int(done.stdout)}")
+    eventually(lambda: not left.exists())
+    assert cluster.state(number) == "RUNNING"
+
+
 def test_a_job_that_does_not_fit_waits_with_a_reason(cluster: Slurm) -> None:
     running(cluster, "-n1", "-c2")
     waiting = cluster.submit(_LASTING, "-n1")
