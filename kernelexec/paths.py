@@ -10,9 +10,12 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Mapping
 
 from kernelexec.errors import HubUnavailable
+
+TYPE_CHECKING = False  # see bridge/rendezvous
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # <sys/syslimits.h>: os.confstr knows this one by number only on some builds of Python.
 _CS_DARWIN_USER_TEMP_DIR = 65537

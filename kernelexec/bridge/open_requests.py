@@ -11,7 +11,10 @@ answer is kept unread until that answer was passed on.
 from __future__ import annotations
 
 from time import monotonic
-from typing import Any
+
+TYPE_CHECKING = False  # see rendezvous
+if TYPE_CHECKING:
+    from typing import Any
 
 _RESPONSE = b'{"jsonrpc":"2.0","id":'  # how each response and request of the hub's begins
 _HEAD = 4096  # bytes of a hub's line in which its id is looked for first

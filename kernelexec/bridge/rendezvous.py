@@ -9,7 +9,9 @@ four words (see `answer`). A hub that gets a hello with a newer protocol than it
 `retire` and ends, leaving its kernels to the hub that the newer bridge then starts.
 
 Standard library only, and as little of it as possible, because the bridge's start is a user's wait:
-of 23 ms, `socket` and `json` took 10, most of it for `re` and `enum`, which neither needs here.
+of 23 ms, `socket` and `json` took 10, most of it for `re` and `enum`, which neither needs here. `typing` and
+`collections.abc` bring as much, so what only annotations need is imported by type checkers alone; they know
+TYPE_CHECKING by its name.
 """
 
 from __future__ import annotations
@@ -19,12 +21,15 @@ import os
 import sys
 import time
 from _socket import AF_UNIX, socket  # what `socket` wraps
-from collections.abc import Mapping
 
 from kernelexec import __version__
 from kernelexec.errors import HubUnavailable, NoHub
 from kernelexec.paths import import_root, log_file, make_private_dir, runtime_dir
 from kernelexec.plain_file import open_plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 try:
     from _json import encode_basestring_ascii as _quote  # what `json` uses

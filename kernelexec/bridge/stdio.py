@@ -11,12 +11,15 @@ import _thread
 import os
 import sys
 from _socket import SHUT_RDWR, SHUT_WR, socket  # see rendezvous
-from collections.abc import Callable, Iterator, Mapping
 
 from kernelexec.bridge.open_requests import OpenRequests
 from kernelexec.bridge.rendezvous import working_directory
 from kernelexec.bridge.way import SIGN_OF_LIFE, Way, way_to_hub
 from kernelexec.errors import HubUnavailable
+
+TYPE_CHECKING = False  # see rendezvous
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
 
 _CHUNK = 1 << 16  # bytes
 _LONGEST = (32 << 20) + 1  # bytes of a client's line: one more than the hub takes, which says so

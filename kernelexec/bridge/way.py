@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from _socket import MSG_DONTWAIT, socket  # see rendezvous
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
 
 from kernelexec.bridge.rendezvous import CALLER, join_hub
 from kernelexec.errors import HubUnavailable
 from kernelexec.paths import log_file
 
+TYPE_CHECKING = False  # see rendezvous
 if TYPE_CHECKING:
     from _thread import LockType
+    from collections.abc import Mapping
+    from typing import Protocol
 
     from kernelexec.bridge.far_link import FarHost, Link
+else:
+    Protocol = object
 
 _CHUNK = 1 << 16  # bytes
 # A link over which nothing has come for so long is asked for a sign of life, and given up after as long

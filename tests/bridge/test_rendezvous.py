@@ -277,3 +277,12 @@ def test_a_started_hub_gets_the_lock_and_none_of_its_clients_secrets(
         assert "hub.lock" in descriptors
         assert "-> /dev/null" in descriptors
         assert descriptors.count("hub.log") >= 1
+
+
+def test_a_bridge_imports_nothing_that_takes_long_before_its_client_has_an_answer() -> None:
+    program = f"import sys; sys.path[:0] = {sys.path!r}\nfrom kernelexec.bridge import stdio\n"
+    command = [sys.executable, "-I", "-S", "-c", f"{program}print(*sys.modules)"]
+    imported = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert "kernelexec.bridge.open_requests" in imported
+    slow = {"typing", "re", "enum", "collections", "contextlib", "functools", "json", "socket", "threading"}
+    assert slow & set(imported) == set()
