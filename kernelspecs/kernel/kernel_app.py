@@ -4,6 +4,7 @@ What the application does that ipykernel's alone does not (what its kernel does:
 - iopub has no high-water mark: a slow reader costs memory instead of losing output
 - what is printed leaves in messages of a bounded size, before the end of its run (sliced_streams.py)
 - what is displayed goes to a file where it is too large for a message (spooled_values.py), where the hub has started the kernel
+- what it does around each run costs less (light_messages.py), and its start imports less (fewer_imports.py)
 - no file in the working directory, which joins sys.path afterwards, can shadow a module needed at the start
 - DIR comes first on sys.path while ipykernel is imported, and last from then on
 - a crash in native code tells the user's line on the kernel's own stderr
@@ -45,6 +46,7 @@ from sliced_streams import slice_streams
 from spooled_values import SpooledValues
 from still_images import StillImages, is_wanted
 from terminal_programs import ask_for_programs
+from traitlets import Type, default
 from traitlets.config import Config
 
 # Programs which would wait for ever for a person: git's editor and its password prompt, and pagers.
@@ -119,6 +121,13 @@ class IPKernelApp(kernelapp.IPKernelApp):
     started_by_hub = False
     remember_header = None
     kept_bytes = 0
+    blocking_class = Type(klass=object)  # what each application would import as it begins (fewer_imports.py)
+
+    @default("blocking_class")
+    def _import_blocking_class(self):
+        from jupyter_client import BlockingKernelClient
+
+        return BlockingKernelClient
 
     def init_kernel(self):
         super().init_kernel()

@@ -366,6 +366,9 @@ def run_kernel(options: dict[str, str]) -> None:
     import postponed_debugger
 
     postponed_debugger.install()  # before ipykernel is imported
+    import fewer_imports
+
+    fewer_imports.import_when_asked()
     import kernel_app
 
     sys.path.remove(folder)
