@@ -32,6 +32,7 @@ _QUEUED_MESSAGES = 1000
 _QUEUED_MESSAGES_OF_OURS = 50
 _DRAIN_AT_ONCE = 200  # messages, before other sessions and clients get their turn
 _DRAIN_BYTES_AT_ONCE = 1_000_000  # or so much; some 5 ms of work
+_POLLIN = int(zmq.POLLIN)  # the flag of an enumeration is many times as slow
 _LAST_WORDS_SECONDS = 0.02  # without a message, after which a dead kernel has said all
 _LAST_WORDS_ROUNDS = 50
 
@@ -181,7 +182,7 @@ class ZmqLink:
         room = _DRAIN_BYTES_AT_ONCE
         for _ in range(_DRAIN_AT_ONCE):
             # Asked, instead of told by an exception: most descriptors that fire have one message, or none.
-            if not int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            if not int(socket.getsockopt(zmq.EVENTS)) & _POLLIN:
                 return
             frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
             size = sum(map(len, frames))
