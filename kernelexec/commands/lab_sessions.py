@@ -137,12 +137,14 @@ def _target(session: Mapping[str, Any]) -> Target:
     server = _server(session)
     if server:
         notebook = session["notebook"]
-        look = f"\nTo read it here: jupyter lab {shlex.quote(notebook)}" if notebook else ""
+        look = f"To read it here: jupyter lab {shlex.quote(notebook)}" if notebook else ""
+        own = (
+            "To work on the live kernel, join it in that server's own JupyterLab, among its running kernels."
+        )
         raise BadRequest(
             f"The kernel of {session['session']} is one of {server}, which a JupyterLab here cannot join: it "
             "would run the notebook in a kernel of this machine, without its variables.",
-            "To work on the live kernel, join it in that server's own JupyterLab, among its running kernels."
-            f"{look}",
+            "\n".join(filter(None, (own if "://" in server else "", look))),
         )
     notebook = Path(session["notebook"]) if session["notebook"] else None
     if notebook is not None and not notebook.exists():
@@ -155,11 +157,11 @@ def _target(session: Mapping[str, Any]) -> Target:
 
 
 def _server(session: Mapping[str, Any]) -> str | None:
-    """The Jupyter server whose its kernels are, if they are one's."""
+    """The Jupyter server, or the command, whose its kernels are, if they are one's."""
     if "server" in session:
         return session["server"] or None
     environment = _environment(session)
-    return environment.host if environment is not None and environment.kind == "gateway" else None
+    return (environment.host or None) if environment is not None else None
 
 
 def _prefix(session: Mapping[str, Any]) -> Path | None:

@@ -146,7 +146,7 @@ def _described(session: Session) -> Mapping[str, Any]:
         "idle_seconds": round((now() - session.last_used).total_seconds()),
         "directory": str(session.directory),
         "interpreter": str(session.environment.program),
-        "server": session.environment.host if session.environment.kind == "gateway" else None,
+        "server": session.environment.host or None,
         "storage_dir": str(session.recorder.storage_dir),
         "notebook": str(session.notebook) if session.notebook else None,
     }

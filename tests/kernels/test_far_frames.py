@@ -1,0 +1,47 @@
+"""Frames come whole and in order, however the bytes between them are cut."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernelexec.kernels import far_frames
+from kernelexec.kernels.far_frames import BEAT, CHANNELS, Frames, pack, pack_message, unpack_message
+
+_MESSAGES = st.lists(
+    st.tuples(st.sampled_from(CHANNELS), st.lists(st.binary(max_size=40), min_size=1, max_size=9)), max_size=8
+)
+
+
+@given(messages=_MESSAGES, data=st.data())
+def test_what_is_sent_is_what_comes_wherever_it_is_cut(
+    messages: list[tuple[str, list[bytes]]], data: st.DataObject
+) -> None:
+    sent = b"".join(pack_message(channel, parts) for channel, parts in messages)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=6)))
+    frames, came = Frames(), []
+    for begin, end in zip([0, *cuts], [*cuts, len(sent)], strict=True):
+        came += [(CHANNELS[kind], unpack_message(content)) for kind, content in frames.feed(sent[begin:end])]
+    assert came == messages
+    assert not frames.is_within_one
+
+
+def test_a_frame_that_has_not_come_whole_is_known_as_that() -> None:
+    frames = Frames()
+    assert list(frames.feed(pack(BEAT, b"{}")[:-1])) == []
+    assert frames.is_within_one
+    assert list(frames.feed(b"}")) == [(BEAT, b"{}")]
+
+
+def test_both_ends_number_frames_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(__file__).parents[2] / "kernelspecs" / "far"
+    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+    import far_relay  # type: ignore[import-not-found]
+
+    for name in ("BEAT", "KEPT", "KILL", "GONE", "NOTHING"):
+        assert getattr(far_relay, name) == getattr(far_frames, name)
+    assert tuple(name for name, _ in far_relay.CHANNELS) == CHANNELS

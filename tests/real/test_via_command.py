@@ -1,0 +1,99 @@
+"""KERNELEXEC_VIA with a command that leads to this machine, in another home: what needs no other host."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.real.clients import Client
+from tests.real.conftest import Connect
+from tests.real.home import COMMAND, Home, eventually, until
+
+Via = Callable[..., Client]
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Path:
+    """Another home, whose login shell greets."""
+    home = tmp_path / "there"
+    home.mkdir()
+    (home / ".profile").write_text('echo Welcome\nprintf "quota: 3 MB, "\n')
+    return home
+
+
+@pytest.fixture
+def via(connect: Connect, home: Home, there: Path) -> Iterator[Via]:
+    def client(project: str = "churn", **others: str) -> Client:
+        command = f"env -u XDG_DATA_HOME HOME={shlex.quote(str(there))} SHELL=/bin/sh"
+        settings = {"KERNELEXEC_VIA": command, "ENV_TYPE": "", "VENV_PATH": home.environ["VENV_PATH"]}
+        return connect(home, home.project(project), **{**settings, **others})
+
+    yield client
+    for process in psutil.process_iter():
+        if "launcher.py" in line_of(process) and str(there) in line_of(process):
+            process.kill()
+
+
+def line_of(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def test_a_kernel_outlives_client_hub_and_link_and_its_death_is_told(
+    via: Via, home: Home, tmp_path: Path
+) -> None:
+    client = via()
+    first = client.execute("x = 41")
+    assert first.state == "OK", first.text
+    gate, begun = tmp_path / "gate", tmp_path / "begun"
+    running = client.execute(f"print('before')\n{until(gate, begun)}\nprint('after')", wait_seconds=0)
+    eventually(begun.exists)
+    home.end_hub(signal.SIGKILL)
+    gate.touch()
+    client = via()
+    ended = client.wait_for(running.id, wait_seconds=50)
+    assert ended.block("stdout").split() == ["before", "after"], ended.text
+    died = client.execute("x += 1\nimport os\nos.kill(os.getpid(), 9)")
+    assert died.state == "DIED"
+    assert "SIGKILL" in died.text
+
+
+def test_code_runs_where_the_settings_say_and_each_reply_says_so(via: Via, there: Path) -> None:
+    (there / "data").mkdir()
+    reply = via(KERNELEXEC_CWD="~/data").execute("import os; os.getcwd()")
+    assert reply.block("result") == f"'{there}/data'"
+    assert f"Code reads and writes in {there}/data on" in reply.text
+
+
+def test_what_cannot_be_done_from_here_is_refused_with_what_can(via: Via, home: Home) -> None:
+    client = via()
+    reply = client.execute("1")
+    refused = client.call("install_dependencies", {"packages": ["six"]})
+    assert "%pip install" in refused.text
+    lab = home.command("lab", reply.session)
+    assert lab.returncode != 0
+    assert "a JupyterLab here cannot join" in lab.stderr
+    listed = json.loads(
+        subprocess.run(
+            [COMMAND, "ps", "--json"], env=home.environ, capture_output=True, text=True, check=True
+        ).stdout
+    )
+    assert any(reply.session == each["session"] for each in listed["sessions"])
+
+
+def test_words_that_are_no_command_or_no_python_are_told(via: Via, there: Path) -> None:
+    no_command = via("a", KERNELEXEC_VIA="'unclosed").execute("1")
+    assert "KERNELEXEC_VIA" in no_command.text
+    assert "is no command" in no_command.text
+    missing = via("b", VENV_PATH="$(touch done); x").execute("1")
+    assert "There is no interpreter" in missing.text
+    assert not (there / "done").exists(), "no shell reads a setting"
