@@ -10,6 +10,7 @@ import logging
 import os
 from pathlib import Path
 
+from kernelexec.plain_file import read_text
 from kernelexec.recording.whole_file import write_whole
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def remember(state_dir: Path, storage_dir: Path) -> None:
 def known(state_dir: Path) -> list[Path]:
     """All of them; those that are gone, too."""
     try:
-        listed = json.loads((state_dir / _NAME).read_text())
-    except (OSError, ValueError):
+        listed = json.loads(read_text(state_dir / _NAME))
+    except (OSError, ValueError, RecursionError):
         return []
     return [Path(path) for path in listed if isinstance(path, str)] if isinstance(listed, list) else []

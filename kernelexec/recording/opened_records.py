@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from kernelexec.plain_file import open_plain
 from kernelexec.recording.journal_lines import read
 from kernelexec.recording.other_runs import OtherRun
 from kernelexec.recording.records import journal_path, sessions_in
@@ -47,7 +48,7 @@ def find_opened_records(notebook: Path, storage_dirs: Iterable[Path]) -> OpenedR
 
 def _may_name(journal: Path) -> bool:
     """Whether any notebook was opened in it, without a look at each of its lines."""
-    with open(journal, "rb") as file:
+    with open(open_plain(journal, os.O_RDONLY), "rb") as file:
         end = b""
         while block := file.read(_FIRST):
             if _EVENT in end + block:
