@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
@@ -56,29 +57,19 @@ class LocalKernels:
     async def start(self, launch: Launch, on_message: OnMessage) -> LinkedKernel:
         directory = _make_directory(self._runtime_dir, launch.transport)
         try:
+            here, connection = Machine.this(), _connection(directory)
             popen = _spawn(directory, launch)
         except OSError as error:
             raise _not_started(directory, f"The kernel could not be started: {in_words(error)}") from error
         try:
-            keeper = Process(popen.pid)
+            return _watched(popen, directory, here, connection, launch, on_message)
         except ProcessLookupError as error:
             code = popen.wait()
             raise _not_started(directory, f"The kernel ended at once, with exit code {code}.") from error
-        here, connection = Machine.this(), _connection(directory)
-        place = LocalPlace(
-            directory=str(directory),
-            boot=here.boot,
-            keeper_pid=keeper.pid,
-            keeper_identity=keeper.identity,
-            kernel_pid=None,
-            kernel_identity=None,
-            host=here.host,
-            pid_namespace=here.pid_namespace,
-            connection=connection,
-            leave_seconds=launch.leave_seconds,
-        )
-        life = LocalLife(place, keeper, None, popen)
-        return _linked(connection, life, on_message, launch.interrupts)
+        except OSError as error:  # it lives, and nobody would know of it
+            popen.terminate()  # its keeper, which ends it
+            await asyncio.to_thread(popen.wait)
+            raise _not_started(directory, f"The kernel could not be watched: {in_words(error)}") from error
 
     def adopt(self, place: Mapping[str, Any], on_message: OnMessage, interrupts: str) -> LinkedKernel:
         known = _read(place)
@@ -134,6 +125,41 @@ class LocalKernels:
     def clear_up(self, place: Mapping[str, Any]) -> None:
         if self.elsewhere(place) is None:
             shutil.rmtree(_read(place).directory, ignore_errors=True)
+
+
+def _watched(
+    popen: subprocess.Popen[bytes],
+    directory: Path,
+    here: Machine,
+    connection: Mapping[str, Any],
+    launch: Launch,
+    on_message: OnMessage,
+) -> LinkedKernel:
+    """A kernel whose keeper was just started.
+
+    Raises:
+        ProcessLookupError: it has ended.
+        OSError: there are no descriptors for it, say.
+    """
+    keeper = Process(popen.pid)
+    try:
+        place = LocalPlace(
+            directory=str(directory),
+            boot=here.boot,
+            keeper_pid=keeper.pid,
+            keeper_identity=keeper.identity,
+            kernel_pid=None,
+            kernel_identity=None,
+            host=here.host,
+            pid_namespace=here.pid_namespace,
+            connection=connection,
+            leave_seconds=launch.leave_seconds,
+        )
+        life = LocalLife(place, keeper, None, popen)
+        return _linked(connection, life, on_message, launch.interrupts)
+    except BaseException:
+        keeper.close()
+        raise
 
 
 def _linked(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ _QUEUED_MESSAGES_OF_OURS = 50
 _DRAIN_AT_ONCE = 200  # messages, before other sessions and clients get their turn
 _DRAIN_BYTES_AT_ONCE = 1_000_000  # or so much; some 5 ms of work
 _POLLIN = int(zmq.POLLIN)  # the flag of an enumeration is many times as slow
+_DESCRIPTORS = 40  # a link takes 17, and what else opens some meanwhile has to find them, too
 _LAST_WORDS_SECONDS = 0.02  # without a message, after which a dead kernel has said all
 _LAST_WORDS_ROUNDS = 50
 
@@ -52,7 +54,11 @@ class ZmqLink:
         spool: Path | None = None,
     ) -> None:
         """`identity`: by which the kernel's sockets know us, where the connection alone does not tell;
-        `spool`: the folder of what is too large for a message."""
+        `spool`: the folder of what is too large for a message.
+
+        Raises:
+            OSError: there are no descriptors for its sockets, say.
+        """
         self._queued = _QUEUED_MESSAGES_OF_OURS if is_ours else _QUEUED_MESSAGES
         self._wire = Wire(connection["key"])
         self._large = LargeMessages(self._wire, spool)
@@ -62,13 +68,18 @@ class ZmqLink:
         self._replies = Replies()
         self._subscribed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        _look_for_room()
         self._context = zmq.Context()
         self._identity = f"kernelexec-{identity}".encode() if identity else _identity(connection)
         self._shell = _address(connection, "shell")
         self._waker: zmq.Socket[bytes] | None = None
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
-        for name, kind in CHANNELS.items():
-            self._open(name, kind, _address(connection, name))
+        try:
+            for name, kind in CHANNELS.items():
+                self._open(name, kind, _address(connection, name))
+        except zmq.ZMQError as error:
+            self.close()
+            raise OSError(error.errno, error.strerror) from error
 
     @property
     def session(self) -> str:
@@ -227,6 +238,22 @@ class ZmqLink:
             _log.exception("a %s message could not be handled", message.type)
         if is_reply:
             self._replies.take(message)
+
+
+def _look_for_room() -> None:
+    """
+    Raises:
+        OSError: too few descriptors are free. libzmq, where it is short of one, ends the whole process.
+    """
+    held: list[int] = []
+    try:
+        held.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        held.extend(os.dup(held[0]) for _ in range(_DESCRIPTORS - 1))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror) from error  # of no file
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
 
 
 def _identity(connection: Mapping[str, Any]) -> bytes:

@@ -350,3 +350,54 @@ def test_a_kernel_started_for_a_trial_knows_whom_to_end_with(tmp_path: Path) -> 
         assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
 
     run(test())
+
+
+_WITH_FEW_DESCRIPTORS = """
+import asyncio, os, resource, sys
+from pathlib import Path
+import psutil
+from kernelexec.errors import KernelFailed
+from kernelexec.kernels.host import OPTIONS, Launch
+from kernelexec.kernels.local import LocalKernels
+
+async def main(folder):
+    host = LocalKernels(Path(folder))
+    argv = [sys.executable, "-S", "-c", "import time; time.sleep(60)", OPTIONS]
+    launch = Launch(argv, Path("/"), dict(os.environ))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for spare in range(1, 80, 3):
+        used = {int(name) for name in os.listdir("/proc/self/fd")}
+        limit = [number for number in range(4000) if number not in used][spare]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, before[1]))
+        try:
+            kernel = await host.start(launch, lambda message: None)
+            said = "started"
+        except KernelFailed as error:
+            said = str(error)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        if said == "started":
+            await kernel.stop("it was tried", grace=0)
+        children, left = psutil.Process().children(), os.listdir(Path(folder, "k"))
+        print(said.splitlines()[0], len(children), len(left))
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks at /proc")
+def test_a_kernel_that_there_are_no_descriptors_for_is_refused_and_gone(tmp_path: Path) -> None:
+    """However many are missing; libzmq would end the process."""
+    (tmp_path / "k").mkdir()
+    said = subprocess.run(
+        [sys.executable, "-c", _WITH_FEW_DESCRIPTORS, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert said.returncode == 0, said.stderr
+    lines = said.stdout.splitlines()
+    assert lines[0].startswith("The kernel could not be started: Too many open files."), lines[0]
+    assert any(line.startswith("The kernel could not be watched: Too many open files.") for line in lines)
+    assert lines[-1] == "started 0 0"
+    assert all(line.endswith(" 0 0") for line in lines)
