@@ -83,7 +83,7 @@ class LargeMessages:
 
 
 async def _made_small(asked: Asked, body: Sequence[bytes | memoryview]) -> AsyncIterator[Mapping[str, Any]]:
-    process = await asyncio.to_thread(_started)
+    process = _started()  # not in a thread: one that is given up meanwhile would be nobody's
     assert process.stdin is not None
     assert process.stdout is not None
     came = 0
@@ -96,6 +96,8 @@ async def _made_small(asked: Asked, body: Sequence[bytes | memoryview]) -> Async
         code = await asyncio.to_thread(process.wait)
     finally:
         process.kill()  # it may have been given up
+        with suppress(OSError):  # what was not written yet is for nobody
+            process.stdin.close()
         process.stdout.close()
         process.wait()
     if code == WRONG_SIGNATURE:
