@@ -15,7 +15,7 @@ from typing import Any
 from kernelexec.errors import BadRequest
 from kernelexec.model.environment import Environment
 from kernelexec.recording.journal_lines import last_opened
-from kernelexec.recording.records import Records, journal_path, last_generation, sessions_in
+from kernelexec.recording.records import journal_path, last_notebook, sessions_in
 
 _NOTEBOOK = re.compile(r"(?P<session>[^@]+@.+)-\d+\.ipynb")
 _SUGGESTED = 5  # names, where a name is none of the known ones
@@ -59,10 +59,11 @@ def _with_notebooks(folder: Path) -> Iterable[str]:
 
 
 def _left(folder: Path, session: str) -> dict[str, Any]:
-    notebook = Records(folder, session, last_generation(folder, session)).notebook
+    notebook = last_notebook(folder, session)
     journal = journal_path(folder, session)
+    there = [journal] if notebook is None else [journal, notebook]
     try:
-        changed = max(path.stat().st_mtime for path in (journal, notebook) if path.exists())
+        changed = max(path.stat().st_mtime for path in there if path.exists())
     except (OSError, ValueError):
         changed = 0.0
     return {
@@ -70,7 +71,7 @@ def _left(folder: Path, session: str) -> dict[str, Any]:
         "state": "no kernel",
         "idle_seconds": max(time.time() - changed, 0.0),
         "storage_dir": str(folder),
-        "notebook": str(notebook) if notebook.exists() else None,
+        "notebook": None if notebook is None else str(notebook),
         "journal": str(journal),
     }
 
@@ -87,7 +88,7 @@ def choose(sessions: Sequence[Mapping[str, Any]], wanted: str | None, here: Here
     if wanted is not None:
         return _target(_named(sessions, wanted, here))
     in_storage = [s for s in sessions if not here.is_given or _same(s["storage_dir"], here.storage_dir)]
-    with_notebook = [s for s in in_storage if s["notebook"] and Path(s["notebook"]).exists()]
+    with_notebook = [s for s in in_storage if _notebook(s) is not None]
     if not with_notebook:
         return Target(here.storage_dir, None)
     return _target(min(with_notebook, key=lambda s: _order(s, here)))
@@ -146,9 +147,7 @@ def _target(session: Mapping[str, Any]) -> Target:
             "would run the notebook in a kernel of this machine, without its variables.",
             "\n".join(filter(None, (own if "://" in server else "", look))),
         )
-    notebook = Path(session["notebook"]) if session["notebook"] else None
-    if notebook is not None and not notebook.exists():
-        notebook = None
+    notebook = _notebook(session)
     folder = Path(session["storage_dir"])
     if notebook is not None and not notebook.is_relative_to(folder):
         folder = notebook.parent  # a notebook of the person's
@@ -162,6 +161,13 @@ def _server(session: Mapping[str, Any]) -> str | None:
         return session["server"] or None
     environment = _environment(session)
     return (environment.host or None) if environment is not None else None
+
+
+def _notebook(session: Mapping[str, Any]) -> Path | None:
+    """Its present notebook; while nothing has been run for that, the last one that there is."""
+    if session["notebook"] and Path(session["notebook"]).exists():
+        return Path(session["notebook"])
+    return last_notebook(Path(session["storage_dir"]), session["session"])
 
 
 def _prefix(session: Mapping[str, Any]) -> Path | None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,18 @@ def last_generation(storage_dir: Path, session: str) -> int:
         return 0
     found = [split_name(name.removesuffix(".ipynb")) for name in names]
     return max((one[1] for one in found if one and folded(one[0]) == folded(session)), default=0)
+
+
+def last_notebook(storage_dir: Path, session: str) -> Path | None:
+    """The notebook of this session with the highest number; None if it has none."""
+    found = {}
+    with suppress(OSError):
+        for name in os.listdir(storage_dir):
+            stem, suffix = os.path.splitext(name)
+            one = split_name(stem) if suffix == ".ipynb" else None
+            if one is not None and f"{one[0]}-{one[1]}" == stem and folded(one[0]) == folded(session):
+                found[one[1]] = storage_dir / name
+    return found[max(found)] if found else None
 
 
 def split_name(name: str) -> tuple[str, int] | None:

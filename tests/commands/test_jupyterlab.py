@@ -81,6 +81,19 @@ def test_the_last_notebook_of_a_session_without_a_hub_is_found(tmp_path: Path) -
     assert on_disk([tmp_path], [session(tmp_path, "a@x"), session(tmp_path, "aa@x")]) == []
 
 
+def test_until_a_new_notebook_is_written_the_last_one_of_the_session_is_opened(tmp_path: Path) -> None:
+    fresh = session(tmp_path, "a@x", written=False)
+    for name in ("a@x-2.ipynb", "a@x-10.ipynb", "a@x-30.clean.ipynb", "b@x-40.ipynb"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "a@x-50").mkdir()  # scripts of what was not run
+    fresh["notebook"] = str(tmp_path / "a@x-50.ipynb")
+    for wanted in ("a", None):
+        target = choose([fresh], wanted, Here(tmp_path, True, NOWHERE))
+        assert target.notebook == tmp_path / "a@x-10.ipynb"
+    (left,) = [each for each in on_disk([tmp_path], []) if each["session"] == "a@x"]
+    assert left["notebook"] == str(tmp_path / "a@x-10.ipynb")
+
+
 def test_a_session_of_the_current_directory_comes_first(tmp_path: Path) -> None:
     here, there = session(tmp_path, "here@x", idle=99), session(tmp_path, "there@x", idle=1)
     here["directory"], there["directory"] = str(tmp_path / "project"), str(tmp_path / "another")
