@@ -13,6 +13,7 @@ from pathlib import Path
 from kernelexec.commands.hub_client import ask
 from kernelexec.commands.mcp_client import PATIENCE_SECONDS, connected, text_of
 from kernelexec.commands.verdict import verdict_of
+from kernelexec.model.first_line import first_line
 from kernelexec.model.outputs import JSON
 from kernelexec.recording.history import load_execution
 from kernelexec.recording.journal import ClosedJournal
@@ -69,7 +70,7 @@ async def _run(
                 reply = await client.call_tool(name, arguments, read_timeout_seconds=PATIENCE_SECONDS)
                 said = verdict_of(text_of(reply))
                 if said is None:
-                    checked.failed.append(f"{cell.get('id')} was not run: {text_of(reply)[:_SHOWN]}")
+                    checked.failed.append(f"{_named(cell)} was not run: {text_of(reply)[:_SHOWN]}")
                     return
                 sessions[:] = [said.session]
                 if not said.goes_on:
@@ -91,9 +92,14 @@ def _compare(
     may_fail = any(output.get("output_type") == "error" for output in _outputs(cell))
     if state != "OK" and not may_fail:
         error = next((f"{each['ename']}: {each['evalue']}" for each in now if "ename" in each), state)
-        checked.failed.append(f"{cell.get('id')}: {error[:_SHOWN]}")
+        checked.failed.append(f"{_named(cell)}: {error[:_SHOWN]}")
     elif (before := _text_of(_outputs(cell))) != (after := _text_of(now)):
-        checked.different.append(f"{cell.get('id')}: {_difference(before, after)}")
+        checked.different.append(f"{_named(cell)}: {_difference(before, after)}")
+
+
+def _named(cell: Mapping[str, JSON]) -> str:
+    """Its id in the copy, by which nobody knows it, and its first line."""
+    return f"{cell.get('id')} ({first_line(str(cell.get('source') or ''))})"
 
 
 def _outputs(cell: Mapping[str, JSON]) -> list[Mapping[str, JSON]]:

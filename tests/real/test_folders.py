@@ -200,6 +200,37 @@ def test_a_notebook_can_be_rebuilt_and_exported_while_its_kernel_runs(
     assert json.loads(folder.with_name(f"{folder.name}.rebuilt.ipynb").read_text()) == before
 
 
+def test_an_export_is_checked_in_a_fresh_kernel_and_says_what_differs(
+    connect: Connect, shared_home: Home
+) -> None:
+    project = shared_home.project("checked")
+    client = connect(shared_home, project)
+    client.execute("import os\nvalues = [1, 2, 3]")
+    client.execute("sum(values)")
+    notebook = client.execute("object()").script.parent
+    notebook = notebook.with_name(f"{notebook.name}.ipynb")
+    eventually(lambda: notebook.exists() and "object()" in notebook.read_text())
+    good = shared_home.command("export", str(notebook), "--check", "--force")
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert "checked in a fresh kernel: 3 cells ran\nnothing differs\n" in good.stdout
+
+    client.execute("os.getpid()")
+    last = client.execute("import pathlib; print(pathlib.Path('once').read_text())")
+    assert last.state == "ERROR"
+    (project / "once").write_text("was here")
+    assert client.execute("print(open('once').read())").state == "OK"
+    (project / "once").unlink()
+    eventually(lambda: "open('once')" in notebook.read_text())
+    bad = shared_home.command("export", str(notebook), "--check", "--force")
+    assert bad.returncode == 1, bad.stdout + bad.stderr
+    assert "checked in a fresh kernel: 5 cells ran" in bad.stdout
+    assert "(os.getpid()): " in bad.stdout
+    assert "(print(open('once').read())): FileNotFoundError" in bad.stdout
+    assert "nothing differs" not in bad.stdout
+    states = {one["session"]: one["state"] for one in shared_home.status()["sessions"]}
+    assert states.get("check@plain", "no kernel") == "no kernel"
+
+
 def test_any_notebook_is_run_with_parameters_where_it_lies(shared_home: Home) -> None:
     folder = shared_home.project("reports")
     sources = ["region, rows = 'south', 1", "import os", "print(region, rows, os.getcwd())"]

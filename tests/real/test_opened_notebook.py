@@ -318,6 +318,42 @@ def test_a_notebook_is_made_where_it_is_missing_and_opens_in_jupyter(person: Cli
     assert shown(path, read.cells[0].id) == "42"
 
 
+def test_the_kernel_is_that_of_the_notebooks_kernelspec_and_what_cannot_be_used_is_said(
+    person: Client, project: Path
+) -> None:
+    person.call("open_notebook", {"path": "first.ipynb"})
+    ours = json.loads((project / "first.ipynb").read_text())["metadata"]["kernelspec"]
+    named = {"ours": ours["name"], "anybodys": "python3", "gone": "kernelexec-of-nobody"}
+    replies = {}
+    for called, name in named.items():
+        path = write(project / f"{called}.ipynb", code("a", "1"))
+        notebook = json.loads(path.read_text())
+        notebook["metadata"]["kernelspec"] = {"name": name, "display_name": name, "language": "python"}
+        path.write_text(json.dumps(notebook))
+        replies[called] = person.call("open_notebook", {"path": path.name}).text
+        assert replies[called].startswith("OPENED"), replies[called]
+        assert person.call("run_cells", {"ids": ["a"]}).block("result") == "1"
+        assert json.loads(path.read_text())["metadata"]["kernelspec"]["name"] == name
+    assert "The notebook names the kernel 'kernelexec-of-nobody', which cannot be used" in replies["gone"]
+    assert "it runs in your environment instead" in replies["gone"]
+    for called in ("ours", "anybodys"):
+        assert "cannot be used" not in replies[called]
+
+
+def test_a_notebook_that_is_too_large_is_refused_with_how_large_it_may_be(
+    person: Client, project: Path
+) -> None:
+    path = project / "large.ipynb"
+    with open(path, "wb") as file:
+        file.truncate(300_000_001)  # takes no room
+    os.utime(path, (1, 1))
+    refused = person.call("open_notebook", {"path": "large.ipynb"})
+    assert refused.is_error
+    assert "has 300,000,001 bytes; up to 300,000,000 can be worked in" in refused.text
+    assert path.stat().st_size == 300_000_001
+    path.unlink()
+
+
 MERGED = b'{\n "cells": [\n<<<<<<< HEAD\n  {}\n=======\n>>>>>>> x\n ],\n "nbformat": 4\n}\n'
 
 
