@@ -195,7 +195,7 @@ class ZmqLink:
             # Asked, instead of told by an exception: most descriptors that fire have one message, or none.
             if not int(socket.getsockopt(zmq.EVENTS)) & _POLLIN:
                 return
-            frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            frames = _receive(socket)
             size = sum(map(len, frames))
             room -= size
             if size > LARGE:
@@ -254,6 +254,15 @@ def _look_for_room() -> None:
     finally:
         for descriptor in held:
             os.close(descriptor)
+
+
+def _receive(socket: zmq.Socket[bytes]) -> list[zmq.Frame]:
+    """The frames of the next message, which is there: each knows whether another follows. `recv_multipart`
+    asks the socket each time, which takes as long as to receive it."""
+    frames = [socket.recv(zmq.NOBLOCK, copy=False)]
+    while frames[-1].more:
+        frames.append(socket.recv(zmq.NOBLOCK, copy=False))
+    return frames
 
 
 def _identity(connection: Mapping[str, Any]) -> bytes:
