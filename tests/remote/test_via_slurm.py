@@ -62,6 +62,7 @@ def test_a_kernel_is_a_job_that_outlives_client_hub_and_link(via: Via, home: Hom
 
 def test_an_interrupt_a_question_and_much_output_are_as_at_home(via: Via, tmp_path: Path) -> None:
     client = via()
+    client.execute("kept = 0", wait_seconds=50)  # the environment is prepared
     begun = tmp_path / "begun"
     running = client.execute("kept = 1\n" + until(tmp_path / "never", begun), wait_seconds=0)
     eventually(begun.exists, 60)

@@ -1,0 +1,190 @@
+"""What a kernel elsewhere costs, beside the same thing at home in one run: each way that this machine has.
+
+    .venv/bin/python -m benchmarks.elsewhere [NAME ...] [--calls 50]
+
+home     a kernel of this machine
+server   one of a Jupyter server, over its websocket
+via      one at the end of ssh (KERNELEXEC_VIA); needs root and sshd, for a second user
+host     the hub and all else at the end of ssh (KERNELEXEC_HOST); needs the same
+slurm    one in a Slurm job (KERNELEXEC_VIA=slurm); needs root and Slurm's Debian packages
+
+All through an MCP client. start: the first result of a new kernel in an environment that is prepared; call:
+the median of `x = x + 1; x`; 50 MB: printed in lines of 100 bytes; interrupt: until it is answered; death: of
+a run that kills its kernel, until that is told; relink: the link is killed, until the next call is answered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from tests.real.clients import Client, official_client
+from tests.real.home import Home
+from tests.remote.main_job import prints_fifty_megabytes
+from tests.remote.servers import TOKEN, KernelServer
+from tests.remote.slurm import slurm
+from tests.remote.sshd import far_host
+from tests.remote.wire_cutter import WireCutter
+
+_SHOWN = ("start", "call", "50 MB", "interrupt", "death", "relink")
+_WAIT = 50.0
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a client is configured, and how its link is cut; None: it has none."""
+
+    settings: dict[str, str] = field(default_factory=dict)
+    cut: Callable[[Home], object] | None = None
+    path: str = ""
+
+
+@contextmanager
+def at_home() -> Iterator[Way]:
+    yield Way({"VENV_PATH": sys.prefix})
+
+
+@contextmanager
+def on_a_server() -> Iterator[Way]:
+    with tempfile.TemporaryDirectory(prefix="kxserver") as folder:
+        server = KernelServer(Path(folder, "server"))
+        cutter = WireCutter(server.port)
+        url = f"http://127.0.0.1:{cutter.port}"
+        settings = {"ENV_TYPE": "gateway", "GATEWAY_URL": url, "JUPYTER_TOKEN": TOKEN, "VENV_PATH": ""}
+        try:
+            yield Way(settings, lambda _: cutter.cut())
+        finally:
+            cutter.close()
+            with redirect_stdout(None):  # its log, for tests
+                server.close()
+
+
+@contextmanager
+def over_ssh(variable: str) -> Iterator[Way]:
+    with far_host() as far:
+        done = far.run(
+            ". ./.profile; .local/bin/uv venv -q e && .local/bin/uv pip install -q -p e ipykernel"
+            if variable == "KERNELEXEC_VIA"
+            else "true"
+        )
+        assert done.returncode == 0, done.stderr
+        if variable == "KERNELEXEC_HOST":
+            done = far.install()
+            assert done.returncode == 0, done.stderr
+        venv = "~/e" if variable == "KERNELEXEC_VIA" else ""
+        kind = "" if venv else "default"
+        yield Way(
+            {variable: far.command, "VENV_PATH": venv, "ENV_TYPE": kind}, lambda home: end(home, "ssh ")
+        )
+
+
+@contextmanager
+def in_a_job() -> Iterator[Way]:
+    with redirect_stdout(sys.stderr), slurm() as cluster:
+        settings = {"KERNELEXEC_VIA": "slurm --mem=900 -n1", "ENV_TYPE": "", "VENV_PATH": sys.prefix}
+        yield Way(settings, lambda home: end(home, "srun "), cluster.path)
+
+
+WAYS = {
+    "home": at_home,
+    "server": on_a_server,
+    "via": lambda: over_ssh("KERNELEXEC_VIA"),
+    "host": lambda: over_ssh("KERNELEXEC_HOST"),
+    "slurm": in_a_job,
+}
+
+
+def end(home: Home, program: str) -> None:
+    """Kill what holds the link."""
+    held = [pid for pid, line in home.processes().items() if program in f"{line} ".replace("/", " ")[:200]]
+    assert held
+    for pid in held:
+        psutil.Process(pid).kill()
+
+
+def seconds(act: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
+
+
+def measure(connect: Callable[[str], Client], home: Home, way: Way, calls: int) -> dict[str, float]:
+    """In seconds."""
+    warm = connect("warm")
+    first = warm.execute("1", wait_seconds=_WAIT)
+    assert first.state == "OK", first.text
+    client, found = connect("measured"), {}
+    found["start"] = seconds(lambda: client.execute("x = 0", wait_seconds=_WAIT))
+    found["call"] = statistics.median(seconds(lambda: client.execute("x = x + 1; x")) for _ in range(calls))
+    found["50 MB"] = seconds(lambda: prints_fifty_megabytes(client, reads=not host_keeps(way)))
+    running = client.execute("import time; time.sleep(600)", wait_seconds=1)
+    found["interrupt"] = seconds(lambda: client.call("interrupt_kernel", {"session": running.session}))
+    if way.cut is not None:
+        way.cut(home)
+        found["relink"] = seconds(lambda: client.execute("x", wait_seconds=_WAIT))
+    kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    found["death"] = seconds(lambda: client.execute(kill, wait_seconds=_WAIT))
+    for each in (client, warm):
+        for session in {first.session, running.session}:
+            each.call("stop_kernel", {"session": session})
+    return found
+
+
+def host_keeps(way: Way) -> bool:
+    """Whether what is kept is the other user's."""
+    return "KERNELEXEC_HOST" in way.settings
+
+
+def one(name: str, calls: int, portal: BlockingPortal, data_home: Path) -> dict[str, float]:
+    with WAYS[name]() as way:
+        place = Path(tempfile.mkdtemp(prefix="kxhome-"))
+        home = Home(place, data_home, Path(sys.prefix))
+        if way.path:
+            home.environ["PATH"] = way.path
+        try:
+            with open_clients(portal, home, way) as connect:
+                return measure(connect, home, way, calls)
+        finally:
+            home.close()
+            shutil.rmtree(place)
+
+
+@contextmanager
+def open_clients(portal: BlockingPortal, home: Home, way: Way) -> Iterator[Callable[[str], Client]]:
+    with ExitStack() as clients:
+        yield lambda session: clients.enter_context(
+            official_client(portal, home, home.project("p"), KERNELEXEC_SESSION=session, **way.settings)
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A kernel elsewhere, beside one at home.")
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(WAYS)}; all by default")
+    parser.add_argument("--calls", type=int, default=50)
+    options = parser.parse_args()
+    print(f"{'':8}" + "".join(f"{each:>12}" for each in _SHOWN), flush=True)
+    with start_blocking_portal() as portal, tempfile.TemporaryDirectory(prefix="kxdata-") as data:
+        for name in options.names or WAYS:
+            try:
+                found = one(name, options.calls, portal, Path(data))
+            except pytest.skip.Exception as why:
+                print(f"{name:8}  not measured: {why}", flush=True)
+                continue
+            told = [f"{found[each] * 1e3:,.1f} ms" if each in found else "" for each in _SHOWN]
+            print(f"{name:8}" + "".join(f"{each:>12}" for each in told), flush=True)
+
+
+if __name__ == "__main__":
+    main()
