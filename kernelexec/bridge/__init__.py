@@ -2,7 +2,6 @@
 
 - `stdio`: the process itself. Clients start and kill it all the time; nothing depends on it.
 - `open_requests`: what the client has asked and no hub has answered yet, and what a next hub gets first.
-- `lines`: how it reads what is asked and answered, without waiting for `json`.
 - `way`: this host's hub, or the one that KERNELEXEC_HOST leads to, over a link that is made again.
 - `far_link`: such a link, of any command with stdin and stdout; `far_end`: what runs at its other end;
   `far_lab`, `channels`: a JupyterLab there, and its port here.

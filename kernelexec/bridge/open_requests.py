@@ -4,15 +4,13 @@ Pure: lines of bytes in, lines of bytes out. The next hub gets the client's hand
 open request as it was; the hello line (`rendezvous.hello`) names those that an earlier hub may have begun, so
 that the hub goes on with them and runs nothing a second time.
 
-What the client says before its first answer is kept unread until that answer was passed on. And it is read by
-what `json` itself is made of (`lines`): to import that takes longer than a bridge takes to join its hub.
+`json` takes longer to import than a bridge takes to join its hub. So what the client says before its first
+answer is kept unread until that answer was passed on.
 """
 
 from __future__ import annotations
 
 from time import monotonic
-
-from kernelexec.bridge.lines import read_line, read_value
 
 TYPE_CHECKING = False  # see rendezvous
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ class OpenRequests:
     def __init__(self, most_tries: int = 3) -> None:
         self._most_tries = most_tries  # hubs that may end over one request: it might be what ends them
         self._unread: list[tuple[bytes, bool]] = []  # before the first answer
-        self._has_read = False
+        self._json: Any = None  # the module, once it is imported
         self._open: dict[_Id, _Request] = {}
         self._places = 0
         self._initialize: tuple[_Id, bytes] | None = None
@@ -58,18 +56,18 @@ class OpenRequests:
     @property
     def has_read(self) -> bool:
         """Whether the first answer has been seen: until then it is passed on first."""
-        return self._has_read
+        return self._json is not None
 
     def asked(self, line: bytes, *, is_sent: bool) -> bool:
         """A line of the client's, which is about to be sent to a hub or has to wait for one.
 
         False: no hub has to get it.
         """
-        if not self._has_read:
+        if self._json is None:
             self._unread.append((line, is_sent))
             return True
         try:
-            message = read_line(line)
+            message = self._json.loads(line)
         except (ValueError, RecursionError):
             return True  # the hub says what is wrong with it
         if not isinstance(message, dict):
@@ -108,8 +106,10 @@ class OpenRequests:
 
     def read(self) -> None:
         """Take in what was kept unread."""
-        if not self._has_read:
-            self._has_read = True
+        if self._json is None:
+            import json  # not before the first answer has been passed on
+
+            self._json = json
             unread, self._unread = self._unread, []
             for line, is_sent in unread:
                 self.asked(line, is_sent=is_sent)
@@ -136,7 +136,8 @@ class OpenRequests:
             for identity, request in self._open.items()
             if request.tries
         ]
-        return _dumps(begun)
+        text: str = self._json.dumps(begun)
+        return text
 
     def again(self) -> list[bytes]:
         """What the next hub is to be sent first, in this order."""
@@ -193,20 +194,15 @@ class OpenRequests:
             return None, ""
         head = line[len(_RESPONSE) : _HEAD].decode("utf-8", "replace")
         try:
-            identity, end = read_value(head)
+            identity, end = self._json.JSONDecoder().raw_decode(head)
         except ValueError:  # an id longer than that
-            message = read_line(line)
+            message = self._json.loads(line)
             return _as_id(message.get("id")), "method" if "method" in message else ""
         return _as_id(identity), "method" if head.startswith(',"method"', end) else ""
 
     def _line(self, message: dict[str, Any]) -> bytes:
-        return _dumps({"jsonrpc": "2.0", **message}).encode() + b"\n"
-
-
-def _dumps(value: object) -> str:
-    import json  # here: a hub has ended, which few bridges see
-
-    return json.dumps(value)
+        text: str = self._json.dumps({"jsonrpc": "2.0", **message})
+        return text.encode() + b"\n"
 
 
 def _as_id(value: object) -> _Id | None:

@@ -279,7 +279,7 @@ def test_a_started_hub_gets_the_lock_and_none_of_its_clients_secrets(
         assert descriptors.count("hub.log") >= 1
 
 
-def test_a_bridge_imports_nothing_that_takes_long() -> None:
+def test_a_bridge_imports_nothing_that_takes_long_before_its_client_has_an_answer() -> None:
     program = f"import sys; sys.path[:0] = {sys.path!r}\nfrom kernelexec.bridge import stdio\n"
     command = [sys.executable, "-I", "-S", "-c", f"{program}print(*sys.modules)"]
     imported = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
