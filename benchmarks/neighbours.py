@@ -54,6 +54,9 @@ STOCK = {
     "stock kernel: a result of 200 MB": "'x' * 200_000_000",
     "stock kernel: 200 MB of lines": "print(('x' * 79 + '\\n') * 2_500_000)",
     "stock kernel: 60 MB of JSON": "display({'application/json': ['x' * 100] * 600_000}, raw=True)",
+    "stock kernel: 200 displays of 5 MB": (
+        "for i in range(200): display({'text/plain': 'x' * 5_000_000}, raw=True)"
+    ),
     "stock kernel: an error of 50 MB": (
         "try: raise ValueError('x' * 50_000_000)\nexcept ValueError: get_ipython().showtraceback()"
     ),

@@ -1,9 +1,10 @@
-"""Makes one large message of a kernel small, in a process of its own (kernels/large_messages).
+"""Makes large messages of a kernel small, in a process of its own (kernels/large_messages).
 
-Its memory and its time are not the hub's. It gets a line of JSON on stdin (`Asked`), behind it the message's
-frames from the header to the content; it writes a line of JSON for each content that stands in the place of
-the message's. A value that is too large for a cell is in a file then, as kernelexec's own kernel would have
-put it there (kernelspecs/kernel/spooled_values.py).
+Its memory and its time are not the hub's. For each message it gets a line of JSON on stdin (`Asked`), behind
+it the frames from the header to the content; it writes a line of JSON, {"content": ...}, for each content
+that stands in the place of the message's, or {"problem": TEXT}, and an empty line. A value that is too large
+for a cell is in a file then, as kernelexec's own kernel would have put it there
+(kernelspecs/kernel/spooled_values.py).
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ from contextlib import suppress
 from itertools import count
 from typing import Any, TypedDict
 
-WRONG_SIGNATURE = 3
-NO_MESSAGE = 4
+END = b"\n"  # an empty line, after all answers to one message
 _SLICE = 1_000_000  # characters of a stream: what the hub takes at once
 _OOM_SCORE = 300  # as a kernel's: whose memory ends first is this one's, and never the hub's
 
@@ -40,18 +40,28 @@ class Asked(TypedDict):
 def main() -> None:
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write(str(_OOM_SCORE))
-    asked: Asked = json.loads(sys.stdin.buffer.readline())
+    while line := sys.stdin.buffer.readline():
+        for answer in _answers(json.loads(line)):
+            sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
+        sys.stdout.buffer.write(END)
+        sys.stdout.buffer.flush()
+
+
+def _answers(asked: Asked) -> Iterator[Mapping[str, Any]]:
     frames = [sys.stdin.buffer.read(size) for size in asked["sizes"]]
     if not _is_signed(asked, frames):
-        sys.exit(WRONG_SIGNATURE)
+        yield {"problem": "wrong signature"}
+        return
     try:
         content = json.loads(frames.pop().decode())
-    except (ValueError, RecursionError):
-        sys.exit(NO_MESSAGE)
+    except (ValueError, RecursionError) as error:
+        yield {"problem": str(error)}
+        return
     if not isinstance(content, dict):
-        sys.exit(NO_MESSAGE)
+        yield {"problem": "not a JSON object"}
+        return
     for smaller in _smaller(asked, content):
-        sys.stdout.buffer.write(json.dumps(smaller).encode() + b"\n")
+        yield {"content": smaller}
 
 
 def _is_signed(asked: Asked, frames: list[bytes]) -> bool:

@@ -8,6 +8,7 @@ size of memory. A process does that (large_message_program), and answers with wh
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import logging
 import subprocess
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelexec import paths
-from kernelexec.kernels.large_message_program import NO_MESSAGE, WRONG_SIGNATURE, Asked
+from kernelexec.kernels.large_message_program import END, Asked
 from kernelexec.kernels.wire import BadMessage, Message, Wire, message_of, parts_of, read_part
 from kernelexec.model.limits import Limits
 
@@ -28,6 +29,7 @@ _log = logging.getLogger(__name__)
 LARGE = 4_000_000  # bytes of a content; reading less takes some 20 ms
 LEAST = 1_000_000  # characters of a value, at least, that goes to a file: less is cheap as a message
 _PROGRAM = Path(__file__).with_name("large_message_program.py")
+_STAYS_SECONDS = 1.0  # without a large message
 _KINDS = frozenset(
     {"display_data", "execute_result", "update_display_data", "error", "stream", "execute_reply"}
 )
@@ -42,6 +44,11 @@ class LargeMessages:
         self._spool = spool
         self._numbers = count(_FIRST, 100)  # a message has no hundred values of this size
         self._limits = Limits()
+        self._reader = _Reader()
+
+    def close(self) -> None:
+        """Nothing more is read."""
+        self._reader.close()
 
     def allow(self, limits: Limits) -> None:
         """What cells may have from now on."""
@@ -74,7 +81,7 @@ class LargeMessages:
             "over": max(self._limits.cell, LEAST),
             "most": self._limits.run,
         }
-        async for content in _made_small(asked, body):
+        async for content in self._reader.made_small(asked, body):
             yield message_of(channel, header, parent, metadata, content, tuple(map(bytes, buffers)))
             header = {**header, "msg_id": ""}  # one message is counted once
 
@@ -82,31 +89,68 @@ class LargeMessages:
         return self._wire.unpack(channel, [bytes(frame) for frame in frames])
 
 
-async def _made_small(asked: Asked, body: Sequence[bytes | memoryview]) -> AsyncIterator[Mapping[str, Any]]:
-    process = _started()  # not in a thread: one that is given up meanwhile would be nobody's
-    assert process.stdin is not None
-    assert process.stdout is not None
-    came = 0
-    try:
-        await asyncio.to_thread(_write, process, asked, body)
-        while line := await asyncio.to_thread(process.stdout.readline):
-            content = json.loads(line) if len(line) < LARGE else await asyncio.to_thread(json.loads, line)
-            came += 1
-            yield content
-        code = await asyncio.to_thread(process.wait)
-    finally:
-        process.kill()  # it may have been given up
+class _Reader:
+    """The process; it stays for the next message, as kernels that send large ones send many."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._turn = asyncio.Lock()
+        self._leaving: asyncio.TimerHandle | None = None
+
+    async def made_small(
+        self, asked: Asked, body: Sequence[bytes | memoryview]
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """
+        Raises:
+            BadMessage: it is none.
+            OSError: there is no process.
+        """
+        async with self._turn:
+            if self._leaving is not None:
+                self._leaving.cancel()
+            if self._process is None:
+                self._process = _started()
+            answered = False
+            try:
+                await asyncio.to_thread(_write, self._process, asked, body)
+                while line := await asyncio.to_thread(_line, self._process):
+                    if line == END:
+                        answered = True
+                        return
+                    yield await _content(line)
+                _log.error("a message of %d bytes could not be read", sum(asked["sizes"]))
+                yield _instead_of(asked)  # its memory has ended, say
+            finally:
+                if answered:
+                    self._leaving = asyncio.get_running_loop().call_later(_STAYS_SECONDS, self._leave)
+                else:  # what it says still is about this message
+                    self.close()
+
+    def _leave(self) -> None:
+        self.close()
+        asyncio.get_running_loop().run_in_executor(None, _give_back)
+
+    def close(self) -> None:
+        if self._leaving is not None:
+            self._leaving.cancel()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.kill()
         with suppress(OSError):  # what was not written yet is for nobody
             process.stdin.close()
         process.stdout.close()
         process.wait()
-    if code == WRONG_SIGNATURE:
-        raise BadMessage("wrong signature")
-    if code == NO_MESSAGE:
-        raise BadMessage("not a JSON object")
-    if code:
-        _log.error("a message of %d bytes could not be read: exit code %d", sum(asked["sizes"]), code)
-        yield _instead_of(asked)
+
+
+async def _content(line: bytes) -> Mapping[str, Any]:
+    answer = json.loads(line) if len(line) < LARGE else await asyncio.to_thread(json.loads, line)
+    if "problem" in answer:
+        raise BadMessage(answer["problem"])
+    content: Mapping[str, Any] = answer["content"]
+    return content
 
 
 def _started() -> subprocess.Popen[bytes]:
@@ -120,10 +164,23 @@ def _started() -> subprocess.Popen[bytes]:
 
 def _write(process: subprocess.Popen[bytes], asked: Asked, body: Sequence[bytes | memoryview]) -> None:
     assert process.stdin is not None
-    with suppress(BrokenPipeError), process.stdin as stdin:  # its exit code says why
-        stdin.write(json.dumps(asked).encode() + b"\n")
+    with suppress(BrokenPipeError, ValueError):  # it has ended, or was closed: nothing comes of it then
+        process.stdin.write(json.dumps(asked).encode() + b"\n")
         for part in body:
-            stdin.write(part)
+            process.stdin.write(part)
+        process.stdin.flush()
+
+
+def _line(process: subprocess.Popen[bytes]) -> bytes:
+    """Empty: it has ended."""
+    assert process.stdout is not None
+    return process.stdout.readline() if not process.stdout.closed else b""
+
+
+def _give_back() -> None:
+    """What the messages took is free, and glibc keeps most of it for as long as the process lives."""
+    with suppress(OSError, AttributeError):  # another C library has no such call, and no need of it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _instead_of(asked: Asked) -> Mapping[str, Any]:

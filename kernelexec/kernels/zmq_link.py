@@ -154,6 +154,7 @@ class ZmqLink:
     def close(self) -> None:
         for reading in self._reading.values():
             reading.cancel()
+        self._large.close()
         for socket in self._sockets.values():
             self._loop.remove_reader(socket.fileno())
             socket.close(linger=0)

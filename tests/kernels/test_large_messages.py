@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from kernelexec.kernels import large_messages
@@ -96,6 +97,31 @@ def test_a_large_print_comes_in_pieces_and_all_of_it_in_order(tmp_path: Path) ->
     assert max(len(message.content["text"]) for message in messages) <= 1_000_000
     assert {message.content["name"] for message in messages} == {"stdout"}
     assert sum(message.serial is not None for message in messages) == 3, "a message is counted once"
+
+
+def test_one_process_reads_one_large_message_after_the_other_and_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_messages, "_STAYS_SECONDS", 0.05)
+
+    def readers() -> list[int]:
+        found = psutil.Process().children()
+        return [each.pid for each in found if "large_message_program" in " ".join(each.cmdline())]
+
+    async def test() -> None:
+        seen: set[int] = set()
+        async with kernel_and_link(tmp_path, tmp_path) as (kernel, link, heard):
+            for _ in range(4):
+                parent = {**PARENT, "session": link.session}
+                kernel.publish("display_data", {"data": {"text/plain": "x" * SIZE}, "metadata": {}}, parent)
+            while len(heard) < 4:
+                seen.update(readers())
+                await asyncio.sleep(0.001)
+            assert len({spooled_in(message.content)[0].name for message in heard}) == 4
+            await until(lambda: not readers())
+        assert len(seen) == 1
+
+    run(test())
 
 
 def test_a_large_error_keeps_its_name_and_is_in_a_file_whole(tmp_path: Path) -> None:
