@@ -35,6 +35,7 @@ from kernelexec.hub.kernels import try_out, why_not_in
 from kernelexec.hub.server_examination import ServerFacts
 from kernelexec.kernels import hosts
 from kernelexec.kernels.kernel import KernelDied, ReplyLost
+from kernelexec.kernels.slurm import is_slurm
 from kernelexec.model.environment import Environment
 from kernelexec.recording import validity
 
@@ -174,7 +175,7 @@ async def _configured(choice: EnvironmentChoice, environ: Mapping[str, str]) -> 
 async def _installer(environment: Environment, environ: Mapping[str, str]) -> str:
     if environment.host:
         return (
-            "its kernel answers there; packages are installed by its code"
+            "where its kernels run; packages are installed by its code"
             if environment.is_far
             else "its kernel answers by websocket; packages are installed by its code"
         )
@@ -226,6 +227,8 @@ async def _try(
     on_this_machine = environment.is_ours and environment.interpreter is not None
     if not on_this_machine and not environment.host:
         return
+    if is_slurm(environment.host):
+        return  # a job would wait in the queue, and be paid for
     host = hosts.here(Path(socket_path(environ)).parent)
     try:
         if environment.kind == "gateway" and facts is not None:

@@ -257,8 +257,10 @@ class Recall:
         if run.replied:
             return
         if found.reply is None and not found.begun:
-            # The shell serves one after the other: once this is answered, it would have begun.
-            await self._link.request("shell", "kernel_info_request", {})
+            # The shell serves one after the other: once this is answered, it would have begun. Twice, because
+            # what came on a connection before this one may be served after the first that comes on this.
+            for _ in range(2):
+                await self._link.request("shell", "kernel_info_request", {})
             found, _ = await self._page(run, run.last)
         if run.replied:
             return

@@ -36,6 +36,10 @@ _CONNECTIONS = {
     "tcp": "TCP on 127.0.0.1: other users of this machine can read the output",
 }
 _NOTHING = "nothing, so it is the default one"
+_THERE = (
+    "These are of this machine, and your code runs where `{}` leads: a venv's path or the name of a conda "
+    "environment means one there, which is not listed."
+)
 _MOST_LISTED = 60  # of one kind; a reply is read by somebody with little room
 
 
@@ -128,6 +132,7 @@ def describe_inventory(
         f"{count}, and the default one of kernelexec's own. Yours is {_named(choice)} "
         f"({choice.why})" + ("; it is marked with *." if yours else "."),
         "Choose one with configure_environment.",
+        *([_THERE.format(choice.via)] if choice.via else []),
     ]
     order = list(_HOW)
     for kind, group in groupby(sorted(found, key=lambda one: order.index(one.kind)), lambda one: one.kind):
