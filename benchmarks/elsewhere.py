@@ -11,6 +11,17 @@ slurm    one in a Slurm job (KERNELEXEC_VIA=slurm); needs root and Slurm's Debia
 All through an MCP client. start: the first result of a new kernel in an environment that is prepared; call:
 the median of `x = x + 1; x`; 50 MB: printed in lines of 100 bytes; interrupt: until it is answered; death: of
 a run that kills its kernel, until that is told; relink: the link is killed, until the next call is answered.
+
+29 November 2026, two processors with a load of 10 at the beginning and 16 at the end, so only what lies side by
+side can be compared; at home again after the last, which shows by how much (50 MB are 500,000 calls of print):
+
+               start        call       50 MB   interrupt       death      relink
+    home      939 ms       20 ms   18,252 ms      126 ms      111 ms
+    server  2,031 ms       78 ms   21,155 ms      242 ms    1,387 ms      132 ms
+    via     2,909 ms       36 ms   34,184 ms      609 ms      183 ms    1,512 ms
+    host    1,245 ms       19 ms   21,087 ms      160 ms      166 ms      849 ms
+    slurm   2,366 ms       64 ms   32,864 ms      240 ms    3,235 ms      960 ms
+    home    1,546 ms       37 ms   25,684 ms      284 ms      169 ms
 """
 
 from __future__ import annotations
