@@ -12,8 +12,8 @@ All through an MCP client. start: the first result of a new kernel in an environ
 the median of `x = x + 1; x`; 50 MB: printed in lines of 100 bytes; interrupt: until it is answered; death: of
 a run that kills its kernel, until that is told; relink: the link is killed, until the next call is answered.
 
-29 November 2026, two processors with a load of 10 at the beginning and 16 at the end, so only what lies side by
-side can be compared; at home again after the last, which shows by how much (50 MB are 500,000 calls of print):
+29 November 2026, two processors with a load of 10 at the beginning and 16 at the end, so only what lies side
+by side can be compared; at home again after the last, which shows by how much. 50 MB are 500,000 prints.
 
                start        call       50 MB   interrupt       death      relink
     home      939 ms       20 ms   18,252 ms      126 ms      111 ms
