@@ -42,6 +42,7 @@ _IS_NOT = "kernelexec-not"
 # on the PATH stays on it: a container's is its image's, of which a login shell knows nothing.
 _LOGIN = """\
 s=${SHELL:-sh}; case ${s##*/} in bash|zsh|ksh|dash|ash|sh) ;; *) s=sh;; esac; \
+command -v "$s" >/dev/null || s=sh; \
 exec "$s" -lc 'PATH="$PATH:$1"; @SCRIPT@' "$s" "$PATH"
 """
 # The installations in the order in which one is looked for: `kernelexec host install` makes the first.

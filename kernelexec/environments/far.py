@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kernelexec.bridge.far_link import command_words
 from kernelexec.environments.source import Places, Progress
 from kernelexec.errors import EnvironmentUnusable, HubUnavailable
-from kernelexec.kernels.far_command import FarCommand, FarPython, FarTrouble
+from kernelexec.kernels.far_command import VARIABLE, FarCommand, FarPython, FarTrouble
 from kernelexec.kernels.slurm import is_slurm
 from kernelexec.model.environment import Environment
 from kernelexec.model.naming import clean_name
@@ -69,6 +70,7 @@ class FarEnvironment:
             return said
         progress(f"{shlex.quote(self.command)} is asked for its Python.")
         try:
+            command_words(self.command, VARIABLE)  # also Slurm's options are words
             # A login node has the same files as the nodes of its cluster.
             command = FarCommand(self.command, ["env"] if is_slurm(self.command) else None)
             said = await command.ask(

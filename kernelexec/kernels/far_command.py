@@ -12,6 +12,8 @@ import asyncio
 import base64
 import json
 import os
+import shlex
+import signal
 import time
 import zlib
 from collections import deque
@@ -29,7 +31,9 @@ ANSWER_SECONDS = 120.0  # of Python, whose imports may come over a network
 FETCH_SECONDS = 700.0  # where it has said that it fetches something
 _END_SECONDS = 2.0
 _SAID = 2_000  # characters of the end of what the command said on stderr
+_REST_SECONDS = 0.1
 _BUFFER = 1 << 20  # bytes
+_SCRIPTS_OWN = '"kernelexec-not "'  # only the script has it in quotation marks
 Progress = Callable[[str], None]
 
 # Has no apostrophe. Where an environment of conda is looked for: its places are the same everywhere.
@@ -77,18 +81,34 @@ class Talk:
                 sys.exit(1)
             self.held += got
         line, _, self.held = self.held.partition(b"\n")
-        return json.loads(line)
+        return json.loads(line.decode())
     def say(self, **said):
         data = (self.word + json.dumps(said) + "\n").encode()
         while data:
             data = data[os.write(self.out, data):]
+def write(programs, files):
+    for name, text in files.items():
+        path = os.path.join(programs, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        unfinished = "%s.%d.tmp" % (path, os.getpid())
+        try:
+            with open(unfinished, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(unfinished, path)
+        except OSError:
+            if os.path.exists(unfinished):
+                os.unlink(unfinished)
+            raise
 def main():
     sys.path[:] = [path for path in sys.path if path]
-    if sys.version_info < (3, 8):
-        sys.exit("Python %d.%d is too old" % sys.version_info[:2])
     talk = Talk()
     said = talk.line()
     talk.word = said["word"]
+    if sys.version_info < (3, 8):
+        old = "Python %d.%d is too old: %s there." % (sys.version_info[:2] + (sys.executable,))
+        step = "It has to be 3.8 or newer: VENV_PATH or CONDA_ENV_NAME names one that is there."
+        talk.say(refused=old, next_step=step)
+        return 1
     if sys.platform == "darwin":
         data = os.path.expanduser("~/Library/Application Support")
     else:
@@ -98,12 +118,14 @@ def main():
     if not all(os.path.exists(os.path.join(programs, name)) for name in said["files"]):
         import base64, zlib
         talk.say(needs=True)
-        for name, text in json.loads(zlib.decompress(base64.b64decode(talk.line()["files"]))).items():
-            path = os.path.join(programs, name)
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open("%s.%d.tmp" % (path, os.getpid()), "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(file.name, path)
+        files = json.loads(zlib.decompress(base64.b64decode(talk.line()["files"])))
+        try:
+            write(programs, files)
+        except OSError as error:
+            failed = "Programs of kernelexec cannot be written to %s there: %s." % (programs, error.strerror)
+            step = "Make room for them, or have XDG_DATA_HOME there name a folder that can be written to."
+            talk.say(refused=failed, next_step=step)
+            return 1
     sys.path[:0] = [os.path.join(programs, "far")]
     import far_kernel
     return far_kernel.main(talk, said, programs)
@@ -146,26 +168,69 @@ class Passage:
         self._process = process
         self._shown = shown
         self._said: deque[str] = deque(maxlen=50)
+        self._passed: deque[str] = deque(maxlen=20)  # on stdout, before the far end spoke
         self._listening = asyncio.create_task(self._listen())
 
-    async def why(self, what: str) -> FarTrouble:
-        """Why it is of no use: what the command said, and how it ended, if it has."""
-        trial = f"Try it in a terminal: {self._shown} true"
+    @property
+    def trial(self) -> str:
+        """What a person can do to see for themselves."""
+        return f"Try it in a terminal: {self._shown} true"
+
+    async def line(self, deadline: float) -> bytes:
+        """A line with its end, of a very long one only that; empty where none came in time, or none comes."""
+        while True:
+            reading = self.reader.readuntil(b"\n")
+            try:
+                return await asyncio.wait_for(reading, max(0.0, deadline - time.monotonic()))
+            except asyncio.LimitOverrunError as error:
+                await self.reader.readexactly(error.consumed)
+            except asyncio.IncompleteReadError as error:
+                self.let_pass(error.partial)
+                return b""
+            except (ConnectionError, asyncio.TimeoutError, TimeoutError):
+                return b""
+
+    def let_pass(self, line: bytes) -> None:
+        """Remember what was no message: it may say why there is none."""
+        self._passed.append(line[-_SAID:].decode("utf-8", "replace"))
+
+    async def why(self, what: str, seconds: float = 0.0) -> FarTrouble:
+        """Why it is of no use: what the command said, and how it ended, if it has. `seconds`: waited for."""
         try:
-            status = await asyncio.wait_for(self._process.wait(), _END_SECONDS)
+            status: int | None = await asyncio.wait_for(self._process.wait(), _END_SECONDS)
+            await asyncio.wait({self._listening}, timeout=_END_SECONDS)
         except (asyncio.TimeoutError, TimeoutError):
-            return FarTrouble(f"{what} in time.", trial)
-        await asyncio.wait({self._listening}, timeout=_END_SECONDS)
-        said = " ".join("".join(self._said)[-_SAID:].split())
-        return FarTrouble(f"{what}: {said}" if said else f"{what}: it ended with status {status}.", trial)
+            status = None
+            with suppress(asyncio.TimeoutError, TimeoutError):  # the beginning of a line: a question, perhaps
+                self.let_pass(await asyncio.wait_for(self.reader.read(_SAID), _REST_SECONDS))
+        passed = "".join(self._passed)
+        said = _readable("".join(self._said)) or _readable(passed)
+        if _SCRIPTS_OWN in passed:
+            said = "it gives back what it is sent, and runs none of it."
+        if status is None:
+            ended = self.reader.at_eof()
+            how = ": it runs, and has closed its output" if ended else f" within {seconds:.0f} s"
+            return FarTrouble(f"{what}{how}{': ' if said else '.'}{said}", self.trial)
+        return FarTrouble(f"{what}: {said or f'it ended with status {status}.'}", self.trial)
 
     def end(self) -> None:
-        """End the command; nothing that is said on it is waited for."""
+        """End the command, with what it has started; nothing that is said on it is waited for."""
         with suppress(OSError, RuntimeError):
             self.writer.close()
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # it leads a session
         self._listening.cancel()
+        for number in (1, 2):  # which somebody may hold who left that session: asyncio would wait for them
+            pipe = self._process._transport.get_pipe_transport(number)  # type: ignore[attr-defined]
+            if pipe is not None:
+                pipe.close()
+
+    async def ended(self) -> None:
+        """End it, and wait until it has."""
+        self.end()
+        with suppress(asyncio.TimeoutError, TimeoutError):
+            await asyncio.wait_for(self._process.wait(), _END_SECONDS)
 
     async def _listen(self) -> None:
         assert self._process.stderr is not None
@@ -203,7 +268,7 @@ class FarCommand:
             await self._reach_python(passage, python, word)
             return passage, await self._answer(passage, word, wanted, progress)
         except BaseException:
-            passage.end()
+            await passage.ended()
             raise
 
     async def ask(
@@ -215,12 +280,12 @@ class FarCommand:
     ) -> dict[str, Any]:
         """The same of what has an answer, and ends."""
         passage, said = await self.begin(python, wanted, environ, progress)
-        passage.end()
+        await passage.ended()
         return said
 
     @property
     def shown(self) -> str:
-        return " ".join(self.words)
+        return shlex.join(self.words)
 
     async def _start(self, environ: Mapping[str, str]) -> Passage:
         home = environ.get("HOME") or os.sep
@@ -264,12 +329,13 @@ class FarCommand:
         """The first of these that the shell says, in a line that may begin with something else."""
         ends = {f"{each} {word}\n".encode(): each for each in expected}
         while True:
-            line = await _line(passage, deadline)
+            line = await passage.line(deadline)
             for end, each in ends.items():
                 if line.endswith(end):
                     return each
             if not line:
-                raise await passage.why(f"`{self.shown}` {failed}")
+                raise await passage.why(f"`{self.shown}` {failed}", CONNECT_SECONDS)
+            passage.let_pass(line)
             if word.encode() in line and line.endswith(b"\r\n"):
                 raise FarTrouble(
                     f"`{self.shown}` has a terminal there, which changes what is said.",
@@ -298,13 +364,23 @@ class FarCommand:
     async def _said(self, passage: Passage, word: str, seconds: float) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         while True:
-            line = await _line(passage, deadline)
+            line = await passage.line(deadline)
             _, found, text = line.partition(word.encode())
             if found:
-                answer: dict[str, Any] = json.loads(text)
-                return answer
+                return self._read(text, passage)
             if not line:
-                raise await passage.why(f"Python where `{self.shown}` leads did not answer")
+                raise await passage.why(f"Python where `{self.shown}` leads did not answer", seconds)
+            passage.let_pass(line)
+
+    def _read(self, text: bytes, passage: Passage) -> dict[str, Any]:
+        with suppress(ValueError):
+            answer = json.loads(text)
+            if isinstance(answer, dict):
+                return answer
+        came = _readable(text.decode("utf-8", "replace"))
+        raise FarTrouble(
+            f"What Python said where `{self.shown}` leads was changed on its way: {came}", passage.trial
+        )
 
 
 def loader_line() -> str:
@@ -321,12 +397,7 @@ def packed_programs() -> tuple[dict[str, Any], str]:
     return {"programs": programs.digest(), "files": list(sources)}, packed
 
 
-async def _line(passage: Passage, deadline: float) -> bytes:
-    """A line with its end; empty where none came in time, or none comes."""
-    try:
-        reading = passage.reader.readuntil(b"\n")
-        return await asyncio.wait_for(reading, max(0.0, deadline - time.monotonic()))
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
-        return b""
-    except (asyncio.TimeoutError, TimeoutError):
-        return b""
+def _readable(text: str) -> str:
+    """The end of what was said, in one line."""
+    words = "".join(each if each.isprintable() else " " for each in text[-_SAID:]).split()
+    return " ".join(words)

@@ -9,6 +9,8 @@ CHANNELS = ("shell", "iopub", "stdin", "control")
 BEAT, KEPT, KILL, GONE, NOTHING = range(250, 255)
 _HEAD = struct.Struct("!IB")
 LONGEST = (1 << 32) - 1 - 64  # bytes of a frame
+_KINDS = frozenset((BEAT, KEPT, KILL, GONE, NOTHING))
+_LONGEST_WORD = 1 << 24  # bytes of a frame that is no message
 
 
 def pack(kind: int, data: bytes = b"") -> bytes:
@@ -48,12 +50,18 @@ class Frames:
         return bool(self._came)
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Kind and content of each frame that is whole with this."""
+        """Kind and content of each frame that is whole with this.
+
+        Raises:
+            ValueError: bytes are missing or have come in between; of what follows nothing can be made.
+        """
         self._came += data
         at = 0
         try:
             while len(self._came) - at >= _HEAD.size:
                 size, kind = _HEAD.unpack_from(self._came, at)
+                if not self._can_be_one(at, size, kind):
+                    raise ValueError(f"no frame begins with {bytes(self._came[at : at + 32])!r}")
                 end = at + 4 + size
                 if len(self._came) < end:
                     break
@@ -63,3 +71,17 @@ class Frames:
                 yield kind, content
         finally:
             del self._came[:at]
+
+    def _can_be_one(self, at: int, size: int, kind: int) -> bool:
+        """As far as it has come: who believed a length that is none would wait for gigabytes."""
+        if kind >= len(CHANNELS):
+            return kind in _KINDS and 0 < size <= _LONGEST_WORD
+        content = at + _HEAD.size
+        if len(self._came) < content + 2:
+            return size > 2
+        number: int = struct.unpack_from("!H", self._came, content)[0]
+        heads = 2 + 4 * number
+        if len(self._came) < content + heads:
+            return size > heads
+        parts: tuple[int, ...] = struct.unpack_from(f"!{number}I", self._came, content + 2)
+        return size == 1 + heads + sum(parts)

@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import signal
+import time
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -33,6 +34,7 @@ _FOR_KERNELS = ("KERNELEXEC_STILL_IMAGES", "KERNELEXEC_MEMORY_MB")
 _JOIN_SECONDS = 0.5  # from one look at a job that has just begun, or ends, to the next
 _EXPLAINING = 16
 _ENDING_SECONDS = 30.0  # between two tries to end what could not be reached
+_ENDING_LASTS_SECONDS = 30 * 86400.0
 
 
 class FarKernels:
@@ -252,17 +254,25 @@ class FarKernels:
             )
         except (FarTrouble, HubUnavailable) as error:
             _log.info("what is to be ended cannot be reached: %s", error.what)
-            return
+            return _forget_an_old(path)
         except (OSError, ValueError, KeyError) as error:
             _log.warning("%s cannot be read: %s", path, error)
             said = {"ended": True, "host": ""}
         else:
             if said["host"] != place.host:
-                return
+                return _forget_an_old(path)
         if said["ended"]:
             _log.info("what %s names was ended", path.stem)
             with suppress(OSError):
                 path.unlink()
+
+
+def _forget_an_old(path: Path) -> None:
+    """A machine that has not been seen for so long is gone, or its kernel is."""
+    with suppress(OSError):
+        if time.time() - path.stat().st_mtime > _ENDING_LASTS_SECONDS:
+            _log.warning("what %s names could not be ended, and is given up", path.stem)
+            path.unlink()
 
 
 def _read(place: Mapping[str, Any]) -> FarPlace:

@@ -59,6 +59,7 @@ class StdioLink:
         self._passage: Passage | None = None
         self._lost: Lost | None = None
         self._was_up = False
+        self._broken: FarTrouble | None = None  # where it is we who ended the command
         self._frames = Frames()
         self._waiting: deque[tuple[str, bytes]] = deque()  # msg_id, frame
         self._again: dict[str, bytes] = {}  # requests without a reply that can be made twice
@@ -160,7 +161,7 @@ class StdioLink:
                     passage = passage or await self._begin()
                     began = time.monotonic()
                     await self._talk(passage)
-                    trouble = await passage.why("The command that leads to it ended")
+                    trouble = self._broken or await passage.why("The command that leads to it ended")
                     if time.monotonic() - began > _LONGEST_PAUSE_SECONDS:
                         pause = _FIRST_PAUSE_SECONDS
                 except FarTrouble as error:
@@ -169,7 +170,7 @@ class StdioLink:
                     _log.exception("a link failed")
                     trouble = FarTrouble(repr(error))
                 if passage is not None:
-                    passage.end()
+                    await passage.ended()
                     passage = None
                 self._is_down(trouble)
                 await asyncio.sleep(pause)
@@ -177,11 +178,12 @@ class StdioLink:
         finally:
             self._passage = None
             if passage is not None:
-                passage.end()
+                await passage.ended()
 
     async def _talk(self, passage: Passage) -> None:
         """Send and hear until it ends."""
         self._heard_at = time.monotonic()
+        self._broken = None
         frames = self._frames = Frames()
         passage.writer.write(far_frames.pack(BEAT))
         beating = asyncio.create_task(self._beat(passage))
@@ -192,8 +194,10 @@ class StdioLink:
                     self._hear(passage, kind, content)
                 if self._acknowledges:
                     passage.writer.write(far_frames.pack(NOTHING))
-        except (ConnectionError, *_DESCRIBED) as error:
+        except ConnectionError as error:
             _log.warning("a link ended: %s", error)
+        except _DESCRIBED as error:
+            self._broken = FarTrouble(f"What came over it had been changed or cut on its way: {error}.")
         finally:
             beating.cancel()
             self._passage = None
@@ -201,7 +205,9 @@ class StdioLink:
     async def _beat(self, passage: Passage) -> None:
         while True:
             await asyncio.sleep(_BEAT_SECONDS)
-            if time.monotonic() - self._heard_at > _SILENT_SECONDS:
+            silent = time.monotonic() - self._heard_at
+            if silent > _SILENT_SECONDS:
+                self._broken = FarTrouble(f"Nothing came over it for {silent:.0f} s.", passage.trial)
                 passage.end()
                 return
             with suppress(ConnectionError, RuntimeError):

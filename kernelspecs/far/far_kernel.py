@@ -168,14 +168,26 @@ def root() -> str:
 
 
 def folder_of(kernel_id: str) -> str:
+    """Of a kernel that may be there. What somebody else has laid there is not read: it may name any process."""
+    refuse_another_users()
     return os.path.join(root(), os.path.basename(kernel_id))
 
 
-def make_folder(kernel_id: str) -> str:
-    os.makedirs(root(), mode=0o700, exist_ok=True)
-    found = os.lstat(root())
+def refuse_another_users() -> None:
+    try:
+        found = os.lstat(root())
+    except FileNotFoundError:
+        return
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise Refused("%s there is somebody else's." % root(), "Have it removed.")
+        raise Refused(
+            "%s on %s is not its user's folder." % (root(), socket.gethostname()), "Have it removed."
+        )
+
+
+def make_folder(kernel_id: str) -> str:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(root(), 0o700)
+    refuse_another_users()
     os.chmod(root(), 0o700)
     sweep()
     folder = folder_of(kernel_id)

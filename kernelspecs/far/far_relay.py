@@ -32,6 +32,7 @@ SHELL, IOPUB, STDIN, CONTROL = range(4)
 CHANNELS = (("shell", zmq.DEALER), ("iopub", zmq.SUB), ("stdin", zmq.DEALER), ("control", zmq.DEALER))
 IN_TURN = (SHELL, CONTROL, STDIN, IOPUB)
 BEAT, KEPT, KILL, GONE, NOTHING = range(250, 255)
+KINDS = (SHELL, IOPUB, STDIN, CONTROL, BEAT, KEPT, KILL, GONE, NOTHING)
 HELD_BYTES = 4_000_000  # that stdout has not taken
 AT_ONCE = 200  # messages of a channel
 SILENT_SECONDS = 60.0  # without a word from the hub, which says something every 10 seconds
@@ -194,10 +195,12 @@ class Relay:
     def read(self, name: str, tail: int = 0):
         try:
             with open(self.path(name), "rb") as file:
+                if tail:
+                    file.seek(max(0, os.fstat(file.fileno()).st_size - tail))
                 data = file.read()
         except OSError:
             return None
-        return base64.b64encode(data[-tail:]).decode()
+        return base64.b64encode(data).decode()
 
     def give_up(self) -> None:
         """Its hub went before the kernel was ready, and nobody else knows of it."""
@@ -262,6 +265,8 @@ class Relay:
         at = 0
         while len(self.came) - at >= 5:
             size, kind = struct.unpack_from("!IB", self.came, at)
+            if kind not in KINDS:
+                return False  # bytes are missing: of what follows nothing can be made
             if len(self.came) - at < 4 + size:
                 break
             self.obey(kind, bytes(self.came[at + 5 : at + 4 + size]))

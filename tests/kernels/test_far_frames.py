@@ -45,3 +45,19 @@ def test_both_ends_number_frames_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("BEAT", "KEPT", "KILL", "GONE", "NOTHING"):
         assert getattr(far_relay, name) == getattr(far_frames, name)
     assert tuple(name for name, _ in far_relay.CHANNELS) == CHANNELS
+
+
+@given(message=st.lists(st.binary(max_size=40), min_size=1, max_size=9), lost=st.data())
+def test_a_byte_that_is_lost_is_noticed_soon(message: list[bytes], lost: st.DataObject) -> None:
+    sent = pack_message("iopub", message)
+    at = lost.draw(st.integers(0, len(sent) - 1))
+    after = pack_message("iopub", [b"what is published then " * 20])
+    frames = Frames()
+    with pytest.raises(ValueError, match="no frame begins with"):
+        list(frames.feed(sent[:at] + sent[at + 1 :] + 800 * after))
+
+
+@pytest.mark.parametrize("came", [b"Welcome to the cluster", b"\0\0\0\0\x01", b"\xff\xff\xff\xff\xfa"])
+def test_what_is_no_frame_is_not_waited_for(came: bytes) -> None:
+    with pytest.raises(ValueError, match="no frame begins with"):
+        list(Frames().feed(came))

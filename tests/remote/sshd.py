@@ -118,10 +118,11 @@ def far_host() -> Iterator[FarHost]:
             yield far
             far.end_all()
     finally:
-        runtime_dir = Path(f"/tmp/kernelexec-{pwd.getpwnam(name).pw_uid}")
+        uid = pwd.getpwnam(name).pw_uid
         eventually(lambda: _is_deleted(name))
         shutil.rmtree(folder)
-        shutil.rmtree(runtime_dir, ignore_errors=True)
+        for left in (f"/tmp/kernelexec-{uid}", f"/tmp/kernelexec-far-{uid}"):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager
