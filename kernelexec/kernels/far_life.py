@@ -107,8 +107,9 @@ class FarLife:
             self._end_once_it_can_be()
 
     def is_missing(self, why: str) -> None:
-        """There is nothing of it where it was."""
-        self._end(Death(asked=why))
+        """There is nothing of it where it was. Once its end has been told, that is no news."""
+        if self._explaining is None:
+            self._end(Death(asked=why))
 
     @property
     def is_stopped(self) -> bool:

@@ -89,6 +89,15 @@ def test_a_job_that_waits_is_told_as_such_and_no_call_hangs(via: Via, cluster: S
     assert done.block("result") == "42", done.text
 
 
+def test_a_kernel_that_dies_in_its_job_is_told_with_its_signal(via: Via, cluster: Slurm) -> None:
+    client = via()
+    client.execute("import os", wait_seconds=50)
+    died = client.execute("os.kill(os.getpid(), 9)", wait_seconds=50)
+    assert died.state == "DIED", died.text
+    assert "SIGKILL" in died.text
+    eventually(lambda: not jobs(cluster), 60)
+
+
 def test_the_end_of_a_job_is_told_with_its_cause(via: Via, cluster: Slurm) -> None:
     client = via()
     client.execute("1", wait_seconds=50)
