@@ -159,8 +159,8 @@ class JupyterServer:
         id = self.api("kernels", "POST", {"name": kernelspec})["id"]
         client = BlockingKernelClient(connection_file=str(self.runtime / f"kernel-{id}.json"))
         client.load_connection_file()
-        client.start_channels()
         client.hb_channel.time_to_dead = 60  # on a busy machine a second without a beat is no death
+        client.start_channels()
         try:
             client.wait_for_ready(timeout=60)
             yield client

@@ -21,7 +21,7 @@ from jupyter_client.connect import write_connection_file
 
 LAUNCHER = Path(__file__).parents[2] / "kernelspecs" / "launcher" / "launcher.py"
 LINUX = sys.platform.startswith("linux")
-TIMEOUT = 30.0  # seconds; nothing here takes long unless it is broken
+TIMEOUT = 60.0  # seconds; nothing here takes long unless it is broken
 
 
 def short_directory() -> tempfile.TemporaryDirectory[str]:
