@@ -207,10 +207,11 @@ class Passage:
         said = _readable("".join(self._said)) or _readable(passed)
         if _SCRIPTS_OWN in passed:
             said = "it gives back what it is sent, and runs none of it."
+        said += "" if said[-1:] in ("", ".", "!", "?", ":") else "."  # a sentence may follow
         if status is None:
             ended = self.reader.at_eof()
             how = ": it runs, and has closed its output" if ended else f" within {seconds:.0f} s"
-            return FarTrouble(f"{what}{how}{': ' if said else '.'}{said}", self.trial)
+            return FarTrouble(f"{what}{how}: {said}" if said else f"{what}{how}.", self.trial)
         return FarTrouble(f"{what}: {said or f'it ended with status {status}.'}", self.trial)
 
     def end(self) -> None:

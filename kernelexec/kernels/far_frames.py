@@ -81,7 +81,7 @@ class Frames:
             return size > 2
         number: int = struct.unpack_from("!H", self._came, content)[0]
         heads = 2 + 4 * number
-        if len(self._came) < content + heads:
-            return size > heads
-        parts: tuple[int, ...] = struct.unpack_from(f"!{number}I", self._came, content + 2)
-        return size == 1 + heads + sum(parts)
+        have = min(number, (len(self._came) - content - 2) // 4)
+        parts: tuple[int, ...] = struct.unpack_from(f"!{have}I", self._came, content + 2)
+        rest = size - 1 - heads - sum(parts)
+        return rest == 0 if have == number else rest >= 0

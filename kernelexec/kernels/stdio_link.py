@@ -24,7 +24,7 @@ from kernelexec.kernels.far_frames import BEAT, GONE, KEPT, KILL, NOTHING, Frame
 from kernelexec.kernels.link import Lost
 from kernelexec.kernels.readiness import kernel_info
 from kernelexec.kernels.replies import Replies
-from kernelexec.kernels.wire import BadMessage, Message, Wire
+from kernelexec.kernels.wire import BadMessage, Message, Wire, WrongSignature
 from kernelexec.model.limits import Limits
 
 _log = logging.getLogger(__name__)
@@ -227,6 +227,8 @@ class StdioLink:
     def _take(self, channel: str, content: bytes) -> None:
         try:
             message = self._wire.unpack(channel, far_frames.unpack_message(content))
+        except WrongSignature as error:
+            raise ValueError(f"a message on {channel} has a {error}") from error
         except (BadMessage, *_DESCRIBED) as error:
             _log.warning("a message on %s was dropped: %s", channel, error)
             return

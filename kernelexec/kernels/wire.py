@@ -126,6 +126,10 @@ class BadMessage(Exception):
     """Not a message of this kernel: malformed, or signed with another key."""
 
 
+class WrongSignature(BadMessage):
+    """Signed with another key, or changed on its way."""
+
+
 class Wire:
     """Packs and unpacks messages for one connection to a kernel."""
 
@@ -163,7 +167,7 @@ class Wire:
         signature, body, buffers = parts_of(frames)
         try:
             if not hmac.compare_digest(self._sign(body), signature):
-                raise BadMessage("wrong signature")
+                raise WrongSignature("wrong signature")
             header, parent, metadata, content = body
             if parent != self._parent[0]:
                 self._parent = parent, read_part(parent)

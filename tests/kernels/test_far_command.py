@@ -60,7 +60,7 @@ def test_a_shell_that_is_not_there_is_none(tmp_path: Path) -> None:
     ("script", "why"),
     [
         ("exit 3", "did not reach a shell: it ended with status 3."),
-        ("echo 'No route to host' >&2; exit 255", "did not reach a shell: No route to host"),
+        ("echo 'No route to host' >&2; exit 255", "did not reach a shell: No route to host."),
         ("echo 'This account is not available.'; exit 1", "a shell: This account is not available."),
         ("exec >&-; cat >/dev/null", "did not reach a shell: it runs, and has closed its output."),
     ],

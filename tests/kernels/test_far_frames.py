@@ -57,7 +57,13 @@ def test_a_byte_that_is_lost_is_noticed_soon(message: list[bytes], lost: st.Data
         list(frames.feed(sent[:at] + sent[at + 1 :] + 800 * after))
 
 
-@pytest.mark.parametrize("came", [b"Welcome to the cluster", b"\0\0\0\0\x01", b"\xff\xff\xff\xff\xfa"])
+_SIGNED = [b"id", b"<IDS|MSG>", b"0" * 64, b'{"msg_id": "x"}' * 9, b"{}" * 99, b"{}", b'{"name": "stdout"}']
+_OFF_BY_ONE = [pack_message("iopub", _SIGNED)[1:], pack_message("iopub", [*_SIGNED, b"x" * 99_999])[1:]]
+
+
+@pytest.mark.parametrize(
+    "came", [b"Welcome to the cluster", b"\0\0\0\0\x01", b"\xff\xff\xff\xff\xfa", *_OFF_BY_ONE]
+)
 def test_what_is_no_frame_is_not_waited_for(came: bytes) -> None:
     with pytest.raises(ValueError, match="no frame begins with"):
         list(Frames().feed(came))

@@ -13,6 +13,7 @@ from kernelexec.kernels import far_frames, stdio_link
 from kernelexec.kernels.far_command import FarCommand, Passage
 from kernelexec.kernels.link import Lost
 from kernelexec.kernels.stdio_link import StdioLink
+from kernelexec.kernels.wire import Wire
 from tests.fakes import run, settled
 
 BEAT = far_frames.pack(far_frames.BEAT, b'{"pid": 1}')
@@ -70,13 +71,26 @@ def test_a_stream_that_is_cut_in_a_frame_is_begun_anew(tmp_path: Path) -> None:
     assert ends.begun == 2
 
 
+def test_a_message_that_was_changed_is_had_again_by_a_new_link(tmp_path: Path) -> None:
+    other = Wire("another key")
+    _, parts = other.pack("status", {"execution_state": "busy"})
+    ends = Ends(tmp_path, BEAT + far_frames.pack_message("iopub", parts), BEAT)
+
+    async def test() -> None:
+        link = made(ends, [])
+        assert "a message on iopub has a wrong signature" in (await lost(link)).why
+        await closed(link)
+
+    run(test())
+
+
 def test_a_command_that_ends_is_told_with_its_own_words(tmp_path: Path) -> None:
     ends = Ends(tmp_path, BEAT, then="echo Connection closed by gpu >&2; exit 255")
 
     async def test() -> None:
         link = made(ends, [])
         said = await lost(link)
-        assert said.why == "The command that leads to it ended: Connection closed by gpu"
+        assert said.why == "The command that leads to it ended: Connection closed by gpu."
         await closed(link)
 
     run(test())

@@ -6,6 +6,7 @@ import json
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def via(connect: Connect, home: Home, there: Path) -> Iterator[Via]:
             process.kill()
 
 
+@pytest.fixture
+def own_ipykernel() -> dict[str, str]:
+    """An environment to which none has to be lent."""
+    return {"VENV_PATH": sys.prefix}
+
+
 def line_of(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
@@ -67,15 +74,19 @@ def test_a_kernel_outlives_client_hub_and_link_and_its_death_is_told(
     assert "SIGKILL" in died.text
 
 
-def test_code_runs_where_the_settings_say_and_each_reply_says_so(via: Via, there: Path) -> None:
+def test_code_runs_where_the_settings_say_and_each_reply_says_so(
+    via: Via, there: Path, own_ipykernel: dict[str, str]
+) -> None:
     (there / "data").mkdir()
-    reply = via(KERNELEXEC_CWD="~/data").execute("import os; os.getcwd()")
+    reply = via(KERNELEXEC_CWD="~/data", **own_ipykernel).execute("import os; os.getcwd()")
     assert reply.block("result") == f"'{there}/data'"
     assert f"Code reads and writes in {there}/data on" in reply.text
 
 
-def test_what_cannot_be_done_from_here_is_refused_with_what_can(via: Via, home: Home) -> None:
-    client = via()
+def test_what_cannot_be_done_from_here_is_refused_with_what_can(
+    via: Via, home: Home, own_ipykernel: dict[str, str]
+) -> None:
+    client = via(**own_ipykernel)
     reply = client.execute("1")
     refused = client.call("install_dependencies", {"packages": ["six"]})
     assert "%pip install" in refused.text
@@ -97,3 +108,58 @@ def test_words_that_are_no_command_or_no_python_are_told(via: Via, there: Path) 
     missing = via("b", VENV_PATH="$(touch done); x").execute("1")
     assert "There is no interpreter" in missing.text
     assert not (there / "done").exists(), "no shell reads a setting"
+
+
+def test_what_is_asked_while_the_link_is_down_is_answered_with_that(
+    via: Via, home: Home, there: Path, tmp_path: Path, own_ipykernel: dict[str, str]
+) -> None:
+    """Not with what a silent kernel means at home: native code, a hanging lock."""
+    down, way = tmp_path / "down", tmp_path / "way.sh"
+    way.write_text(
+        f'[ -e "{down}" ] && {{ echo "No route to host" >&2; exit 255; }}\n'
+        f'exec env -u XDG_DATA_HOME HOME="{there}" SHELL=/bin/sh "$@"\n'
+    )
+    client = via(KERNELEXEC_VIA=f"sh {way}", **own_ipykernel)
+    first = client.execute("import os\nos.getpid()")
+    assert first.state == "OK", first.text
+    kernel = psutil.Process(int(first.block("result")))
+    gate, begun = tmp_path / "gate", tmp_path / "begun"
+    running = client.execute(until(gate, begun), wait_seconds=0)
+    eventually(begun.exists)
+    down.touch()
+    (relay,) = [pid for pid, line in _processes() if "kernelexec_far" in line and str(there) in _home_of(pid)]
+    psutil.Process(relay).kill()
+    eventually(lambda: "has been down since" in client.call("list_kernels", {}).text)
+    interrupted = client.call("interrupt_kernel", {"session": running.session})
+    assert "not known whether the run goes on" in interrupted.text
+    assert "did not reach a shell: No route to host. It is" in interrupted.text
+    assert "The interrupt may not have reached it" in interrupted.text
+    asked = client.call("list_variables", {"session": running.session})
+    assert "The link to the kernel of" in asked.text
+    assert "native code" not in asked.text
+    down.unlink()
+    eventually(lambda: "has been down since" not in client.call("list_kernels", {}).text)
+    assert client.call("interrupt_kernel", {"session": running.session}).state == "INTERRUPTED"
+    down.touch()
+    (relay,) = [pid for pid, line in _processes() if "kernelexec_far" in line and str(there) in _home_of(pid)]
+    psutil.Process(relay).kill()
+    eventually(lambda: "has been down since" in client.call("list_kernels", {}).text)
+    waiting = client.execute("1", wait_seconds=0)
+    assert "whether it has begun is not known" in waiting.verdict
+    again = client.call("restart_kernel", {"session": running.session})
+    assert "Its kernel was given up, as its link is down" in again.text, again.text
+    assert "goes on there until the link is back" in again.text
+    down.unlink()
+    client.call("list_kernels", {})
+    eventually(lambda: not kernel.is_running(), 60)
+
+
+def _processes() -> list[tuple[int, str]]:
+    return [(process.pid, line_of(process)) for process in psutil.process_iter()]
+
+
+def _home_of(pid: int) -> str:
+    try:
+        return psutil.Process(pid).environ().get("HOME", "")
+    except psutil.Error:
+        return ""

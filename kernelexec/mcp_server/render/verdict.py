@@ -105,7 +105,10 @@ def _what_happened(execution: Execution, session: Session) -> str:
         case State.QUEUED:
             said = f"QUEUED: {execution.id} has not begun; {_what_comes_first(execution, session)}"
         case State.SENT:
-            said = f"QUEUED: {execution.id} is with the kernel, which has not said yet that it has begun"
+            is_lost = session.kernel is not None and session.kernel.lost is not None
+            with_it = "is with the kernel, which has not said yet that it has begun"
+            down = "is for a kernel whose link is down; whether it has begun is not known"
+            said = f"QUEUED: {execution.id} {down if is_lost else with_it}"
         case _:
             said = _going_on(execution, seconds)
     return said
@@ -184,8 +187,13 @@ def _hindrances(execution: Execution, session: Session) -> list[str]:
     lost = kernel.lost if kernel is not None else None
     if lost is not None:
         since = f"The link to its kernel has been down since {local_time(lost.since)}: {lost.why}"
-        unknown = "It is not known whether the run goes on; what it prints is told once the link is up again."
-        return [" ".join(filter(None, (since, unknown, lost.next_step)))]
+        goes_on = execution.state not in (State.QUEUED, State.SENT)
+        unknown = f"It is not known {'whether the run goes on' if goes_on else 'what its kernel does'}; "
+        unknown += "what it prints is told once the link is up again."
+        interrupt = (
+            "The interrupt may not have reached it: ask for it again then." if execution.interrupt else ""
+        )
+        return [" ".join(filter(None, (since, unknown, interrupt, lost.next_step)))]
     if kernel is not None and kernel.is_stopped:
         return [
             "The kernel's process is stopped (signal SIGSTOP, or a debugger), not dead; nothing happens in "

@@ -78,7 +78,10 @@ async def _restart_kernel(call: Call, arguments: RestartKernel) -> types.CallToo
     session = await _existing(call, arguments.session)
     why = "it was restarted on request (restart_kernel)"
     had, lost = session.kernel is not None, session.generations.names.in_brackets()
-    ended = f"Its kernel was ended, all variables are lost{lost}. " if had else "It had no kernel. "
+    is_down = session.kernel is not None and session.kernel.lost is not None
+    was_ended = "Its kernel was given up, as its link is down," if is_down else "Its kernel was ended,"
+    not_yet = _NOT_YET.format(session.host).lstrip() + " " if is_down else ""
+    ended = f"{was_ended} all variables are lost{lost}. {not_yet}" if had else "It had no kernel. "
     is_replay = arguments.replay or arguments.generation is not None
     surroundings = call.caller.surroundings(session)
     if not (is_replay and session.is_joined):

@@ -16,6 +16,7 @@ from kernelexec.mcp_server.render.kernels_text import describe_kernels
 from kernelexec.mcp_server.render.variables_text import describe_variables
 from kernelexec.mcp_server.tools.arguments import Arguments, SessionName
 from kernelexec.mcp_server.tools.base import Tool, said_of_session, session_for
+from kernelexec.model.quantities import local_time
 from kernelexec.session.session import Session
 
 _MOST = 100  # variables in a reply
@@ -65,6 +66,10 @@ def _no_answer(session: Session) -> str:
     doing = f"runs {session.current.id} and " if session.current else ""
     if session.kernel is not None and session.kernel.is_stopped:
         return f"The kernel of {session.id} is stopped (a signal or a debugger stopped its process)."
+    lost = session.kernel.lost if session.kernel is not None else None
+    if lost is not None:
+        since = f"has been down since {local_time(lost.since)}: {lost.why}"
+        return f"The link to the kernel of {session.id} {since} Its variables are not lost by that."
     return (
         f"The kernel of {session.id} {doing}does not answer: it is busy in native code, or cannot tell its "
         "variables while it runs. Its variables are not lost."
