@@ -29,9 +29,12 @@ from kernelexec.environments.extras import install_command
 from kernelexec.environments.probe import OF_ANOTHER_PYTHON
 from kernelexec.errors import HubUnavailable, KernelexecError
 from kernelexec.plain_file import read_text
+from kernelexec.recording.whole_file import write_whole
 
 _START_SECONDS = 60.0  # a cold disk; usually 2
 _RETRY_SECONDS = 0.05
+# A notebook's name ends in its number. Beside the column of times it is cut after 13 letters, alone after 27.
+_DEFAULTS = {"@jupyterlab/filebrowser-extension:browser": {"showLastModifiedColumn": False}}
 _IPC_NAME = "kernel-01234567-89ab-cdef-0123-456789abcdef-ipc-5"  # what Jupyter calls a kernel's socket
 
 
@@ -47,6 +50,8 @@ def run(target: Target, *, browser: bool, for_link: bool = False) -> int:
         )
     runtime = Path(paths.runtime_dir(os.environ), "lab")
     paths.make_private_dir(str(runtime))
+    config = runtime / "config"
+    _set_defaults(config)
     with tempfile.NamedTemporaryFile("w", prefix="token-", dir=runtime) as file:  # readable by us alone
         token = secrets.token_hex(24)
         file.write(token)
@@ -57,7 +62,7 @@ def run(target: Target, *, browser: bool, for_link: bool = False) -> int:
                 **{name: value for name, value in os.environ.items() if name not in OF_ANOTHER_PYTHON},
                 "JUPYTER_TOKEN_FILE": file.name,
                 "JUPYTER_RUNTIME_DIR": str(runtime),
-                **live_extension.environ(runtime / "config", os.environ),
+                **live_extension.environ(config, os.environ),
                 **(viewers.add(target.prefix, runtime / "viewers", os.environ) if target.prefix else {}),
             },
             cwd=target.folder,
@@ -73,6 +78,13 @@ def run(target: Target, *, browser: bool, for_link: bool = False) -> int:
             if server.poll() is None:
                 server.terminate()
                 server.wait()
+
+
+def _set_defaults(config: Path) -> None:
+    """What this JupyterLab does unless the person's settings say otherwise."""
+    folder = config / "labconfig"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_whole(folder / "default_setting_overrides.json", json.dumps(_DEFAULTS).encode(), replace=True)
 
 
 def _free_port() -> int:

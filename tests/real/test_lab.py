@@ -82,6 +82,18 @@ def test_the_notebook_opens_on_the_live_kernel_and_both_see_the_others_changes(
     assert assistant.execute("x").block("result") == "500"
 
 
+def test_the_list_of_files_shows_a_notebooks_name_with_its_number(
+    page: NotebookPage, assistant: Client
+) -> None:
+    other = notebook_of(assistant).with_name("penguins@analysis-12.ipynb")
+    other.write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
+    page.page.get_by_role("button", name=re.compile("Refresh")).first.click()
+    name = page.page.locator(".jp-DirListing-itemText", has_text="@analysis").first
+    expect(name).to_be_visible(timeout=PATIENCE_MS)
+    assert name.evaluate("shown => shown.scrollWidth <= shown.clientWidth"), name.bounding_box()
+    other.unlink()
+
+
 def test_the_indicator_shows_the_assistants_runs(
     page: NotebookPage, assistant: Client, tmp_path: Path
 ) -> None:
