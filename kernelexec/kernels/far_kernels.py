@@ -105,6 +105,7 @@ class FarKernels:
         self, place: FarPlace, on_message: OnMessage, passage: Passage | None, *, is_kept: bool
     ) -> LinkedKernel:
         life = FarLife(place, self._end_later, self._explain, is_kept=is_kept)
+        life.has_answered = passage is None  # the hub that has started it knew it only then
 
         def link(take: OnMessage) -> StdioLink:
             made = StdioLink(
@@ -132,10 +133,14 @@ class FarKernels:
                 f"`{place.command}` leads to {said['host']} now, and the kernel is on {place.host}.",
                 f"Have {VARIABLE} name that machine.",
             )
-        restarted = said["boot"] != place.boot
-        why = (
-            f"{place.host} was restarted" if restarted else f"there is nothing of it any more on {place.host}"
-        )
+        why = f"there is nothing of it any more on {place.host}"
+        if said["boot"] != place.boot:
+            why = f"{place.host} was restarted"
+        elif not life.has_answered:
+            why = (
+                f"the link to {place.host} ended before the kernel was ready, which ended it, too; what is "
+                "submitted next starts a new one"
+            )
         life.is_missing(why)
         raise FarTrouble(f"{why[0].upper()}{why[1:]}.")
 

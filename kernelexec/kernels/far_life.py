@@ -58,6 +58,7 @@ class FarLife:
         self._death: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
         self._about: Mapping[str, Any] = {}  # what its system told of it last
         self.link: StdioLink | None = None
+        self.has_answered = False
 
     def hear(self, link: StdioLink) -> None:
         """Its link tells what happens to it."""
@@ -81,6 +82,7 @@ class FarLife:
         """Its files are not here."""
 
     def answers(self) -> None:
+        self.has_answered = True
         if self._is_kept and self.link is not None:
             self.link.keep()
 

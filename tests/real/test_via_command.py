@@ -154,6 +154,43 @@ def test_what_is_asked_while_the_link_is_down_is_answered_with_that(
     eventually(lambda: not kernel.is_running(), 60)
 
 
+_CUT_AT_THE_START = """\
+import os, subprocess, sys, threading
+far = subprocess.Popen(sys.argv[2:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+def send():
+    while data := os.read(0, 1 << 16):
+        os.write(far.stdin.fileno(), data)
+    far.stdin.close()
+threading.Thread(target=send, daemon=True).start()
+while data := os.read(far.stdout.fileno(), 1 << 16):
+    is_last = b'"directory"' in data and not os.path.exists(sys.argv[1])
+    while data:
+        data = data[os.write(1, data) :]
+    if is_last:
+        open(sys.argv[1], "w").close()
+        os._exit(9)
+"""
+
+
+def test_a_link_that_ends_before_the_kernel_is_ready_is_told_and_leaves_nothing(
+    via: Via, there: Path, tmp_path: Path, own_ipykernel: dict[str, str]
+) -> None:
+    way = tmp_path / "way.py"
+    way.write_text(_CUT_AT_THE_START)
+    command = f"{sys.executable} {way} {tmp_path}/cut env -u XDG_DATA_HOME HOME={there} SHELL=/bin/sh"
+    client = via(KERNELEXEC_VIA=command, **own_ipykernel)
+    first = client.execute("1", wait_seconds=50)
+    assert first.state == "NOT RUN", first.text
+    assert "ended before the kernel was ready, which ended it, too" in first.text
+    assert "what is submitted next starts a new one" in first.text
+    eventually(lambda: not [pid for pid, line in _processes() if _is_kernel_of(there, pid, line)])
+    assert client.execute("1", wait_seconds=50).state == "OK"
+
+
+def _is_kernel_of(there: Path, pid: int, line: str) -> bool:
+    return "launcher.py" in line and _home_of(pid) == str(there)
+
+
 def _processes() -> list[tuple[int, str]]:
     return [(process.pid, line_of(process)) for process in psutil.process_iter()]
 
