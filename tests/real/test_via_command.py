@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,8 +39,10 @@ def via(connect: Connect, home: Home, there: Path) -> Iterator[Via]:
 
     yield client
     for process in psutil.process_iter():
-        if "launcher.py" in line_of(process) and str(there) in line_of(process):
+        words = line_of(process).split()
+        if "launcher.py" in " ".join(words) and str(there) in " ".join(words):
             process.kill()
+            shutil.rmtree(Path(words[words.index("-f") + 1]).parent, ignore_errors=True)
 
 
 @pytest.fixture
