@@ -128,8 +128,9 @@ def test_a_run_that_waits_is_told_from_one_that_works_without_an_interrupt(
 
 def test_native_code_that_hangs_is_told_from_native_code_that_works(own_client: Client) -> None:
     own_client.execute("import ctypes; kept = 1")
-    hangs = "ctypes.PyDLL(None).sleep(10)"  # with Python's lock, which PyDLL does not give up
-    run = own_client.execute(f"print('begun', flush=True)\n{hangs}", wait_seconds=1)
+    hangs = "ctypes.PyDLL(None).sleep(20)"  # with Python's lock, which PyDLL does not give up
+    goes_on = "import time; time.sleep(60)"  # else it may have ended before the kernel reads of the interrupt
+    run = own_client.execute(f"print('begun', flush=True)\n{hangs}\n{goes_on}", wait_seconds=1)
     reply = call(own_client, "interrupt_kernel")
     assert "It hangs: the kernel does not answer beside it and uses no processor" in reply.text
     assert own_client.wait_for(run.id, wait_seconds=40).state == "INTERRUPTED"
