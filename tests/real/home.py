@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -117,6 +118,23 @@ class Home:
     def processes(self) -> dict[int, str]:
         """Every process that this home's clients and hubs have brought about, with its command line."""
         return {pid: line for pid, line in _command_lines(self._is_ours) if line}
+
+    def commands(self, pattern: str) -> list[psutil.Process]:
+        """Those of its processes whose command line begins like this and that have not just ended."""
+        found = []
+        for pid, line in self.processes().items():
+            if re.match(pattern, line):
+                with suppress(psutil.NoSuchProcess):
+                    found.append(psutil.Process(pid))
+        return found
+
+    def kill_commands(self, pattern: str) -> int:
+        """How many of them there were."""
+        found = self.commands(pattern)
+        for process in found:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        return len(found)
 
     def close(self) -> list[str]:
         """End everything; returns what was left behind although it should not be."""

@@ -38,13 +38,11 @@ def far_client(connect: Connect, home: Home, far: FarHost, project: str, **other
 
 def links(home: Home) -> list[psutil.Process]:
     """The commands that hold this home's links."""
-    found = [psutil.Process(pid) for pid, line in home.processes().items() if line.startswith("ssh ")]
-    return found
+    return home.commands("ssh ")
 
 
 def drop_link(home: Home) -> None:
-    for link in links(home):
-        link.kill()
+    home.kill_commands("ssh ")
 
 
 def gate(far: FarHost, name: str) -> tuple[str, Path]:

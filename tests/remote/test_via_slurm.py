@@ -6,7 +6,6 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.real.clients import Client
@@ -47,9 +46,7 @@ def test_a_kernel_is_a_job_that_outlives_client_hub_and_link(via: Via, home: Hom
     assert reply.state == "OK", reply.text
     (job,) = jobs(cluster)
     assert reply.block("result") == f"'{job}'"
-    for pid, line in home.processes().items():
-        if line.startswith("srun ") or "/srun " in line:
-            psutil.Process(pid).kill()
+    assert home.kill_commands(r"(.*/)?srun ")
     assert client.execute("x + 1", wait_seconds=50).block("result") == "42"
     home.end_hub(signal.SIGKILL)
     again = via()

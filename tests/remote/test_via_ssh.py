@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -63,15 +64,13 @@ def via(connect: Connect, home: Home, there: FarHost) -> Iterator[Via]:
 
     yield client
     for each in kernels(there):
-        each.kill()
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
 
 
 def drop(home: Home) -> None:
     """Kill the commands that hold this home's links."""
-    held = [pid for pid, line in home.processes().items() if line.startswith("ssh ")]
-    assert held
-    for pid in held:
-        psutil.Process(pid).kill()
+    assert home.kill_commands("ssh ")
 
 
 def kernels(far: FarHost) -> list[psutil.Process]:
