@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from jupyter_client.asynchronous.client import AsyncKernelClient
@@ -182,6 +182,32 @@ async def calls(place: Place, count: int) -> dict[str, list[float]]:
     return {name: seconds[20:] for name, seconds in figures.items()}
 
 
+async def together(place: Place, count: int, sessions: int = 8) -> dict[str, float]:
+    """Calls a second of so many sessions at once, each of which makes its next call once it is answered."""
+
+    async def rate(runs: list[Run]) -> float:
+        async def use(run: Run) -> None:
+            for _ in range(count):
+                await run(COUNT)
+
+        await asyncio.gather(*(run("x = 0") for run in runs))
+        began = time.perf_counter()
+        await asyncio.gather(*map(use, runs))
+        return len(runs) * count / (time.perf_counter() - began)
+
+    figures: dict[str, list[float]] = {}
+    async with AsyncExitStack() as stack:
+        raw = [await stack.enter_async_context(raw_kernel()) for _ in range(sessions)]
+        ours = [
+            (await stack.enter_async_context(client(KERNELEXEC, place.environ, place.project())))[0]
+            for _ in range(sessions)
+        ]
+        for _ in range(3):
+            for name, runs in (("raw", raw), ("kernelexec", ours)):
+                figures.setdefault(name, []).append(await rate(runs))
+    return {name: statistics.median(rates) for name, rates in figures.items()}
+
+
 def show(figures: dict[str, list[float]], reference: str) -> None:
     base = statistics.median(figures[reference])
     for name, seconds in figures.items():
@@ -202,6 +228,10 @@ async def main() -> None:
         show(await starts(place, options.rounds), "raw: start → first result")
         print()
         show(await calls(place, options.calls), "raw: call")
+        print()
+        rates = await together(place, options.calls // 4)
+        for name, rate in rates.items():
+            print(f"{name + ': 8 sessions at once':58} {rate:8.0f} calls/s {rate / rates['raw']:15.2f} x")
     finally:
         place.remove()
 
