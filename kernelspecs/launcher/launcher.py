@@ -131,6 +131,7 @@ def join_live_kernel() -> None:
         sys.path.insert(1, options["--ipykernel"])
     import live_kernel
 
+    notebook = live_kernel.as_opened(notebook)
     kernel = live_kernel.find(notebook, sys.prefix, os.environ)
     if kernel is not None:
         import relay

@@ -21,6 +21,7 @@ from typing import NamedTuple
 FORMAT = 1  # of a registry entry, and of the hello line to the hub
 PROTOCOL = 1
 START_SECONDS = 30.0  # for a kernel which is just being started
+UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 LARGEST_NOTEBOOK = 64_000_000  # bytes; a larger one which was renamed as well is not looked into
 
 
@@ -43,6 +44,17 @@ class LiveKernel(NamedTuple):
     def hub(self) -> str:
         """The path of the hub's socket: kernels are in RUNTIME_DIR/k."""
         return os.path.join(os.path.dirname(os.path.dirname(self.directory)), "hub.sock")
+
+
+def as_opened(notebook: str) -> str:
+    """The notebook that somebody has open, where a Jupyter server was told another name.
+
+    VS Code, connected to a server, makes each session's name its own: `NAME-UUID.ipynb`, or by the session's path
+    `NAME-jvsc-UUIDUUID.ipynb`.
+    """
+    if os.path.lexists(notebook):
+        return notebook
+    return re.sub(rf"-(?:jvsc-{UUID})?{UUID}\.ipynb$", ".ipynb", notebook)
 
 
 def find(notebook: str, prefix: str, environ) -> LiveKernel | None:

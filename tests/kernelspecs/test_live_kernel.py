@@ -239,6 +239,19 @@ def test_refusals_of_the_hub_are_no_answers() -> None:
     assert live_kernel.read_answer(b'kernelexec 1 ok 1.0\n{"a": 1}\n') == {"a": 1}
 
 
+UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+
+@pytest.mark.parametrize("added", [f"-{UUID}", f"-jvsc-{UUID}{UUID}"])
+def test_a_name_that_vs_code_has_made_its_own_is_the_notebooks(storage, added: str) -> None:
+    as_opened = live_kernel.as_opened
+    assert as_opened(str(storage / f"{SESSION}-1{added}.ipynb")) == str(storage / f"{SESSION}-1.ipynb")
+    for other in (f"{SESSION}-1.ipynb", f"{added[1:]}.ipynb", f"{SESSION}-1{added}x.ipynb", "a-12.ipynb"):
+        assert as_opened(str(storage / other)) == str(storage / other)
+    (storage / f"mine{added}.ipynb").touch()  # somebody's who calls notebooks so
+    assert as_opened(str(storage / f"mine{added}.ipynb")) == str(storage / f"mine{added}.ipynb")
+
+
 # What the launcher asks first, without importing anything
 
 

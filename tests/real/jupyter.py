@@ -157,7 +157,16 @@ class JupyterServer:
     def kernel(self, kernelspec: str) -> Iterator[BlockingKernelClient]:
         """A kernel that the server starts itself from this kernelspec, as a new notebook's is, and ends."""
         id = self.api("kernels", "POST", {"name": kernelspec})["id"]
-        client = BlockingKernelClient(connection_file=str(self.runtime / f"kernel-{id}.json"))
+        try:
+            with self.client(id) as client:
+                yield client
+        finally:
+            self.api(f"kernels/{id}", "DELETE")
+
+    @contextmanager
+    def client(self, kernel: str) -> Iterator[BlockingKernelClient]:
+        """Of a kernel that the server has, by its id."""
+        client = BlockingKernelClient(connection_file=str(self.runtime / f"kernel-{kernel}.json"))
         client.load_connection_file()
         client.hb_channel.time_to_dead = 60  # on a busy machine a second without a beat is no death
         client.start_channels()
@@ -166,7 +175,6 @@ class JupyterServer:
             yield client
         finally:
             client.stop_channels()
-            self.api(f"kernels/{id}", "DELETE")
 
     def address(self, path: str, *, interface: str = "lab/tree") -> str:
         return f"{self.url}{interface}/{quote(path)}?token={TOKEN}"

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -284,6 +285,29 @@ def test_a_jupyter_of_another_environment_opens_the_notebook_on_the_live_kernel_
         page.expect_output(-1, f"'of {module}'")
         assert page.dialog.count() == 0
         page.close()
+
+
+def test_vs_code_connected_to_a_server_gets_the_live_kernel(assistant: Client, shared_home: Home) -> None:
+    """It makes the session's name and path its own, so that two windows do not share a kernel."""
+    notebook = notebook_of(assistant)
+    assistant.execute("x = 'for VS Code'")
+    kernel = json.loads(notebook.read_text())["metadata"]["kernelspec"]["name"]
+    asked = {
+        "path": f"{notebook.stem}-jvsc-{uuid4()}{uuid4()}.ipynb",
+        "name": f"{notebook.stem}-{uuid4()}.ipynb",
+        "type": "notebook",
+        "kernel": {"name": kernel},
+    }
+    with jupyter_server(shared_home, notebook.parent) as server:
+        session = server.api("sessions", "POST", asked)
+        with server.client(session["kernel"]["id"]) as client:
+            told: list[str] = []
+            client.execute_interactive(
+                "print(x)", output_hook=lambda said: told.append(said["content"].get("text", "")), timeout=60
+            )
+        server.api(f"sessions/{session['id']}", "DELETE")
+    assert "for VS Code\n" in told
+    assert assistant.execute("x").block("result") == "'for VS Code'"
 
 
 def test_without_jupyterlab_the_command_says_how_to_install_it(shared_home: Home, venv: Path) -> None:
