@@ -264,8 +264,13 @@ async def kills(place: Place, rounds: int, chance: random.Random) -> list[str]:
         except Gone:
             await client.end()
             client = await bridge_in(place, cwd)
-    while not (await client.call("execute_code", code="'the end'")).startswith("OK"):
-        pass
+    text = ""
+    while not text.startswith("OK"):
+        try:
+            text = await client.call("execute_code", code="'the end'")
+        except Gone:  # killed in the last round, when it had just answered
+            await client.end()
+            client = await bridge_in(place, cwd)
     await asyncio.sleep(4)
     await client.end()
     place.stop()

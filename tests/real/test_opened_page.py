@@ -96,6 +96,8 @@ def test_edits_and_runs_of_the_assistant_appear_where_the_person_types(
         expect(cell(page, "x = 41")).to_have_count(1, timeout=PATIENCE_MS)
         expect(cell(page, "between = 3")).to_have_count(1)
         expect(editor).to_have_text("x + 1 + 100 + 1000")
+        # Each key is a message of the page's, which this call might overtake.
+        eventually(lambda: "+ 100 + 1000" in person.call("read_cells", {"ids": ["b"]}).text)
         ran = person.call("run_cells", {"ids": ["a", "b"]})
         assert ran.state == "OK", ran.text
         assert "1142" in ran.text  # what the person has typed, saved or not

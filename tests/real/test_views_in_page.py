@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +33,16 @@ def viewers(place: Path) -> Path:
     return uv_venv(place / "viewers", "plotly", "ipywidgets")
 
 
+def is_signed(path: Path, home: Home) -> bool:
+    """Whether that home's JupyterLab trusts the notebook."""
+    program = (
+        "import sys, nbformat, nbformat.sign as sign\n"
+        "sys.exit(not sign.NotebookNotary().check_signature(nbformat.read(sys.argv[1], 4)))"
+    )
+    command = [sys.executable, "-c", program, path]
+    return subprocess.run(command, env=home.environ, check=False).returncode == 0
+
+
 @pytest.fixture
 def lab(connect: Connect, shared_home: Home, viewers: Path) -> Iterator[tuple[Terminal, Path]]:
     """`kernelexec lab` on a session that has shown one of each, and its notebook."""
@@ -41,6 +53,7 @@ def lab(connect: Connect, shared_home: Home, viewers: Path) -> Iterator[tuple[Te
         assert shown.state == "OK", shown.text
     path = shared_home.storage / f"{client.execute('1').session}-1.ipynb"
     eventually(lambda: path.exists() and "Styled()" in path.read_text())
+    eventually(lambda: is_signed(path, shared_home))  # some seconds after it was written
     keep_jupyterlab_calm(shared_home)
     terminal = Terminal(shared_home, COMMAND, "lab", "views", "--no-browser")
     terminal.wait_for(r"http://\S+token=\w+")
