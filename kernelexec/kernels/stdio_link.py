@@ -19,12 +19,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from kernelexec.kernels import far_frames
+from kernelexec.kernels.exchange import Exchange
 from kernelexec.kernels.far_command import FarTrouble, Passage
 from kernelexec.kernels.far_frames import BEAT, GONE, KEPT, KILL, NOTHING, Frames
 from kernelexec.kernels.link import Lost
-from kernelexec.kernels.readiness import kernel_info
-from kernelexec.kernels.replies import Replies
-from kernelexec.kernels.wire import BadMessage, Message, Wire, WrongSignature
+from kernelexec.kernels.wire import BadMessage, Message, WrongSignature
 from kernelexec.model.limits import Limits
 
 _log = logging.getLogger(__name__)
@@ -36,7 +35,7 @@ _AT_ONCE = 1 << 18  # bytes that are read before others have their turn
 _DESCRIBED = struct.error, IndexError, ValueError
 
 
-class StdioLink:
+class StdioLink(Exchange):
     """The channels of one kernel through a command (see link.Link)."""
 
     def __init__(
@@ -50,12 +49,9 @@ class StdioLink:
     ) -> None:
         """`begin` raises FarTrouble. `passage`: one that has begun already. `acknowledges`: what comes is
         answered with a frame of nothing, without which some commands hold back theirs (srun: 40 ms)."""
-        self._wire = Wire(key)
+        super().__init__(key, on_message)
         self._begin = begin
-        self._on_message = on_message
         self._acknowledges = acknowledges
-        self._replies = Replies()
-        self._subscribed = asyncio.Event()
         self._passage: Passage | None = None
         self._lost: Lost | None = None
         self._was_up = False
@@ -68,15 +64,6 @@ class StdioLink:
         self.on_gone: Callable[[Mapping[str, Any]], None] = lambda said: None
         self.on_beat: Callable[[Mapping[str, Any]], None] = lambda said: None
         self._keeping = asyncio.create_task(self._keep(passage))
-
-    @property
-    def session(self) -> str:
-        """The id that this client's requests carry, and messages that belong to them."""
-        return self._wire.session
-
-    @property
-    def closed(self) -> asyncio.Future[None]:
-        return self._replies.closed
 
     @property
     def lost(self) -> Lost | None:
@@ -92,15 +79,6 @@ class StdioLink:
     def when_regained(self, call: Callable[[], None]) -> None:
         self._on_regained = call
 
-    async def ready(self, *, ask_shell: bool = False) -> Mapping[str, Any]:
-        channels = ("control", "shell") if ask_shell else ("control",)
-        return await kernel_info(self.request, channels, self._subscribed, self.closed)
-
-    def pack(
-        self, message_type: str, content: Mapping[str, Any], subshell: str | None = None
-    ) -> tuple[str, list[bytes]]:
-        return self._wire.pack(message_type, content, subshell)
-
     def send(self, channel: str, msg_id: str, frames: list[bytes]) -> asyncio.Future[Message]:
         reply = self.expect(msg_id)
         self._put(msg_id, far_frames.pack_message(channel, frames))
@@ -115,12 +93,6 @@ class StdioLink:
             self._again[msg_id] = far_frames.pack_message(channel, frames)
             reply.add_done_callback(lambda _: self._again.pop(msg_id, None))
         return reply
-
-    def expect(self, msg_id: str) -> asyncio.Future[Message]:
-        return self._replies.expect(msg_id)
-
-    def deliver(self, reply: Message) -> None:
-        self._replies.take(reply)
 
     def say(self, channel: str, message_type: str, content: Mapping[str, Any]) -> None:
         msg_id, frames = self._wire.pack(message_type, content)
@@ -215,7 +187,7 @@ class StdioLink:
 
     def _hear(self, passage: Passage, kind: int, content: bytes) -> None:
         if kind < len(far_frames.CHANNELS):
-            self._take(far_frames.CHANNELS[kind], content)
+            self._unpack(far_frames.CHANNELS[kind], content)
         elif kind == BEAT:
             if self._passage is None:
                 self._is_up(passage)
@@ -224,7 +196,7 @@ class StdioLink:
             passage.writer.write(far_frames.pack(GONE))
             self.on_gone(json.loads(content))
 
-    def _take(self, channel: str, content: bytes) -> None:
+    def _unpack(self, channel: str, content: bytes) -> None:
         try:
             message = self._wire.unpack(channel, far_frames.unpack_message(content))
         except WrongSignature as error:
@@ -232,15 +204,7 @@ class StdioLink:
         except (BadMessage, *_DESCRIBED) as error:
             _log.warning("a message on %s was dropped: %s", channel, error)
             return
-        is_reply = channel in ("shell", "control")
-        if not is_reply and (message.type == "iopub_welcome" or message.parent_session == self.session):
-            self._subscribed.set()
-        try:
-            self._on_message(message)
-        except Exception:  # noqa: BLE001 - what comes after this message must still be heard
-            _log.exception("a %s message could not be handled", message.type)
-        if is_reply:
-            self._replies.take(message)
+        self._take(message)
 
     def _is_up(self, passage: Passage) -> None:
         """The relay there is joined to the kernel: what it publishes from now on comes here."""

@@ -21,10 +21,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kernelexec.kernels.exchange import Exchange
 from kernelexec.kernels.kernel import NotSent
 from kernelexec.kernels.link import Lost
-from kernelexec.kernels.readiness import kernel_info
-from kernelexec.kernels.replies import Replies
 from kernelexec.kernels.retries import FIRST_PAUSE_SECONDS, Retries
 from kernelexec.kernels.server_api import ServerApi, missing_extra
 from kernelexec.kernels.server_troubles import (
@@ -36,7 +35,7 @@ from kernelexec.kernels.server_troubles import (
     of_status,
 )
 from kernelexec.kernels.websocket_frames import V1, Frames, frames_for
-from kernelexec.kernels.wire import BadMessage, Message, Wire
+from kernelexec.kernels.wire import BadMessage, Message
 from kernelexec.model.limits import Limits
 
 if TYPE_CHECKING:
@@ -75,18 +74,15 @@ class Address:
     session_id: str
 
 
-class WebsocketLink:
+class WebsocketLink(Exchange):
     """The channels of one kernel over a websocket (see link.Link)."""
 
     def __init__(self, address: Address, entrance: Entrance, on_message: Callable[[Message], None]) -> None:
+        super().__init__("", on_message)
         self._address = address
         self._entrance = entrance
-        self._on_message = on_message
         self._on_regained: Callable[[], None] = lambda: None
         self.on_missing: Callable[[], None] = lambda: None  # the server does not know the kernel
-        self._wire = Wire("")
-        self._replies = Replies()
-        self._subscribed = asyncio.Event()
         self._waiting: deque[tuple[str, str, list[bytes]]] = deque()  # channel, msg_id, frames
         self._has_waiting = asyncio.Event()
         self._lost: Lost | None = None
@@ -94,15 +90,6 @@ class WebsocketLink:
         self._frames: Frames = frames_for(None)
         self._socket: ClientConnection | None = None
         self._keeping = asyncio.create_task(self._keep())
-
-    @property
-    def session(self) -> str:
-        """The id that this client's requests carry, and messages that belong to them."""
-        return self._wire.session
-
-    @property
-    def closed(self) -> asyncio.Future[None]:
-        return self._replies.closed
 
     @property
     def lost(self) -> Lost | None:
@@ -117,10 +104,6 @@ class WebsocketLink:
 
     def when_regained(self, call: Callable[[], None]) -> None:
         self._on_regained = call
-
-    async def ready(self, *, ask_shell: bool = False) -> Mapping[str, Any]:
-        channels = ("control", "shell") if ask_shell else ("control",)
-        return await kernel_info(self.request, channels, self._subscribed, self.closed)
 
     def pack(
         self, message_type: str, content: Mapping[str, Any], subshell: str | None = None
@@ -139,15 +122,6 @@ class WebsocketLink:
         # Who has given up waiting does not want it sent either, if it still waits to be.
         reply.add_done_callback(lambda done: self._take_back(msg_id) if done.cancelled() else None)
         return reply
-
-    def request(self, channel: str, message_type: str, content: Mapping[str, Any]) -> asyncio.Future[Message]:
-        return self.send(channel, *self._wire.pack(message_type, content))
-
-    def expect(self, msg_id: str) -> asyncio.Future[Message]:
-        return self._replies.expect(msg_id)
-
-    def deliver(self, reply: Message) -> None:
-        self._replies.take(reply)
 
     def say(self, channel: str, message_type: str, content: Mapping[str, Any]) -> None:
         self._put(channel, *self._wire.pack(message_type, content))
@@ -307,14 +281,11 @@ class WebsocketLink:
         except BadMessage as error:
             _log.warning("a message of kernel %s was dropped: %s", self._address.kernel_id, error)
             return
-        if message.channel == "iopub" and message.parent_session == self.session:
-            self._subscribed.set()
-        try:
-            self._on_message(message)
-        except Exception:  # noqa: BLE001 - what comes after this message must still be heard
-            _log.exception("a %s message could not be handled", message.type)
-        if message.channel in ("shell", "control"):
-            self._replies.take(message)
+        self._take(message)
+
+    def _shows_subscription(self, message: Message) -> bool:
+        """A welcome is the server's, and may come of what it had kept."""
+        return message.parent_session == self.session
 
 
 def _closed(socket: ClientConnection, url: str) -> Trouble:

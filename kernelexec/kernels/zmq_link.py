@@ -17,10 +17,9 @@ from typing import Any
 
 import zmq
 
+from kernelexec.kernels.exchange import Exchange
 from kernelexec.kernels.large_messages import LARGE, LargeMessages
-from kernelexec.kernels.readiness import kernel_info
-from kernelexec.kernels.replies import Replies
-from kernelexec.kernels.wire import BadMessage, Message, Wire
+from kernelexec.kernels.wire import BadMessage, Message
 from kernelexec.model.limits import Limits
 
 _log = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ _LAST_WORDS_ROUNDS = 50
 CHANNELS = {"shell": zmq.DEALER, "control": zmq.DEALER, "iopub": zmq.SUB, "stdin": zmq.DEALER}
 
 
-class ZmqLink:
+class ZmqLink(Exchange):
     """The channels of one kernel over zmq (see link.Link), as its connection file names them."""
 
     def __init__(
@@ -60,13 +59,10 @@ class ZmqLink:
             OSError: there are no descriptors for its sockets, say.
         """
         self._queued = _QUEUED_MESSAGES_OF_OURS if is_ours else _QUEUED_MESSAGES
-        self._wire = Wire(connection["key"])
+        super().__init__(connection["key"], on_message)
         self._large = LargeMessages(self._wire, spool)
         self._reading: dict[str, asyncio.Task[None]] = {}  # by channel: a large message, before the next ones
-        self._on_message = on_message
         self._taken = 0  # messages
-        self._replies = Replies()
-        self._subscribed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         _look_for_room()
         self._context = zmq.Context()
@@ -82,15 +78,6 @@ class ZmqLink:
             raise OSError(error.errno, error.strerror) from error
 
     @property
-    def session(self) -> str:
-        """The id that this client's requests carry, and messages that belong to them."""
-        return self._wire.session
-
-    @property
-    def closed(self) -> asyncio.Future[None]:
-        return self._replies.closed
-
-    @property
     def lost(self) -> None:
         """Sockets of this machine end with the kernel."""
 
@@ -104,29 +91,10 @@ class ZmqLink:
     def allow(self, limits: Limits) -> None:
         self._large.allow(limits)
 
-    async def ready(self, *, ask_shell: bool = False) -> Mapping[str, Any]:
-        channels = ("control", "shell") if ask_shell else ("control",)
-        return await kernel_info(self.request, channels, self._subscribed, self.closed)
-
-    def pack(
-        self, message_type: str, content: Mapping[str, Any], subshell: str | None = None
-    ) -> tuple[str, list[bytes]]:
-        return self._wire.pack(message_type, content, subshell)
-
     def send(self, channel: str, msg_id: str, frames: list[bytes]) -> asyncio.Future[Message]:
         reply = self.expect(msg_id)
         self._send(channel, frames)
         return reply
-
-    def request(self, channel: str, message_type: str, content: Mapping[str, Any]) -> asyncio.Future[Message]:
-        msg_id, frames = self._wire.pack(message_type, content)
-        return self.send(channel, msg_id, frames)
-
-    def expect(self, msg_id: str) -> asyncio.Future[Message]:
-        return self._replies.expect(msg_id)
-
-    def deliver(self, reply: Message) -> None:
-        self._replies.take(reply)
 
     def say(self, channel: str, message_type: str, content: Mapping[str, Any]) -> None:
         _, frames = self._wire.pack(message_type, content)
@@ -230,15 +198,7 @@ class ZmqLink:
 
     def _take(self, message: Message) -> None:
         self._taken += 1
-        is_reply = message.channel not in ("iopub", "stdin")
-        if not is_reply and (message.type == "iopub_welcome" or message.parent_session == self.session):
-            self._subscribed.set()
-        try:
-            self._on_message(message)
-        except Exception:  # noqa: BLE001 - what comes after this message must still be heard
-            _log.exception("a %s message could not be handled", message.type)
-        if is_reply:
-            self._replies.take(message)
+        super()._take(message)
 
 
 def _look_for_room() -> None:
