@@ -9,8 +9,10 @@ host     the hub and all else at the end of ssh (KERNELEXEC_HOST); needs the sam
 slurm    one in a Slurm job (KERNELEXEC_VIA=slurm); needs root and Slurm's Debian packages
 
 All through an MCP client. start: the first result of a new kernel in an environment that is prepared; call:
-the median of `x = x + 1; x`; 50 MB: printed in lines of 100 bytes; interrupt: until it is answered; death: of
-a run that kills its kernel, until that is told; relink: the link is killed, until the next call is answered.
+the median of `x = x + 1; x`; bare: the same through a websocket of the server's with nothing of ours around
+it, which acknowledges each message at once as ours does (else it takes 45 ms); 50 MB: printed in lines of 100
+bytes; interrupt: until it is answered; death: of a run that kills its kernel, until that is told; relink: the
+link is killed, until the next call is answered.
 
 29 November 2026, two processors with a load of 10 at the beginning and 16 at the end, so only what lies side
 by side can be compared; at home again after the last, which shows by how much. 50 MB are 500,000 prints.
@@ -27,6 +29,7 @@ by side can be compared; at home again after the last, which shows by how much. 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import shutil
 import statistics
 import sys
@@ -35,12 +38,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
+import websockets
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from kernelexec.kernels.websocket_frames import V1, frames_for
+from kernelexec.kernels.wire import Wire
 from tests.real.clients import Client, official_client
 from tests.real.home import Home
 from tests.remote.main_job import prints_fifty_megabytes
@@ -49,7 +56,7 @@ from tests.remote.slurm import slurm
 from tests.remote.sshd import far_host
 from tests.remote.wire_cutter import WireCutter
 
-_SHOWN = ("start", "call", "50 MB", "interrupt", "death", "relink")
+_SHOWN = ("start", "bare", "call", "50 MB", "interrupt", "death", "relink")
 _WAIT = 50.0
 
 
@@ -60,6 +67,7 @@ class Way:
     settings: dict[str, str] = field(default_factory=dict)
     cut: Callable[[Home], object] | None = None
     path: str = ""
+    bare: Callable[[int], float] | None = None  # seconds of a call without us, the median of so many
 
 
 @contextmanager
@@ -75,11 +83,40 @@ def on_a_server() -> Iterator[Way]:
         url = f"http://127.0.0.1:{cutter.port}"
         settings = {"ENV_TYPE": "gateway", "GATEWAY_URL": url, "JUPYTER_TOKEN": TOKEN, "VENV_PATH": ""}
         try:
-            yield Way(settings, lambda _: cutter.cut())
+            yield Way(settings, lambda _: cutter.cut(), bare=partial(bare_call, server))
         finally:
             cutter.close()
             with redirect_stdout(None):  # its log, for tests
                 server.close()
+
+
+def bare_call(server: KernelServer, calls: int) -> float:
+    """Seconds, the median."""
+    return asyncio.run(_bare_call(server, calls))
+
+
+async def _bare_call(server: KernelServer, calls: int) -> float:
+    kernel = server.api("kernels", "POST", {})["id"]
+    address = f"ws{server.url.removeprefix('http')}/api/kernels/{kernel}/channels"
+    token = {"Authorization": f"token {TOKEN}"}
+    wire, packing = Wire(""), frames_for(V1)
+    took = []
+    async with websockets.connect(
+        address, additional_headers=token, subprotocols=[websockets.Subprotocol(V1)], compression=None
+    ) as socket:
+        for code in ["x = 0", *["x = x + 1; x"] * calls]:
+            began = time.perf_counter()
+            msg_id, (_, _, *frames) = wire.pack("execute_request", {"code": code, "silent": False})
+            await socket.send(packing.pack("shell", frames))
+            missing = {"reply", "idle"}
+            while missing:
+                message = packing.unpack(await socket.recv())
+                await socket.pong()
+                if message.parent_id == msg_id:
+                    missing -= {message.type.removeprefix("execute_"), message.content.get("execution_state")}
+            took.append(time.perf_counter() - began)
+    server.api(f"kernels/{kernel}", "DELETE")
+    return statistics.median(took[1:])
 
 
 @contextmanager
@@ -139,6 +176,8 @@ def measure(connect: Callable[[str], Client], home: Home, way: Way, calls: int) 
     client, found = connect("measured"), {}
     found["start"] = seconds(lambda: client.execute("x = 0", wait_seconds=_WAIT))
     found["call"] = statistics.median(seconds(lambda: client.execute("x = x + 1; x")) for _ in range(calls))
+    if way.bare is not None:
+        found["bare"] = way.bare(calls)
     found["50 MB"] = seconds(lambda: prints_fifty_megabytes(client, reads=not host_keeps(way)))
     running = client.execute("import time; time.sleep(600)", wait_seconds=1)
     found["interrupt"] = seconds(lambda: client.call("interrupt_kernel", {"session": running.session}))

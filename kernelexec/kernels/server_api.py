@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from kernelexec.kernels.server_access import Access
@@ -25,6 +25,13 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")  # Enterprise Gateway hands the
 _SAID = ("message", "reason")  # where an answer tells what went wrong
 for _each in ("httpx", "httpcore"):
     logging.getLogger(_each).setLevel(logging.WARNING)  # else each request is a line of the hub's log
+
+
+class Activity(NamedTuple):
+    """What a server has seen of a kernel, in the words of its REST interface."""
+
+    state: str  # starting, idle, busy, ...
+    last: str  # when the kernel last said something, by the server's clock
 
 
 class ServerApi:
@@ -65,6 +72,19 @@ class ServerApi:
             ServerTrouble: it does not say.
         """
         return await self._ask("GET", f"/api/kernels/{quote(kernel_id)}", missing=False) is not False
+
+    async def activity(self, kernel_id: str) -> Activity | None:
+        """What the server has seen of a kernel; None if it does not know it.
+
+        Raises:
+            ServerTrouble: it does not say.
+        """
+        said = await self._ask("GET", f"/api/kernels/{quote(kernel_id)}", missing=False)
+        if said is False:
+            return None
+        if not isinstance(said, Mapping):
+            raise ServerTrouble(of_status(404, self.url))
+        return Activity(str(said.get("execution_state")), str(said.get("last_activity")))
 
     async def interrupt(self, kernel_id: str) -> None:
         """Raises ServerTrouble."""

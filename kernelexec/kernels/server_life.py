@@ -20,7 +20,7 @@ from kernelexec.kernels.kernel import Death, Usage, Where
 from kernelexec.kernels.link import Link
 from kernelexec.kernels.moving_in import Arrival, move_in
 from kernelexec.kernels.recall import says_that_some_are_dropped
-from kernelexec.kernels.server_api import ServerApi
+from kernelexec.kernels.server_api import Activity, ServerApi
 from kernelexec.kernels.server_troubles import ServerTrouble, no_token_yet
 from kernelexec.kernels.websocket_link import Entrance
 from kernelexec.kernels.wire import Message
@@ -65,6 +65,7 @@ class ServerLife:
         self._heard_at = time.monotonic()
         self.is_awaited: Callable[[], bool] = lambda: False  # whether somebody waits for a reply of it
         self.ask_who: Callable[[], None] = lambda: None  # have it say so; see _hear_process
+        self.connect_again: Callable[[], None] = lambda: None  # the connection passes nothing on
         self._usage: Usage | None = None
         self._leaves_nothing = False  # in its place that is nobody's: we ended it, or the person restarted it
 
@@ -234,21 +235,33 @@ class ServerLife:
             self._end("its server has another process in its place")
 
     async def _look(self) -> None:
-        """Of some ends nobody tells: whether its server still knows it is asked now and then; a kernel that
-        is silent though it has something to do is asked whether it is still the same."""
+        """Of some ends nobody tells: whether its server still knows it is asked now and then. A kernel that
+        is silent though it has something to do is asked whether it is still the same, and its server whether
+        it only cannot be heard."""
         looked_at = time.monotonic()
+        unheard: Activity | None = None  # what the server had seen by the last look in this silence
         while not self._death.done():
             await asyncio.sleep(_SILENT_SECONDS)
             now = time.monotonic()
-            if self.is_awaited() and now - self._heard_at >= _SILENT_SECONDS:
+            silent = now - self._heard_at
+            is_silent = self.is_awaited() and silent >= _SILENT_SECONDS
+            if is_silent:
                 self.ask_who()
-            if now - looked_at < _LOOK_SECONDS:
+            else:
+                unheard = None
+            was_asked = is_silent and silent >= 2 * _SILENT_SECONDS
+            if not was_asked and now - looked_at < _LOOK_SECONDS:
                 continue
             looked_at = now
             api = self._entrance.api()
             with suppress(ServerTrouble):
-                if api is not None and not await api.has(self._place.kernel):
+                activity = await api.activity(self._place.kernel) if api is not None else None
+                if api is not None and activity is None:
                     self.is_missing()
+                if activity is not None and was_asked:
+                    if _says_more_than_is_heard(activity, unheard):
+                        self.connect_again()
+                    unheard = activity
 
     def _end(self, why: str | None) -> None:
         if not self._death.done():
@@ -262,3 +275,9 @@ class ServerLife:
             await api.end(self._place.kernel)
         except ServerTrouble as error:
             _log.info("what is in the place of kernel %s was not ended: %s", self.kernel_id, error)
+
+
+def _says_more_than_is_heard(activity: Activity, before: Activity | None) -> bool:
+    """Whether a kernel that is awaited and not heard has something to say, as its server sees it: it has
+    done what is awaited, or got none of it; or it has said something since the look before."""
+    return activity.state == "idle" or (before is not None and before.last != activity.last)

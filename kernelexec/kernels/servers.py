@@ -105,7 +105,7 @@ def _link(address: Address, entrance: _Entrance, life: ServerLife, take: OnMessa
 
     link = WebsocketLink(address, entrance, hear)
     link.on_missing = life.is_missing
-    life.is_awaited, life.ask_who = link.is_awaited, link.ask_who
+    life.is_awaited, life.ask_who, life.connect_again = link.is_awaited, link.ask_who, link.connect_again
     return link
 
 

@@ -89,6 +89,8 @@ class WebsocketLink(Exchange):
         self._was_up = False
         self._frames: Frames = frames_for(None)
         self._socket: ClientConnection | None = None
+        self._is_deaf = False
+        self._is_busy = False  # its idle is still to come
         self._keeping = asyncio.create_task(self._keep())
 
     @property
@@ -138,6 +140,12 @@ class WebsocketLink(Exchange):
         if self._lost is None:
             self.say("control", "kernel_info_request", {})
 
+    def connect_again(self) -> None:
+        """The connection is open, and what the kernel says does not come."""
+        if self._socket is not None:
+            self._is_deaf = True
+            self._socket.transport.abort()
+
     async def take_last_words(self) -> None:
         await asyncio.sleep(_LAST_WORDS_SECONDS)
 
@@ -159,7 +167,7 @@ class WebsocketLink(Exchange):
                     await self._talk(socket)
                 if time.monotonic() - began > pause:  # else it only comes about, and is closed at once
                     pause = FIRST_PAUSE_SECONDS
-                trouble = _closed(socket, self._address.url)
+                trouble = _deaf(self._address.url) if self._is_deaf else _closed(socket, self._address.url)
             except ServerTrouble as error:
                 trouble = error.trouble
             except Exception as error:  # noqa: BLE001 - whatever it was, the kernel may still be there
@@ -170,6 +178,7 @@ class WebsocketLink(Exchange):
 
     def _is_up(self, socket: ClientConnection) -> None:
         self._socket = socket
+        self._is_deaf = False
         self._frames = frames_for(socket.subprotocol)
         was_lost, self._lost = self._lost, None
         self._has_waiting.set()
@@ -245,7 +254,7 @@ class WebsocketLink(Exchange):
         sending = asyncio.create_task(self._send_waiting(socket))
         try:
             async for data in socket:
-                if self._replies.are_coming:
+                if self._is_busy or self._replies.are_coming:
                     await socket.pong()
                 self._hear(data)
         except ConnectionClosed:
@@ -281,6 +290,8 @@ class WebsocketLink(Exchange):
         except BadMessage as error:
             _log.warning("a message of kernel %s was dropped: %s", self._address.kernel_id, error)
             return
+        if message.type == "status":
+            self._is_busy = message.content.get("execution_state") == "busy"
         self._take(message)
 
     def _shows_subscription(self, message: Message) -> bool:
@@ -291,6 +302,10 @@ class WebsocketLink(Exchange):
 def _closed(socket: ClientConnection, url: str) -> Trouble:
     said = f"{socket.close_code} {socket.close_reason or ''}".strip()
     return Trouble(f"{url} closed the connection ({said}).", passes=True)
+
+
+def _deaf(url: str) -> Trouble:
+    return Trouble(f"The connection to {url} was open, and passed nothing on.", passes=True)
 
 
 _quiet = logging.getLogger("kernelexec.websockets")

@@ -41,7 +41,6 @@ class Faults:
     plain: bool = False  # a websocket is answered as if it were a page: a proxy drops the Upgrade header
     closing: int = 0  # the code by which each run's websocket is closed; the run is not begun
     drops_output: bool = False  # what is printed does not pass, as beyond a server's limits
-    deaf: bool = False  # websockets are open, and nothing passes
     noise: bytes | str = ""  # comes before each answer to a run
 
 
@@ -55,6 +54,7 @@ class FakeKernel:
     remembered: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     replies: dict[str, dict[str, Any]] = field(default_factory=dict)
     listeners: set[_Channels] = field(default_factory=set)
+    state: str = "starting"  # as its server has seen it
 
     def publish(
         self, parent: dict[str, Any], kind: str, content: dict[str, Any], passes: bool = True
@@ -63,6 +63,7 @@ class FakeKernel:
         header = self.header(kind)
         about = {"type": kind, "content": content, "msg_id": header["msg_id"], "date": _DATE}
         self.remembered.setdefault(str(parent["msg_id"]), []).append(about)
+        self.state = str(content.get("execution_state", self.state))
         if passes:
             for each in list(self.listeners):
                 each.say("iopub", header, parent, content)
@@ -99,6 +100,12 @@ class FakeKernelServer:
         for each in broken:
             each.break_off()
         return len(broken)
+
+    def silence(self, *, takes: bool) -> None:
+        """Websockets that are open now stay so, and nothing of what kernels say passes; nor, unless it
+        `takes` them, do requests."""
+        for each in self.sockets:
+            each.says, each.takes = False, takes
 
     def replace_process(self, kernel: FakeKernel) -> None:
         """Another process is in its place, and nobody says so."""
@@ -162,8 +169,9 @@ class _Kernels(_Served):
 
 class _OneKernel(_Served):
     def get(self, kernel_id: str) -> None:
-        self.kernel(kernel_id)
-        self.write({"id": kernel_id, "name": "python3"})
+        kernel = self.kernel(kernel_id)
+        seen = {"execution_state": kernel.state, "last_activity": str(kernel.said)}
+        self.write({"id": kernel_id, "name": "python3", **seen})
 
     def delete(self, kernel_id: str) -> None:
         self.kernel(kernel_id)
@@ -197,6 +205,8 @@ class _Orders(RequestHandler):
 class _Channels(_Served, WebSocketHandler):
     """One websocket."""
 
+    says = takes = True
+
     async def get(self, kernel_id: str) -> None:
         self.server.handshakes += 1
         self.of = self.kernel(kernel_id)
@@ -221,7 +231,7 @@ class _Channels(_Served, WebSocketHandler):
             self.ws_connection.stream.close()  # type: ignore[attr-defined]
 
     def say(self, channel: str, header: Any, parent: Any, content: Any) -> None:
-        if self.server.faults.deaf:
+        if not self.says:
             return
         body = [json.dumps(part).encode() for part in (header, parent, {}, content)]
         self.send(V1Frames().pack(channel, body))
@@ -234,7 +244,7 @@ class _Channels(_Served, WebSocketHandler):
         sent.add_done_callback(lambda done: done.exception())
 
     def on_message(self, data: bytes | str) -> None:
-        if self.server.faults.deaf:
+        if not self.takes:
             return
         assert isinstance(data, bytes)
         message = V1Frames().unpack(data)

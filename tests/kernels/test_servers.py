@@ -155,6 +155,46 @@ def test_a_kernel_that_its_server_does_not_know_any_more_has_ended(tmp_path: Pat
     on_a_server(tmp_path, test)
 
 
+@pytest.mark.parametrize("takes", [True, False])
+def test_a_connection_that_passes_nothing_on_is_made_again_and_nothing_is_lost_or_run_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, takes: bool
+) -> None:
+    monkeypatch.setattr("kernelexec.kernels.server_life._SILENT_SECONDS", 0.2)
+
+    async def test(setting: Setting) -> None:
+        assert (await setting.run("2")).status == "ok"
+        setting.server.silence(takes=takes)
+        reply = await setting.run("3")
+        if not takes:  # it had never come there, so nobody has run it: who asked decides
+            assert reply.status == "aborted"
+            reply = await setting.run("3")
+        assert reply.status == "ok"
+        assert setting.there.runs == ["2", "3"]
+        assert setting.printed == "0\n1\n0\n1\n2\n"
+        assert setting.server.handshakes == 2
+
+    on_a_server(tmp_path, test)
+
+
+def test_a_kernel_that_computes_in_silence_keeps_its_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kernelexec.kernels.server_life._SILENT_SECONDS", 0.05)
+
+    async def test(setting: Setting) -> None:
+        setting.server.silence(takes=False)  # and so hears nothing that could be answered
+        setting.there.state = "busy"
+        running = setting.begin("3")
+        await asyncio.sleep(1.0)
+        assert not running.done()
+        assert setting.server.handshakes == 1
+        setting.there.state = "idle"
+        assert (await asyncio.wait_for(running, SECONDS)).status == "aborted"
+        assert setting.server.handshakes == 2
+
+    on_a_server(tmp_path, test)
+
+
 def test_a_proxy_without_upgrade_is_told_as_that_and_leaves_no_kernel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -360,6 +361,40 @@ def test_what_is_submitted_while_the_link_is_down_runs_once_it_is_up_and_runs_on
     cutter.mend()
     assert client.wait_for(waiting.id, wait_seconds=40).block("result") == "1"
     assert client.execute("runs").block("result") == "1"
+
+
+def test_a_server_that_hangs_is_told_and_its_run_goes_on_once_it_does(
+    use: Use, home: Home, start_server: Start
+) -> None:
+    server = start_server()
+    client = use(home, server)
+    client.execute("runs = 0")
+    server.freeze()
+    sent = client.execute("runs += 1; runs", wait_seconds=0)
+    assert sent.state in ("RUNNING", "QUEUED"), sent.text
+    told = eventually(lambda: _lost(client, sent.id), seconds=90)
+    assert "has been down since" in told
+    assert "keepalive" not in told  # a word of the library's
+    server.thaw()
+    assert client.wait_for(sent.id, wait_seconds=40).block("result") == "1"
+    assert client.execute("runs").block("result") == "1"
+
+
+def _lost(client: Client, execution: str) -> str:
+    text = client.wait_for(execution, wait_seconds=0).text
+    return text if "link" in text else ""
+
+
+def test_a_call_is_not_put_off_by_delayed_acknowledgements(client: Client) -> None:
+    """Which take 40 ms each."""
+    client.execute("x = 0")
+
+    def seconds() -> float:
+        began = time.monotonic()
+        client.execute("x += 1; x")
+        return time.monotonic() - began
+
+    assert min(seconds() for _ in range(50)) < 0.035
 
 
 def test_a_server_that_is_started_anew_has_lost_the_kernel_and_that_is_told(
