@@ -14,8 +14,6 @@ In come requests of one caller; out go replies whose first line is the verdict. 
 outlive the connection, and never decides what runs: hub/ and session/ do.
 """
 
-from kernelexec.mcp_server.sdk_packages import built_when_used, import_when_asked
+from kernelexec.mcp_server.sdk_packages import import_when_asked
 
 import_when_asked()
-with built_when_used():
-    import mcp.server.lowlevel.server  # noqa: F401 - and with it all types there are

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +91,57 @@ all = models().values()
 print(sum(model.__pydantic_complete__ for model in all) < len(all) / 2, Own.__pydantic_complete__)
 """
     assert run(built) == "True True"
+
+
+_ADAPTERS = """
+import hashlib, json, mcp_types, mcp_types.jsonrpc, pydantic
+for module in (mcp_types._types, mcp_types.jsonrpc):
+    for name, adapter in sorted(vars(module).items()):
+        if isinstance(adapter, pydantic.TypeAdapter):
+            said = json.dumps(adapter.json_schema(), sort_keys=True)
+            print(name, hashlib.sha256(said.encode()).hexdigest()[:12])
+"""
+
+
+def test_adapters_that_are_built_when_used_are_what_they_are_otherwise() -> None:
+    ours = run(f"import kernelexec.mcp_server.server\n{_ADAPTERS}").splitlines()
+    assert len(ours) > 5
+    assert ours == run(f"import mcp\n{_ADAPTERS}").splitlines()
+
+
+def test_a_hub_imports_no_web_server() -> None:
+    imported = run("import sys, kernelexec.daemon.process; print(*sys.modules)").split()
+    assert {"starlette", "uvicorn", "click", "mcp.server.auth"} & set(imported) == set()
+
+
+_ROUTES = """
+from mcp.server.lowlevel.server import Server
+from mcp.server.transport_security import TransportSecuritySettings
+import inspect
+server = Server("x")
+app = server.streamable_http_app(transport_security=TransportSecuritySettings())
+print([(type(route).__module__, route.path) for route in app.routes])
+print(inspect.signature(Server.streamable_http_app))
+print(server.session_manager.max_sessions, Server("y").streamable_http_app())
+"""
+
+
+def test_who_wants_the_http_application_of_the_sdk_has_it() -> None:
+    ours, stock = (run(f"{first}{_ROUTES}") for first in ("import kernelexec.mcp_server.server\n", ""))
+    assert "starlette.routing" in ours
+    assert ours.partition(" object at")[0] == stock.partition(" object at")[0]
+
+
+def test_an_sdk_that_needs_the_web_server_at_once_has_it(tmp_path: Path) -> None:
+    installed = importlib.util.find_spec("mcp")
+    assert installed is not None
+    assert installed.origin is not None
+    shutil.copytree(Path(installed.origin).parent, tmp_path / "mcp")
+    with (tmp_path / "mcp/server/lowlevel/server.py").open("a") as source:
+        source.write("\nclass Own(Starlette): pass\n")
+    code = f"""
+import sys; sys.path.insert(0, {str(tmp_path)!r})
+import kernelexec.mcp_server.server, mcp.server.lowlevel.server as server
+print(server.__file__.startswith({str(tmp_path)!r}), server.Own.__mro__[1].__module__)
+"""
+    assert run(code) == "True starlette.applications"
