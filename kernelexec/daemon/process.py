@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
 import logging
 import logging.handlers
@@ -21,6 +20,7 @@ from typing import Any, Protocol
 
 from kernelexec import __version__, paths
 from kernelexec.bridge import rendezvous
+from kernelexec.daemon import quick_imports
 from kernelexec.daemon.admin import serve_admin
 from kernelexec.daemon.door import Door, give_way, only_one
 from kernelexec.daemon.pages import serve_pages
@@ -89,8 +89,7 @@ def be_hub(lock: int, stay: Stay) -> int:
     """Be the hub until it ends. Exit status 0, 1 for a failure. `lock`: a descriptor of hub.lock, locked."""
     os.chdir("/")
     _allow_many_files()
-    gc.freeze()  # what the imports made stays for ever: no collection need look at it again
-    gc.enable()
+    quick_imports.end()
     _start_log()
     try:
         with only_one() as is_only_one:
