@@ -15,7 +15,6 @@ import asyncio
 import compileall
 import functools
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
 import logging
@@ -24,10 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
-
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from typing import TYPE_CHECKING, Any
 
 from kernelexec.environments.fetched import REQUIREMENTS, fetch
 from kernelexec.environments.probe import own_abi
@@ -36,6 +32,9 @@ from kernelexec.environments.source import Places, Progress
 from kernelexec.errors import EnvironmentUnusable
 from kernelexec.model.environment import Interpreter
 from kernelexec.plain_file import read_text
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 _log = logging.getLogger(__name__)
 
@@ -198,12 +197,18 @@ def _own_versions() -> tuple[str, ...]:
     return tuple(sorted(f"{name} {found.version}" for name, found in _closure(*LENT).items()))
 
 
-def _closure(*names: str) -> dict[str, importlib.metadata.Distribution]:
+def _closure(*names: str) -> dict[str, Distribution]:
     """Distributions and all that they require here, by canonical name."""
-    found: dict[str, importlib.metadata.Distribution] = {}
+    # Here: a hub's first client would wait for it, and few environments borrow.
+    from importlib.metadata import distribution as distribution_of
+
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    found: dict[str, Distribution] = {}
     wanted = list(names)
     while wanted:
-        distribution = importlib.metadata.distribution(wanted.pop())
+        distribution = distribution_of(wanted.pop())
         canonical = canonicalize_name(distribution.metadata["Name"])
         if canonical in found:
             continue

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import shlex
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 _EXTRAS = {
@@ -44,6 +43,8 @@ def is_of_uvx() -> bool:
 
 def itself(extra: str = "") -> str:
     """kernelexec as a requirement; with the clone or the wheel that it came from, if it did (PEP 610)."""
+    from importlib.metadata import PackageNotFoundError, distribution  # here: a hub seldom says this
+
     name = f"kernelexec[{extra}]" if extra else "kernelexec"
     try:
         origin = distribution("kernelexec").read_text("direct_url.json")
@@ -53,6 +54,8 @@ def itself(extra: str = "") -> str:
 
 
 def _packages(extra: str) -> str:
+    from importlib.metadata import distribution
+
     from packaging.requirements import Requirement  # here: nothing else of the command line needs it
 
     asked = [Requirement(each) for each in distribution("kernelexec").requires or ()]

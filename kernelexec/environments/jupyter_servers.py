@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.request import ProxyHandler, Request, build_opener
 
 import psutil
 
@@ -102,6 +101,8 @@ def _sessions(url: str, tokens: list[str]) -> list[Any]:
 
 
 def _get(url: str, token: str) -> Any:
+    from urllib.request import ProxyHandler, Request, build_opener  # here: few look for servers
+
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{url} is no address of the web")
     headers = {"Authorization": f"token {token}"} if token else {}

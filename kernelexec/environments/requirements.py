@@ -3,6 +3,8 @@
 Everything else that an installer would take as a package, it would also fetch or run from anywhere:
 addresses, paths, options, channels. So each text is taken apart here, and the installer gets what is
 put together from the parts.
+
+`packaging` is imported by who asks for something: a hub's first client would wait for it, too.
 """
 
 from __future__ import annotations
@@ -10,10 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from packaging.requirements import InvalidRequirement
-from packaging.requirements import Requirement as Parsed
-from packaging.utils import canonicalize_name
 
 from kernelexec.errors import BadRequest
 
@@ -45,6 +43,8 @@ class Requirement:
 
     @property
     def canonical(self) -> str:
+        from packaging.utils import canonicalize_name
+
         return canonicalize_name(self.name)
 
     def __str__(self) -> str:
@@ -54,6 +54,8 @@ class Requirement:
 
     def is_met_by(self, version: str) -> bool:
         """Whether an installed version is one of those wanted."""
+        from packaging.requirements import Requirement as Parsed
+
         return Parsed(f"{self.name}{','.join(self.versions)}").specifier.contains(version, prereleases=True)
 
     def for_conda(self) -> str | None:
@@ -96,6 +98,9 @@ def read_requirement(text: str) -> Requirement:
     Raises:
         ValueError: it is none, and why.
     """
+    from packaging.requirements import InvalidRequirement
+    from packaging.requirements import Requirement as Parsed
+
     if len(text) > _LONGEST:
         raise ValueError(f"it is longer than {_LONGEST} characters")
     for sign, why in _REFUSED:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from packaging.utils import canonicalize_name
-
 from kernelexec.environments.remedies import quoted
 from kernelexec.environments.requirements import Requirement
 from kernelexec.plain_file import read_text
@@ -78,6 +76,8 @@ def uv_project(prefix: Path, environ: Mapping[str, str], *, prefers_uv: bool) ->
 def _project(
     folder: Path, environment: Path, said: Mapping[str, Any], lock: Mapping[str, Any] | None
 ) -> UvProject:
+    from packaging.utils import canonicalize_name  # here: as in requirements
+
     locked: dict[str, frozenset[str]] = {}
     for package in _tables(lock, "package"):
         name, version = package.get("name"), package.get("version")
@@ -96,6 +96,8 @@ def _project(
 
 def _names(said: Mapping[str, Any]) -> list[str]:
     """The names of all that a pyproject.toml says it depends on, in whichever group."""
+    from packaging.utils import canonicalize_name
+
     project = said.get("project")
     project = project if isinstance(project, Mapping) else {}
     groups = [said.get("dependency-groups"), project.get("optional-dependencies")]

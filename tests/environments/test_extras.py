@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import shlex
 import sys
@@ -33,7 +34,7 @@ def info(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "kernelexec-0.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text(_METADATA)
-    monkeypatch.setattr(extras, "distribution", lambda name: PathDistribution(folder))
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: PathDistribution(folder))
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     return folder
 
@@ -91,9 +92,9 @@ def test_a_tool_of_uvs_keeps_the_extras_that_it_has(info: Path, monkeypatch: pyt
 
 
 def test_every_extra_of_pyproject_is_known() -> None:
-    assert {name for name in extras.distribution("kernelexec").metadata.get_all("Provides-Extra")} == set(
-        extras._EXTRAS
-    )
+    assert {
+        name for name in importlib.metadata.distribution("kernelexec").metadata.get_all("Provides-Extra")
+    } == set(extras._EXTRAS)
 
 
 @pytest.mark.parametrize("extra", ["console", "lab", "pdf", "remote"])
