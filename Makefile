@@ -29,7 +29,7 @@ remote: .venv/ready  ## hosts that are reached by ssh (needs root and sshd, for 
 
 servers: .venv/ready .remote/ready  ## kernels on each kind of server: gateways, JupyterHub (needs npm), nginx before one
 	$(BIN)/python -m pytest tests/remote/test_other_servers.py tests/remote/test_jupyterhub.py \
-		tests/remote/test_proxy.py
+		tests/remote/test_proxy.py tests/remote/test_gateway_over_ssh.py
 
 # BASE: `make container BASE=kernelexec-base` uses one made of Debian's packages, where no registry is reached.
 BASE ?= docker.io/library/python:3.13-slim
@@ -102,10 +102,11 @@ clean:
 # Enterprise Gateway needs a jupyter_client that newer Pythons do not run.
 .remote/ready:
 	@echo "Setting up .remote, an environment for each kind of Jupyter server (some minutes, once)"
-	for name in kg jsd eg hub; do $(BIN)/uv -q venv --python 3.11 .remote/$$name || exit 1; done
+	for name in kg jsd eg gp hub; do $(BIN)/uv -q venv --python 3.11 .remote/$$name || exit 1; done
 	$(BIN)/uv -q pip install --python .remote/kg ipykernel 'jupyter_kernel_gateway>=3'
 	$(BIN)/uv -q pip install --python .remote/jsd ipykernel 'jupyter-server-documents<0.4'
 	$(BIN)/uv -q pip install --python .remote/eg ipykernel 'jupyter_enterprise_gateway==3.3.0' 'jupyter_client<7'
+	$(BIN)/uv -q pip install --python .remote/gp ipykernel 'gateway_provisioners<0.6'
 	$(BIN)/uv -q pip install --python .remote/hub ipykernel jupyterlab 'jupyterhub>=5'
 	npm install --silent --prefix .remote/npm configurable-http-proxy
 	@touch $@

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -182,9 +182,12 @@ class ServerLife:
         self._looking.cancel()
         if self._leaves_nothing:
             return
-        ending = asyncio.create_task(self._end_successor())
-        self._background.add(ending)
-        ending.add_done_callback(self._background.discard)
+        self._begin(self._end_successor())
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     def __str__(self) -> str:
         return f"{self._place.kernel} on {self._place.url}"
@@ -207,6 +210,19 @@ class ServerLife:
             self._hear_process(message.sender)
         return not self._death.done()
 
+    def is_asked(self) -> None:
+        """It is sent a request: after a silence it may have been ended without a word, so beside that its
+        server is asked whether it still knows it."""
+        if time.monotonic() - self._heard_at >= _SILENT_SECONDS:
+            self._heard_at = time.monotonic()  # as of a new silence: who waits asks again by _look
+            self._begin(self._find_missing())
+
+    async def _find_missing(self) -> None:
+        api = self._entrance.api()
+        with suppress(ServerTrouble):
+            if api is not None and not await api.has(self._place.kernel):
+                self.is_missing()
+
     def is_missing(self) -> None:
         """Its server does not know it."""
         self._end(
@@ -217,9 +233,9 @@ class ServerLife:
     def _hear_status(self, message: Message) -> None:
         state = message.content.get("execution_state")
         if state in ("restarting", "autorestarting"):
-            self._end("its process ended, and its server has started another in its place")
+            self._end("its server says that its process ended, and has started another in its place")
         elif state == "dead":
-            self._end("its process ended, and its server could not start another")
+            self._end("its server says that its process ended, and could not start another")
 
     def _hear_shutdown(self, message: Message) -> None:
         if message.content.get("restart"):

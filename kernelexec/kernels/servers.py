@@ -104,7 +104,7 @@ def _link(address: Address, entrance: _Entrance, life: ServerLife, take: OnMessa
             take(message)
 
     link = WebsocketLink(address, entrance, hear)
-    link.on_missing = life.is_missing
+    link.on_request, link.on_missing = life.is_asked, life.is_missing
     life.is_awaited, life.ask_who, life.connect_again = link.is_awaited, link.ask_who, link.connect_again
     return link
 

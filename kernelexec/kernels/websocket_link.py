@@ -82,6 +82,7 @@ class WebsocketLink(Exchange):
         self._address = address
         self._entrance = entrance
         self._on_regained: Callable[[], None] = lambda: None
+        self.on_request: Callable[[], None] = lambda: None
         self.on_missing: Callable[[], None] = lambda: None  # the server does not know the kernel
         self._waiting: deque[tuple[str, str, list[bytes]]] = deque()  # channel, msg_id, frames
         self._has_waiting = asyncio.Event()
@@ -119,6 +120,7 @@ class WebsocketLink(Exchange):
         return msg_id, frames
 
     def send(self, channel: str, msg_id: str, frames: list[bytes]) -> asyncio.Future[Message]:
+        self.on_request()
         reply = self.expect(msg_id)
         self._put(channel, msg_id, frames)
         # Who has given up waiting does not want it sent either, if it still waits to be.

@@ -155,6 +155,21 @@ def test_a_kernel_that_its_server_does_not_know_any_more_has_ended(tmp_path: Pat
     on_a_server(tmp_path, test)
 
 
+def test_a_kernel_that_was_ended_without_a_word_while_it_was_idle_is_told_with_the_next_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(setting: Setting) -> None:
+        await setting.run("1 + 1")
+        setting.server.silence(takes=False)
+        setting.server.kernels.clear()
+        monkeypatch.setattr("kernelexec.kernels.server_life._SILENT_SECONDS", 0.0)  # it has been idle long
+        with pytest.raises(KernelDied):
+            await asyncio.wait_for(setting.begin("1 + 1"), SECONDS / 2)
+        assert "does not know it any more" in setting.kernel.died.result().cause
+
+    on_a_server(tmp_path, test)
+
+
 @pytest.mark.parametrize("takes", [True, False])
 def test_a_connection_that_passes_nothing_on_is_made_again_and_nothing_is_lost_or_run_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, takes: bool

@@ -22,6 +22,8 @@ from tests.real.conftest import (  # noqa: F401 - fixtures
     venv,
 )
 from tests.real.home import Home
+from tests.remote.machines import Machines, two_machines
+from tests.remote.node import Node
 from tests.remote.servers import TOKEN, KernelServer
 from tests.remote.slurm import Slurm, slurm
 from tests.remote.sshd import FarHost, far_host
@@ -74,6 +76,20 @@ def far(bare_host: FarHost) -> FarHost:
     done = bare_host.run(".local/share/kernelexec/program/bin/kernelexec exec 1")  # makes an environment
     assert done.returncode == 0, done.stderr
     return bare_host
+
+
+@pytest.fixture(scope="session")
+def machines() -> Iterator[Machines]:
+    """A gateway and a node, with a cable between them."""
+    with two_machines() as machines:
+        yield machines
+
+
+@pytest.fixture(scope="session")
+def node(machines: Machines) -> Iterator[Node]:
+    """A host of ssh's with what the launchers of kernels need."""
+    with far_host(machines.node) as far:
+        yield Node(far)
 
 
 @pytest.fixture(scope="session")

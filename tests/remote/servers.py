@@ -19,6 +19,8 @@ from urllib.request import Request, urlopen
 import psutil
 
 from tests.real.home import eventually
+from tests.remote.machines import Machine
+from tests.remote.wire_cutter import WireCutter
 
 TOKEN = "s3cret-token-of-these-tests-0123456789"
 _START_SECONDS = 90.0
@@ -61,17 +63,22 @@ class KernelServer:
         program: Program = JUPYTER_SERVER,
         certificate: Path | None = None,
         path: str = "",
+        machine: Machine | None = None,
     ) -> None:
         """`certificate`: it speaks TLS with that (PEM, with its key beside it as `.key`).
 
         `path`: of its base address, which options have told it.
+
+        `machine`: on whose loopback it listens; from this one it is reached by its `wire`.
         """
         self._program = program
+        self._entering = () if machine is None else machine.entering
         self.folder = folder
         self.work = folder / "work"
         self.work.mkdir(parents=True)
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}{path}"
+        self.wire = None if machine is None else WireCutter(self.port, machine.connection)
+        self.url = f"http://127.0.0.1:{self.wire.port if self.wire else self.port}{path}"
         self._options = options
         self._trust: ssl.SSLContext | None = None
         if certificate is not None:
@@ -88,7 +95,7 @@ class KernelServer:
         environ.update(self._program.environ)
         with self._log.open("ab") as log:
             process = subprocess.Popen(
-                [*map(self._filled, self._program.words), *self._options],
+                [*self._entering, *map(self._filled, self._program.words), *self._options],
                 env=environ,
                 cwd=self.work,
                 stdin=subprocess.DEVNULL,
@@ -153,6 +160,8 @@ class KernelServer:
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(20)
         self._end_all(signal.SIGKILL)
+        if self.wire is not None:
+            self.wire.close()
 
     def _end_all(self, number: int) -> None:
         """With its kernels, which are in its session or in ones of their own."""

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from tests.real.home import COMMAND, eventually
+from tests.remote.machines import Machine
 
 _SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 # What an installer there has to know; it is in the profile, where a company's is.
@@ -30,13 +31,15 @@ _NO_SUCH_USER = 6  # userdel(8)
 class FarHost:
     """How tests reach it, and what they look at there."""
 
-    def __init__(self, name: str, home: Path, ssh: Path, port: int) -> None:
+    def __init__(self, name: str, home: Path, ssh: Path, machine: Machine | None) -> None:
         self.name = name
         self.home = home
         self.ssh = ssh
-        self.port = port
+        self.address = "127.0.0.1" if machine is None else machine.address
+        self.port = _free_port() if machine is None else 22
         self.uid = pwd.getpwnam(name).pw_uid
-        self.command = f"ssh -T -F {ssh / 'config'} far"
+        self.entering = () if machine is None else machine.entering
+        self.command = shlex.join([*self.entering, *f"ssh -T -F {ssh / 'config'} far".split()])
 
     def run(self, line: str) -> subprocess.CompletedProcess[str]:
         """A line for the user's shell there."""
@@ -54,6 +57,13 @@ class FarHost:
 
     def own(self, path: Path) -> None:
         subprocess.run(["chown", "-R", f"{self.name}:", path], check=True)
+
+    def admit(self, home: Path) -> None:
+        """Whoever has this home gets in by the address alone, as the user of this host."""
+        folder = home / ".ssh"
+        folder.mkdir(mode=0o700)
+        shutil.copy(self.ssh / "id", folder / "id_ed25519")
+        (folder / "known_hosts").write_text(f"{self.address} {(self.ssh / 'hostkey.pub').read_text()}")
 
     def processes(self) -> list[psutil.Process]:
         """All of the user's."""
@@ -99,19 +109,22 @@ def line_of(process: psutil.Process) -> str:
 
 
 @contextmanager
-def far_host() -> Iterator[FarHost]:
-    """One with a user who has an empty home; skipped where none can be made."""
+def far_host(machine: Machine | None = None) -> Iterator[FarHost]:
+    """One with a user who has an empty home; skipped where none can be made.
+
+    `machine`: another one than this.
+    """
     if _SSHD is None or shutil.which("ssh") is None:
         pytest.skip("no sshd: apt-get install openssh-server openssh-client")
     if os.geteuid() != 0:
         pytest.skip("a second user and an sshd for it need root")
     folder = Path(tempfile.mkdtemp(prefix="kxssh-"))
     folder.chmod(0o755)
-    name = f"kx{os.getpid()}"
+    name = f"kx{os.getpid()}{'' if machine is None else 'n'}"
     home = folder / "home"
     _call("useradd", "-m", "-k", "/dev/null", "-d", home, "-s", "/bin/bash", "-p", "*", name)
     try:
-        far = FarHost(name, home, folder, _free_port())
+        far = FarHost(name, home, folder, machine)
         _write_keys(far)
         _write_profile(far)
         with _sshd(far):
@@ -130,7 +143,8 @@ def _sshd(far: FarHost) -> Iterator[None]:
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where it goes without privileges
     assert _SSHD is not None
     with (far.ssh / "log").open("wb") as log:
-        server = subprocess.Popen([_SSHD, "-D", "-e", "-f", far.ssh / "sshd_config"], stderr=log)
+        command = [*far.entering, _SSHD, "-D", "-e", "-f", far.ssh / "sshd_config"]
+        server = subprocess.Popen(command, stderr=log)
     try:
         eventually(lambda: far.run("true").returncode == 0)
         yield
@@ -147,11 +161,11 @@ def _write_keys(far: FarHost) -> None:
     (far.home / ".ssh").chmod(0o700)
     far.own(far.home)
     (folder / "sshd_config").write_text(
-        f"Port {far.port}\nListenAddress 127.0.0.1\nHostKey {folder}/hostkey\nPidFile none\nStrictModes no\n"
-        "UsePAM no\nPasswordAuthentication no\nDisableForwarding yes\nMaxStartups 100\n"
+        f"Port {far.port}\nListenAddress {far.address}\nHostKey {folder}/hostkey\nPidFile none\n"
+        "StrictModes no\nUsePAM no\nPasswordAuthentication no\nDisableForwarding yes\nMaxStartups 100\n"
     )
     (folder / "config").write_text(
-        f"Host far\n  HostName 127.0.0.1\n  Port {far.port}\n  User {far.name}\n  IdentitiesOnly yes\n"
+        f"Host far\n  HostName {far.address}\n  Port {far.port}\n  User {far.name}\n  IdentitiesOnly yes\n"
         f"  IdentityFile {folder}/id\n  UserKnownHostsFile {folder}/known\n"
         "  StrictHostKeyChecking accept-new\n  LogLevel ERROR\n"
     )

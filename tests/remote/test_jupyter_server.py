@@ -231,8 +231,8 @@ def test_restart_and_stop_end_the_kernel_on_its_server(use: Use, home: Home, sta
 @pytest.mark.parametrize(
     ("end", "cause"),
     [
-        ("import os; os._exit(3)", "its server has started another in its place"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "its server has started another"),
+        ("import os; os._exit(3)", "its process ended, and has started another in its place"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "and has started another"),
     ],
 )
 def test_a_death_is_told_and_what_the_server_put_in_its_place_is_not_taken_for_it(

@@ -5,19 +5,23 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from contextlib import suppress
-
-from tests.remote.servers import free_port
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what is not sent yet is lost, as with a cable
 
 
-class WireCutter:
-    """Passes bytes on to a port of this machine."""
+def _connected_here(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), 10)
 
-    def __init__(self, port: int) -> None:
-        self.port = free_port()
+
+class WireCutter:
+    """Passes bytes on to a port of this machine, or to where `connect` leads, given that port."""
+
+    def __init__(self, port: int, connect: Callable[[int], socket.socket] = _connected_here) -> None:
+        self.port = 0  # of its own, the same as long as it is there
         self._to = port
+        self._connect = connect
         self._open: set[socket.socket] = set()
         self._door = self._listening()
 
@@ -41,6 +45,7 @@ class WireCutter:
 
     def _listening(self) -> socket.socket:
         door = socket.create_server(("127.0.0.1", self.port), backlog=100)
+        self.port = int(door.getsockname()[1])
         threading.Thread(target=self._serve, args=(door,), daemon=True).start()
         return door
 
@@ -49,7 +54,7 @@ class WireCutter:
             while True:
                 here, _ = door.accept()
                 try:
-                    there = socket.create_connection(("127.0.0.1", self._to), 10)
+                    there = self._connect(self._to)
                 except OSError:
                     _end(here)
                     continue
