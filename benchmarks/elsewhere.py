@@ -14,8 +14,16 @@ it, which acknowledges each message at once as ours does (else it takes 45 ms); 
 bytes; interrupt: until it is answered; death: of a run that kills its kernel, until that is told; relink: the
 link is killed, until the next call is answered.
 
-29 November 2026, two processors with a load of 10 at the beginning and 16 at the end, so only what lies side
-by side can be compared; at home again after the last, which shows by how much. 50 MB are 500,000 prints.
+50 MB are 500,000 prints, one of 50 is one print of 50 MB. 30 November 2026, two processors, quiet:
+
+               start        call       50 MB   one of 50   interrupt       death      relink
+    home    158.9 ms      3.1 ms  3,637.8 ms    189.8 ms     42.6 ms     49.6 ms
+    via     354.2 ms      3.8 ms  2,897.0 ms    385.8 ms     49.2 ms     68.5 ms    507.6 ms
+    home    154.9 ms      3.0 ms  3,541.0 ms    192.5 ms     36.4 ms     51.2 ms
+    via     382.4 ms      3.4 ms  2,951.8 ms    356.7 ms     49.1 ms     62.4 ms    501.5 ms
+
+29 November 2026, with a load of 10 at the beginning and 16 at the end, so only what lies side by side can be
+compared; at home again after the last, which shows by how much:
 
                start        call       50 MB   interrupt       death      relink
     home      939 ms       20 ms   18,252 ms      126 ms      111 ms
@@ -50,13 +58,13 @@ from kernelexec.kernels.websocket_frames import V1, frames_for
 from kernelexec.kernels.wire import Wire
 from tests.real.clients import Client, official_client
 from tests.real.home import Home
-from tests.remote.main_job import prints_fifty_megabytes
+from tests.remote.main_job import prints_fifty_megabytes, to_its_end
 from tests.remote.servers import TOKEN, KernelServer
 from tests.remote.slurm import slurm
 from tests.remote.sshd import far_host
 from tests.remote.wire_cutter import WireCutter
 
-_SHOWN = ("start", "bare", "call", "50 MB", "interrupt", "death", "relink")
+_SHOWN = ("start", "bare", "call", "50 MB", "one of 50", "interrupt", "death", "relink")
 _WAIT = 50.0
 
 
@@ -179,6 +187,7 @@ def measure(connect: Callable[[str], Client], home: Home, way: Way, calls: int) 
     if way.bare is not None:
         found["bare"] = way.bare(calls)
     found["50 MB"] = seconds(lambda: prints_fifty_megabytes(client, reads=not host_keeps(way)))
+    found["one of 50"] = seconds(lambda: prints_at_once(client))
     running = client.execute("import time; time.sleep(600)", wait_seconds=1)
     found["interrupt"] = seconds(lambda: client.call("interrupt_kernel", {"session": running.session}))
     if way.cut is not None:
@@ -190,6 +199,11 @@ def measure(connect: Callable[[str], Client], home: Home, way: Way, calls: int) 
         for session in {first.session, running.session}:
             each.call("stop_kernel", {"session": session})
     return found
+
+
+def prints_at_once(client: Client) -> None:
+    reply = to_its_end(client, client.execute("print('x' * 50_000_000)", wait_seconds=_WAIT))
+    assert reply.state == "OK", reply.text[:3000]
 
 
 def host_keeps(way: Way) -> bool:

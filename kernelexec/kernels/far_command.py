@@ -32,6 +32,7 @@ FETCH_SECONDS = 700.0  # where it has said that it fetches something
 _END_SECONDS = 2.0
 _SAID = 2_000  # characters of the end of what the command said on stderr
 _REST_SECONDS = 0.1
+_LEAVE_SECONDS = 1.0  # for a command whose input has ended
 _BUFFER = 1 << 20  # bytes
 _SCRIPTS_OWN = '"kernelexec-not "'  # only the script has it in quotation marks
 Progress = Callable[[str], None]
@@ -228,7 +229,12 @@ class Passage:
                 pipe.close()
 
     async def ended(self) -> None:
-        """End it, and wait until it has."""
+        """End it, and wait until it has. It is asked at first: what clears up at its end is not to be killed
+        in the middle of that."""
+        with suppress(OSError, RuntimeError):
+            self.writer.close()
+        with suppress(asyncio.TimeoutError, TimeoutError):
+            await asyncio.wait_for(self._process.wait(), _LEAVE_SECONDS)
         self.end()
         with suppress(asyncio.TimeoutError, TimeoutError):
             await asyncio.wait_for(self._process.wait(), _END_SECONDS)

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import secrets
+import shutil
 import signal
 import time
 from collections.abc import Coroutine, Mapping
@@ -21,6 +22,7 @@ from kernelexec.kernels.far_command import VARIABLE, FarCommand, FarPython, FarT
 from kernelexec.kernels.far_life import FarLife, FarPlace
 from kernelexec.kernels.host import Launch
 from kernelexec.kernels.kernel import Death, OnMessage
+from kernelexec.kernels.large_messages import spool_in
 from kernelexec.kernels.linked_kernel import LinkedKernel
 from kernelexec.kernels.slurm import Slurm, is_slurm, way_into
 from kernelexec.kernels.stdio_link import StdioLink
@@ -42,6 +44,7 @@ class FarKernels:
 
     def __init__(self, runtime_dir: Path) -> None:
         self._environs: dict[str, Mapping[str, str]] = {}  # by command: those of the client that came last
+        self._spools = runtime_dir / "spools"  # a folder for each kernel
         self._to_end = runtime_dir / "far"  # a file for each kernel that is to be ended
         self._ending: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -99,12 +102,13 @@ class FarKernels:
         return Death()
 
     def clear_up(self, place: Mapping[str, Any]) -> None:
-        """Nothing of it is on this machine."""
+        shutil.rmtree(self._spools / _read(place).kernel, ignore_errors=True)
 
     def _linked(
         self, place: FarPlace, on_message: OnMessage, passage: Passage | None, *, is_kept: bool
     ) -> LinkedKernel:
-        life = FarLife(place, self._end_later, self._explain, is_kept=is_kept)
+        spool = spool_in(self._spools, place.kernel)
+        life = FarLife(place, self._end_later, self._explain, spool, is_kept=is_kept)
         life.has_answered = passage is None  # the hub that has started it knew it only then
 
         def link(take: OnMessage) -> StdioLink:
@@ -114,6 +118,7 @@ class FarKernels:
                 take,
                 passage=passage,
                 acknowledges=bool(place.job),
+                spool=spool,
             )
             life.hear(made)
             return made

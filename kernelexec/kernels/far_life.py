@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from kernelexec.kernels.kernel import Death, Where
@@ -39,17 +41,20 @@ class FarLife:
     """One kernel there (see life.Life)."""
 
     is_joined = False
+    spools = False  # its files are not here
 
     def __init__(
         self,
         place: FarPlace,
         end_later: Callable[[FarPlace], None],
         explain: Callable[[FarPlace, Death], Awaitable[Death]],
+        spool: Path | None,
         *,
         is_kept: bool,
     ) -> None:
         """`end_later`: have it ended as soon as it can be reached. `explain`: a death with what else is known
-        of it where it ran. `is_kept`: it is to outlive us."""
+        of it where it ran. `spool`: a folder of ours for it. `is_kept`: it is to outlive us."""
+        self.spool = spool
         self._place = place
         self._end_later = end_later
         self._explain = explain
@@ -76,10 +81,6 @@ class FarLife:
 
     def explained(self, death: Death) -> Death:
         return death
-
-    @property
-    def spool(self) -> None:
-        """Its files are not here."""
 
     def answers(self) -> None:
         self.has_answered = True
@@ -137,10 +138,12 @@ class FarLife:
         return {"kind": "far", **asdict(self._place)}
 
     def detach(self) -> None:
-        """It lives on, without us."""
+        self.clear_up()
 
     def clear_up(self) -> None:
-        """The relay there removes what is left, once we have it."""
+        """What is here: the relay there removes what is left there, once we have it."""
+        if self.spool is not None:
+            shutil.rmtree(self.spool, ignore_errors=True)
 
     def __str__(self) -> str:
         return f"{self._place.kernel} on {self._place.host} ({self._place.command})"

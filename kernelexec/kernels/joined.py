@@ -25,6 +25,7 @@ from kernelexec.errors import KernelFailed
 from kernelexec.kernels.here import Machine
 from kernelexec.kernels.host import JOINED, KernelElsewhere, KernelGone, Launch
 from kernelexec.kernels.kernel import Death, OnMessage
+from kernelexec.kernels.large_messages import spool_in
 from kernelexec.kernels.linked_kernel import LinkedKernel
 from kernelexec.kernels.process import Process
 from kernelexec.kernels.strays import Stray
@@ -61,6 +62,7 @@ class JoinedLife:
     """The process of a kernel that is somebody else's (see life.Life)."""
 
     is_joined = True
+    spools = False
 
     def __init__(self, place: JoinedPlace, process: Process, spool: Path | None) -> None:
         self.spool = spool  # ours: the kernel's own files are its starter's
@@ -206,7 +208,7 @@ class JoinedKernels:
     def _linked(
         self, place: JoinedPlace, process: Process, on_message: OnMessage, interrupts: str
     ) -> LinkedKernel:
-        life = JoinedLife(place, process, self._spool(place.id))
+        life = JoinedLife(place, process, spool_in(self._spools, place.id))
 
         def hear(message: Message) -> None:
             life.hear(message)
@@ -221,14 +223,6 @@ class JoinedKernels:
             spool=life.spool,
         )
         return LinkedKernel(link, life, hear, interrupts)
-
-    def _spool(self, kernel_id: str) -> Path | None:
-        try:
-            folder = self._spools / kernel_id
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError:  # what is too large for a message is read as any other is
-            return None
-        return folder
 
 
 def _connection(file: str) -> Mapping[str, Any]:

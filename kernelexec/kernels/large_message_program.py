@@ -18,6 +18,7 @@ from contextlib import suppress
 from itertools import count
 from typing import Any, TypedDict
 
+WRONG_SIGNATURE = "wrong signature"
 END = b"\n"  # an empty line, after all answers to one message
 _SLICE = 1_000_000  # characters of a stream: what the hub takes at once
 _OOM_SCORE = 300  # as a kernel's: whose memory ends first is this one's, and never the hub's
@@ -50,7 +51,7 @@ def main() -> None:
 def _answers(asked: Asked) -> Iterator[Mapping[str, Any]]:
     frames = [sys.stdin.buffer.read(size) for size in asked["sizes"]]
     if not _is_signed(asked, frames):
-        yield {"problem": "wrong signature"}
+        yield {"problem": WRONG_SIGNATURE}
         return
     try:
         content = json.loads(frames.pop().decode())

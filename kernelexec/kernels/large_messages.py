@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from kernelexec import paths
-from kernelexec.kernels.large_message_program import END, Asked
-from kernelexec.kernels.wire import BadMessage, Message, Wire, message_of, parts_of, read_part
+from kernelexec.kernels.large_message_program import END, WRONG_SIGNATURE, Asked
+from kernelexec.kernels.wire import BadMessage, Message, Wire, WrongSignature, message_of, parts_of, read_part
 from kernelexec.model.limits import Limits
 
 _log = logging.getLogger(__name__)
@@ -34,6 +34,17 @@ _KINDS = frozenset(
     {"display_data", "execute_result", "update_display_data", "error", "stream", "execute_reply"}
 )
 _FIRST = 500_000_000  # number of a file, where a kernel of ours counts from 1
+
+
+def spool_in(folder: Path, kernel_id: str) -> Path | None:
+    """A folder of ours for what a kernel elsewhere says that is too large for a message; None: it is read as
+    any other is."""
+    spool = folder / kernel_id
+    try:
+        spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return spool
 
 
 class LargeMessages:
@@ -148,7 +159,8 @@ class _Reader:
 async def _content(line: bytes) -> Mapping[str, Any]:
     answer = json.loads(line) if len(line) < LARGE else await asyncio.to_thread(json.loads, line)
     if "problem" in answer:
-        raise BadMessage(answer["problem"])
+        is_signature = answer["problem"] == WRONG_SIGNATURE
+        raise (WrongSignature if is_signature else BadMessage)(answer["problem"])
     content: Mapping[str, Any] = answer["content"]
     return content
 

@@ -24,7 +24,11 @@ class Life(Protocol):
 
     @property
     def spool(self) -> Path | None:
-        """Where it can put files for us that go when it ends; None: nowhere that we could read."""
+        """The folder of values too large for messages, which goes when it ends; None: there is none."""
+
+    @property
+    def spools(self) -> bool:
+        """Whether it can put files there itself."""
 
     def answers(self) -> None:
         """It has answered: what can be known of it only from then on (its pid, say) is looked up."""

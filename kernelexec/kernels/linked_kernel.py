@@ -188,7 +188,7 @@ class LinkedKernel:
         told: dict[str, Any] = {"file": file, "saved": saved}
         if limits is not None:
             self._link.allow(limits)
-        if limits is not None and self._life.spool is not None:
+        if limits is not None and self._life.spools and self._life.spool is not None:
             told["spool"] = {"over": max(limits.cell, LEAST), "most": limits.run}
         told = {name: value for name, value in told.items() if value is not None}
         if told and self._is_ours:

@@ -64,6 +64,7 @@ class LocalLife:
     """Keeper and kernel, watched by their process descriptors (see life.Life)."""
 
     is_joined = False
+    spools = True
 
     def __init__(
         self,

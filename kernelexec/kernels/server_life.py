@@ -77,6 +77,8 @@ class ServerLife:
         await asyncio.wait({self._death})
         return self._death.result()
 
+    spools = False
+
     @property
     def spool(self) -> None:
         """Its files are not ours to read."""

@@ -16,12 +16,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from kernelexec.kernels import far_frames
 from kernelexec.kernels.exchange import Exchange
 from kernelexec.kernels.far_command import FarTrouble, Passage
 from kernelexec.kernels.far_frames import BEAT, GONE, KEPT, KILL, NOTHING, Frames
+from kernelexec.kernels.large_messages import LARGE, LargeMessages
 from kernelexec.kernels.link import Lost
 from kernelexec.kernels.wire import BadMessage, Message, WrongSignature
 from kernelexec.model.limits import Limits
@@ -46,10 +48,14 @@ class StdioLink(Exchange):
         *,
         passage: Passage | None = None,
         acknowledges: bool = False,
+        spool: Path | None = None,
     ) -> None:
         """`begin` raises FarTrouble. `passage`: one that has begun already. `acknowledges`: what comes is
-        answered with a frame of nothing, without which some commands hold back theirs (srun: 40 ms)."""
+        answered with a frame of nothing, without which some commands hold back theirs (srun: 40 ms).
+        `spool`: the folder for what is too large for a message."""
         super().__init__(key, on_message)
+        self._large = LargeMessages(self._wire, spool)
+        self._reads_large = False  # what comes after it waits
         self._begin = begin
         self._acknowledges = acknowledges
         self._passage: Passage | None = None
@@ -71,10 +77,10 @@ class StdioLink(Exchange):
 
     @property
     def is_reading(self) -> bool:
-        return self._frames.is_within_one
+        return self._reads_large or self._frames.is_within_one
 
     def allow(self, limits: Limits) -> None:
-        """It has no spool that could be read here."""
+        self._large.allow(limits)
 
     def when_regained(self, call: Callable[[], None]) -> None:
         self._on_regained = call
@@ -106,6 +112,7 @@ class StdioLink(Exchange):
 
     def close(self) -> None:
         self._waiting.clear()
+        self._large.close()
         self._replies.close()
         self._keeping.cancel()
 
@@ -163,7 +170,11 @@ class StdioLink(Exchange):
             while data := await passage.reader.read(_AT_ONCE):
                 self._heard_at = time.monotonic()
                 for kind, content in frames.feed(data):
-                    self._hear(passage, kind, content)
+                    if isinstance(content, bytes):
+                        self._hear(passage, kind, content)
+                    else:
+                        await self._read_large(far_frames.CHANNELS[kind], content)
+                    del content
                 if self._acknowledges:
                     passage.writer.write(far_frames.pack(NOTHING))
         except ConnectionError as error:
@@ -178,7 +189,7 @@ class StdioLink(Exchange):
         while True:
             await asyncio.sleep(_BEAT_SECONDS)
             silent = time.monotonic() - self._heard_at
-            if silent > _SILENT_SECONDS:
+            if silent > _SILENT_SECONDS and not self._reads_large:
                 self._broken = FarTrouble(f"Nothing came over it for {silent:.0f} s.", passage.trial)
                 passage.end()
                 return
@@ -205,6 +216,23 @@ class StdioLink(Exchange):
             _log.warning("a message on %s was dropped: %s", channel, error)
             return
         self._take(message)
+
+    async def _read_large(self, channel: str, content: memoryview) -> None:
+        """Beside everything else, but for what comes after it."""
+        self._reads_large = True
+        try:
+            parts = far_frames.unpack_message(content)
+            frames = [part if len(part) > LARGE else bytes(part) for part in parts]
+            async for message in self._large.read(channel, frames):
+                self._take(message)
+                await asyncio.sleep(0)
+        except WrongSignature as error:
+            raise ValueError(f"a message on {channel} has a {error}") from error
+        except (BadMessage, OSError, *_DESCRIBED) as error:
+            _log.warning("a large message on %s was dropped: %s", channel, error)
+        finally:
+            self._reads_large = False
+            self._heard_at = time.monotonic()
 
     def _is_up(self, passage: Passage) -> None:
         """The relay there is joined to the kernel: what it publishes from now on comes here."""

@@ -16,6 +16,7 @@ class FakeLife:
     def __init__(self) -> None:
         self.kernel_id = "1a2b3c4d"
         self.spool: Path | None = None
+        self.spools = True
         self.is_stopped = False
         self.is_joined = False
         self.where: Where | None = None

@@ -30,6 +30,26 @@ def test_what_is_sent_is_what_comes_wherever_it_is_cut(
     assert not frames.is_within_one
 
 
+@given(messages=_MESSAGES, data=st.data())
+def test_what_is_large_is_put_where_it_stays_and_is_the_same(
+    messages: list[tuple[str, list[bytes]]], data: st.DataObject
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(far_frames, "LARGE", 20)
+        test_what_is_sent_is_what_comes_wherever_it_is_cut.hypothesis.inner_test(messages, data)  # type: ignore[attr-defined]
+
+
+def test_a_large_frame_is_no_copy_of_what_has_come() -> None:
+    sent = pack_message("iopub", [b"head", b"x" * (far_frames.LARGE + 1)]) + pack(BEAT, b"{}")
+    frames, half = Frames(), len(sent) // 2
+    assert list(frames.feed(sent[:half])) == []
+    assert frames.is_within_one
+    (_, large), beat = frames.feed(sent[half:])
+    assert isinstance(large, memoryview)
+    assert [len(part) for part in unpack_message(large)] == [4, far_frames.LARGE + 1]
+    assert beat == (BEAT, b"{}")
+
+
 def test_a_frame_that_has_not_come_whole_is_known_as_that() -> None:
     frames = Frames()
     assert list(frames.feed(pack(BEAT, b"{}")[:-1])) == []

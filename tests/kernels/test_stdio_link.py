@@ -11,9 +11,10 @@ import pytest
 
 from kernelexec.kernels import far_frames, stdio_link
 from kernelexec.kernels.far_command import FarCommand, Passage
+from kernelexec.kernels.large_messages import LARGE
 from kernelexec.kernels.link import Lost
 from kernelexec.kernels.stdio_link import StdioLink
-from kernelexec.kernels.wire import Wire
+from kernelexec.kernels.wire import Message, Wire
 from tests.fakes import run, settled
 
 BEAT = far_frames.pack(far_frames.BEAT, b'{"pid": 1}')
@@ -48,6 +49,11 @@ async def closed(link: StdioLink) -> None:
     await asyncio.wait({link._keeping})
 
 
+def display(key: str, text: str) -> bytes:
+    _, parts = Wire(key).pack("display_data", {"data": {"text/plain": text}, "metadata": {}})
+    return far_frames.pack_message("iopub", parts)
+
+
 def made(ends: Ends, beats: list[Mapping[str, object]]) -> StdioLink:
     link = StdioLink("key", ends.begin, lambda message: None)
     link.on_beat = beats.append
@@ -75,6 +81,31 @@ def test_a_message_that_was_changed_is_had_again_by_a_new_link(tmp_path: Path) -
     other = Wire("another key")
     _, parts = other.pack("status", {"execution_state": "busy"})
     ends = Ends(tmp_path, BEAT + far_frames.pack_message("iopub", parts), BEAT)
+
+    async def test() -> None:
+        link = made(ends, [])
+        assert "a message on iopub has a wrong signature" in (await lost(link)).why
+        await closed(link)
+
+    run(test())
+
+
+def test_what_comes_after_a_large_message_is_heard_after_it(tmp_path: Path) -> None:
+    ends = Ends(tmp_path, BEAT + display("key", "x" * (LARGE + 1)) + display("key", "next"))
+    heard: list[Message] = []
+
+    async def test() -> None:
+        link = StdioLink("key", ends.begin, heard.append)
+        await settled(lambda: len(heard) == 2)
+        assert not link.is_reading
+        await closed(link)
+
+    run(test())
+    assert [len(each.content["data"]["text/plain"]) for each in heard] == [LARGE + 1, 4]
+
+
+def test_a_large_message_that_was_changed_is_had_again_too(tmp_path: Path) -> None:
+    ends = Ends(tmp_path, BEAT + display("another", "x" * (LARGE + 1)), BEAT)
 
     async def test() -> None:
         link = made(ends, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import signal
@@ -104,6 +105,25 @@ def test_what_cannot_be_done_from_here_is_refused_with_what_can(
     assert any(reply.session == each["session"] for each in listed["sessions"])
 
 
+def test_what_is_too_large_for_a_message_is_kept_whole_and_leaves_nothing(
+    via: Via, home: Home, own_ipykernel: dict[str, str]
+) -> None:
+    before = set(_far_folders())
+    client = via(**own_ipykernel)
+    shown = client.execute(
+        "from IPython.display import HTML, display\ndisplay(HTML('<p>' + 'x' * 9_000_000))\nprint('after')",
+        wait_seconds=50,
+    )
+    assert (shown.state, shown.block("stdout")) == ("OK", "after"), shown.text[:3000]
+    (kept,) = shown.script.parent.joinpath("outputs").iterdir()
+    assert kept.read_text() == "<p>" + "x" * 9_000_000
+    spools = Path(home.environ["KERNELEXEC_RUNTIME_DIR"], "spools")
+    assert [list(each.iterdir()) for each in spools.iterdir()] == [[]]
+    client.call("stop_kernel", {"session": shown.session})
+    eventually(lambda: not list(spools.iterdir()))
+    eventually(lambda: not set(_far_folders()) - before)
+
+
 def test_words_that_are_no_command_or_no_python_are_told(via: Via, there: Path) -> None:
     no_command = via("a", KERNELEXEC_VIA="'unclosed").execute("1")
     assert "KERNELEXEC_VIA" in no_command.text
@@ -188,6 +208,11 @@ def test_a_link_that_ends_before_the_kernel_is_ready_is_told_and_leaves_nothing(
     assert "what is submitted next starts a new one" in first.text
     eventually(lambda: not [pid for pid, line in _processes() if _is_kernel_of(there, pid, line)])
     assert client.execute("1", wait_seconds=50).state == "OK"
+
+
+def _far_folders() -> list[Path]:
+    """Of kernels whose hub reaches them by a command, on this machine."""
+    return list(Path(f"/tmp/kernelexec-far-{os.getuid()}").glob("*"))
 
 
 def _is_kernel_of(there: Path, pid: int, line: str) -> bool:
