@@ -6,6 +6,7 @@ home     a kernel of this machine
 server   one of a Jupyter server, over its websocket
 via      one at the end of ssh (KERNELEXEC_VIA); needs root and sshd, for a second user
 host     the hub and all else at the end of ssh (KERNELEXEC_HOST); needs the same
+box      one in a container (KERNELEXEC_VIA="podman exec -i NAME"); needs the image of `make container`
 slurm    one in a Slurm job (KERNELEXEC_VIA=slurm); needs root and Slurm's Debian packages
 
 All through an MCP client. start: the first result of a new kernel in an environment that is prepared; call:
@@ -48,6 +49,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -56,6 +58,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from kernelexec.kernels.websocket_frames import V1, frames_for
 from kernelexec.kernels.wire import Wire
+from tests.container.test_container import ENGINE, IMAGE, engine, has_image
 from tests.real.clients import Client, official_client
 from tests.real.home import Home
 from tests.remote.main_job import prints_fifty_megabytes, to_its_end
@@ -147,6 +150,20 @@ def over_ssh(variable: str) -> Iterator[Way]:
 
 
 @contextmanager
+def in_a_container() -> Iterator[Way]:
+    if not has_image():
+        pytest.skip(f"no image {IMAGE}: make container")
+    name = f"kx-{uuid4().hex[:8]}"
+    engine("run", "-d", "--rm", "--name", name, "--entrypoint", "tini", IMAGE, "--", "sleep", "infinity")
+    into = f"{ENGINE} exec -i {name}"
+    try:
+        settings = {"KERNELEXEC_VIA": into, "ENV_TYPE": "", "VENV_PATH": "/opt/environment"}
+        yield Way(settings, lambda home: end(home, " exec -i "))
+    finally:
+        engine("rm", "--force", "--time", "0", name)
+
+
+@contextmanager
 def in_a_job() -> Iterator[Way]:
     with redirect_stdout(sys.stderr), slurm() as cluster:
         settings = {"KERNELEXEC_VIA": "slurm --mem=900 -n1", "ENV_TYPE": "", "VENV_PATH": sys.prefix}
@@ -158,6 +175,7 @@ WAYS = {
     "server": on_a_server,
     "via": lambda: over_ssh("KERNELEXEC_VIA"),
     "host": lambda: over_ssh("KERNELEXEC_HOST"),
+    "box": in_a_container,
     "slurm": in_a_job,
 }
 

@@ -27,7 +27,9 @@ def box() -> Iterator[str]:
 
 
 def test_a_kernel_in_a_container_outlives_its_link(connect: Connect, home: Home, box: str) -> None:
-    client = connect(home, home.project("boxed"), KERNELEXEC_VIA=box, ENV_TYPE="", VENV_PATH="")
+    client = connect(
+        home, home.project("boxed"), KERNELEXEC_VIA=box, ENV_TYPE="", VENV_PATH="/opt/environment"
+    )
     reply = client.execute("import socket\nruns = 1\nsocket.gethostname()", wait_seconds=50)
     assert reply.state == "OK", reply.text
     assert f"on {reply.block('result')[1:-1]}" in reply.text
