@@ -1,7 +1,6 @@
 """The hub's process and its doors.
 
 - `process`: from its start by a bridge to its end: lock, socket, log, connections, idleness.
-- `quick_imports`: what is done first, so that its imports take less time.
 - `in_process`: hub and bridge in one process, as in a container (`kernelexec --in-process`).
 - `door`: its lock and socket, made anew where they are deleted.
 - `admin`: what the person's commands ask (`kernelexec ps`, `stop`, `input`, `gc`).

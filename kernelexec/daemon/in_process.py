@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import gc
 import os
 import stat
 import sys
@@ -67,10 +68,8 @@ def _serve(lock: int, log: int, has_client: bool) -> int:
 
     if has_client:
         _thread.start_new_thread(pass_lines, ())
+    gc.disable()  # until it is the hub: see rendezvous
     # Here: who finds a hub does not wait half a second for what it takes to be one.
-    from kernelexec.daemon import quick_imports
-
-    quick_imports.begin()
     from kernelexec.daemon.process import be_hub
 
     status = be_hub(lock, _InProcess(bridge, has_client))

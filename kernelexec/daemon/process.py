@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import logging.handlers
@@ -20,7 +21,6 @@ from typing import Any, Protocol
 
 from kernelexec import __version__, paths
 from kernelexec.bridge import rendezvous
-from kernelexec.daemon import quick_imports
 from kernelexec.daemon.admin import serve_admin
 from kernelexec.daemon.door import Door, give_way, only_one
 from kernelexec.daemon.pages import serve_pages
@@ -89,7 +89,8 @@ def be_hub(lock: int, stay: Stay) -> int:
     """Be the hub until it ends. Exit status 0, 1 for a failure. `lock`: a descriptor of hub.lock, locked."""
     os.chdir("/")
     _allow_many_files()
-    quick_imports.end()
+    gc.freeze()  # what the imports made stays for ever: no collection need look at it again
+    gc.enable()
     _start_log()
     try:
         with only_one() as is_only_one:
