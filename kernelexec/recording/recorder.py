@@ -27,7 +27,7 @@ from kernelexec.recording.opened_writer import OpenedWriter
 from kernelexec.recording.output_folder import OutputFolder
 from kernelexec.recording.pages import Pages
 from kernelexec.recording.records import Records
-from kernelexec.recording.script import script_name, write_script
+from kernelexec.recording.script import SpareFile, script_name, write_script
 from kernelexec.recording.sittings import Sittings
 from kernelexec.recording.spill import Spill
 from kernelexec.recording.spooled import discard
@@ -67,6 +67,8 @@ class Recorder:
         self._updates = LastUpdates(journal)
         self.widgets = WidgetMessages(journal, self._updates)
         self._generation = 0
+        self._folders: dict[int, Path] = {}  # by number
+        self._spare = SpareFile()  # the next script
         self._sync_handle: asyncio.TimerHandle | None = None
 
     @property
@@ -100,7 +102,11 @@ class Recorder:
         return self.opened is None and self.sittings.number(generation) != generation
 
     def folder(self, generation: int) -> Path:
-        return Records(self.storage_dir, self.session, self.sittings.number(generation)).folder
+        number = self.sittings.number(generation)
+        folder = self._folders.get(number)
+        if folder is None:
+            folder = self._folders[number] = Records(self.storage_dir, self.session, number).folder
+        return folder
 
     def begin_generation(self, generation: int, metadata: Mapping[str, Any]) -> None:
         """The cells of this generation go to the notebook of its sitting; a new one gets this metadata."""
@@ -169,7 +175,7 @@ class Recorder:
         folder = self.folder(execution.generation)
         try:
             name = script_name(execution.number, execution.label, self.extension)
-            execution.script = write_script(folder, name, execution.code)
+            execution.script = write_script(folder, name, execution.code, self._spare)
         except OSError as error:
             raise storage_failed(folder, error) from error
 
@@ -182,6 +188,8 @@ class Recorder:
         self.notebooks.touch()
         self.journal.write("sent", n=execution.number, msg_id=msg_id)
         self.notebooks.show(execution)
+        # Once it has been sent, which comes in this turn of the loop.
+        asyncio.get_running_loop().call_soon(self._spare.make, self.folder(execution.generation))
 
     def began(self, execution: Execution) -> None:
         """The kernel runs it now."""
@@ -344,6 +352,7 @@ class Recorder:
         self.notebooks.close()
         for spill in self._spills.values():
             spill.close()
+        self._spare.close()
         self.journal.close()
 
     def overflow_of(self, execution: Execution) -> Overflow | None:

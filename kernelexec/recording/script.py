@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from kernelexec.model.naming import clean_name
 
 _NUMBERED = re.compile(r"[0-9]{4,9}(?![0-9])")
+_UNNAMED = getattr(os, "O_TMPFILE", 0)  # Linux
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -49,10 +53,39 @@ def label_of(script: Path) -> str | None:
     return script.stem[number.end() if number else 0 :].lstrip("-_ ") or None
 
 
-def write_script(folder: Path, name: str, code: str) -> Path:
+class SpareFile:
+    """A new file that has no name yet. To make a file takes longer than all else of a script, and several
+    times as long on some disks: so the next one is made while code runs. Where that cannot be, there is none.
+    """
+
+    def __init__(self) -> None:
+        self._file: int | None = None
+        self._is_closed = False
+
+    def make(self, folder: Path) -> None:
+        """For a script of this folder, or of another on the same file system."""
+        if self._file is None and _UNNAMED and not self._is_closed:
+            with suppress(OSError):  # most network file systems cannot; or the folder is gone
+                self._file = os.open(folder, _UNNAMED | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+
+    def take(self) -> int | None:
+        """Its descriptor, which is the caller's from now on."""
+        file, self._file = self._file, None
+        return file
+
+    def close(self) -> None:
+        """Make no more."""
+        self._is_closed = True
+        file = self.take()
+        if file is not None:
+            os.close(file)
+
+
+def write_script(folder: Path, name: str, code: str, spare: SpareFile | None = None) -> Path:
     """Write the code, as it is, to a new file in the folder, which is made if needed; returns its path.
 
     If the name is taken the file is called `NAME-2`, `NAME-3` and so on. It is not yet synced to the disk.
+    `spare`: what the file is made of, if it is there.
 
     Raises ValueError if the code cannot be written as UTF-8 or `name` is not a plain file name; nothing was
     written then. Raises OSError if the folder is a symbolic link or no folder, or if the file could not be
@@ -63,8 +96,10 @@ def write_script(folder: Path, name: str, code: str) -> Path:
     data = _encode(code)
     directory = open_folder(folder)
     try:
-        file, taken = _create(directory, name)
-        _fill(directory, taken, file, data)
+        taken = None if spare is None else _made_of(spare, directory, name, data)
+        if taken is None:
+            file, taken = _create(directory, name)
+            _fill(directory, taken, file, data)
     finally:
         os.close(directory)
     return folder / taken
@@ -75,8 +110,12 @@ def open_folder(folder: Path) -> int:
 
     Raises OSError if it is a symbolic link, which may lead out of the storage directory, or no folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(folder, flags)
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.open(folder, flags)
 
 
 def _encode(code: str) -> bytes:
@@ -91,16 +130,41 @@ def _encode(code: str) -> bytes:
         ) from error
 
 
+def _made_of(spare: SpareFile, directory: int, name: str, data: bytes) -> str | None:
+    """The name that the spare file was given, once all of the data was in it; None if there was no spare file,
+    or it cannot have a name there."""
+    file = spare.take()
+    if file is None:
+        return None
+    with open(file, "wb", buffering=0) as writer:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[writer.write(rest) :]
+        for free in _names(name):
+            try:
+                os.link(f"/proc/self/fd/{file}", free, dst_dir_fd=directory, follow_symlinks=True)
+            except FileExistsError:
+                continue
+            except OSError:  # on another file system, say, or without /proc
+                return None
+            return free
+    return None
+
+
 def _create(directory: int, name: str) -> tuple[int, str]:
     """A new file in the directory, open for writing, and the name that was free for it."""
-    stem, extension = os.path.splitext(name)
-    free, attempt = name, 1
-    while True:
-        try:
+    for free in _names(name):
+        with suppress(FileExistsError):
             return os.open(free, _NEW_FILE, 0o666, dir_fd=directory), free
-        except FileExistsError:
-            attempt += 1
-            free = f"{stem}-{attempt}{extension}"
+    raise AssertionError("the names do not end")
+
+
+def _names(name: str) -> Iterator[str]:
+    """The name, and those that stand for it where it is taken."""
+    yield name
+    stem, extension = os.path.splitext(name)
+    for attempt in count(2):
+        yield f"{stem}-{attempt}{extension}"
 
 
 def _fill(directory: int, name: str, file: int, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import stat
@@ -14,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kernelexec.recording.script import label_of, numbered_scripts, script_name, write_script
+from kernelexec.recording import script as module
+from kernelexec.recording.script import SpareFile, label_of, numbered_scripts, script_name, write_script
 
 
 @contextmanager
@@ -145,6 +147,72 @@ def test_no_file_descriptor_is_left_open(tmp_path: Path) -> None:
     for _ in range(3):
         write_script(tmp_path, "0001.py", "x")
     assert len(os.listdir("/dev/fd")) == before
+
+
+def spare_for(folder: Path) -> SpareFile:
+    """A spare file, where this file system has any."""
+    spare = SpareFile()
+    spare.make(folder)
+    file = spare.take()
+    if file is None:
+        pytest.skip("this file system has no files without a name")
+    os.close(file)
+    spare.make(folder)
+    return spare
+
+
+def test_a_spare_file_becomes_the_script_under_a_name_that_is_free(tmp_path: Path) -> None:
+    write_script(tmp_path, "0001.py", "first")
+    before = len(os.listdir("/dev/fd"))
+    spare = spare_for(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["0001.py"]
+    path = write_script(tmp_path, "0001.py", "second", spare)
+    assert path.name == "0001-2.py"
+    assert path.read_text() == "second"
+    assert spare.take() is None
+    (tmp_path / "other").touch()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)
+    assert path.stat().st_nlink == 1
+    assert len(os.listdir("/dev/fd")) == before
+
+
+@pytest.mark.parametrize("size", [1, 4096, 1_000_000])
+def test_a_spare_file_that_does_not_fit_on_the_disk_leaves_nothing(tmp_path: Path, size: int) -> None:
+    spare = spare_for(tmp_path)
+    before = len(os.listdir("/dev/fd"))
+    with files_no_larger_than(size // 2), pytest.raises(OSError, match="too large"):
+        write_script(tmp_path, "0001.py", "x" * size, spare)
+    assert list(tmp_path.iterdir()) == []
+    assert len(os.listdir("/dev/fd")) == before - 1
+
+
+def test_a_spare_file_that_cannot_have_a_name_there_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spare = spare_for(tmp_path)
+
+    def on_another_file_system(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(module.os, "link", on_another_file_system)
+    assert write_script(tmp_path, "0001.py", "x", spare).read_text() == "x"
+
+
+def test_without_spare_files_scripts_are_written_as_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spare = SpareFile()
+    spare.make(tmp_path / "missing")
+    monkeypatch.setattr(module, "_UNNAMED", 0)  # macOS
+    spare.make(tmp_path)
+    assert write_script(tmp_path, "0001.py", "x", spare).read_text() == "x"
+
+
+def test_a_spare_file_that_is_closed_is_not_made_again(tmp_path: Path) -> None:
+    spare = spare_for(tmp_path)
+    spare.close()
+    spare.make(tmp_path)
+    assert spare.take() is None
 
 
 def test_numbered_scripts_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
