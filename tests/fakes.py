@@ -422,10 +422,11 @@ def let_notebooks_be_old(storage_dir: Path) -> None:
 
 @contextmanager
 def quick_recording(gather_cells_for: float = 0.001) -> Iterator[None]:
-    """Without what would make up most of the tests' time: the pause of 0.1 s that gathers the cells
+    """Without what would make up most of the tests' time: the pauses that gather the cells
     of a burst, and waiting for the disk (no test here cuts the power)."""
     with (
         mock.patch.object(notebooks_module, "_GATHER_SECONDS", gather_cells_for),
+        mock.patch.object(notebooks_module, "_APART_SECONDS", 0.0),
         mock.patch.object(os, "fsync", return_value=None),
     ):
         yield
@@ -565,6 +566,9 @@ class FakeHub:
 
     async def environment_of(self, caller: Caller, progress: Progress) -> Environment:
         return self.session.environment
+
+    def session_known(self, caller: Caller, name: str | None) -> None:
+        """Each call is its caller's first."""
 
     async def session_of(self, caller: Caller, name: str | None, progress: Progress) -> Session:
         caller.choose(name)

@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 
 _GATHER_SECONDS = 0.1  # gathers the cells of a burst
 _IDLE_SECONDS = 1.5  # without an event, after which nobody is disturbed; cells are then at most 2 s behind
+_APART_SECONDS = 0.5  # between two writes while the session is busy: each copies and syncs the whole file
 _WRITING_SHARE = 20  # while the session is busy, writing takes at most a twentieth of the time
 _RETRY_SECONDS = 5.0  # after a full disk
 _FLUSH_SECONDS = 5.0  # for a page that does not answer
@@ -323,7 +324,7 @@ class Notebooks:
 
     def _seconds_left(self) -> float:
         """Until the next write."""
-        share = self._written + self._took * _WRITING_SHARE
+        share = self._written + max(self._took * _WRITING_SHARE, _APART_SECONDS)
         idle = self._touched + _IDLE_SECONDS
         due = max(self._wanted + _GATHER_SECONDS, min(share, idle), self._pause_until)
         return due - time.monotonic()

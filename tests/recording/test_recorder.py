@@ -33,6 +33,7 @@ SESSION = "sales@analysis"
 @pytest.fixture(autouse=True)
 def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notebooks_module, "_GATHER_SECONDS", 0.001)
+    monkeypatch.setattr(notebooks_module, "_APART_SECONDS", 0.0)
     monkeypatch.setattr(notebooks_module, "_RETRY_SECONDS", 0.01)
 
 
@@ -101,6 +102,26 @@ def test_the_cells_of_a_burst_are_written_in_order_and_together(
     assert written == [10]
     assert [text_of(cell["outputs"]) for cell in cells(tmp_path)] == [f"{n}\n" for n in range(1, 11)]
     assert journal_lines(tmp_path)[-1]["numbers"] == list(range(1, 11))
+
+
+def test_a_busy_session_has_its_notebook_written_now_and_then_and_once_it_pauses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notebooks_module, "_APART_SECONDS", 60.0)
+    monkeypatch.setattr(notebooks_module, "_IDLE_SECONDS", 0.2)
+
+    async def test() -> None:
+        async with recorder_in(tmp_path) as recorder:
+            ended(recorder, 1)
+            await settled(lambda: len(cells(tmp_path)) == 1)
+            ended(recorder, 2)
+            for _ in range(20):
+                recorder.notebooks.touch()
+                await asyncio.sleep(0.01)
+            assert len(cells(tmp_path)) == 1
+            await settled(lambda: len(cells(tmp_path)) == 2)
+
+    run(test())
 
 
 def test_what_was_not_run_has_a_script_and_no_cell(tmp_path: Path) -> None:
