@@ -188,13 +188,21 @@ class Hub:
         Raises:
             BadRequest, ConfigError, EnvironmentUnusable, SessionTaken, StorageFailed
         """
+        known = self.session_known(caller, name)
+        if known is not None:
+            return known
         chosen = self._chosen.setdefault(caller, {})
-        if name not in chosen or chosen[name].is_abandoned:
-            chosen[name] = await self._choose(caller, name, progress)
-        chosen[name].asked_for = time.monotonic()
-        chosen[name].recorder.limits = caller.config().limits
-        chosen[name].stop_when_idle_for(caller.config().kernel_idle_seconds)
-        return chosen[name]
+        session = chosen[name] = await self._choose(caller, name, progress)
+        return _in_hand(session, caller)
+
+    def session_known(self, caller: Caller, name: str | None) -> Session | None:
+        """The session that an earlier call was for, which needs no preparation; None: it has to be opened.
+
+        Raises:
+            ConfigError
+        """
+        known = self._chosen.get(caller, {}).get(name)
+        return None if known is None or known.is_abandoned else _in_hand(known, caller)
 
     async def open_notebook(
         self, caller: Caller, path: str, name: str | None, progress: Progress
@@ -486,3 +494,11 @@ async def _close(session: Session) -> None:
 def _key_of(entry: KernelEntry) -> _Key:
     label = Environment.from_json(entry.environment).label
     return os.path.realpath(entry.storage_dir), f"{entry.session_name}@{label}"
+
+
+def _in_hand(session: Session, caller: Caller) -> Session:
+    """A session that this caller uses now, as its settings want it."""
+    session.asked_for = time.monotonic()
+    session.recorder.limits = caller.config().limits
+    session.stop_when_idle_for(caller.config().kernel_idle_seconds)
+    return session

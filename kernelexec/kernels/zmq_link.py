@@ -32,7 +32,8 @@ _QUEUED_MESSAGES = 1000
 _QUEUED_MESSAGES_OF_OURS = 50
 _DRAIN_AT_ONCE = 200  # messages, before other sessions and clients get their turn
 _DRAIN_BYTES_AT_ONCE = 1_000_000  # or so much; some 5 ms of work
-_POLLIN = int(zmq.POLLIN)  # the flag of an enumeration is many times as slow
+# As numbers: the flags of an enumeration are many times as slow.
+_POLLIN, _NOBLOCK, _MORE = int(zmq.POLLIN), int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
 _DESCRIPTORS = 40  # a link takes 17, and what else opens some meanwhile has to find them, too
 _LAST_WORDS_SECONDS = 0.02  # without a message, after which a dead kernel has said all
 _LAST_WORDS_ROUNDS = 50
@@ -148,7 +149,11 @@ class ZmqLink(Exchange):
     def _send(self, channel: str, frames: list[bytes]) -> None:
         if not self._sockets:  # closed
             return
-        self._sockets[channel].send_multipart(frames, zmq.NOBLOCK)
+        socket, *others = self._sockets[channel], *frames
+        last = others.pop()
+        for frame in others:
+            socket.send(frame, _MORE)
+        socket.send(last, _NOBLOCK)
         self._drain(channel)
 
     def _drain_all(self) -> None:

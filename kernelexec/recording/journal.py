@@ -42,6 +42,7 @@ _RETRY_SECONDS = 1.0  # between two tries to write what waits
 _INDEX_EVERY = (
     16_000_000  # bytes, of which the next hub reads all: its index goes as far as the last of these
 )
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps makes one for each line
 _SPOIL = b"!\n"  # after a line that may lack nothing but its end: no reader takes it for an event
 
 
@@ -242,7 +243,7 @@ class Journal:
 
 def _line(event: str, fields: Mapping[str, Any]) -> bytes:
     record = {"v": FORMAT, "event": event, **fields, "time": now().isoformat()}
-    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+    return _encode(record).encode() + b"\n"
 
 
 class ClosedJournal:

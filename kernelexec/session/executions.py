@@ -16,6 +16,7 @@ from kernelexec.model.execution import Execution, Question, State
 from kernelexec.recording.history import load_execution
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
+from kernelexec.session.change import Change
 from kernelexec.session.sent_requests import SentRequests
 from kernelexec.session.steps import reached
 from kernelexec.session.troubles import Troubles
@@ -38,7 +39,7 @@ class Executions:
         self._recorder = recorder
         self._troubles = troubles
         self._in_memory: dict[int, Execution] = {}
-        self._changes: dict[int, asyncio.Event] = {}  # set when one ends or asks something
+        self._changes: dict[int, Change] = {}  # set when one ends or asks something
         self._listeners: dict[int, set[asyncio.Event]] = {}  # set at each output
         self._files: dict[int, str] = {}  # by execution count: of the present kernel's cells
         self._generation = 0  # whose they are
@@ -49,7 +50,7 @@ class Executions:
         self.last_number = max(self.last_number, execution.number)
         self.touch()
         self._in_memory[execution.number] = execution
-        self._changes[execution.number] = asyncio.Event()
+        self._changes[execution.number] = Change()
 
     @property
     def open(self) -> list[Execution]:
@@ -80,9 +81,7 @@ class Executions:
             change = self._changes.get(execution.number)
             if change is None:
                 break
-            try:
-                await asyncio.wait_for(change.wait(), deadline - loop.time())
-            except (asyncio.TimeoutError, TimeoutError):
+            if not await change.within(deadline - loop.time()):
                 break
         return execution.is_final or execution.question is not None
 
@@ -108,16 +107,13 @@ class Executions:
         question, loop = execution.question, asyncio.get_running_loop()
         deadline = loop.time() + seconds
         while question is not None and execution.question is question:
-            change = self._changes[execution.number]
-            try:
-                await asyncio.wait_for(change.wait(), deadline - loop.time())
-            except (asyncio.TimeoutError, TimeoutError):
+            if not await self._changes[execution.number].within(deadline - loop.time()):
                 return False
         return True
 
     async def _end(self, execution: Execution) -> None:
         while not execution.is_final:
-            await self._changes[execution.number].wait()
+            await self._changes[execution.number].within(inf)
 
     def asks(self, execution: Execution, question: Question | None) -> None:
         """The execution waits for an answer, or does so no longer."""
@@ -169,7 +165,7 @@ class Executions:
         """Wake who waits for it."""
         self._changes[execution.number].set()
         if not execution.is_final:
-            self._changes[execution.number] = asyncio.Event()
+            self._changes[execution.number] = Change()
 
     def become(self, execution: Execution, state: State) -> None:
         """Bring an execution to a state that is not its last."""

@@ -79,7 +79,7 @@ async def session_for(call: Call, name: str | None, wait_seconds: float | None =
     Raises:
         KernelexecError: there is none, and why; or it takes longer than the call waits, and goes on.
     """
-    session = await prepared(
+    session = call.hub.session_known(call.caller, name) or await prepared(
         call, lambda progress: call.hub.session_of(call.caller, name, progress), wait_seconds
     )
     call.concerns(session)
