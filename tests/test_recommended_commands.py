@@ -101,6 +101,10 @@ TRIED: dict[str, list[tuple[str, str]]] = {
         ("kernelexec ps", _PS),
     ],
     "commands/doctor.py": [
+        (
+            "kernelexec ps",
+            "real/test_via_command.py::test_what_is_asked_while_the_link_is_down_is_answered_with_that",
+        ),
         ("kernelexec ps", _PS),
         ("kernelexec stop --all", _STOP_ALL),
         ("kernelexec stop {}", _STOP_LOST),

@@ -46,7 +46,20 @@ async def _examined() -> list[Finding]:
     from kernelexec.hub.examination import examine
 
     of_shell = await examine(os.environ, os.getcwd(), _hub())
-    return [*of_shell, *await check_clients(os.environ, Path(os.getcwd()))]
+    return [*of_shell, *_owed(), *await check_clients(os.environ, Path(os.getcwd()))]
+
+
+def _owed() -> list[Finding]:
+    """Stops that were asked for while nothing led to the kernel."""
+    from kernelexec.hub.examination import Finding, Level
+    from kernelexec.kernels.owed_stops import owed_stops
+
+    owed = owed_stops(Path(paths.state_dir(os.environ)))
+    if not owed:
+        return []
+    where = ", ".join(sorted({each["host"] for each in owed}))
+    what = f"not yet carried out on {where}, where {len(owed)} kernels may run on: their link was down"
+    return [Finding(Level.NOTE, "stops", what, "kernelexec ps")]
 
 
 def _hub() -> Finding:

@@ -55,8 +55,9 @@ def _exchange(connection: socket, command: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _has_kernels() -> bool:
-    """By the registry, or by what lives."""
-    if any(Path(paths.state_dir(os.environ), "kernels").glob("*.json")):
+    """By the registry, by what lives, or by what is owed to a kernel elsewhere."""
+    state_dir = Path(paths.state_dir(os.environ))
+    if any(any((state_dir / folder).glob("*.json")) for folder in ("kernels", "owed-stops")):
         return True
     from kernelexec.kernels.strays import living  # here: few come so far, and it takes a while
 

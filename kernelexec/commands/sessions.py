@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from kernelexec import paths
@@ -83,6 +84,8 @@ def _show(options: argparse.Namespace, status: Mapping[str, Any]) -> int:
         print("no sessions")
     for lost in status.get("lost", ()):  # a hub of an earlier version knows of none
         print(f"\n{_about_lost(lost)}")
+    for owed in status.get("owed", ()):
+        print(f"\n{_about_owed(owed)}")
     return 0
 
 
@@ -96,6 +99,16 @@ def _about_lost(lost: Mapping[str, Any]) -> str:
     return (
         f"kernel {lost['kernel']} {whose} lives and serves nobody: {lost['why']}.\n"
         f"  process {pids}, {memory}; to end it: kernelexec stop {lost['kernel']}"
+    )
+
+
+def _about_owed(owed: Mapping[str, str]) -> str:
+    """A kernel that was stopped where nothing led to it."""
+    since = datetime.fromisoformat(owed["since"]).astimezone()
+    return (
+        f"kernel {owed['kernel']} on {owed['host']} was stopped at {since:%Y-%m-%d %H:%M:%S}, while its link "
+        "was down, and may run on.\n"
+        f"  It is ended while a hub runs, once this leads there again: {owed['command']}"
     )
 
 

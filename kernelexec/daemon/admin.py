@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from kernelexec import __version__, paths
@@ -13,6 +14,7 @@ from kernelexec.daemon import frontends
 from kernelexec.errors import BadRequest, KernelexecError
 from kernelexec.hub.hub import Hub
 from kernelexec.hub.lost_kernels import LostKernel
+from kernelexec.kernels.owed_stops import owed_stops
 from kernelexec.model.execution import Execution
 from kernelexec.recording.journal import now
 from kernelexec.session.session import Session
@@ -130,6 +132,7 @@ def _status(hub: Hub) -> dict[str, Any]:
         "hub": {"version": __version__, "pid": os.getpid(), "log": paths.log_file(os.environ)},
         "sessions": [_described(session) for session in hub.sessions],
         "lost": hub.lost_kernels.described(),
+        "owed": owed_stops(Path(paths.state_dir(os.environ))),
     }
 
 

@@ -109,11 +109,12 @@ class _Daemon:
 
     def __init__(self, lock: int, stay: Stay) -> None:
         runtime_dir = Path(paths.runtime_dir(os.environ))
+        state_dir = Path(paths.state_dir(os.environ))
         self._door = Door(lock, self._accept, READ_AHEAD)
         self._hub = Hub(
             runtime_dir,
-            Path(paths.state_dir(os.environ)),
-            hosts.here(runtime_dir),
+            state_dir,
+            hosts.here(runtime_dir, state_dir),
             Path(paths.config_dir(os.environ), LIMITS_FILE),
         )
         self._connections: dict[asyncio.Task[None], tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}

@@ -229,7 +229,7 @@ async def _try(
         return
     if is_slurm(environment.host):
         return  # a job would wait in the queue, and be paid for
-    host = hosts.here(Path(socket_path(environ)).parent)
+    host = hosts.here(Path(socket_path(environ)).parent, Path(paths.state_dir(environ)))
     try:
         if environment.kind == "gateway" and facts is not None:
             trial = try_out(host, environment, environ, facts.hear, facts.look)

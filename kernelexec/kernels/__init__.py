@@ -14,8 +14,9 @@ websockets.
   `server_troubles` (what goes wrong there, in words), `moving_in` (how such a kernel becomes one of ours),
   `recall` (what was lost on the way is had again).
 - `far_kernels`: kernels at the end of a command (`ssh -T gpu`), with `far_command` (what begins there),
-  `far_life`, `stdio_link` and `far_frames`, and `slurm` (a job in which one runs); `programs`: what is copied
-  to where kernels run.
+  `far_life`, `stdio_link` and `far_frames`, `turns` (who tries a command when), `owed_stops` (made up for
+  when it leads there again), and `slurm` (a job in which one runs); `programs`: what is copied to where
+  kernels run.
 - `inspection` and `findings` (questions beside a run), `dropped` (messages that a foreign kernel has) and
   `dialects` (how some of these speak), `printed` (what a dead kernel could not send),
   `registry` (the running kernels, on disk), `strays` (those that live, whatever is on disk), `process` (pids

@@ -135,13 +135,19 @@ sys.exit(main())
 
 
 class FarTrouble(Exception):
-    """What is wanted did not come about. `refused`: there it was understood, and cannot be."""
+    """What is wanted did not come about. `refused`: there it was understood, and cannot be.
 
-    def __init__(self, what: str, next_step: str = "", *, refused: bool = False) -> None:
+    `was_reached`: the command leads there, and it is this kernel that is not to be had.
+    """
+
+    def __init__(
+        self, what: str, next_step: str = "", *, refused: bool = False, was_reached: bool = False
+    ) -> None:
         super().__init__(what)
         self.what = what
         self.next_step = next_step
         self.refused = refused
+        self.was_reached = was_reached or refused
 
 
 @dataclass(frozen=True)

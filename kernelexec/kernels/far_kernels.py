@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import secrets
 import shutil
 import signal
-import time
+from collections import defaultdict
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kernelexec.errors import HubUnavailable, KernelFailed
 from kernelexec.kernels.far_command import VARIABLE, FarCommand, FarPython, FarTrouble, Passage
-from kernelexec.kernels.far_life import FarLife, FarPlace
+from kernelexec.kernels.far_life import FarLife, FarPlace, read_place
 from kernelexec.kernels.host import Launch
 from kernelexec.kernels.kernel import Death, OnMessage
 from kernelexec.kernels.large_messages import spool_in
 from kernelexec.kernels.linked_kernel import LinkedKernel
+from kernelexec.kernels.owed_stops import FOLDER, OwedStops
 from kernelexec.kernels.slurm import Slurm, is_slurm, way_into
-from kernelexec.kernels.stdio_link import StdioLink
+from kernelexec.kernels.stdio_link import StdioLink, Way
 from kernelexec.kernels.strays import Stray
-from kernelexec.plain_file import read_plain
+from kernelexec.kernels.turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -35,25 +35,23 @@ KEPT_BYTES = 64_000_000  # of what it publishes: a link may be down for a while
 _FOR_KERNELS = ("KERNELEXEC_STILL_IMAGES", "KERNELEXEC_MEMORY_MB")
 _JOIN_SECONDS = 0.5  # from one look at a job that has just begun, or ends, to the next
 _EXPLAINING = 16
-_ENDING_SECONDS = 30.0  # between two tries to end what could not be reached
-_ENDING_LASTS_SECONDS = 30 * 86400.0
 
 
 class FarKernels:
     """Starts kernels there and finds them again (see host.KernelHost)."""
 
-    def __init__(self, runtime_dir: Path) -> None:
+    def __init__(self, runtime_dir: Path, state_dir: Path) -> None:
         self._environs: dict[str, Mapping[str, str]] = {}  # by command: those of the client that came last
         self._spools = runtime_dir / "spools"  # a folder for each kernel
-        self._to_end = runtime_dir / "far"  # a file for each kernel that is to be ended
-        self._ending: asyncio.Task[None] | None = None
+        self._owed = OwedStops(state_dir / FOLDER, self._end)
+        self._turns: defaultdict[tuple[str, str], Turns] = defaultdict(Turns)  # by command and job
         self._tasks: set[asyncio.Task[None]] = set()
 
     def meet(self, environ: Mapping[str, str], cwd: str) -> None:
         command = environ.get(VARIABLE, "").strip()
         if command:
             self._environs[command] = environ  # its agent for keys, say, may be another one now
-        self._end_what_is_to_end()
+        self._owed.make_up()
 
     async def start(self, launch: Launch, on_message: OnMessage) -> LinkedKernel:
         self._environs[launch.host] = launch.environ
@@ -85,7 +83,7 @@ class FarKernels:
         return self._linked(place, on_message, passage, is_kept=not launch.ends_with_us)
 
     def adopt(self, place: Mapping[str, Any], on_message: OnMessage, interrupts: str) -> LinkedKernel:
-        return self._linked(_read(place), on_message, None, is_kept=True)
+        return self._linked(read_place(place), on_message, None, is_kept=True)
 
     def strays(self) -> Mapping[str, Stray]:
         """None: what lives there is not seen from here."""
@@ -102,22 +100,22 @@ class FarKernels:
         return Death()
 
     def clear_up(self, place: Mapping[str, Any]) -> None:
-        shutil.rmtree(self._spools / _read(place).kernel, ignore_errors=True)
+        shutil.rmtree(self._spools / read_place(place).kernel, ignore_errors=True)
 
     def _linked(
         self, place: FarPlace, on_message: OnMessage, passage: Passage | None, *, is_kept: bool
     ) -> LinkedKernel:
         spool = spool_in(self._spools, place.kernel)
         life = FarLife(place, self._end_later, self._explain, spool, is_kept=is_kept)
+        turns = self._turns[place.command, place.job]
         life.has_answered = passage is None  # the hub that has started it knew it only then
 
         def link(take: OnMessage) -> StdioLink:
             made = StdioLink(
                 place.key,
-                partial(self._join, place, life),
+                Way(partial(self._join, place, life), turns, acknowledges=bool(place.job)),
                 take,
                 passage=passage,
-                acknowledges=bool(place.job),
                 spool=spool,
             )
             life.hear(made)
@@ -137,6 +135,7 @@ class FarKernels:
             raise FarTrouble(
                 f"`{place.command}` leads to {said['host']} now, and the kernel is on {place.host}.",
                 f"Have {VARIABLE} name that machine.",
+                was_reached=True,
             )
         why = f"there is nothing of it any more on {place.host}"
         if said["boot"] != place.boot:
@@ -147,7 +146,7 @@ class FarKernels:
                 "submitted next starts a new one"
             )
         life.is_missing(why)
-        raise FarTrouble(f"{why[0].upper()}{why[1:]}.")
+        raise FarTrouble(f"{why[0].upper()}{why[1:]}.", was_reached=True)
 
     async def _joined(self, place: FarPlace) -> tuple[Passage, dict[str, Any]]:
         wanted = {"want": "join", "id": place.kernel, "lent": place.lent}
@@ -232,61 +231,14 @@ class FarKernels:
         if place.job:
             self._in_background(Slurm(self._environ_of(place)).cancel(place.job))
             return
+        self._owed.add(place)
+
+    async def _end(self, place: FarPlace) -> bool:
+        """Whether it has ended there then. Raises FarTrouble: it is not reached."""
         try:
-            self._to_end.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path = self._to_end / f"{place.kernel}.json"
-            with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
-                json.dump(asdict(place), file)
-        except OSError as error:
-            _log.warning("kernel %s is not ended later: %s", place.kernel, error)
-        self._end_what_is_to_end()
-
-    def _end_what_is_to_end(self) -> None:
-        if self._ending is None and any(self._to_end.glob("*.json")):
-            self._ending = asyncio.get_running_loop().create_task(self._end_all())
-
-    async def _end_all(self) -> None:
-        try:
-            while paths := list(self._to_end.glob("*.json")):
-                for path in paths:
-                    await self._end(path)
-                if any(path.exists() for path in paths):
-                    await asyncio.sleep(_ENDING_SECONDS)
-        finally:
-            self._ending = None
-
-    async def _end(self, path: Path) -> None:
-        try:
-            place = _read(json.loads(read_plain(path)))
-            wanted = {"want": "end", "id": place.kernel}
-            said = await FarCommand(place.command).ask(
-                FarPython("program", place.python), wanted, self._environ_of(place)
-            )
-        except (FarTrouble, HubUnavailable) as error:
-            _log.info("what is to be ended cannot be reached: %s", error.what)
-            return _forget_an_old(path)
-        except (OSError, ValueError, KeyError) as error:
-            _log.warning("%s cannot be read: %s", path, error)
-            said = {"ended": True, "host": ""}
-        else:
-            if said["host"] != place.host:
-                return _forget_an_old(path)
-        if said["ended"]:
-            _log.info("what %s names was ended", path.stem)
-            with suppress(OSError):
-                path.unlink()
-
-
-def _forget_an_old(path: Path) -> None:
-    """A machine that has not been seen for so long is gone, or its kernel is."""
-    with suppress(OSError):
-        if time.time() - path.stat().st_mtime > _ENDING_LASTS_SECONDS:
-            _log.warning("what %s names could not be ended, and is given up", path.stem)
-            path.unlink()
-
-
-def _read(place: Mapping[str, Any]) -> FarPlace:
-    try:
-        return FarPlace(**{name: value for name, value in place.items() if name != "kind"})
-    except TypeError as error:
-        raise ValueError(f"not the place of a kernel at the end of a command: {error}") from error
+            command = FarCommand(place.command)
+        except HubUnavailable as error:
+            raise FarTrouble(error.what, error.next_step) from error
+        python, wanted = FarPython("program", place.python), {"want": "end", "id": place.kernel}
+        said = await command.ask(python, wanted, self._environ_of(place))
+        return said["host"] == place.host and bool(said["ended"])

@@ -37,6 +37,17 @@ class FarPlace:
     job: str = ""  # the number of the Slurm job that it is
 
 
+def read_place(place: Mapping[str, Any]) -> FarPlace:
+    """
+    Raises:
+        ValueError: it was written by a later version, or is damaged.
+    """
+    try:
+        return FarPlace(**{name: value for name, value in place.items() if name != "kind"})
+    except TypeError as error:
+        raise ValueError(f"not the place of a kernel at the end of a command: {error}") from error
+
+
 class FarLife:
     """One kernel there (see life.Life)."""
 

@@ -17,14 +17,15 @@ from kernelexec.kernels.strays import Stray
 _KIND = "kind"  # in a place; one without it is of this machine, as all were in earlier versions
 
 
-def here(runtime_dir: Path) -> KernelHost:
-    """All hosts; connection files and sockets of this machine's are in folders of `runtime_dir`."""
+def here(runtime_dir: Path, state_dir: Path) -> KernelHost:
+    """All hosts; connection files and sockets of this machine's are in folders of `runtime_dir`, what is to
+    outlive a reboot in `state_dir`."""
     return Hosts(
         {
             "": LocalKernels(runtime_dir),
             JOINED: JoinedKernels(runtime_dir),
             "server": ServerKernels(),
-            FAR: FarKernels(runtime_dir),
+            FAR: FarKernels(runtime_dir, state_dir),
         }
     )
 

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from kernelexec.kernels.far_command import FarTrouble, Passage
 from kernelexec.kernels.far_frames import BEAT, GONE, KEPT, KILL, NOTHING, Frames
 from kernelexec.kernels.large_messages import LARGE, LargeMessages
 from kernelexec.kernels.link import Lost
+from kernelexec.kernels.turns import Turns
 from kernelexec.kernels.wire import BadMessage, Message, WrongSignature
 from kernelexec.model.limits import Limits
 
@@ -37,27 +39,33 @@ _AT_ONCE = 1 << 18  # bytes that are read before others have their turn
 _DESCRIBED = struct.error, IndexError, ValueError
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a command is begun that leads to a kernel."""
+
+    begin: Callable[[], Awaitable[Passage]]  # raises FarTrouble
+    turns: Turns = field(default_factory=Turns)  # those of all links through the same command
+    # What comes is answered with a frame of nothing. Some commands hold back theirs without (srun: 40 ms).
+    acknowledges: bool = False
+
+
 class StdioLink(Exchange):
     """The channels of one kernel through a command (see link.Link)."""
 
     def __init__(
         self,
         key: str,
-        begin: Callable[[], Awaitable[Passage]],
+        way: Way,
         on_message: Callable[[Message], None],
         *,
         passage: Passage | None = None,
-        acknowledges: bool = False,
         spool: Path | None = None,
     ) -> None:
-        """`begin` raises FarTrouble. `passage`: one that has begun already. `acknowledges`: what comes is
-        answered with a frame of nothing, without which some commands hold back theirs (srun: 40 ms).
-        `spool`: the folder for what is too large for a message."""
+        """`passage`: one that has begun already. `spool`: the folder for what is too large for a message."""
         super().__init__(key, on_message)
         self._large = LargeMessages(self._wire, spool)
         self._reads_large = False  # what comes after it waits
-        self._begin = begin
-        self._acknowledges = acknowledges
+        self._way = way
         self._passage: Passage | None = None
         self._lost: Lost | None = None
         self._was_up = False
@@ -73,7 +81,9 @@ class StdioLink(Exchange):
 
     @property
     def lost(self) -> Lost | None:
-        return self._lost
+        if self._lost is None or self._way.turns.trouble is None:
+            return self._lost
+        return _lost(self._lost.since, self._way.turns.trouble)  # which another link has met, perhaps
 
     @property
     def is_reading(self) -> bool:
@@ -137,7 +147,9 @@ class StdioLink(Exchange):
         try:
             while not self.closed.done():
                 try:
-                    passage = passage or await self._begin()
+                    if passage is None:
+                        async with self._way.turns.turn():
+                            passage = await self._way.begin()
                     began = time.monotonic()
                     await self._talk(passage)
                     trouble = self._broken or await passage.why("The command that leads to it ended")
@@ -152,8 +164,9 @@ class StdioLink(Exchange):
                     await passage.ended()
                     passage = None
                 self._is_down(trouble)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                if self._way.turns.trouble is None:  # else its next turn comes late enough
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         finally:
             self._passage = None
             if passage is not None:
@@ -175,7 +188,7 @@ class StdioLink(Exchange):
                     else:
                         await self._read_large(far_frames.CHANNELS[kind], content)
                     del content
-                if self._acknowledges:
+                if self._way.acknowledges:
                     passage.writer.write(far_frames.pack(NOTHING))
         except ConnectionError as error:
             _log.warning("a link ended: %s", error)
@@ -253,7 +266,7 @@ class StdioLink(Exchange):
         since = self._lost.since if self._lost is not None else datetime.now(timezone.utc)
         if self._lost is None or self._lost.why != trouble.what:
             _log.warning("a link is down: %s", trouble.what)
-        self._lost = Lost(since, trouble.what, trouble.next_step, passes=not trouble.refused)
+        self._lost = _lost(since, trouble)
 
     def _put(self, msg_id: str, frame: bytes) -> None:
         if self.closed.done():
@@ -270,3 +283,7 @@ class StdioLink(Exchange):
     def _take_back(self, msg_id: str) -> None:
         if self._waiting:
             self._waiting = deque(each for each in self._waiting if each[0] != msg_id)
+
+
+def _lost(since: datetime, trouble: FarTrouble) -> Lost:
+    return Lost(since, trouble.what, trouble.next_step, passes=not trouble.refused)

@@ -18,7 +18,7 @@ def test_a_place_of_a_later_version_s_kind_is_refused_and_its_kernel_not_taken_f
     tmp_path: Path,
 ) -> None:
     with pytest.raises(ValueError, match="'satellite'"):
-        hosts.here(tmp_path).adopt({"kind": "satellite", "orbit": 4}, lambda message: None, "named")
+        hosts.here(tmp_path, tmp_path).adopt({"kind": "satellite", "orbit": 4}, lambda message: None, "named")
 
 
 def test_what_a_later_version_has_added_to_a_place_is_passed_over(tmp_path: Path) -> None:
@@ -39,9 +39,9 @@ def test_what_a_later_version_has_added_to_a_place_is_passed_over(tmp_path: Path
         "later": "what a later version has added",
     }
     with pytest.raises(KernelGone):
-        hosts.here(tmp_path).adopt(joined, lambda message: None, "signal")
+        hosts.here(tmp_path, tmp_path).adopt(joined, lambda message: None, "signal")
     server = {"kind": "server", "url": "http://127.0.0.1:9", "kernel": "1", "session": "2", "later": {}}
-    assert hosts.here(tmp_path).elsewhere(server) is None
+    assert hosts.here(tmp_path, tmp_path).elsewhere(server) is None
     running = {"joins": "a.ipynb", "connection_file": "c.json", "pid": 7, "directory": "/work"}
     described = {**environment().to_json(), "running": {**running, "later": 1}, "later": 2}
     assert Environment.from_json(described).running == RunningKernel(**running)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from kernelexec.kernels import far_frames, stdio_link
 from kernelexec.kernels.far_command import FarCommand, Passage
 from kernelexec.kernels.large_messages import LARGE
 from kernelexec.kernels.link import Lost
-from kernelexec.kernels.stdio_link import StdioLink
+from kernelexec.kernels.stdio_link import StdioLink, Way
 from kernelexec.kernels.wire import Message, Wire
 from tests.fakes import run, settled
 
@@ -55,7 +55,7 @@ def display(key: str, text: str) -> bytes:
 
 
 def made(ends: Ends, beats: list[Mapping[str, object]]) -> StdioLink:
-    link = StdioLink("key", ends.begin, lambda message: None)
+    link = StdioLink("key", Way(ends.begin), lambda message: None)
     link.on_beat = beats.append
     return link
 
@@ -95,7 +95,7 @@ def test_what_comes_after_a_large_message_is_heard_after_it(tmp_path: Path) -> N
     heard: list[Message] = []
 
     async def test() -> None:
-        link = StdioLink("key", ends.begin, heard.append)
+        link = StdioLink("key", Way(ends.begin), heard.append)
         await settled(lambda: len(heard) == 2)
         assert not link.is_reading
         await closed(link)

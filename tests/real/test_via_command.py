@@ -172,7 +172,14 @@ def test_what_is_asked_while_the_link_is_down_is_answered_with_that(
     again = client.call("restart_kernel", {"session": running.session})
     assert "Its kernel was given up, as its link is down" in again.text, again.text
     assert "goes on there until the link is back" in again.text
+    listed = home.command("ps").stdout
+    assert f"on {os.uname().nodename} was stopped at" in listed
+    assert f"once this leads there again: sh {way}" in listed
+    home.command("stop", "--all")
+    shutil.rmtree(home.runtime)  # as after a reboot
+    assert "may run on" in home.command("ps").stdout
     down.unlink()
+    client = via(KERNELEXEC_VIA=f"sh {way}", **own_ipykernel)
     client.call("list_kernels", {})
     eventually(lambda: not kernel.is_running(), 60)
 
