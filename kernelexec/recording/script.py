@@ -131,8 +131,8 @@ def _encode(code: str) -> bytes:
 
 
 def _made_of(spare: SpareFile, directory: int, name: str, data: bytes) -> str | None:
-    """The name that the spare file was given, once all of the data was in it; None if there was no spare file,
-    or it cannot have a name there."""
+    """The name that the spare file was given, once all of the data was in it; None if there was none, or it
+    cannot have a name there."""
     file = spare.take()
     if file is None:
         return None

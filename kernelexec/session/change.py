@@ -6,8 +6,8 @@ import asyncio
 
 
 class Change:
-    """As an asyncio.Event. To wait for one only so long takes a task and three turns of the loop before Python
-    3.12, which each call would pay."""
+    """As an asyncio.Event. To wait for one only so long takes a task and three turns of the loop before
+    Python 3.12, which each call would pay."""
 
     def __init__(self) -> None:
         self._is_set = False

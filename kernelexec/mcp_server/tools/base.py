@@ -79,9 +79,11 @@ async def session_for(call: Call, name: str | None, wait_seconds: float | None =
     Raises:
         KernelexecError: there is none, and why; or it takes longer than the call waits, and goes on.
     """
-    session = call.hub.session_known(call.caller, name) or await prepared(
-        call, lambda progress: call.hub.session_of(call.caller, name, progress), wait_seconds
-    )
+    session = call.hub.session_known(call.caller, name)
+    if session is None:
+        session = await prepared(
+            call, lambda progress: call.hub.session_of(call.caller, name, progress), wait_seconds
+        )
     call.concerns(session)
     return session
 
