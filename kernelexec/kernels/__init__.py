@@ -6,9 +6,10 @@ websockets.
   kernel is made; `linked_kernel` is that kernel: execute, interrupt, look, rejoin, variables.
 - `host`: the Protocol of where kernels run: started there, and found again by the next hub; `hosts` chooses.
 - `zmq_link` (`returning_link`, where a process stands for the kernel) and `wire` (Jupyter's messages),
-  `large_messages` and `large_message_program` (those that take long to read, in a process), `exchange` (what
-  all links do alike), `replies` (what a link owes), `readiness` (when a kernel answers); `local` and
-  `local_life` (a process of this machine, under its keeper); `joined` (one that somebody else has started).
+  `large_messages` and `large_message_program` (those that take long to read, in a process), `reservoir` (what
+  a foreign kernel publishes faster than it is read), `exchange` (what all links do alike), `replies` (what a
+  link owes), `readiness` (when a kernel answers); `local` and `local_life` (a process of this machine, under
+  its keeper); `joined` (one that somebody else has started).
 - `servers`: kernels on Jupyter servers, with `server_access` (tokens, in memory only), `server_api` (REST),
   `server_life`, `websocket_link` and `websocket_frames`, `retries` (of links that are down),
   `server_troubles` (what goes wrong there, in words), `moving_in` (how such a kernel becomes one of ours),

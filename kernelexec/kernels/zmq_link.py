@@ -19,6 +19,7 @@ import zmq
 
 from kernelexec.kernels.exchange import Exchange
 from kernelexec.kernels.large_messages import LARGE, LargeMessages
+from kernelexec.kernels.reservoir import Frames, Reservoir
 from kernelexec.kernels.wire import BadMessage, Message
 from kernelexec.model.limits import Limits
 
@@ -27,11 +28,13 @@ _log = logging.getLogger(__name__)
 _RECONNECT_MS = 5  # a kernel binds its sockets 0.2 s after its start; each try costs microseconds
 # What waits here to be read, when a kernel publishes faster than the hub reads. A kernel of ours queues the
 # rest itself, without limit, so a short queue loses nothing and keeps the hub small: its messages of
-# streams have up to 1 MB. Other kernels drop what neither queue has room for.
+# streams have up to 1 MB. What others publish is taken from this queue at once (kernels/reservoir). Its
+# length cannot be changed later: libzmq does not always wake who waits for it then.
 _QUEUED_MESSAGES = 1000
 _QUEUED_MESSAGES_OF_OURS = 50
 _DRAIN_AT_ONCE = 200  # messages, before other sessions and clients get their turn
 _DRAIN_BYTES_AT_ONCE = 1_000_000  # or so much; some 5 ms of work
+_PUT_ASIDE_AT_ONCE = 16_000_000  # bytes; some 10 ms
 # As numbers: the flags of an enumeration are many times as slow.
 _POLLIN, _NOBLOCK, _MORE = int(zmq.POLLIN), int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
 _DESCRIPTORS = 40  # a link takes 17, and what else opens some meanwhile has to find them, too
@@ -59,7 +62,6 @@ class ZmqLink(Exchange):
         Raises:
             OSError: there are no descriptors for its sockets, say.
         """
-        self._queued = _QUEUED_MESSAGES_OF_OURS if is_ours else _QUEUED_MESSAGES
         super().__init__(connection["key"], on_message)
         self._large = LargeMessages(self._wire, spool)
         self._reading: dict[str, asyncio.Task[None]] = {}  # by channel: a large message, before the next ones
@@ -71,6 +73,7 @@ class ZmqLink(Exchange):
         self._shell = _address(connection, "shell")
         self._waker: zmq.Socket[bytes] | None = None
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
+        self._put_aside = None if is_ours else Reservoir(spool)  # of iopub
         try:
             for name, kind in CHANNELS.items():
                 self._open(name, kind, _address(connection, name))
@@ -87,7 +90,7 @@ class ZmqLink(Exchange):
 
     @property
     def is_reading(self) -> bool:
-        return bool(self._reading)
+        return bool(self._reading or self._put_aside)
 
     def allow(self, limits: Limits) -> None:
         self._large.allow(limits)
@@ -111,11 +114,9 @@ class ZmqLink(Exchange):
 
     async def take_last_words(self) -> None:
         before = -1
-        for _ in range(_LAST_WORDS_ROUNDS):
-            if self._reading:
-                await asyncio.wait(self._reading.values())
-            elif before == self._taken:
-                return
+        rounds = 0
+        while self.is_reading or (before != self._taken and rounds < _LAST_WORDS_ROUNDS):
+            rounds += 0 if self.is_reading else 1
             before = self._taken
             await asyncio.sleep(_LAST_WORDS_SECONDS)
             self._drain_all()
@@ -124,6 +125,8 @@ class ZmqLink(Exchange):
         for reading in self._reading.values():
             reading.cancel()
         self._large.close()
+        if self._put_aside is not None:
+            self._put_aside.close()
         for socket in self._sockets.values():
             self._loop.remove_reader(socket.fileno())
             socket.close(linger=0)
@@ -138,7 +141,8 @@ class ZmqLink(Exchange):
         socket.linger = 0
         socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
         if kind == zmq.SUB:
-            socket.setsockopt(zmq.RCVHWM, self._queued)
+            queued = _QUEUED_MESSAGES_OF_OURS if self._put_aside is None else _QUEUED_MESSAGES
+            socket.setsockopt(zmq.RCVHWM, queued)
             socket.setsockopt(zmq.SUBSCRIBE, b"")
         else:
             socket.setsockopt(zmq.IDENTITY, self._identity)
@@ -162,35 +166,51 @@ class ZmqLink(Exchange):
 
     def _drain(self, name: str) -> None:
         socket = self._sockets.get(name)
-        if socket is None or name in self._reading:  # closed while this call was scheduled; or it has to wait
+        if socket is None:  # closed while this call was scheduled
             return
+        if name not in self._reading and not self._take_some(name, socket):
+            return
+        is_more = name == "iopub" and self._fetch(socket)
+        if is_more or name not in self._reading:
+            self._loop.call_soon(self._drain, name)
+
+    def _take_some(self, name: str, socket: zmq.Socket[bytes]) -> bool:
+        """Whether there may be more."""
         room = _DRAIN_BYTES_AT_ONCE
         for _ in range(_DRAIN_AT_ONCE):
-            # Asked, instead of told by an exception: most descriptors that fire have one message, or none.
-            if not int(socket.getsockopt(zmq.EVENTS)) & _POLLIN:
-                return
-            frames = _receive(socket)
+            frames = self._put_aside.take() if self._put_aside and name == "iopub" else _received(socket)
+            if frames is None:
+                return False
             size = sum(map(len, frames))
-            room -= size
             if size > LARGE:
                 self._reading[name] = self._loop.create_task(self._read_large(name, frames))
-                return
+                return True
             try:
-                message = self._wire.unpack(name, [frame.bytes for frame in frames])
+                message = self._wire.unpack(name, [bytes(frame) for frame in frames])
             except BadMessage as error:
                 _log.warning("a message on %s was dropped: %s", name, error)
                 continue
             self._take(message)
+            room -= size
             if room < 0:
                 break
-        self._loop.call_soon(self._drain, name)
+        return True
 
-    async def _read_large(self, name: str, frames: list[zmq.Frame]) -> None:
+    def _fetch(self, socket: zmq.Socket[bytes]) -> bool:
+        """Put aside what is published, before the kernel has no room for more. Whether there may be more."""
+        room = _PUT_ASIDE_AT_ONCE
+        while self._put_aside is not None and not self._put_aside.is_full and room > 0:
+            frames = _received(socket)
+            if frames is None:
+                return False
+            room -= sum(map(len, frames))
+            self._put_aside.add(frames)
+        return room <= 0
+
+    async def _read_large(self, name: str, frames: Frames) -> None:
         """Beside everything else; what comes after it on its channel waits."""
-        parts = [frame.buffer if len(frame) > LARGE else frame.bytes for frame in frames]
-        frames.clear()
         try:
-            async for message in self._large.read(name, parts):
+            async for message in self._large.read(name, frames):
                 self._take(message)
                 await asyncio.sleep(0)
         except BadMessage as error:
@@ -222,13 +242,17 @@ def _look_for_room() -> None:
             os.close(descriptor)
 
 
-def _receive(socket: zmq.Socket[bytes]) -> list[zmq.Frame]:
-    """The frames of the next message, which is there: each knows whether another follows. `recv_multipart`
-    asks the socket each time, which takes as long as to receive it."""
-    frames = [socket.recv(zmq.NOBLOCK, copy=False)]
+def _received(socket: zmq.Socket[bytes]) -> Frames | None:
+    """The frames of the next message, None if there is none. A large frame is not copied."""
+    # Asked, instead of told by an exception: most descriptors that fire have one message, or none.
+    if not int(socket.getsockopt(zmq.EVENTS)) & _POLLIN:
+        return None
+    # Each frame knows whether another follows. `recv_multipart` asks the socket each time, which takes as
+    # long as to receive it.
+    frames = [socket.recv(_NOBLOCK, copy=False)]
     while frames[-1].more:
-        frames.append(socket.recv(zmq.NOBLOCK, copy=False))
-    return frames
+        frames.append(socket.recv(_NOBLOCK, copy=False))
+    return [frame.buffer if len(frame) > LARGE else frame.bytes for frame in frames]
 
 
 def _identity(connection: Mapping[str, Any]) -> bytes:

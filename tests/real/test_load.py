@@ -142,6 +142,27 @@ def test_others_are_answered_while_a_foreign_kernel_sends_hundreds_of_megabytes_
     shower.call("stop_kernel", {})
 
 
+def test_what_a_foreign_kernel_shows_faster_than_it_is_kept_waits_in_a_file(
+    connect: Callable[..., Client], shared_home: Home, foreign: dict[str, str]
+) -> None:
+    shower = connect(shared_home, shared_home.project("shows"), **foreign)
+    other = connect(shared_home, shared_home.project("beside-shows"))
+    shower.execute("1")
+    other.execute("1")
+    show = "for n in range(120): display({'text/plain': f'{n} ' + 'x' * 5_000_000}, raw=True)"
+    running = shower.start(f"from IPython.display import display\n{show}")
+    waits, grown = watch(shared_home.hub(), lambda: not running.done(), other)
+    reply = running.result()
+    assert reply.state == "OK"
+    assert "missing" not in reply.text
+    outputs = shared_home.storage / f"{reply.session}-1" / "outputs"
+    kept = sorted(outputs.glob(f"{reply.number:04}-*"), key=lambda file: int(file.stem.split("-")[1]))
+    assert [int(file.read_bytes().split(maxsplit=1)[0]) for file in kept] == list(range(120))
+    assert sorted(waits)[len(waits) * 9 // 10] < _LONGEST_WAIT
+    assert grown < _ROOM + 150_000_000  # 517 before: zmq's queue had them all
+    shower.call("stop_kernel", {})
+
+
 @pytest.mark.parametrize("line", [b"{broken\n", b'{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}\n'])
 def test_others_are_answered_while_a_client_sends_without_end_and_reads_nothing(
     connect: Callable[..., Client], shared_home: Home, line: bytes
