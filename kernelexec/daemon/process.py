@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import importlib
 import json
 import logging
 import logging.handlers
@@ -17,6 +18,7 @@ import struct
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 from kernelexec import __version__, paths
@@ -28,8 +30,7 @@ from kernelexec.hub.caller import Caller, Near
 from kernelexec.hub.environment_limits import FILE as LIMITS_FILE
 from kernelexec.hub.hub import Hub
 from kernelexec.kernels import hosts
-from kernelexec.mcp_server.server import serve
-from kernelexec.mcp_server.stream import READ_AHEAD, UNREAD
+from kernelexec.mcp_server.opening import READ_AHEAD, UNREAD, Opening
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ _LAST_WORDS_SECONDS = 1.0
 _LONGEST_ID = 100  # characters of a caller's id, which is kept in journals
 _LOG_BYTES = 2_000_000
 _MANY_FILES = 8192
+_TURN_SECONDS = 0.0005  # until the importing thread lets another have its turn; 0.005 is usual
 
 
 def main() -> int:
@@ -89,8 +91,6 @@ def be_hub(lock: int, stay: Stay) -> int:
     """Be the hub until it ends. Exit status 0, 1 for a failure. `lock`: a descriptor of hub.lock, locked."""
     os.chdir("/")
     _allow_many_files()
-    gc.freeze()  # what the imports made stays for ever: no collection need look at it again
-    gc.enable()
     _start_log()
     try:
         with only_one() as is_only_one:
@@ -110,6 +110,7 @@ class _Daemon:
     def __init__(self, lock: int, stay: Stay) -> None:
         runtime_dir = Path(paths.runtime_dir(os.environ))
         state_dir = Path(paths.state_dir(os.environ))
+        self._server: asyncio.Task[ModuleType] | None = None  # of MCP, with the SDK; once it is imported
         self._door = Door(lock, self._accept, READ_AHEAD)
         self._hub = Hub(
             runtime_dir,
@@ -132,6 +133,8 @@ class _Daemon:
         listener = self._door.listen()
         await self._hub.find_left()
         await self._door.open(listener)
+        self._server = asyncio.create_task(asyncio.to_thread(_import_server))
+        self._server.add_done_callback(self._on_imported)
         path = rendezvous.socket_path(os.environ)
         _log.info("hub %s started, pid %d, socket %s", __version__, os.getpid(), path)
         self._count_down()
@@ -203,7 +206,20 @@ class _Daemon:
         elif caller.near is not None:
             await self._serve_from_elsewhere(caller, reader, writer, _begun(hello))
         else:
-            await serve(self._hub, caller, reader, writer, _begun(hello))
+            await self._serve_client(caller, reader, writer, _begun(hello))
+
+    async def _serve_client(
+        self,
+        caller: Caller,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        begun: Mapping[int | str, float],
+    ) -> None:
+        assert self._server is not None
+        opening = Opening(self._hub, caller)
+        await opening.until(self._server, reader, writer)
+        server = await asyncio.shield(self._server)
+        await server.serve(self._hub, caller, reader, writer, begun, opening)
 
     async def _serve_from_elsewhere(
         self,
@@ -218,7 +234,7 @@ class _Daemon:
             former.transport.abort()
         self._from_elsewhere[caller.id] = writer
         try:
-            await serve(self._hub, caller, reader, writer, begun)
+            await self._serve_client(caller, reader, writer, begun)
         finally:
             if self._from_elsewhere.get(caller.id) is writer:
                 del self._from_elsewhere[caller.id]
@@ -255,9 +271,26 @@ class _Daemon:
         if self._connections:
             await asyncio.wait(self._connections, timeout=_LAST_WORDS_SECONDS)
 
+    def _on_imported(self, server: asyncio.Task[ModuleType]) -> None:
+        gc.freeze()  # what the imports made stays for ever: no collection need look at it again
+        gc.enable()
+        if not server.cancelled() and server.exception() is not None:
+            _log.error("the MCP server cannot be imported", exc_info=server.exception())
+            self._ending.set()
+
     def _leave(self) -> None:
         self._is_leaving = True
         self._ending.set()
+
+
+def _import_server() -> ModuleType:
+    """Runs in a thread, as long as a kernel takes to start: what the first client says is heard meanwhile."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN_SECONDS)
+    try:
+        return importlib.import_module("kernelexec.mcp_server.server")
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _other_version(near: Near) -> str:

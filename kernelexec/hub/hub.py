@@ -222,7 +222,7 @@ class Hub:
         opened = await session.open_notebook(real, caller.identity)
         self.openers.remember(caller.id, caller.config().storage_identity, session.id)
         if session.environment.running is not None:  # what the person runs from now on is heard
-            await session.join_kernel(caller.surroundings(session))
+            await session.have_kernel(caller.surroundings(session))
         self._kernels.enter_notebook(session, opened.path)
         self._chosen.setdefault(caller, {})[None] = session
         return session, found

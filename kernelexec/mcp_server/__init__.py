@@ -1,6 +1,7 @@
 """The MCP server: what assistants call and read. The only home of the MCP SDK (but for commands/mcp_client).
 
-- `server`: one client's connection; `stream`: JSON-RPC lines, where each gets an answer.
+- `server`: one client's connection; `opening`: how it begins while the SDK is still being imported;
+  `stream`: JSON-RPC lines, where each gets an answer.
 - `requests`: who ended a request, and whether its result was written; `faults`: what goes wrong, as a reply;
   `given_up`: what became of a call whose reply reaches nobody.
 - `call`: one call of a tool and what it can ask; `waiting` (for a run's end), `patience` (how long clients

@@ -17,9 +17,9 @@ from kernelexec.config import DEFAULT_WAIT_SECONDS, LONGEST_WAIT_SECONDS
 from kernelexec.errors import ConfigError, NotFound
 from kernelexec.hub.caller import Caller
 from kernelexec.hub.hub import Hub
-from kernelexec.hub.kernels import why_not_in
 from kernelexec.mcp_server.call import Call
 from kernelexec.mcp_server.faults import protocol_error
+from kernelexec.mcp_server.opening import INSTRUCTIONS, Opening, clients_name, where_code_runs
 from kernelexec.mcp_server.patience import Patience, Waits, patience_of, waits_of
 from kernelexec.mcp_server.person import CallAgain, Continuation, person_at
 from kernelexec.mcp_server.prompts import get_prompt, list_prompts
@@ -27,18 +27,7 @@ from kernelexec.mcp_server.requests import Request
 from kernelexec.mcp_server.resources import TEMPLATES, list_resources, read_resource
 from kernelexec.mcp_server.stream import message_streams
 from kernelexec.mcp_server.tools import call_tool, definitions
-from kernelexec.model.text import clip_line, one_line
 
-INSTRUCTIONS = (
-    "kernelexec runs code in Jupyter kernels that stay: variables are kept between calls, between restarts "
-    "of this client and between clients that work in the same directory. Begin with execute_code. The "
-    "first line of each reply is the verdict; the rest says what happened and what to do next. What takes "
-    "long goes on after the reply: get its end with wait_for_execution, never submit it again. What a "
-    "reply leaves out, read_output reads or searches. list_variables and list_executions show what there "
-    "is and what has been done, also in earlier conversations."
-)
-_WHERE = " Relative paths begin in {}."
-_LONGEST_NAME = 60  # characters of a client's
 _WAITS = Waits(DEFAULT_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
 
 
@@ -48,10 +37,12 @@ async def serve(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     begun: Mapping[types.RequestId, float],
+    opening: Opening | None = None,
 ) -> None:
     """Serve one client until it closes its input. Its runs go on.
 
     `begun`: its requests that an earlier hub may have begun, by id, with the seconds that it has waited.
+    `opening`: what it has said already.
     """
 
     def call(context: ServerRequestContext[Any], continuation: Continuation | None = None) -> Call:
@@ -105,7 +96,7 @@ async def serve(
         "kernelexec",
         version=__version__,
         title="kernelexec",
-        instructions=INSTRUCTIONS + _where(caller),
+        instructions=INSTRUCTIONS + where_code_runs(caller),
         on_list_tools=list_tools,
         on_call_tool=on_call_tool,
         on_list_resources=on_list_resources,
@@ -115,10 +106,8 @@ async def serve(
         on_get_prompt=_on_get_prompt,
     )
     server.middleware.clear()  # OpenTelemetry's: nobody collects its spans here, and each call pays
-    async with message_streams(reader, writer, caller.leave, begun, lambda: hub.closing) as (
-        incoming,
-        outgoing,
-    ):
+    streams = message_streams(reader, writer, caller.leave, begun, lambda: hub.closing, opening)
+    async with streams as (incoming, outgoing):
         await server.run(incoming, outgoing, server.create_initialization_options())
 
 
@@ -139,26 +128,13 @@ async def _on_get_prompt(
 
 def _definitions(caller: Caller, waits: Waits) -> list[types.Tool]:
     """The tools; execute_code's says where this caller's code runs, as not every model reads instructions."""
-    where = _where(caller)
+    where = where_code_runs(caller)
     return [
         tool.model_copy(update={"description": f"{tool.description}{where}"})
         if tool.name == "execute_code"
         else tool
         for tool in definitions(waits)
     ]
-
-
-def _where(caller: Caller) -> str:
-    """Where a kernel that is started for this caller works; of one that runs the first reply tells it."""
-    try:
-        config = caller.config()
-        directory = config.kernel_dir()
-        # The storage directory is made when it is needed.
-        problem = why_not_in(directory) if directory != config.storage_dir else None
-        where = f"{one_line(str(directory))}{caller.on_host}"
-        return _WHERE.format(where + (f", which {problem}" if problem else ""))
-    except ConfigError:
-        return ""  # each call says what is wrong
 
 
 @contextmanager
@@ -174,9 +150,8 @@ def _as_protocol_errors(call: Call, what: str) -> Iterator[None]:
 
 
 def _name_of_client(context: ServerRequestContext[Any]) -> str:
-    """As it calls itself, in one short line: other clients are told it, and journals keep it."""
     params = context.session.client_params
-    return clip_line(params.client_info.name, _LONGEST_NAME) if params is not None else ""
+    return clients_name(params.client_info.name) if params is not None else ""
 
 
 def _patience(context: ServerRequestContext[Any], *, asks: bool = False) -> Patience:

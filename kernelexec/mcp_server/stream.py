@@ -12,7 +12,7 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,15 +21,12 @@ import mcp_types as types
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
 
+from kernelexec.mcp_server.opening import Opening
 from kernelexec.mcp_server.requests import Requests
 
 _log = logging.getLogger(__name__)
 
 LINE_LIMIT = 32 << 20  # bytes: the most that execute_code takes, were each character an escape
-# What a connection's buffers hold: of a client that sends faster than it is served, and of one that does not
-# read. The bridge has to wait then, and its client.
-READ_AHEAD = 2 << 20  # bytes; twice that at most
-UNREAD = 4 << 20  # bytes
 _END = 300  # bytes of each end of a line that is too long, where its id is looked for
 _LAST_WORDS_SECONDS = 0.75  # the bridge ends 0.9 s after its input
 _PARSE_ERROR, _INVALID_REQUEST, _TOO_MANY = -32700, -32600, -32000  # JSON-RPC
@@ -50,6 +47,7 @@ async def message_streams(
     at_end: Callable[[], None],
     begun: Mapping[types.RequestId, float],
     is_closing: Callable[[], bool],
+    opening: Opening | None = None,
 ) -> AsyncIterator[tuple[Inbox, Outbox]]:
     """Messages from and to a client.
 
@@ -57,7 +55,8 @@ async def message_streams(
     than a second; then the SDK hears of the end and cancels what is under way. What becomes of a request
     is told to its `Request`, which is its handler's `context.request`. `begun`: see `server.serve`. Once
     the hub `is_closing` nothing more is sent: the SDK would answer what is open with an error, and the next
-    hub has the answer.
+    hub has the answer. `opening`: what the client has said before the SDK was there; its handshake, if it was
+    answered then, is not answered again.
     """
     incoming_send, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     outgoing, outgoing_receive = anyio.create_memory_object_stream[SessionMessage](0)
@@ -79,7 +78,7 @@ async def message_streams(
     async def receive() -> None:
         nonlocal unreadable
         async with incoming_send:
-            async for line in _lines(reader):
+            async for line in _lines(reader, opening.lines if opening is not None else ()):
                 if not line.strip():
                     continue
                 message = _parse(line)
@@ -103,7 +102,8 @@ async def message_streams(
                     continue
                 # Begins with the id (bridge/open_requests counts on it).
                 data = _ours(message.message).model_dump_json(by_alias=True, exclude_unset=True)
-                requests.answered(message.message, written=await say(data.encode()))
+                was_said = _is_handshake_of(opening, message.message)
+                requests.answered(message.message, written=was_said or await say(data.encode()))
 
     try:
         async with anyio.create_task_group() as tasks:
@@ -158,8 +158,17 @@ class _TooLong(bytes):
     """The two ends of a line that is too long."""
 
 
-async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """The lines up to the end of input; of one that is too long, both ends."""
+def _is_handshake_of(opening: Opening | None, message: types.JSONRPCMessage) -> bool:
+    """Whether the client has this answer already."""
+    if opening is None or not isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
+        return False
+    return message.id is not None and opening.has_answered(message.id)
+
+
+async def _lines(reader: asyncio.StreamReader, first: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """The lines up to the end of input, after these; of one that is too long, both ends."""
+    for line in first:
+        yield line
     while True:
         try:
             line = await reader.readuntil(b"\n")

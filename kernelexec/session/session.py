@@ -316,8 +316,8 @@ class Session:
                 "Who started it, the user in Jupyter, can shut it down or restart it; you are told then.",
             )
 
-    async def join_kernel(self, surroundings: Surroundings) -> None:
-        """Have the kernel that somebody else has started.
+    async def have_kernel(self, surroundings: Surroundings) -> None:
+        """Have the kernel ahead of what will be run in it: started, or joined where it is somebody else's.
 
         Raises:
             KernelexecError, OSError: there is none.

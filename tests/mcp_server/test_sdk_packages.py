@@ -17,8 +17,13 @@ def run(code: str) -> str:
     return done.stdout.strip()
 
 
+_OF_A_HUB = "import sys, kernelexec.daemon.process, kernelexec.mcp_server.server; print(*sys.modules)"
+
+
 def test_a_hub_imports_no_client_of_the_sdk() -> None:
-    imported = run("import sys, kernelexec.daemon.process; print(*sys.modules)").split()
+    imported = run(
+        "import sys, kernelexec.daemon.process, kernelexec.mcp_server.server; print(*sys.modules)"
+    ).split()
     assert "mcp.server.lowlevel.server" in imported
     assert {"mcp.client", "mcp.server.mcpserver"} & set(imported) == set()
 
@@ -110,7 +115,9 @@ def test_adapters_that_are_built_when_used_are_what_they_are_otherwise() -> None
 
 
 def test_a_hub_imports_no_web_server() -> None:
-    imported = run("import sys, kernelexec.daemon.process; print(*sys.modules)").split()
+    imported = run(
+        "import sys, kernelexec.daemon.process, kernelexec.mcp_server.server; print(*sys.modules)"
+    ).split()
     assert {"starlette", "uvicorn", "click", "mcp.server.auth"} & set(imported) == set()
 
 

@@ -237,6 +237,11 @@ class RawClient:
     def reply(self, request_id: int) -> Reply:
         return Reply(types.CallToolResult.model_validate(self.answer(request_id)["result"]))
 
+    @property
+    def others(self) -> list[dict[str, Any]]:
+        """What was heard and nobody has asked for."""
+        return self._others
+
     def send(self, message: Mapping[str, Any]) -> None:
         self.send_line(json.dumps(message).encode())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -61,6 +62,32 @@ def test_clients_that_race_start_one_hub(home: Home) -> None:
     finally:
         for client in clients:
             client.close()
+
+
+def test_the_first_client_is_answered_while_its_hub_and_its_kernel_still_start(home: Home) -> None:
+    said = []
+    for name in ("first", "second"):  # the second finds the hub ready
+        client = RawClient(home, cwd=home.project(name))
+        try:
+            answer = client.initialize()
+            code = client.begin_execute("import os\nos.getpid()")
+            wrong = client.begin("tools/call", {"name": "execute_code", "arguments": {"code": 1}})
+            tools = client.begin("tools/list", {})
+            reply = client.reply(code)
+            assert reply.state == "OK"
+            told = [answer["result"], reply.text, *(client.answer(each)["result"] for each in (wrong, tools))]
+            said.append(_without_place(told).replace(f"{name}@", "project@"))
+            assert client.answer(client.begin("ping", {}))["result"] == {}
+            assert client.others == []  # the handshake was answered once
+        finally:
+            client.close()
+    assert said[0] == said[1]
+    assert [each["generation"] for each in home.status()["sessions"]] == [1, 1]
+
+
+def _without_place(said: Any) -> str:
+    """And without what is another process's and another moment's."""
+    return re.sub(r"/projects/\w+|\d+\.\d+ s|\d{3,}", "...", json.dumps(said))
 
 
 def test_clients_that_race_on_a_new_session_share_one_kernel(home: Home, connect_raw: ConnectRaw) -> None:
