@@ -61,6 +61,8 @@ class Bridge:
         Raises:
             Gone
         """
+        if self._reading.done():  # killed when it had just answered the request before
+            raise Gone
         self._last += 1
         answer = self._answers[self._last] = asyncio.get_running_loop().create_future()
         self._write({"jsonrpc": "2.0", "id": self._last, "method": method, "params": params})
