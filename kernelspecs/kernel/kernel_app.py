@@ -36,7 +36,13 @@ from headless_figures import HeadlessFigures
 from ipykernel import iostream, ipkernel, kernelapp, zmqshell
 from last_prints import LastPrints
 from lent_modules import LentModules
-from light_messages import ask_once, make_no_unread_records, pack_once, wake_directly
+from light_messages import (
+    ask_once,
+    keep_no_unwritten_lines,
+    make_no_unread_records,
+    pack_once,
+    wake_directly,
+)
 from missed_imports import MissedImports
 from pages import keep_all_pages
 from recollection import Recollection
@@ -175,6 +181,7 @@ def equip(kernel, connection_file: str | None) -> None:
         StillImages(kernel.shell)
     name_saved_files()
     keep_all_pages(kernel.shell)
+    keep_no_unwritten_lines(getattr(kernel.shell, "history_manager", None))
     kernel.programs = ask_for_programs(kernel, zmqshell)
     kernel.figures = HeadlessFigures(kernel.shell)
     kernel.missed_imports = MissedImports()

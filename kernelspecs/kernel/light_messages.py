@@ -8,6 +8,8 @@ its time.
 - records for a log that nobody reads are not made
 - what is the same in each message of a run is packed once
 - IPython's run_cell is asked once which arguments it takes
+- ipykernel has a cell made Python of to see whether it awaits anything, and IPython to run it: it is done once
+- lines for a history database that is not written are not kept
 
 Each change looks for what it changes, and without it leaves ipykernel as it is (made for 6.29 to 7.x, Python 3.8 on).
 """
@@ -181,6 +183,41 @@ def pack_once(session):
 
     session.pack = pack
     return remember
+
+
+class Transformation:
+    """What IPython makes of a cell (magics, !commands), for both who ask: ipykernel, and then IPython itself."""
+
+    def __init__(self, shell) -> None:
+        self.made = None  # of which code, and what; until it was asked for again
+        self.stock = getattr(shell, "transform_cell", None)
+        if self.stock is not None:
+            shell.transform_cell = self.transform_cell
+
+    def transform_cell(self, raw_cell):
+        made, self.made = self.made, None
+        if made is not None and made[0] == raw_cell:
+            return made[1]
+        transformed = self.stock(raw_cell)
+        self.made = raw_cell, transformed
+        return transformed
+
+    def forget(self) -> None:
+        """A run begins: what a name means may have changed."""
+        self.made = None
+
+
+class Unkept(list):
+    """A list of nothing."""
+
+    def append(self, item) -> None:
+        pass
+
+
+def keep_no_unwritten_lines(history) -> None:
+    """IPython gathers inputs for its database, 0.1 kB each, and forgets them once they are written: without one, never."""
+    if getattr(history, "enabled", True) is False and getattr(history, "db_input_cache", None) == []:
+        history.db_input_cache = Unkept()
 
 
 def ask_once(module) -> None:

@@ -41,7 +41,7 @@ from after_interrupts import comes_of_interrupt
 from code_files import run_as, unsafe_path_forbidden
 from ipykernel import ipkernel
 from exits import show_exits
-from light_messages import Passage, more_follows, reply_directly
+from light_messages import Passage, Transformation, more_follows, reply_directly
 from named_interrupts import (
     Cancellation,
     Interrupts,
@@ -96,6 +96,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
         self.control_handlers["variables_request"] = self.variables_request
         self.control_handlers["kernelexec_request"] = self.kernelexec_request
         self.streams = sys.stdout, sys.stderr
+        self.transformation = Transformation(self.shell)
         show_exits(self.shell)
         show_cancelled_as_interrupted(self)
         lose_no_interrupt(self)
@@ -154,6 +155,7 @@ class IPythonKernel(ipkernel.IPythonKernel):
             self.interrupts.deafen()
 
     async def do_execute(self, *arguments, **options):
+        self.transformation.forget()
         if not self.in_main_thread():
             return await super().do_execute(*arguments, **options)
         content = self.get_parent("shell")["content"]

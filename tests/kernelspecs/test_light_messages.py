@@ -220,6 +220,58 @@ def test_what_a_function_takes_is_asked_once_and_of_another_function_again() -> 
         assert module._accepts_parameters(names[f"each{number}"], ["a"]) == {"a": True}
 
 
+def test_a_cell_is_made_python_of_once_for_both_who_ask_and_anew_in_the_next_run() -> None:
+    asked = []
+
+    class Shell:
+        def transform_cell(self, raw: str) -> str:
+            asked.append(raw)
+            if raw == "broken":
+                raise SyntaxError(raw)
+            return f"{raw} {len(asked)}"
+
+    shell = Shell()
+    transformation = light.Transformation(shell)
+    assert [shell.transform_cell("ls"), shell.transform_cell("ls")] == ["ls 1", "ls 1"]
+    assert shell.transform_cell("ls") == "ls 2"  # who asks a third time
+    transformation.forget()
+    assert shell.transform_cell("ls") == "ls 3"
+    assert shell.transform_cell("pwd") == "pwd 4"
+    for _ in range(2):
+        with pytest.raises(SyntaxError):
+            shell.transform_cell("broken")
+    assert asked == ["ls", "ls", "ls", "pwd", "broken", "broken"]
+
+
+def test_a_name_that_was_a_magic_is_none_once_it_is_a_variable() -> None:
+    with Launched() as launched:
+        for code in ("pwd", "pwd = 'mine'", "pwd"):
+            launched.run(code)
+        reply, _ = launched.run("assert _ == 'mine', _")
+        assert reply["status"] == "ok", reply
+
+
+def test_no_lines_are_gathered_for_a_history_that_is_not_written() -> None:
+    history = types.SimpleNamespace(enabled=False, db_input_cache=[])
+    light.keep_no_unwritten_lines(history)
+    history.db_input_cache.append((1, "x", "x"))
+    assert history.db_input_cache == []
+    written = types.SimpleNamespace(enabled=True, db_input_cache=[])
+    light.keep_no_unwritten_lines(written)
+    written.db_input_cache.append((1, "x", "x"))
+    assert written.db_input_cache == [(1, "x", "x")]
+
+
+def test_our_kernel_remembers_its_inputs_and_keeps_none_for_a_database() -> None:
+    with Launched() as launched:
+        launched.run("a = 1")
+        reply, _ = launched.run(
+            "h = get_ipython().history_manager; assert In[1:] == ['a = 1', h.input_hist_raw[2]]; "
+            "assert not h.enabled and h.db_input_cache == []"
+        )
+        assert reply["status"] == "ok", reply
+
+
 REQUESTS: list[tuple[str, dict[str, Any]]] = [
     ("execute_request", {"code": "x = 1\nprint('ä')\nx", "silent": False, "store_history": True}),
     ("execute_request", {"code": "import sys; print('e', file=sys.stderr); {'a': [x]}", "silent": False}),
