@@ -29,7 +29,7 @@ remote: .venv/ready  ## hosts that are reached by ssh (needs root and sshd, for 
 
 servers: .venv/ready .remote/ready  ## kernels on each kind of server: gateways, JupyterHub (needs npm), nginx before one
 	$(BIN)/python -m pytest tests/remote/test_other_servers.py tests/remote/test_jupyterhub.py \
-		tests/remote/test_proxy.py tests/remote/test_gateway_over_ssh.py
+		tests/remote/test_proxy.py tests/remote/test_gateway_over_ssh.py tests/remote/test_gateway_provisioners.py
 
 # BASE: `make container BASE=kernelexec-base` uses one made of Debian's packages, where no registry is reached.
 # Where crun does not take a system's cgroups ("hybrid mode"), this hides what disturbs it, for these commands only:

@@ -384,7 +384,7 @@ def _stranger(entry: KernelEntry, session: Session) -> str | None:
 
 def _as_it_turned_out(environment: Environment, kernel: HostedKernel, info: Mapping[str, Any]) -> Environment:
     """With what only its kernel can tell of an environment that is elsewhere."""
-    if not environment.host:
+    if not environment.host and not environment.provisioner:
         return environment
     version = str((info.get("language_info") or {}).get("version") or "")
     return replace(environment, interrupts=kernel.interrupted_by, version=version)

@@ -9,7 +9,8 @@ websockets.
   `large_messages` and `large_message_program` (those that take long to read, in a process), `reservoir` (what
   a foreign kernel publishes faster than it is read), `exchange` (what all links do alike), `replies` (what a
   link owes), `readiness` (when a kernel answers); `local` and `local_life` (a process of this machine, under
-  its keeper); `joined` (one that somebody else has started).
+  its keeper; `provisioned_life`, one that only stands for the kernel); `joined` (one that somebody else has
+  started).
 - `servers`: kernels on Jupyter servers, with `server_access` (tokens, in memory only), `server_api` (REST),
   `server_life`, `websocket_link` and `websocket_frames`, `retries` (of links that are down),
   `server_troubles` (what goes wrong there, in words), `moving_in` (how such a kernel becomes one of ours),

@@ -34,8 +34,10 @@ from kernelexec.kernels.local_life import (
     stderr_tail,
 )
 from kernelexec.kernels.process import Process
+from kernelexec.kernels.provisioned_life import ProvisionedLife
 from kernelexec.kernels.returning_link import ReturningLink
 from kernelexec.kernels.strays import Stray
+from kernelexec.kernels.wire import Message
 from kernelexec.kernels.zmq_link import ZmqLink
 from kernelexec.plain_file import read_plain
 from kernelexec.system_errors import in_words
@@ -89,8 +91,7 @@ class LocalKernels:
                 raise KernelGone(f"its keeper, process {known.keeper_pid}, has ended")
             connection = _connection_of(known)
             held.pop_all()
-        life = LocalLife(known, keeper, process)
-        return _linked(connection, life, on_message, interrupts)
+        return _linked(connection, known, (keeper, process, None), on_message, interrupts, is_new=False)
 
     def _without_keeper(self, known: LocalPlace, held: ExitStack) -> Process | None:
         """A kernel that had not answered when its hub ended, and whose keeper was killed since."""
@@ -155,19 +156,45 @@ def _watched(
             connection=connection,
             leave_seconds=launch.leave_seconds,
         )
-        life = LocalLife(place, keeper, None, popen)
-        return _linked(connection, life, on_message, launch.interrupts)
+        processes = (keeper, None, popen)
+        return _linked(connection, place, processes, on_message, launch.interrupts, is_new=True)
     except BaseException:
         keeper.close()
         raise
 
 
 def _linked(
-    connection: Mapping[str, Any], life: LocalLife, on_message: OnMessage, interrupts: str
+    connection: Mapping[str, Any],
+    place: LocalPlace,
+    processes: tuple[Process | None, Process | None, subprocess.Popen[bytes] | None],
+    on_message: OnMessage,
+    interrupts: str,
+    *,
+    is_new: bool,
 ) -> LinkedKernel:
-    kind = ReturningLink if life.stands_for_another else ZmqLink
-    link = partial(kind, connection, is_ours=interrupts == "named", spool=life.spool)
-    return LinkedKernel(link, life, on_message, interrupts)
+    """`processes`: as LocalLife takes them."""
+    is_ours = interrupts == "named"
+    if not place.stands_for_another:
+        life = LocalLife(place, *processes)
+        link = partial(ZmqLink, connection, is_ours=is_ours, spool=life.spool)
+        return LinkedKernel(link, life, on_message, interrupts)
+    provisioned = ProvisionedLife(place, *processes)
+    return LinkedKernel(
+        partial(_returning_link, connection, provisioned),
+        provisioned,
+        on_message,
+        interrupts,
+        provisioned,
+        is_settled=not is_new,
+    )
+
+
+def _returning_link(connection: Mapping[str, Any], life: ProvisionedLife, take: OnMessage) -> ReturningLink:
+    def hear(message: Message) -> None:
+        life.hear(message)
+        take(message)
+
+    return ReturningLink(connection, hear, spool=life.spool)
 
 
 def _not_started(directory: Path, why: str) -> KernelFailed:

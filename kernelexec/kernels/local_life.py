@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelexec.kernels.here import Machine
-from kernelexec.kernels.kernel import Death
+from kernelexec.kernels.kernel import Death, Where
 from kernelexec.kernels.printed import Printed, read_printed
 from kernelexec.kernels.process import Process
 from kernelexec.plain_file import open_plain, read_plain
@@ -54,6 +54,13 @@ class LocalPlace:
     pid_namespace: str = ""
     connection: Mapping[str, Any] | None = None  # what the connection file says, which may be deleted
     leave_seconds: float = 0.0  # as in host.Launch
+    far_host: str = ""  # where the code of a kernel reads and writes for which a process here only stands
+    far_directory: str = ""
+
+    @property
+    def stands_for_another(self) -> bool:
+        """Whether the process is not the kernel itself, which may outlive it."""
+        return self.leave_seconds > 0
 
     @property
     def machine(self) -> Machine:
@@ -87,11 +94,6 @@ class LocalLife:
     @property
     def kernel_id(self) -> str:
         return self._directory.name
-
-    @property
-    def stands_for_another(self) -> bool:
-        """Whether the process is not the kernel itself, which may outlive it."""
-        return self._place.leave_seconds > 0
 
     async def ended(self) -> Death:
         if self._process is None:
@@ -145,8 +147,8 @@ class LocalLife:
         return self._process is not None and self._process.is_stopped
 
     @property
-    def where(self) -> None:
-        """On this machine."""
+    def where(self) -> Where | None:
+        return None  # on this machine
 
     def memory(self) -> int | None:
         return self._process.memory() if self._process else None

@@ -4,9 +4,11 @@ Started by provisioned.py, which says why, with the arguments KERNELSPEC_FOLDER 
 socket and the delimiter nothing is touched, so replies and questions find their way back. What is signed with one key is
 checked and signed with the other.
 
-- an interrupt_request is the provisioner's to carry out (a signal, or a request of the kernel's own), and answered here
+- an interrupt_request is the provisioner's to carry out (a signal, or a request of the kernel's own), and answered here, but
+  for one that names a run
 - a shutdown_request has the provisioner end the kernel; SIGTERM means the same
-- where the provisioner sees that the kernel has ended, this process ends with its exit code
+- where the provisioner sees that the kernel has ended, this process ends with its exit code; unless the kernel shows that it
+  lives: many provisioners take for an end that they could not ask (gateway_provisioners, after 10 ms)
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ ASK_SECONDS = 0.25  # before it is asked again
 SHUTDOWN_SECONDS = 8.0  # for the provisioner to end it, before it is to kill it
 CLEANUP_SECONDS = 10.0
 UNKNOWN_LOOKS = 20  # in a row that failed, before that is told
+BEAT_SECONDS = 2.0  # for a kernel to show that it lives
+UNREACHABLE_SECONDS = 120.0  # of a kernel's machine, after which its provisioner is believed
 TWO_WAY = ("shell", "control", "stdin")
 
 
@@ -62,6 +66,7 @@ class Provisioned:
         self.session = f"provisioner-{os.path.basename(self.directory)}"
         self.front = Signer(self.front_connection, self.session)
         self.back = self.front
+        self.connection: dict = {}  # the kernel's
         self.context = zmq.asyncio.Context()
         self.fronts: dict = {}
         self.backs: dict = {}
@@ -99,6 +104,7 @@ class Provisioned:
         connection = {
             name: value.decode() if isinstance(value, bytes) else value for name, value in said.items()
         }
+        self.connection = connection
         self.back = Signer(connection, self.session)
         for channel in TWO_WAY:
             back = self.socket(zmq.DEALER)
@@ -177,6 +183,8 @@ class Provisioned:
 
     async def see_end(self) -> int:
         failures = 0
+        ended_at = 0.0  # when its provisioner first said so, if it did at the last look, too
+        is_told = False
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
@@ -187,9 +195,38 @@ class Provisioned:
                 if failures == UNKNOWN_LOOKS:
                     tell(f"Whether the kernel lives cannot be told: {told(error)}.")
                 continue
-            if code is not None:
-                tell("The kernel's provisioner says that it has ended.")
-                return code if isinstance(code, int) and 0 <= code < 256 else 1
+            if code is None:
+                ended_at = 0.0
+                continue
+            ended_at = ended_at or time.monotonic()
+            lives = await self.lives()
+            if lives or (lives is None and time.monotonic() - ended_at < UNREACHABLE_SECONDS):
+                if not is_told:
+                    tell("The provisioner takes the kernel for ended, which only cannot be reached by it.")
+                is_told = True
+                continue
+            tell("The kernel's provisioner says that it has ended.")
+            return code if isinstance(code, int) and 0 <= code < 256 else 1
+
+    async def lives(self) -> bool | None:
+        """Whether the kernel itself shows that it lives; None: nothing is heard of its machine."""
+        if self.connection.get("transport") != "tcp":
+            return False
+        try:
+            where = self.connection["ip"], int(self.connection["hb_port"])
+            _, writer = await asyncio.wait_for(asyncio.open_connection(*where), BEAT_SECONDS)
+            writer.close()
+        except (ConnectionRefusedError, ConnectionResetError):
+            return False
+        except (OSError, asyncio.TimeoutError):
+            return None
+        heart = self.socket(zmq.REQ)  # answered by a thread that runs no code of anybody's
+        try:
+            heart.connect(address(self.connection, "hb"))
+            await heart.send(b"ping")
+            return bool(await heart.poll(BEAT_SECONDS * 1000))
+        finally:
+            heart.close(linger=0)
 
     async def end_kernel(self) -> None:
         try:
@@ -210,7 +247,12 @@ class Provisioned:
             try:
                 start = signature_at(frames)
                 self.front.check(frames, start)
-                interrupts = channel == "control" and is_type(frames[start + 1], "interrupt_request")
+                # One that names the run that it is meant for is the kernel's own to carry out.
+                interrupts = (
+                    channel == "control"
+                    and is_type(frames[start + 1], "interrupt_request")
+                    and b'"kernelexec"' not in frames[start + 4]
+                )
                 shuts_down = channel == "control" and is_type(frames[start + 1], "shutdown_request")
             except (ValueError, IndexError):
                 continue  # no message of the key's owner

@@ -99,6 +99,8 @@ def test_the_main_job_in_a_kernel_that_a_provisioner_starts(
     pid = pids(elsewhere)[-1]
     assert first.state == "OK", first.text
     assert "started by the provisioner 'elsewhere', maybe on another machine" in first.text
+    assert f"Code reads and writes in {elsewhere} on {os.uname().nodename}" in first.text
+    assert far.config()["interrupts"] == "reach only the run they are meant for"
     assert first.block("stdout") == "hi"
     assert first.block("result") == f"('yes', '{elsewhere}', {pid})"
     assert "x" in call(far, "list_variables").text
@@ -123,8 +125,22 @@ def test_its_death_is_told_and_the_next_one_is_the_provisioners_again(far: Clien
     os.kill(pids(elsewhere)[-1], signal.SIGKILL)
     told = eventually(lambda: dead_in(far.execute("y")))
     assert "all variables are lost" in told, told
+    assert "ended: its provisioner says that it has ended. All its" in told
     assert "The kernel's provisioner says that it has ended." in told
     assert far.execute("import os; os.environ['ELSEWHERE']").block("result") == "'yes'"
+    call(far, "stop_kernel", session=first.session)
+
+
+def test_a_kernel_that_lives_is_not_ended_for_its_provisioner_s_mistake(far: Client, elsewhere: Path) -> None:
+    first = far.execute("x = 6 * 7")
+    (elsewhere / "unreachable").touch()
+    try:
+        assert far.execute("import time; time.sleep(3); x").block("result") == "42"
+        os.kill(pids(elsewhere)[-1], signal.SIGKILL)
+        told = eventually(lambda: dead_in(far.execute("x")))
+        assert "its provisioner says that it has ended" in told, told
+    finally:
+        (elsewhere / "unreachable").unlink()
     call(far, "stop_kernel", session=first.session)
 
 
@@ -149,23 +165,46 @@ def test_the_kernel_outlives_the_hub_and_the_process_that_has_its_provisioner(
     eventually(lambda: is_over(elsewhere, pid), 10)
 
 
-def test_a_run_whose_end_was_missed_while_its_process_was_killed_is_told_as_that(
-    far: Client, elsewhere: Path, shared_home: Home, request: pytest.FixtureRequest
+def test_a_run_whose_end_came_while_its_process_was_killed_is_told_with_all_its_output(
+    far: Client, shared_home: Home, request: pytest.FixtureRequest
 ) -> None:
     first = far.execute("ran = 0")
+    for outcome in ("1", "2"):
+        relay = relay_of(connection_file(shared_home, request.node.name))
+        ran = far.execute(killing(relay, 0.05 if outcome == "1" else 6), wait_seconds=1)
+        ran = far.wait_for(ran.id)
+        assert (ran.state, ran.block("result")) == ("OK", outcome), ran.text
+        assert "before\nafter" in call(far, "read_output", execution_id=ran.id, offset=0).text
+    call(far, "stop_kernel", session=first.session)
+
+
+def killing(relay: psutil.Process, seconds: float) -> str:
+    """Code that goes on for so long after its relay was killed; it counts its runs."""
+    return (
+        f"import os, time\nprint('before', flush=True)\nos.kill({relay.pid}, 9)\n"
+        f"time.sleep({seconds})\nprint('after')\nran += 1\nran"
+    )
+
+
+def test_of_a_kernel_that_stays_what_it_is_such_an_end_is_told_as_missed(
+    connect: Connect, shared_home: Home, elsewhere: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    startup = tmp_path / "profile_default" / "startup" / "old.py"
+    startup.parent.mkdir(parents=True)
+    startup.write_text("import ipykernel\nipykernel.version_info = (6, 28, 0)\n")
+    client = connect(shared_home, **settings(elsewhere, request.node.name), IPYTHONDIR=str(tmp_path))
+    first = client.execute("ran = 0")
+    assert "Code reads and writes in" in first.text
+    assert "best effort" in client.config()["interrupts"]
     relay = relay_of(connection_file(shared_home, request.node.name))
-    kill = f"import os, time; os.kill({relay.pid}, 9); time.sleep(0.05); ran += 1"
-    missed = far.wait_for(far.execute(kill, wait_seconds=1).id)
+    missed = client.wait_for(client.execute(killing(relay, 0.05), wait_seconds=1).id)
     assert missed.state == "UNKNOWN", missed.text
     assert "down while it ran" in missed.text
-    assert far.execute("ran").block("result") == "1"
-    long = far.execute(
-        f"import time; os.kill({relay_of(connection_file(shared_home, request.node.name)).pid}, 9)\n"
-        "for n in range(60): time.sleep(0.1)\nran += 1; ran",
-        wait_seconds=1,
-    )
-    assert far.wait_for(long.id).block("result") == "2"
-    call(far, "stop_kernel", session=first.session)
+    assert client.execute("ran").block("result") == "1"
+    relay = relay_of(connection_file(shared_home, request.node.name))
+    long = client.execute(killing(relay, 6), wait_seconds=1)
+    assert client.wait_for(long.id).block("result") == "2"
+    call(client, "stop_kernel", session=first.session)
 
 
 def connection_file(home: Home, session: str) -> str:

@@ -68,12 +68,14 @@ class Machines:
     gateway: Machine
     node: Machine
 
-    def part(self) -> None:
-        """Pull the cable."""
+    @contextmanager
+    def parted(self) -> Iterator[None]:
+        """The cable is out meanwhile."""
         self.gateway.run("ip", "link", "set", "cable", "down")
-
-    def mend(self) -> None:
-        self.gateway.run("ip", "link", "set", "cable", "up")
+        try:
+            yield
+        finally:
+            self.gateway.run("ip", "link", "set", "cable", "up")
 
 
 @contextmanager

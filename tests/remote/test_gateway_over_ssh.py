@@ -167,9 +167,8 @@ def test_a_kernel_that_its_gateway_cannot_reach_is_ended_for_it_and_that_is_told
     code, begun, _ = gate(node.folder("cable"))
     running = client.execute(code, wait_seconds=0)
     eventually(begun.exists)
-    machines.part()
-    ended = main_job.to_its_end(client, client.wait_for(running.id, wait_seconds=50))
-    machines.mend()
+    with machines.parted():
+        ended = main_job.to_its_end(client, client.wait_for(running.id, wait_seconds=50))
     assert ended.state == "DIED", ended.text
     assert "its server says that its process ended" in ended.text
     again = client.execute("6 * 7", wait_seconds=50)

@@ -174,6 +174,8 @@ def _ipykernel(environment: Environment) -> str:
         return f"kernelexec's own, from {environment.borrowed_ipykernel} (the environment has none)"
     if environment.host:
         return "the environment's own" if environment.is_far else "the server's"
+    if environment.provisioner:
+        return "that which its provisioner starts, if it is one"
     if interpreter is None:
         return "none, this is another kernel"
     if environment.running is not None:
@@ -197,7 +199,7 @@ def _kernel(session: Session) -> str:
 def _working_directory(session: Session, caller: Caller) -> str:
     """Where the kernel works, or will."""
     own = caller.surroundings(session).directory
-    if session.environment.host:
+    if session.environment.host or session.environment.provisioner:
         return session.place if session.host else "known once it runs there"
     if session.kernel is None or session.directory == own:
         return str(own)
