@@ -114,6 +114,33 @@ def test_adapters_that_are_built_when_used_are_what_they_are_otherwise() -> None
     assert ours == run(f"import mcp\n{_ADAPTERS}").splitlines()
 
 
+_TABLES = """
+import mcp_types.methods as methods
+from collections.abc import Mapping
+for name, table in sorted(vars(methods).items()):
+    if isinstance(table, Mapping) and name.isupper():
+        print(name, len(table), sorted(map(str, table)), [str(table[key]) for key in table], table.get("no"))
+params = {"name": "x", "arguments": {}, "_meta": {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+    "io.modelcontextprotocol/clientInfo": {"name": "a", "version": "1"}}}
+for version in ("2025-11-25", "2026-07-28"):
+    print(repr(methods.parse_client_request("tools/call", version, params)))
+    print(methods.serialize_server_result("tools/call", version, {"content": [], "resultType": "complete"}))
+try:
+    methods.validate_client_request("initialize", "2026-07-28", {})
+except KeyError as error:
+    print(error)
+"""
+
+
+def test_models_of_the_newer_era_are_imported_when_they_are_looked_up_and_are_what_they_always_are() -> None:
+    ours = run(f"import kernelexec.mcp_server.server\n{_TABLES}")
+    assert ours == run(_TABLES)
+    assert "mcp_types._v2026_07_28" in ours
+    assert "mcp_types._v2026_07_28" not in run(_OF_A_HUB).split()
+
+
 def test_a_hub_imports_no_web_server() -> None:
     imported = run(
         "import sys, kernelexec.daemon.process, kernelexec.mcp_server.server; print(*sys.modules)"

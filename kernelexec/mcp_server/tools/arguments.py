@@ -22,7 +22,8 @@ _MOST_NAMES = 10  # of such arguments in a reply
 class Arguments(BaseModel):
     """The arguments of one tool. What they do not know is ignored: see `unknown`."""
 
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+    # Built when they are first used: a hub's first client would wait for those of all tools.
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod
