@@ -12,7 +12,8 @@ The heart is pure; the rest brings it what happens and carries out what follows:
   bring what they see as `happenings`.
 - `queue` (the tasks of what has its turn), `runs` (a submission in the kernel), `rejoin` (a run that outlived
   its hub), `generations` (kernels, one after the other), `executions` (found, waited for, finished;
-  `sent_requests`: by what the kernel calls them; `change`: what they wait for).
+  `sent_requests`: by what the kernel calls them; `cell_files`: by what tracebacks do; `change`: what they
+  wait for).
 - `wholes`: executions that are made of others, a `replay` or `cell_runs`. `opened`: a notebook of the
   person's, and what each caller has seen of it.
 - `listener` (what the kernel says), `kernel_remarks` (what it adds to its reply), `answers` (to what it

@@ -16,6 +16,7 @@ from kernelexec.model.execution import Execution, Question, State
 from kernelexec.recording.history import load_execution
 from kernelexec.recording.journal import now
 from kernelexec.recording.recorder import Recorder
+from kernelexec.session.cell_files import CellFiles
 from kernelexec.session.change import Change
 from kernelexec.session.sent_requests import SentRequests
 from kernelexec.session.steps import reached
@@ -41,7 +42,7 @@ class Executions:
         self._in_memory: dict[int, Execution] = {}
         self._changes: dict[int, Change] = {}  # set when one ends or asks something
         self._listeners: dict[int, set[asyncio.Event]] = {}  # set at each output
-        self._files: dict[int, str] = {}  # by execution count: of the present kernel's cells
+        self._files = CellFiles()  # of the present kernel
         self._generation = 0  # whose they are
         self._sent = SentRequests()
         recorder.recall = self.recall
@@ -205,15 +206,18 @@ class Executions:
 
     def files(self, execution: Execution) -> Mapping[int, str]:
         """The names of the files that tracebacks of this execution may mean, by execution count."""
-        own = _own_file(execution)
-        others = self._files if execution.generation == self._generation else {}
-        return others if execution.execution_count in others else {**others, **own}
+        if execution.generation != self._generation:
+            return _own_file(execution)
+        if execution.execution_count in self._files:
+            return self._files
+        return {**self._files, **_own_file(execution)}
 
     def _name_file(self, execution: Execution) -> None:
         if execution.generation != self._generation:
             self._generation = execution.generation
             self._files.clear()
-        self._files.update(_own_file(execution))
+        for count, name in _own_file(execution).items():
+            self._files.add(count, execution.number, name)
 
     def _forget_old(self) -> None:
         """Keep little in memory: of what is more than that, the oldest are looked at, a few each time."""
@@ -260,7 +264,7 @@ class Executions:
         self._sent.clear()
 
 
-def _own_file(execution: Execution) -> Mapping[int, str]:
+def _own_file(execution: Execution) -> dict[int, str]:
     if execution.script is None or execution.execution_count is None:
         return {}
     return {execution.execution_count: execution.source or execution.script.name}
