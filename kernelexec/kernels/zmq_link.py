@@ -19,6 +19,7 @@ import zmq
 
 from kernelexec.kernels.exchange import Exchange
 from kernelexec.kernels.large_messages import LARGE, LargeMessages
+from kernelexec.kernels.link import Lost
 from kernelexec.kernels.reservoir import Frames, Reservoir
 from kernelexec.kernels.wire import BadMessage, Message
 from kernelexec.model.limits import Limits
@@ -82,8 +83,8 @@ class ZmqLink(Exchange):
             raise OSError(error.errno, error.strerror) from error
 
     @property
-    def lost(self) -> None:
-        """Sockets of this machine end with the kernel."""
+    def lost(self) -> Lost | None:
+        return None  # sockets of this machine end with the kernel
 
     def when_regained(self, call: Callable[[], None]) -> None:
         pass

@@ -35,6 +35,7 @@ SHUTDOWN_SECONDS = 8.0  # for the provisioner to end it, before it is to kill it
 CLEANUP_SECONDS = 10.0
 UNKNOWN_LOOKS = 20  # in a row that failed, before that is told
 BEAT_SECONDS = 2.0  # for a kernel to show that it lives
+OUT_OF_REACH = "kernelexec_out_of_reach"  # on iopub: whether the kernel's machine is, and since when
 UNREACHABLE_SECONDS = 120.0  # of a kernel's machine, after which its provisioner is believed
 TWO_WAY = ("shell", "control", "stdin")
 
@@ -183,8 +184,7 @@ class Provisioned:
 
     async def see_end(self) -> int:
         failures = 0
-        ended_at = 0.0  # when its provisioner first said so, if it did at the last look, too
-        is_told = False
+        lost_at = 0.0  # since when nothing is heard of its machine, if it is not
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
@@ -195,18 +195,23 @@ class Provisioned:
                 if failures == UNKNOWN_LOOKS:
                     tell(f"Whether the kernel lives cannot be told: {told(error)}.")
                 continue
-            if code is None:
-                ended_at = 0.0
+            lives = True if code is None else await self.lives()
+            if lives:
+                if lost_at:
+                    await self.tell_reach(lost_at, is_over=True)
+                lost_at = 0.0
                 continue
-            ended_at = ended_at or time.monotonic()
-            lives = await self.lives()
-            if lives or (lives is None and time.monotonic() - ended_at < UNREACHABLE_SECONDS):
-                if not is_told:
-                    tell("The provisioner takes the kernel for ended, which only cannot be reached by it.")
-                is_told = True
+            lost_at = lost_at or time.time()
+            if lives is None and time.time() - lost_at < UNREACHABLE_SECONDS:
+                await self.tell_reach(lost_at, is_over=False)
                 continue
             tell("The kernel's provisioner says that it has ended.")
             return code if isinstance(code, int) and 0 <= code < 256 else 1
+
+    async def tell_reach(self, lost_at: float, *, is_over: bool) -> None:
+        """At each look, because who listens may have come meanwhile."""
+        message = self.front.pack(OUT_OF_REACH, {"since": lost_at, "is_over": is_over})
+        await self.fronts["iopub"].send_multipart([OUT_OF_REACH.encode(), *message])
 
     async def lives(self) -> bool | None:
         """Whether the kernel itself shows that it lives; None: nothing is heard of its machine."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import zmq
 
 from kernelexec.kernels.returning_link import ReturningLink
+from kernelexec.kernels.wire import Message, Wire
 from tests.fakes import run
 
 _CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
@@ -41,6 +42,42 @@ def test_a_link_tells_each_time_that_the_other_end_is_there_again(tmp_path: Path
             await regained.get()
             await connected(other, link)
         link.close()
+        link.close()
+        other.close(linger=0)
+
+    run(test())
+    context.term()
+
+
+def test_while_the_kernel_is_out_of_reach_of_what_stands_for_it_that_is_told(tmp_path: Path) -> None:
+    ports = {f"{name}_port": number for number, name in enumerate(_CHANNELS, start=1)}
+    connection = {"transport": "ipc", "ip": str(tmp_path / "s"), "key": "k", **ports}
+    context = zmq.Context()
+
+    async def test() -> None:
+        other = context.socket(zmq.XPUB)
+        other.bind(f"ipc://{tmp_path / 's'}-2")
+        heard: list[Message] = []
+        regained = asyncio.Event()
+        link = ReturningLink(connection, heard.append)
+        link.when_regained(regained.set)
+        while not other.poll(0):  # noqa: ASYNC110 - until it has subscribed
+            await asyncio.sleep(0.01)
+
+        def say(*, is_over: bool) -> None:
+            _, frames = Wire("k").pack("kernelexec_out_of_reach", {"since": 60.0, "is_over": is_over})
+            other.send_multipart([b"topic", *frames])
+
+        say(is_over=True)  # which an earlier hub was told of
+        say(is_over=False)
+        while link.lost is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert link.lost.since.minute == 1
+        assert not regained.is_set()
+        say(is_over=True)
+        await regained.wait()
+        assert link.lost is None
+        assert heard == []
         link.close()
         other.close(linger=0)
 

@@ -25,7 +25,7 @@ _SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 # What an installer there has to know; it is in the profile, where a company's is.
 _OF_INSTALLERS = ("PIP_", "UV_", "SSL_CERT_", "REQUESTS_CA_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy")
 
-_NO_SUCH_USER = 6  # userdel(8)
+_LOCKED, _NO_SUCH_USER = 1, 6  # of useradd(8) and userdel(8)
 
 
 class FarHost:
@@ -122,7 +122,7 @@ def far_host(machine: Machine | None = None) -> Iterator[FarHost]:
     folder.chmod(0o755)
     name = f"kx{os.getpid()}{'' if machine is None else 'n'}"
     home = folder / "home"
-    _call("useradd", "-m", "-k", "/dev/null", "-d", home, "-s", "/bin/bash", "-p", "*", name)
+    eventually(lambda: _is_added(name, home))
     try:
         far = FarHost(name, home, folder, machine)
         _write_keys(far)
@@ -184,6 +184,14 @@ def _write_profile(far: FarHost) -> None:
     bin_dir.mkdir(parents=True)
     shutil.copy(uv, bin_dir)
     far.own(far.home / ".local")
+
+
+def _is_added(name: str, home: Path) -> bool:
+    """Not while another program changes the list of users."""
+    command = ["useradd", "-m", "-k", "/dev/null", "-d", home, "-s", "/bin/bash", "-p", "*", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, _LOCKED), done.stderr
+    return done.returncode == 0
 
 
 def _is_deleted(name: str) -> bool:

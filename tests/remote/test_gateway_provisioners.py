@@ -105,10 +105,18 @@ def test_a_run_outlives_the_cable_between_the_machines(join: Join, machines: Mac
     eventually(begun.exists)
     with machines.parted():
         let_go()
-        assert client.wait_for(running.id, wait_seconds=5).state == "RUNNING"
+
+        def told() -> bool:
+            reply = client.wait_for(running.id, wait_seconds=0)
+            assert reply.state == "RUNNING", reply.text
+            return "The link to its kernel has been down since" in reply.text
+
+        eventually(told)
+        assert "Its machine does not answer" in client.call("list_kernels", {}).text
     ended = main_job.to_its_end(client, client.wait_for(running.id, wait_seconds=50))
     assert (ended.state, ended.block("stdout")) == ("OK", "before\nafter"), ended.text
     assert ended.block("result") == "42"
+    eventually(lambda: "has been down" not in client.call("list_kernels", {}).text)
 
 
 def test_a_machine_that_the_provisioner_cannot_enter_is_told(join: Join, home: Home) -> None:
