@@ -40,7 +40,7 @@ _LAST_WORDS_SECONDS = 1.0
 _LONGEST_ID = 100  # characters of a caller's id, which is kept in journals
 _LOG_BYTES = 2_000_000
 _MANY_FILES = 8192
-_TURN_SECONDS = 0.0005  # until the importing thread lets another have its turn; 0.005 is usual
+_TURN_SECONDS = 0.0001  # until the importing thread lets another have its turn; 0.005 is usual
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ What the application does that ipykernel's alone does not (what its kernel does:
 - what is printed leaves in messages of a bounded size, before the end of its run (sliced_streams.py)
 - what is displayed goes to a file where it is too large for a message (spooled_values.py), where the hub has started the kernel
 - what it does around each run costs less (light_messages.py), and its start imports less (fewer_imports.py)
+- no garbage is looked for until the user's first line: imports leave none (a tenth of a start)
 - no file in the working directory, which joins sys.path afterwards, can shadow a module needed at the start
 - DIR comes first on sys.path while ipykernel is imported, and last from then on
 - a crash in native code tells the user's line on the kernel's own stderr
@@ -26,6 +27,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import os
 import sys
 from importlib.machinery import PathFinder
@@ -86,15 +88,19 @@ LATE_IMPORTS = frozenset(
 )
 
 
-def launch(side_directory: str | None, *, started_by_hub: bool, kept_bytes: int = 0) -> None:
+def launch(
+    side_directory: str | None, *, started_by_hub: bool, kept_bytes: int = 0, collects_garbage: bool = False
+) -> None:
     """Run the kernel until it is shut down. ipykernel came from `side_directory`, where that is given.
 
-    `kept_bytes`: of what it publishes, for a hub on another machine, whose link may be down for a while; 0: as usual."""
+    `kept_bytes`: of what it publishes, for a hub on another machine, whose link may be down for a while; 0: as usual.
+    `collects_garbage`: whether the user's code is to find garbage collected, which it is not until then."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     IPKernelApp.side_directory = side_directory
     IPKernelApp.started_by_hub = started_by_hub
     IPKernelApp.kept_bytes = kept_bytes
+    IPKernelApp.collects_garbage = collects_garbage
     tell_crashes(2)
     skip_empty_flushes(iostream.OutStream)
     wake_directly(iostream.IOPubThread)
@@ -127,6 +133,7 @@ class IPKernelApp(kernelapp.IPKernelApp):
     started_by_hub = False
     remember_header = None
     kept_bytes = 0
+    collects_garbage = False
     blocking_class = Type(klass=object)  # what each application would import as it begins (fewer_imports.py)
 
     @default("blocking_class")
@@ -157,7 +164,12 @@ class IPKernelApp(kernelapp.IPKernelApp):
             options.pop(zmq.SNDHWM, None)
 
     def init_path(self):
-        """ipykernel has been imported, no code of the user's has run: time for the rest of sys.path."""
+        """ipykernel has been imported, no code of the user's has run: time for the rest of sys.path, and for garbage."""
+        if self.collects_garbage:
+            # What there is is old, as if collections had passed it over.
+            gc.freeze()
+            gc.unfreeze()
+            gc.enable()
         sys.meta_path.insert(0, LateImports(list(sys.path)))
         if self.side_directory is not None:
             sys.path.remove(self.side_directory)

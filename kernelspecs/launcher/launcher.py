@@ -364,6 +364,10 @@ def run_kernel(options: dict[str, str]) -> None:
     side_directory = options.get("--ipykernel")
     if side_directory is not None:
         sys.path.insert(0, side_directory)
+    import gc
+
+    collects_garbage = gc.isenabled()
+    gc.disable()  # there is none among what is imported, and to look for it takes a tenth of the time
     import postponed_debugger
 
     postponed_debugger.install()  # before ipykernel is imported
@@ -382,6 +386,7 @@ def run_kernel(options: dict[str, str]) -> None:
         side_directory,
         started_by_hub="--process-file" in options,
         kept_bytes=int(options.get("--kept-bytes", 0)),
+        collects_garbage=collects_garbage,
     )
 
 

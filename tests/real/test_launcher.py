@@ -218,6 +218,24 @@ def test_user_code_sees_an_ordinary_ipykernel(kernel):
     assert kernel.value("hasattr(sys.modules['__main__'], 'Keeper')") is False
 
 
+GARBAGE = "(lambda gc: [gc.isenabled(), gc.get_freeze_count(), gc.get_count()[0] < 10_000])(__import__('gc'))"
+
+
+def test_garbage_is_collected_as_ever_from_the_users_first_line_on(tmp_path):
+    first = tmp_path / "profile_default" / "startup" / "first.py"
+    first.parent.mkdir(parents=True)
+    first.write_text(f"at_first = {GARBAGE}\n")
+    with Launched(environment={"IPYTHONDIR": str(tmp_path)}) as kernel:
+        assert kernel.value("at_first") == [True, 0, True]
+        assert kernel.value(GARBAGE) == [True, 0, True]
+
+
+def test_garbage_is_not_collected_where_the_person_has_it_so(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import gc; gc.disable()\n")
+    with Launched(environment={"PYTHONPATH": str(tmp_path)}) as kernel:
+        assert kernel.value("__import__('gc').isenabled()") is False
+
+
 def test_programs_which_would_wait_for_a_person_do_not(kernel):
     assert kernel.value("[os.environ[n] for n in ('GIT_EDITOR', 'GIT_TERMINAL_PROMPT', 'PAGER')]") == [
         "true",
