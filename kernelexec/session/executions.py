@@ -208,7 +208,8 @@ class Executions:
         """The names of the files that tracebacks of this execution may mean, by execution count."""
         if execution.generation != self._generation:
             return _own_file(execution)
-        if execution.execution_count in self._files:
+        count = execution.execution_count  # None: its kernel died before it had said it
+        if count is None or count in self._files:
             return self._files
         return {**self._files, **_own_file(execution)}
 

@@ -43,6 +43,20 @@ from tests.fakes import (
 # --- one at a time ----------------------------------------------------------------
 
 
+def test_of_a_run_whose_kernel_died_before_it_said_its_count_files_are_named_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async def test() -> None:
+        starter = FakeStarter([fine, dying(Death(signal=9))])
+        async with session_in(tmp_path, starter) as session:
+            first, second = submit(session, "a"), submit(session, "b")
+            await finish(session, first, second)
+            assert (second.state, second.execution_count) == (State.DIED, None)
+            assert dict(session.executions.files(second)) == {1: first.script.name}
+
+    run(test())
+
+
 def test_a_submission_runs_and_its_output_is_its_own(tmp_path: Path) -> None:
     async def test() -> None:
         starter = FakeStarter([printing("one\n"), printing("two\n")])
