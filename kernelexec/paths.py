@@ -94,30 +94,40 @@ def log_file(environ: Mapping[str, str]) -> str:
 
 
 def make_private_dir(path: str) -> None:
-    """Make a directory that only this user can enter, or check that it is one.
+    """Make a directory that this user can enter and nobody else, or see to it that it is one.
 
     Raises:
         HubUnavailable: it belongs to somebody else, is a link, or cannot be made.
     """
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
-        found = os.lstat(path)
-        if not stat.S_ISDIR(found.st_mode):
-            import shlex  # here, because the bridge's start is a user's wait
-
-            raise HubUnavailable(f"{path} is not a directory.", f"Remove it: rm {shlex.quote(path)}")
-        if found.st_uid != os.getuid():
-            raise HubUnavailable(
-                f"{path} belongs to another user (uid {found.st_uid}).",
-                "Set KERNELEXEC_RUNTIME_DIR to a directory of your own.",
-            )
-        if found.st_mode & 0o077:
+        if look_at_private_dir(path) != 0o700:
             os.chmod(path, 0o700)
     except OSError as error:
         raise HubUnavailable(
             f"The directory {path} cannot be used: {error.strerror}.",
             "Set KERNELEXEC_RUNTIME_DIR to a directory of your own.",
         ) from error
+
+
+def look_at_private_dir(path: str) -> int:
+    """The permissions of a directory of this user's. What it has is not somebody else's then.
+
+    Raises:
+        HubUnavailable: it belongs to somebody else, or is a link.
+        OSError: it is not there.
+    """
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode):
+        import shlex  # here, because the bridge's start is a user's wait
+
+        raise HubUnavailable(f"{path} is not a directory.", f"Remove it: rm {shlex.quote(path)}")
+    if found.st_uid != os.getuid():
+        raise HubUnavailable(
+            f"{path} belongs to another user (uid {found.st_uid}).",
+            "Set KERNELEXEC_RUNTIME_DIR to a directory of your own.",
+        )
+    return stat.S_IMODE(found.st_mode)
 
 
 def _xdg(environ: Mapping[str, str], variable: str, below_home: str) -> str:

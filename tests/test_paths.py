@@ -86,6 +86,12 @@ def test_a_directory_that_was_open_to_others_is_closed(tmp_path: Path) -> None:
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
 
 
+def test_a_directory_that_was_closed_to_its_user_is_opened(tmp_path: Path) -> None:
+    tmp_path.chmod(0o000)
+    paths.make_private_dir(str(tmp_path))
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
 def test_a_link_in_place_of_the_directory_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "link").symlink_to("elsewhere")

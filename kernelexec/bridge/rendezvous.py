@@ -24,7 +24,7 @@ from _socket import AF_UNIX, socket  # what `socket` wraps
 
 from kernelexec import __version__
 from kernelexec.errors import HubUnavailable, NoHub
-from kernelexec.paths import import_root, log_file, make_private_dir, runtime_dir
+from kernelexec.paths import import_root, log_file, look_at_private_dir, make_private_dir, runtime_dir
 from kernelexec.plain_file import open_plain
 
 TYPE_CHECKING = False
@@ -185,6 +185,7 @@ def working_directory(environ: Mapping[str, str]) -> str:
 def _connect(path: str) -> socket | None:
     connection = socket(AF_UNIX)
     try:
+        look_at_private_dir(os.path.dirname(path))  # a hub is told our variables: never somebody else's
         connection.connect(path)
     except (FileNotFoundError, ConnectionRefusedError):
         connection.close()
@@ -196,6 +197,9 @@ def _connect(path: str) -> socket | None:
     except OSError as error:
         connection.close()
         raise HubUnavailable(f"The hub's socket {path} cannot be used: {error.strerror}.") from error
+    except HubUnavailable:
+        connection.close()
+        raise
     return connection
 
 
@@ -223,6 +227,7 @@ def _introduce(connection: socket, greeting: bytes, environ: Mapping[str, str]) 
 
 
 def _start_hub_if_alone(environ: Mapping[str, str]) -> int | None:
+    make_private_dir(runtime_dir(environ))  # it may be deleted while a hub starts
     lock = take_lock(environ)
     if lock is None:
         return None

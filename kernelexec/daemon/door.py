@@ -14,8 +14,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from kernelexec import paths
@@ -31,11 +30,49 @@ GIVE_WAY_SECONDS = 10.0
 Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
+class Claim:
+    """The lock in the state directory: whose it is, is the only hub of its runtime directory.
+
+    Where the state directory cannot be written, that is left open.
+    """
+
+    def __init__(self) -> None:
+        digest = hashlib.sha256(os.fsencode(os.path.realpath(paths.runtime_dir(os.environ)))).hexdigest()[:12]
+        self._path = Path(paths.state_dir(os.environ), f"hub-{digest}.lock")
+        self._lock: int | None = None
+
+    def take(self) -> bool:
+        """Whether no other hub lives, whose door was deleted; then none can until this is let go."""
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = open_plain(self._path, os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            _log.warning("it cannot be told whether another hub lives: %s", error)
+            return True
+        if not _is_free(lock):
+            os.close(lock)
+            return False
+        self.let_go()
+        self._lock = lock
+        return True
+
+    def renew(self) -> None:
+        """Take it once more where its file was deleted."""
+        if self._lock is not None and not _is_at(str(self._path), os.fstat(self._lock)) and not self.take():
+            _log.error("the lock %s was deleted, and another hub has taken it", self._path)
+
+    def let_go(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
 class Door:
     """Held by one hub for its life."""
 
-    def __init__(self, lock: int, accept: Accept, limit: int) -> None:
+    def __init__(self, lock: int, claim: Claim, accept: Accept, limit: int) -> None:
         self._lock = lock  # a descriptor of hub.lock, locked
+        self._claim = claim
         self._accept = accept
         self._limit = limit
         self._runtime_dir = paths.runtime_dir(os.environ)
@@ -44,6 +81,7 @@ class Door:
         self._held = self._hold()
         self._server: asyncio.Server | None = None
         self._is_troubled = False
+        self._is_to_tell = False  # that something was made anew
 
     def listen(self) -> socket.socket:
         """From here on clients wait instead of starting a hub."""
@@ -67,9 +105,11 @@ class Door:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
-                if await self._look():
+                self._claim.renew()
+                self._is_to_tell = await self._look() or self._is_to_tell
+                if self._is_to_tell:
                     made_anew()
-                self._is_troubled = False
+                self._is_to_tell = self._is_troubled = False
             except (OSError, HubUnavailable) as error:
                 if not self._is_troubled:
                     _log.warning("the runtime directory %s cannot be made anew: %s", self._runtime_dir, error)
@@ -96,9 +136,13 @@ class Door:
             lock = rendezvous.take_lock(os.environ)
             if lock is None:  # a hub that was started meanwhile, and is about to leave
                 return False
-            os.close(self._lock)
-            os.close(self._held)
-            self._lock, self._held = lock, self._hold()
+            try:
+                held = self._hold()
+            except OSError:  # deleted once more
+                os.close(lock)
+                raise
+            self.release()
+            self._lock, self._held = lock, held
         former = self._server
         await self.open(self.listen())
         if former is not None:
@@ -111,25 +155,6 @@ class Door:
         held = os.open(self._runtime_dir, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(held, fcntl.LOCK_SH)
         return held
-
-
-@contextmanager
-def only_one() -> Iterator[bool]:
-    """Whether no other hub of this runtime directory lives, whose door was deleted; meanwhile none can.
-
-    Where the state directory cannot be written the question is left open.
-    """
-    digest = hashlib.sha256(os.fsencode(os.path.realpath(paths.runtime_dir(os.environ)))).hexdigest()[:12]
-    try:
-        lock = open_plain(Path(paths.state_dir(os.environ), f"hub-{digest}.lock"), os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        _log.warning("it cannot be told whether another hub lives: %s", error)
-        yield True
-        return
-    try:
-        yield _is_free(lock)
-    finally:
-        os.close(lock)
 
 
 def _is_free(lock: int) -> bool:

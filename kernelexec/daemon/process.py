@@ -24,7 +24,7 @@ from typing import Any, Protocol
 from kernelexec import __version__, paths
 from kernelexec.bridge import rendezvous
 from kernelexec.daemon.admin import serve_admin
-from kernelexec.daemon.door import Door, give_way, only_one
+from kernelexec.daemon.door import Claim, Door, give_way
 from kernelexec.daemon.pages import serve_pages
 from kernelexec.hub.caller import Caller, Near
 from kernelexec.hub.environment_limits import FILE as LIMITS_FILE
@@ -92,26 +92,28 @@ def be_hub(lock: int, stay: Stay) -> int:
     os.chdir("/")
     _allow_many_files()
     _start_log()
+    claim = Claim()
     try:
-        with only_one() as is_only_one:
-            if is_only_one:
-                asyncio.run(_Daemon(lock, stay).run())
-            else:
-                give_way(lock)
+        if claim.take():
+            asyncio.run(_Daemon(lock, claim, stay).run())
+        else:
+            give_way(lock)
     except Exception:  # noqa: BLE001 - the edge of the process
         _log.exception("the hub failed")
         return 1
+    finally:
+        claim.let_go()
     return 0
 
 
 class _Daemon:
     """Accepts connections and decides when to end."""
 
-    def __init__(self, lock: int, stay: Stay) -> None:
+    def __init__(self, lock: int, claim: Claim, stay: Stay) -> None:
         runtime_dir = Path(paths.runtime_dir(os.environ))
         state_dir = Path(paths.state_dir(os.environ))
         self._server: asyncio.Task[ModuleType] | None = None  # of MCP, with the SDK; once it is imported
-        self._door = Door(lock, self._accept, READ_AHEAD)
+        self._door = Door(lock, claim, self._accept, READ_AHEAD)
         self._hub = Hub(
             runtime_dir,
             state_dir,

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -44,6 +45,7 @@ from kernelexec.system_errors import in_words
 _log = logging.getLogger(__name__)
 
 _PROVISIONER_SECONDS = 20.0  # to end its kernel, and to kill it where that fails
+_LOOK_SECONDS = 0.5  # while a kernel starts, whether its directory is there: a file is read
 _TRIAL_GRACE_SECONDS = 1.0  # for a kernel that has run nothing
 
 
@@ -60,6 +62,7 @@ class Kernels:
         self._host = host
         self._limits = limits
         self._starting: set[Session] = set()  # those whose next kernel is on its way
+        self._deleted: dict[str, asyncio.Event] = {}  # by the ids of kernels that start: their directory was
         self._registry = registry
         self._environments = environments
         self.lost = LostKernels(host, registry)
@@ -95,6 +98,7 @@ class Kernels:
         Whatever keeps it from that, an error of ours or a cancel, nobody would have it: it is ended.
         """
         session.generations.starting = kernel
+        watching = asyncio.create_task(self._watched(kernel))
         try:
             self._register(session, environment, surroundings.directory, kernel)
             info = await kernel.ready()
@@ -105,7 +109,21 @@ class Kernels:
             raise
         finally:
             session.generations.starting = None
+            watching.cancel()
         return NewKernel(kernel, info, environment, kernel.kernel_id, kernel.where, surroundings)
+
+    async def _watched(self, kernel: HostedKernel) -> None:
+        """Until cancelled: end a kernel that nobody will hear of, as what it needs for that was deleted."""
+        deleted = self._deleted[kernel.kernel_id] = asyncio.Event()
+        try:
+            while not deleted.is_set():
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(deleted.wait(), _LOOK_SECONDS)
+                with suppress(OSError):  # something else is in its place: the next look says more
+                    self._keep(kernel.kernel_id, kernel.place())
+            await kernel.stop("the directory of its sockets was deleted while it started", grace=0)
+        finally:
+            del self._deleted[kernel.kernel_id]
 
     def number_matters(self, session: Session, surroundings: Surroundings) -> bool:
         """Whether it matters how many kernels there are when one more is started.
@@ -299,8 +317,12 @@ class Kernels:
             OSError: it cannot be.
         """
         for entry in self._entries.values():
-            self._host.keep(entry.place)
+            self._keep(entry.kernel_id, entry.place)
             self._registry.write(entry)
+
+    def _keep(self, kernel_id: str, place: Mapping[str, Any]) -> None:
+        if not self._host.keep(place) and kernel_id in self._deleted:
+            self._deleted[kernel_id].set()
 
     def _forget_at_its_end(self, kernel: HostedKernel) -> None:
         def forget(died: asyncio.Future[Death]) -> None:

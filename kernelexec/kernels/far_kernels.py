@@ -93,8 +93,9 @@ class FarKernels:
         """Nowhere that cannot be seen from here."""
         return None
 
-    def keep(self, place: Mapping[str, Any]) -> None:
+    def keep(self, place: Mapping[str, Any]) -> bool:
         """Nothing of it is on this machine."""
+        return True
 
     def death(self, place: Mapping[str, Any]) -> Death:
         return Death()

@@ -97,8 +97,8 @@ class KernelHost(Protocol):
     def elsewhere(self, place: Mapping[str, Any]) -> str | None:
         """Where this kernel is, if that is not here."""
 
-    def keep(self, place: Mapping[str, Any]) -> None:
-        """Make anew what was deleted of a kernel that lives, as far as that can be.
+    def keep(self, place: Mapping[str, Any]) -> bool:
+        """Make anew what was deleted of a kernel that lives, as far as that can be. Whether nothing was.
 
         Raises:
             OSError: it cannot be.

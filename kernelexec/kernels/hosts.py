@@ -52,8 +52,8 @@ class Hosts:
     def elsewhere(self, place: Mapping[str, Any]) -> str | None:
         return self._of(place).elsewhere(place)
 
-    def keep(self, place: Mapping[str, Any]) -> None:
-        self._of(place).keep(place)
+    def keep(self, place: Mapping[str, Any]) -> bool:
+        return self._of(place).keep(place)
 
     def death(self, place: Mapping[str, Any]) -> Death:
         return self._of(place).death(place)

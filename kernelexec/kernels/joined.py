@@ -195,8 +195,9 @@ class JoinedKernels:
     def elsewhere(self, place: Mapping[str, Any]) -> str | None:
         return _read(place).machine.seen_from(Machine.this()) or None
 
-    def keep(self, place: Mapping[str, Any]) -> None:
+    def keep(self, place: Mapping[str, Any]) -> bool:
         """Nothing of it is ours."""
+        return True
 
     def death(self, place: Mapping[str, Any]) -> Death:
         where = _read(place).machine.seen_from(Machine.this())

@@ -108,14 +108,20 @@ class LocalKernels:
     def elsewhere(self, place: Mapping[str, Any]) -> str | None:
         return _read(place).machine.seen_from(Machine.this()) or None
 
-    def keep(self, place: Mapping[str, Any]) -> None:
+    def keep(self, place: Mapping[str, Any]) -> bool:
         """Its directory, where its end will be told. Sockets that were deleted only the kernel can make."""
         known = _read(place)
         directory = Path(known.directory)
+        try:
+            # A kernel that finds no file as it starts makes one of its own, with another key.
+            is_intact = known.connection is None or _connection(directory)["key"] == known.connection["key"]
+        except (OSError, ValueError, KeyError):
+            is_intact = False
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if known.connection is not None:
             with suppress(FileExistsError):
                 _write_connection(directory, known.connection)
+        return is_intact
 
     def death(self, place: Mapping[str, Any]) -> Death:
         known = _read(place)

@@ -28,6 +28,7 @@ PROCESS_FILE, EXIT_FILE, STDERR_FILE = "process.json", "exit.json", "stderr.log"
 _BEGUN_FILE = "begun"  # kept by the kernel (kernelspecs/kernel/recollection.py)
 _PRINTED_FILE = "printed"  # and this (kernelspecs/kernel/last_prints.py)
 _KEEPER_SECONDS = 2.0  # to write the exit file and end what the kernel left behind
+_ASKED_SECONDS = 5.0  # for a keeper that is asked to end its kernel, which it gives 3 s
 _STDERR_TAIL = 12_000  # bytes: a crash in a deep recursion names a hundred frames
 
 
@@ -137,6 +138,9 @@ class LocalLife:
 
     async def kill(self) -> None:
         self.answers()  # to kill its keeper alone would leave it running
+        if self._process is None:  # which nobody has told, or its file was deleted
+            self._either.signal(signal.SIGTERM)
+            await asyncio.wait({self._either.ended}, timeout=_ASKED_SECONDS)
         if self._place.leave_seconds and self._process is not None:
             self._process.signal(signal.SIGTERM)
             await asyncio.wait({self._process.ended}, timeout=self._place.leave_seconds)

@@ -199,8 +199,43 @@ def test_a_socket_path_that_is_too_long_is_refused_with_what_to_do() -> None:
 def test_a_socket_that_cannot_be_reached_is_told(environ: dict[str, str]) -> None:
     file = Path(environ["KERNELEXEC_RUNTIME_DIR"], "file")
     file.touch()
-    with pytest.raises(HubUnavailable, match=r"file/hub\.sock cannot be used"):
+    with pytest.raises(HubUnavailable, match=r"file is not a directory"):
         join_hub("mcp", {"KERNELEXEC_RUNTIME_DIR": str(file)}, start=False)
+    Path(socket_path(environ)).symlink_to("hub.sock")
+    with pytest.raises(HubUnavailable, match=r"hub\.sock cannot be used"):
+        join_hub("mcp", environ, start=False)
+
+
+@pytest.mark.parametrize("start", [True, False])
+def test_a_hub_in_a_directory_of_another_user_is_told_nothing(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, start: bool
+) -> None:
+    with hub(environ, answer("ok", "1")) as hellos:
+        owner = os.stat(environ["KERNELEXEC_RUNTIME_DIR"]).st_uid
+        monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+        with pytest.raises(HubUnavailable, match="another user"):
+            join_hub("admin", environ, start=start)
+    assert not hellos
+
+
+def test_a_runtime_directory_that_is_deleted_while_a_hub_starts_is_made_again(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(environ["KERNELEXEC_RUNTIME_DIR"])
+    starts: list[int] = []
+
+    def spawn(environ: dict[str, str], lock: int) -> int:
+        if not starts:
+            Path(rendezvous.lock_path(environ)).unlink()
+            folder.rmdir()
+        starts.append(lock)
+        return os.posix_spawn("/bin/true", ["true"], {})
+
+    monkeypatch.setattr(rendezvous, "_spawn_hub", spawn)
+    with pytest.raises(HubUnavailable, match="ended while it was starting"):
+        join_hub("mcp", environ)
+    assert len(starts) == 3
+    assert folder.is_dir()
 
 
 @pytest.mark.parametrize(

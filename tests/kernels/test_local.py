@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,16 +48,20 @@ def place_of(directory: Path, pid: int, **changes: Any) -> Mapping[str, Any]:
 
 @asynccontextmanager
 async def adopted(
-    folder: Path, interrupts: str = "named"
+    folder: Path, interrupts: str = "named", *, is_known: bool = True
 ) -> AsyncIterator[tuple[LinkedKernel, ZmqKernel, subprocess.Popen[bytes]]]:
-    """An adopted kernel that is ready. Its process is a `sleep`, and the test's to kill."""
+    """An adopted kernel that is ready. Its process is a `sleep`, and the test's to kill.
+
+    `is_known`: the kernel's process, and not only its keeper's.
+    """
     directory = folder / "k"
     directory.mkdir()
     connection = connection_in(directory)
     (directory / "connection.json").write_text(json.dumps(connection))
     speaker = ZmqKernel(connection, welcome=True)
     with sleeping() as process:
-        kernel = LocalKernels(folder).adopt(place_of(directory, process.pid), ignore, interrupts)
+        own = {"kernel_pid": process.pid, "kernel_identity": identity(process.pid)} if is_known else {}
+        kernel = LocalKernels(folder).adopt(place_of(directory, process.pid, **own), ignore, interrupts)
         try:
             await asyncio.wait_for(kernel.ready(), 5)
             yield kernel, speaker, process
@@ -90,6 +95,32 @@ def test_a_kernel_that_does_not_shut_down_by_itself_is_killed(tmp_path: Path) ->
             assert not (tmp_path / "k").exists()
 
     run(test())
+
+
+def test_a_keeper_whose_kernel_nobody_knows_is_asked_to_end_it(tmp_path: Path) -> None:
+    """To kill the keeper would leave the kernel running: where its directory was deleted, unseen."""
+
+    async def test() -> None:
+        async with adopted(tmp_path, is_known=False) as (kernel, _, process):
+            await asyncio.wait_for(kernel.stop("on request", grace=0), 5)
+            assert process.wait() == -signal.SIGTERM
+
+    run(test())
+
+
+def test_what_of_a_kernel_is_not_there_any_more_is_told_and_made_anew(tmp_path: Path) -> None:
+    directory = tmp_path / "k"
+    directory.mkdir()
+    with sleeping() as process:
+        place, kernels = place_of(directory, process.pid, connection={"key": "ours"}), LocalKernels(tmp_path)
+        assert not kernels.keep(place)
+        assert kernels.keep(place)
+        shutil.rmtree(directory)
+        assert not kernels.keep(place)
+        assert kernels.keep(place)
+        (directory / "connection.json").write_text('{"key": "of a kernel that found no file"}')
+        assert not kernels.keep(place)
+        process.kill()
 
 
 def test_a_kernel_that_is_let_go_of_lives_on(tmp_path: Path) -> None:

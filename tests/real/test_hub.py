@@ -746,6 +746,27 @@ def test_a_runtime_directory_that_is_deleted_under_a_hub_is_made_anew_by_it(
     assert "SIGKILL" in died.text, "how a kernel ended is told as ever"
 
 
+@pytest.mark.parametrize(("what", "seconds"), [(".", 0.0), (".", 0.1), ("k", 0.1)])
+def test_a_kernel_whose_directory_is_deleted_while_it_starts_is_told_and_ended(
+    home: Home, connect: Connect, what: str, seconds: float
+) -> None:
+    client = connect(home)
+    client.execute("kept = 1")
+    before = set(home.commands(r".*launcher\.py"))
+    starting = client.start("1", session="other", wait_seconds=40)
+    kernels = home.runtime / "k"
+    eventually(lambda: len(list(kernels.glob("*"))) == 2)
+    time.sleep(seconds)  # no matter how far it is
+    shutil.rmtree(home.runtime / what)
+    reply = starting.result()
+    if reply.state != "OK":  # had its sockets been there already, all was well
+        assert reply.state == "NOT RUN", reply.text
+        assert "was deleted" in reply.text or "No such file" in reply.text
+        assert eventually(lambda: set(home.commands(r".*launcher\.py")) == before), "it is not left behind"
+    assert client.execute("2", session="other").state == "OK"
+    assert client.execute("kept").block("result") == "1"
+
+
 def test_the_server_can_be_run_as_a_module(home: Home) -> None:
     process = subprocess.run(
         [sys.executable, "-m", "kernelexec", "--version"],
