@@ -38,7 +38,7 @@ except ImportError:  # not CPython
 
 FORMAT = 1  # of the hello line and its answer
 PROTOCOL = 2  # what hub and bridge say to each other; 2: a bridge joins the next hub with what is open
-START_SECONDS = 30.0  # a cold disk and a slow machine; usually 0.5
+START_SECONDS = 30.0  # a cold disk and a slow machine; usually 0.2
 LONGEST_SOCKET_PATH = 103  # bytes; macOS has the smaller limit
 _RETRY_SECONDS = 0.005
 _TRIES = 3  # somebody may have ended a hub while it was starting

@@ -69,7 +69,7 @@ def _serve(lock: int, log: int, has_client: bool) -> int:
     if has_client:
         _thread.start_new_thread(pass_lines, ())
     gc.disable()  # until it is the hub: see rendezvous
-    # Here: who finds a hub does not wait half a second for what it takes to be one.
+    # Here: who finds a hub does not wait for all that it takes to be one.
     from kernelexec.daemon.process import be_hub
 
     status = be_hub(lock, _InProcess(bridge, has_client))
