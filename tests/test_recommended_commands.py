@@ -74,6 +74,9 @@ _UV_ADD = "test_what_is_recommended_for_a_uv_project_adds_the_package"
 
 # By module: the commands, each as often as texts name it, and the test that tries it in that state.
 TRIED: dict[str, list[tuple[str, str]]] = {
+    "bridge/far_link.py": [
+        ("export HOME;;", "no recommendation: a script"),
+    ],
     "bridge/rendezvous.py": [
         ("kernelexec {} {} {}", "no recommendation: the line with which a bridge says who it is"),
     ],

@@ -33,17 +33,25 @@ FORMAT = 1  # of the line that says what is wanted
 CONNECT_SECONDS = 30.0
 _END_SECONDS = 2.0  # for a command whose input has ended
 _SAID = 2_000  # characters of the end of what the command said on stderr
-_NOISE = 1 << 20  # bytes before the far end's first word
+_NOISE = 1 << 30  # bytes before the far end's first word
+_LONGEST_LINE = 1 << 16  # of which only the end is looked at
 _IS = "kernelexec-is"
 _IS_NOT = "kernelexec-not"
 
 # Read by the `sh` that the command is given. A login shell, if it is one of sh's family, because a command's
 # PATH often lacks what that of a terminal has; and it may set a proxy or what finds an environment. What was
-# on the PATH stays on it: a container's is its image's, of which a login shell knows nothing.
+# on the PATH stays on it: a container's is its image's, of which a login shell knows nothing. The scripts of
+# that shell find nothing to read, or they would take what is sent. HOME may be missing, as in containers.
 _LOGIN = """\
 s=${SHELL:-sh}; case ${s##*/} in bash|zsh|ksh|dash|ash|sh) ;; *) s=sh;; esac; \
 command -v "$s" >/dev/null || s=sh; \
-exec "$s" -lc 'PATH="$PATH:$1"; @SCRIPT@' "$s" "$PATH"
+exec "$s" -lc 'exec <&3 3<&-; PATH="$PATH:$1"; @HOME@ @SCRIPT@' "$s" "$PATH" 3<&0 </dev/null
+"""
+_HOME = """\
+case ${HOME-} in
+/*) ;;
+*) eval "HOME=~$(id -un)"; case $HOME in /*) ;; *) HOME=/;; esac; export HOME;;
+esac
 """
 # The installations in the order in which one is looked for: `kernelexec host install` makes the first.
 _LOOK = """
@@ -68,6 +76,18 @@ _SETTINGS = (
     "GATEWAY_KERNEL",
     "GATEWAY_TOKEN_FILE",
 )
+# What a person has to do about what ssh says; else it is tried in a terminal.
+_ADVICE = (
+    (
+        "HOST IDENTIFICATION HAS CHANGED",
+        "If that machine was set up anew, remove its old key as said there. ",
+    ),
+    ("Host key verification failed", "Accept its key once. "),
+    (
+        "Permission denied",
+        "It has to let you in without asking: by a key, or an agent that your client reaches. ",
+    ),
+)
 _STAYS = (VARIABLE, "KERNELEXEC_RUNTIME_DIR")
 
 
@@ -86,9 +106,15 @@ def command_words(said: str, variable: str) -> list[str]:
     return ["ssh", "-T", *words] if len(words) == 1 else words
 
 
+def advice(said: str, shown: str) -> str:
+    """What to do about a command that does not lead there, and says this."""
+    trial = f"Try it in a terminal: {shown} true"
+    return next((todo for words, todo in _ADVICE if words in said), "") + trial
+
+
 def in_login_shell(script: str) -> str:
     """What the `sh` at the command's end is to read, for a login shell to run this (no apostrophe)."""
-    return _LOGIN.replace("@SCRIPT@", script)
+    return _LOGIN.replace("@HOME@", _HOME).replace("@SCRIPT@", script)
 
 
 class FarHost:
@@ -175,17 +201,21 @@ class FarHost:
     def _is_there(self, link: Link, word: str) -> bool:
         """Once its shell has said whether kernelexec is."""
         here, missing = f"{_IS} {word}\n".encode(), f"{_IS_NOT} {word}\n".encode()
-        heard = b""
+        said = line = b""
+        noise = 0
         deadline = time.monotonic() + CONNECT_SECONDS
-        while not heard.endswith((here, missing)):
+        while not line.endswith((here, missing)):
             is_echoed = (
-                heard.endswith(b"\n") and word.encode() in heard
+                line.endswith(b"\n") and word.encode() in line
             )  # or has a carriage return, as terminals do
-            got = b"" if is_echoed else link.receive_byte(deadline)
-            if not got or len(heard) > _NOISE:
-                raise self._not_reached(link, heard, word)
-            heard += got
-        return heard.endswith(here)
+            if line.endswith(b"\n") and not is_echoed:
+                said, line = line, b""
+            got = b"" if is_echoed else link.receive_of_line(deadline)
+            noise += len(got)
+            if not got or noise > _NOISE:
+                raise self._not_reached(link, line or said, word)
+            line = (line + got)[-_LONGEST_LINE:]
+        return line.endswith(here)
 
     def _not_reached(self, link: Link, heard: bytes, word: str) -> HubUnavailable:
         if word.encode() in heard:
@@ -193,7 +223,8 @@ class FarHost:
                 f"`{self.shown}` has a terminal there, which changes what is said.",
                 "Leave out what asks for one: ssh -T instead of -t, podman exec -i instead of -it.",
             )
-        return link.why(f"`{self.shown}` did not reach a shell")
+        greeting = " ".join(heard.decode("utf-8", "replace").split())
+        return link.why(f"`{self.shown}` did not reach a shell", greeting)
 
 
 class Link:
@@ -228,6 +259,16 @@ class Link:
         except OSError:
             return b""
 
+    def receive_of_line(self, deadline: float) -> bytes:
+        """What has come of a line, up to its end: a login shell may print megabytes. Empty as above."""
+        if not select.select([self.connection], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            return b""
+        try:
+            come = self.connection.recv(_LONGEST_LINE, socket.MSG_PEEK)
+            return self.connection.recv(come.find(b"\n") + 1 or len(come))
+        except OSError:
+            return b""
+
     def receive_line(self, seconds: float | None = CONNECT_SECONDS) -> bytes:
         """A line with its end; without one if the link ended first."""
         line, deadline = b"", None if seconds is None else time.monotonic() + seconds
@@ -235,19 +276,19 @@ class Link:
             line += got
         return line
 
-    def why(self, what: str) -> HubUnavailable:
-        """Why it is of no use: after the command's end with what it said, else because nothing came."""
+    def why(self, what: str, heard: str = "") -> HubUnavailable:
+        """Why it is of no use: after the command's end with what it said, else because nothing came.
+        `heard`: what it said on stdout, perhaps."""
         try:
             status = self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
             return HubUnavailable(
-                f"{what} within {CONNECT_SECONDS:.0f} s.",
-                f"Try it in a terminal: {self.host.shown} true",
+                f"{what} within {CONNECT_SECONDS:.0f} s.", advice(self._said, self.host.shown)
             )
         self._listening.join(_END_SECONDS)
-        said = self._said.strip()
-        reason = f": {' '.join(said.split())}" if said else f" and ended with status {status}."
-        return HubUnavailable(f"{what}{reason}", f"Try it in a terminal: {self.host.shown} true")
+        said = " ".join(each for each in self._said.split() if each.strip("@")) or heard[-_SAID:]
+        reason = f": {said}" if said else f" and ended with status {status}."
+        return HubUnavailable(f"{what}{reason}", advice(said, self.host.shown))
 
     def wait(self) -> int:
         """The command's exit status, once it has ended."""

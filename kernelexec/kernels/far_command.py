@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from kernelexec.bridge.far_link import command_words, in_login_shell
+from kernelexec.bridge.far_link import advice, command_words, in_login_shell
 from kernelexec.kernels import programs
 
 VARIABLE = "KERNELEXEC_VIA"
@@ -181,7 +181,7 @@ class Passage:
     @property
     def trial(self) -> str:
         """What a person can do to see for themselves."""
-        return f"Try it in a terminal: {self._shown} true"
+        return advice("".join(self._said), self._shown)
 
     async def line(self, deadline: float) -> bytes:
         """A line with its end, of a very long one only that; empty where none came in time, or none comes."""
@@ -413,4 +413,4 @@ def packed_programs() -> tuple[dict[str, Any], str]:
 def _readable(text: str) -> str:
     """The end of what was said, in one line."""
     words = "".join(each if each.isprintable() else " " for each in text[-_SAID:]).split()
-    return " ".join(words)
+    return " ".join(word for word in words if word.strip("@"))  # with which ssh frames a warning

@@ -32,8 +32,8 @@ from kernelexec.model.limits import Limits
 
 _log = logging.getLogger(__name__)
 
-_BEAT_SECONDS = 10.0
-_SILENT_SECONDS = 25.0  # in which a beat was not answered and nothing else came
+_BEAT_SECONDS = 5.0
+_SILENT_SECONDS = 15.0  # in which a beat was not answered and nothing else came
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 10.0
 _AT_ONCE = 1 << 18  # bytes that are read before others have their turn
 _DESCRIBED = struct.error, IndexError, ValueError

@@ -440,7 +440,10 @@ class Session:
     async def new_kernel(self, surroundings: Surroundings) -> NewKernel:
         """See generations.KernelSource."""
         self._tell_progress("the kernel is starting")
-        started = await self._start_kernel(self, surroundings, self.on_message, self._tell_progress)
+        try:
+            started = await self._start_kernel(self, surroundings, self.on_message, self._tell_progress)
+        finally:
+            self.status = ""  # what waits for this kernel later does not wait for its start
         self.environment = started.environment
         self._idleness.watch()
         return started

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ REQUIREMENTS = ("ipykernel>=6.29,<8", "nbformat>=5.1,<6")
 OLDEST = (6, 29)
 INSTALL_SECONDS = 600.0  # a slow line: it is some 20 MB
 MARK = "whole"
+UNSET = "***unset***"  # conda's own word for it
 ACTIVATE = 'for script in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do [ -r "$script" ] && . "$script"; done >&2; exec "$@"'
 
 
@@ -28,14 +30,34 @@ def activated(command: list, environ: dict) -> list:
         environ["CONDA_PREFIX"] = prefix
         environ["CONDA_DEFAULT_ENV"] = os.path.basename(prefix)
         environ["CONDA_SHLVL"] = "1"
+        set_variables_of_conda(prefix, environ)
     elif prefix != sys.base_prefix:
         environ["VIRTUAL_ENV"] = prefix
     else:
         return command
     environ["PATH"] = os.pathsep.join([os.path.join(prefix, "bin"), environ.get("PATH") or os.defpath])
     if "CONDA_PREFIX" in environ and os.path.isdir(os.path.join(prefix, "etc", "conda", "activate.d")):
-        return ["/bin/sh", "-c", ACTIVATE, "sh", *command]  # the command is words, which no shell reads
+        # Packages write their scripts for bash, some of which end another shell. The command is words, which
+        # no shell reads.
+        return [shutil.which("bash") or "/bin/sh", "-c", ACTIVATE, "sh", *command]
     return command
+
+
+def set_variables_of_conda(prefix: str, environ: dict) -> None:
+    """Those of `conda env config vars` and of packages, as `conda activate` does."""
+    packages = sorted(glob.glob(os.path.join(glob.escape(prefix), "etc", "conda", "env_vars.d", "*.json")))
+    for path in (*packages, os.path.join(prefix, "conda-meta", "state")):
+        try:
+            with open(path, encoding="utf-8") as file:
+                said = json.load(file)
+            said = said.get("env_vars", {}) if os.path.basename(path) == "state" else said
+            for name, value in said.items():
+                if value == UNSET:
+                    environ.pop(name, None)
+                elif re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+                    environ[name] = str(value)
+        except (OSError, ValueError, AttributeError):
+            continue
 
 
 def lent_ipykernel(talk, programs: str):

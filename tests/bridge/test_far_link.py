@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shlex
 import sys
 from pathlib import Path
@@ -44,6 +45,35 @@ def test_greetings_are_no_part_of_it_also_within_a_line(tmp_path: Path) -> None:
     link = host.ask({"want": "hub"}, ENVIRON)
     try:
         assert link.receive_line() == b"here\n"
+    finally:
+        link.end()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "seq 1 1400000",
+        "head -c 10000000 /dev/zero",
+        "cat >/dev/null",
+        "read -r line",
+        "umask 077; set -eu",
+        "(sleep 9 >/dev/null 2>&1 &)",
+    ],
+)
+def test_whatever_its_login_script_does_it_is_reached(script: str, tmp_path: Path) -> None:
+    host = host_with(tmp_path, "read -r line; echo here", f"{script}\n")
+    link = host.ask({"want": "hub"}, ENVIRON)
+    try:
+        assert link.receive_line() == b"here\n"
+    finally:
+        link.end()
+
+
+def test_a_home_that_is_not_named_is_that_of_its_user(tmp_path: Path) -> None:
+    host = FarHost("env -i SHELL=/bin/sh PATH=/usr/bin:/bin")
+    link = host.start("echo $HOME; exit")
+    try:
+        assert link.receive_line().decode().strip() == pwd.getpwuid(os.getuid()).pw_dir
     finally:
         link.end()
 

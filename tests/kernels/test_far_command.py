@@ -56,6 +56,12 @@ def test_a_shell_that_is_not_there_is_none(tmp_path: Path) -> None:
     assert looked("exec sh", tmp_path, SHELL="/nowhere/bash")["executable"] == sys.executable
 
 
+@pytest.mark.parametrize("script", ["cat >/dev/null", "read -r line", "unset HOME", "set -eu"])
+def test_whatever_its_login_script_does_it_is_reached(script: str, tmp_path: Path) -> None:
+    (tmp_path / ".profile").write_text(f"{script}\n")
+    assert looked("exec sh", tmp_path, SHELL="/bin/sh")["executable"] == sys.executable
+
+
 @pytest.mark.parametrize(
     ("script", "why"),
     [

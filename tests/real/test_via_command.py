@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.real.clients import Client
+from tests.real.conda.tool import Conda
 from tests.real.conftest import Connect
 from tests.real.home import COMMAND, Home, eventually, until
 
@@ -85,6 +86,32 @@ def test_code_runs_where_the_settings_say_and_each_reply_says_so(
     reply = via(KERNELEXEC_CWD="~/data", **own_ipykernel).execute("import os; os.getcwd()")
     assert reply.block("result") == f"'{there}/data'"
     assert f"Code reads and writes in {there}/data on" in reply.text
+
+
+@pytest.fixture
+def conda_there(conda: Conda, there: Path) -> Path:
+    """A conda environment of that home's, with an activation script and variables; its ipykernel is lent."""
+    conda.install_as(there / "miniconda3")
+    prefix = conda.create(there / "miniconda3" / "envs" / "data é", "python", "pip", "activate-demo")
+    conda.run("env", "config", "vars", "set", "--prefix", str(prefix), "KX_SET=by conda $HOME")
+    (prefix / "etc" / "conda" / "activate.d" / "of-bash.sh").write_text(
+        "[[ a == a ]] && export OF_BASH=yes\n"
+    )
+    return prefix
+
+
+def test_a_conda_environment_there_is_activated(via: Via, conda_there: Path) -> None:
+    names = ["CONDA_PREFIX", "CONDA_DEFAULT_ENV", "DEMO_ACTIVATED", "DEMO_STATIC", "KX_SET", "OF_BASH"]
+    said = [str(conda_there), "data é", "yes:data é", "from env_vars.d", "by conda $HOME", "yes"]
+    said += [f"{conda_there}/bin:"]
+    reply = via(VENV_PATH="", CONDA_ENV_NAME="data é").execute(
+        f"import os\nfor name in {names}: print(os.environ.get(name))\n"
+        f"print(os.environ['PATH'][: {len(said[-1])}])",
+        wait_seconds=50,
+    )
+    if reply.state != "OK":  # its ipykernel is still fetched
+        reply = via(VENV_PATH="", CONDA_ENV_NAME="data é").wait_for(reply.id, wait_seconds=50)
+    assert reply.block("stdout").splitlines() == said, reply.text
 
 
 def test_what_cannot_be_done_from_here_is_refused_with_what_can(
@@ -168,7 +195,9 @@ def test_what_is_asked_while_the_link_is_down_is_answered_with_that(
     psutil.Process(relay).kill()
     eventually(lambda: "has been down since" in client.call("list_kernels", {}).text)
     waiting = client.execute("1", wait_seconds=0)
-    assert "whether it has begun is not known" in waiting.verdict
+    assert "the kernel is starting" not in waiting.verdict
+    unknown = "whether it has begun is not known"
+    eventually(lambda: unknown in client.wait_for(waiting.id, wait_seconds=0).verdict)
     again = client.call("restart_kernel", {"session": running.session})
     assert "Its kernel was given up, as its link is down" in again.text, again.text
     assert "goes on there until the link is back" in again.text
@@ -209,6 +238,7 @@ def test_a_link_that_ends_before_the_kernel_is_ready_is_told_and_leaves_nothing(
     way.write_text(_CUT_AT_THE_START)
     command = f"{sys.executable} {way} {tmp_path}/cut env -u XDG_DATA_HOME HOME={there} SHELL=/bin/sh"
     client = via(KERNELEXEC_VIA=command, **own_ipykernel)
+    client.call("list_kernels", {})  # else the first call finds the kernel that has been begun for it
     first = client.execute("1", wait_seconds=50)
     assert first.state == "NOT RUN", first.text
     assert "ended before the kernel was ready, which ended it, too" in first.text

@@ -214,7 +214,7 @@ def _what_comes_first(execution: Execution, session: Session) -> str:
         return (
             f'{session.current.id} {does} (if that must not go on: interrupt_kernel(session="{session.id}"))'
         )
-    return session.status or "the kernel is starting"
+    return session.status or ("the kernel is starting" if session.kernel is None else "it is next")
 
 
 def _seconds(execution: Execution) -> str:
