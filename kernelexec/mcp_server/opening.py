@@ -56,6 +56,7 @@ _OF_CAPABILITIES: Mapping[str, Mapping[str, type]] = {
     "sampling": {"context": dict, "tools": dict},
 }
 _MAPS = ("experimental", "extensions")  # of objects
+_DEEPEST = 20  # objects and lists in one another; of nearly 200 the SDK reads the line no more
 _OF_CLIENT = ("description", "name", "title", "version", "websiteUrl")
 
 
@@ -208,7 +209,9 @@ def _is_plain_client(client: object) -> bool:
 
 
 def _are_plain(capabilities: object) -> bool:
-    return isinstance(capabilities, dict) and all(
+    if not isinstance(capabilities, dict) or not _is_flat(capabilities, _DEEPEST):
+        return False
+    return all(
         isinstance(said, dict)
         and (
             all(isinstance(value, dict) for value in said.values())
@@ -219,3 +222,9 @@ def _are_plain(capabilities: object) -> bool:
         and (name in _MAPS or name in _OF_CAPABILITIES)
         for name, said in capabilities.items()
     )
+
+
+def _is_flat(value: object, levels: int) -> bool:
+    """Whether what is in it goes no deeper than this."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels >= 0 and all(_is_flat(each, levels - 1) for each in inner)

@@ -138,6 +138,7 @@ LEFT = [
     handshake(capabilities={"sampling": {"tools": None}}),
     handshake(capabilities={"experimental": {"x": 1}}),
     handshake(capabilities={"unknown": {}}),
+    handshake(capabilities={"experimental": {"x": {"y": json.loads("[" * 250 + "]" * 250)}}}),
     handshake(clientInfo={"name": "test"}),
     handshake(clientInfo={**CLIENT, "icons": []}),
     handshake(clientInfo={**CLIENT, "name": "\ud800"}),
@@ -234,6 +235,23 @@ def test_a_client_is_answered_once_and_its_kernel_starts_before_the_sdk_is_there
             peer.say(handshake())  # a second one is the SDK's
             assert [each["id"] for each in await peer.rest()] == [0]
             assert (starter.starts, starter.executed) == (1, ["1", "2"])
+
+    run(talk())
+
+
+def test_a_kernel_that_was_there_before_its_first_call_is_told_as_new(tmp_path: Path) -> None:
+    async def talk() -> None:
+        starter = FakeStarter()
+        async with connected(tmp_path, starter) as peer:
+            peer.say(handshake(), call(1, code="1"))
+            await settled(lambda: starter.starts == 1)
+            for _ in range(50):
+                await asyncio.sleep(0)
+            peer.go_on()
+            assert (await peer.heard())["id"] == 0
+            text = (await peer.heard())["result"]["content"][0]["text"]
+            assert "Kernel: new, generation 1" in text
+            assert "It had no variables before this." in text
 
     run(talk())
 

@@ -725,7 +725,9 @@ def test_an_adopted_kernel_is_not_called_new(tmp_path: Path) -> None:
         async with session_in(tmp_path, FakeStarter()) as session:
             told(session)
             started = session.executions.get(1).submitted
-            session.adopt(FakeKernel(session.on_message), started)
+            kernel = FakeKernel(session.on_message)
+            kernel.count = 1
+            session.adopt(kernel, started)
             text = text_of(await execution_result(await ran(session, "b"), session, caller(tmp_path)))
             assert "running since" in text
             assert environment().interpreter.version_text in text

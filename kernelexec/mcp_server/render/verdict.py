@@ -281,9 +281,11 @@ def _working_directory(session: Session, caller: Caller) -> str:
 
 
 def _is_the_first_in_it(execution: Execution, session: Session) -> bool:
-    """Whether the kernel was started for this execution, and has run no other."""
+    """Whether the kernel was started for this execution, or ahead of it, and has run no other."""
     is_its_own = execution.generation == session.generation
-    was_there = session.kernel_started is None or session.kernel_started < execution.submitted
+    was_there = session.kernel_started is None or (
+        session.kernel_started < execution.submitted and execution.execution_count != 1
+    )
     is_last = execution.number == session.executions.last_number or execution.kind in _WHOLES
     return is_its_own and not was_there and is_last
 
