@@ -17,6 +17,7 @@ it would take the kernel for one of its own. For Python 3.8 and newer.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -54,7 +55,11 @@ def main(talk, said: dict, programs: str) -> int:
     except Refused as refused:
         talk.say(refused=str(refused), next_step=refused.next_step)
     except OSError as error:
-        talk.say(refused="%s: %s." % (error.filename or "That machine", error.strerror), next_step="")
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        talk.say(
+            refused="%s on %s: %s." % (error.filename or root(), socket.gethostname(), error.strerror),
+            next_step="Make room there." if is_full else "",
+        )
     return 1
 
 
@@ -96,7 +101,7 @@ def serve(talk, said: dict, programs: str) -> int:
 
 def started(said: dict, programs: str):
     """A kernel's folder, where it works, and its keeper."""
-    folder = make_folder(said["id"])
+    folder, keeper = make_folder(said["id"]), None
     try:
         connection = dict(said["connection"], transport="ipc", ip=os.path.join(folder, "s"))
         connection.update({name + "_port": number for number, name in enumerate(CHANNELS, 1)})
@@ -105,6 +110,10 @@ def started(said: dict, programs: str):
         keeper = spawn(folder, directory, said, programs)
         write(os.path.join(folder, STARTED_FILE), {"keeper": keeper.pid, "identity": identity(keeper.pid)})
     except BaseException:
+        if keeper is not None:  # nobody would know of it
+            with contextlib.suppress(OSError):
+                os.killpg(keeper.pid, signal.SIGKILL)  # its kernel, too
+            keeper.wait()
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return folder, directory, keeper

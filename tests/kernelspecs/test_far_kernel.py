@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -90,6 +91,28 @@ def test_what_kernels_have_left_goes_after_a_week_and_what_runs_stays(
         os.utime(tmp_path / "kernels" / name, (0, 0))
     far_kernel.make_folder("k1")
     assert sorted(os.listdir(tmp_path / "kernels")) == ["k1", "new", "runs"]
+
+
+def test_a_kernel_that_could_not_be_written_down_does_not_run_on(
+    far_kernel: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bystander: subprocess.Popen[bytes]
+) -> None:
+    """A disk that is full just then: nobody would know of it."""
+    write = far_kernel.write
+
+    def write_if_there_is_room(path: str, said: dict[str, Any]) -> None:
+        if path.endswith(far_kernel.STARTED_FILE):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, said)
+
+    monkeypatch.setattr(far_kernel, "write", write_if_there_is_room)
+    monkeypatch.setattr(far_kernel, "spawn", lambda *_: bystander)
+    talk = Talk()
+    wanted = {"want": "start", "id": "k1", "connection": {}, "directory": str(tmp_path)}
+    assert far_kernel.main(talk, wanted, "") == 1
+    assert bystander.returncode == -signal.SIGKILL
+    assert not (tmp_path / "kernels" / "k1").exists()
+    assert talk.said["refused"].endswith(": No space left on device.")
+    assert talk.said["next_step"] == "Make room there."
 
 
 def test_a_kernel_is_ended_with_what_it_leaves(
