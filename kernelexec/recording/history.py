@@ -14,7 +14,7 @@ from kernelexec.model.limits import Limits
 from kernelexec.model.outputs import display_id
 from kernelexec.model.widgets import WidgetStates, notebook_metadata
 from kernelexec.recording.journal import ClosedJournal, Journal
-from kernelexec.recording.journal_lines import read
+from kernelexec.recording.journal_lines import LATER, read
 from kernelexec.recording.ledger import Ledger
 
 # What an execution is after such a line.
@@ -52,6 +52,7 @@ class History:
     set_aside: list[str] = field(default_factory=list)  # unreadable notebooks that nobody was told of
     limits: Limits = field(default_factory=Limits)  # of the caller who submitted last
     parts: dict[int, dict[int, State]] = field(default_factory=dict)  # of replays that have no end yet
+    later: int = 0  # lines of a format that only a later version knows
 
 
 def read_history(
@@ -256,6 +257,10 @@ def _take(
         history.numbers[history.generation] = record.get("notebook", history.generation)
     elif event == "died":
         history.kernel_ended, history.last_end = True, record["cause"]
+    elif event == LATER:
+        history.later += 1
+        history.generation = max(history.generation, record.get("generation", 0))
+        history.last_number = max(history.last_number, record.get("n", 0))
     elif event in ("notebook", "set_aside", "told_set_aside"):
         _take_notebook(history, record)
     elif "n" in record:

@@ -15,6 +15,7 @@ from kernelexec.recording.journal_index import DISPLAY_ID, OUTPUT_PREFIX, bulk_o
 from kernelexec.recording.kept_lines import kept_for, lines_of
 
 FORMAT = 1
+LATER = "of a later format"  # in the place of such an event
 # Bytes. Ours hold one message or submission, and the longest that is taken has 32 MB, six times that in JSON.
 _LONGEST_LINE = 200_000_000
 _BEGIN = b"{"
@@ -27,8 +28,8 @@ _OPENED_WITHIN = 200  # bytes of a line
 def read(
     path: Path, *, outputs_of: frozenset[int] | None = frozenset(), with_displays: bool = False
 ) -> Iterator[Mapping[str, Any]]:
-    """The events in a journal file; torn lines and those of another format or without their fields are
-    passed over.
+    """The events in a journal file; torn lines and those without their fields are passed over, and of a later
+    format only `LATER` is there.
 
     Of outputs only those of these executions, or all for None; those with a display id too if asked for.
     """
@@ -111,15 +112,23 @@ def _whole(first: bytes, read: Callable[[], bytes]) -> bytes | None:
 
 
 def parsed(line: bytes) -> Mapping[str, Any] | None:
-    """The event in a whole line; None if it is none, of another format, or without its fields."""
+    """The event in a whole line; None if it is none, of another format, or without its fields.
+
+    Of a later format it is that there is something, and what must not be given out once more.
+    """
     if not line.startswith(_BEGIN):
         return None  # ten times as fast as to try
     try:
         record = json.loads(line)
     except ValueError:
         return None
-    is_event = isinstance(record, dict) and record.get("v") == FORMAT and is_whole(record)
-    return record if is_event else None
+    if not isinstance(record, dict):
+        return None
+    version = record.get("v")
+    if type(version) is int and version > FORMAT:
+        numbers = {name: record[name] for name in ("n", "generation") if type(record.get(name)) is int}
+        return {"v": FORMAT, "event": LATER, **numbers}
+    return record if version == FORMAT and is_whole(record) else None
 
 
 def first_record(path: Path) -> Mapping[str, Any]:

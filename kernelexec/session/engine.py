@@ -164,6 +164,12 @@ class Engine:
             self.executions.add(execution)
         self.happened(e.HubReplaced(self.generations.left_a_kernel))
         self._never_begun = {each.number for each in history.unfinished if each.state is State.NOT_RUN}
+        if history.later:
+            self.troubles.add(
+                f"{history.later:,} lines of this session's journal were written by a later version of "
+                "kernelexec and are not understood by this one. They stay as they are; what they tell is "
+                "missing in what is said and listed here. A hub of that version shows all."
+            )
 
     def adopt(self, kernel: Kernel, started: datetime, surroundings: Surroundings) -> None:
         """Take over the kernel that an earlier hub started, and what it may be running."""

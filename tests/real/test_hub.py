@@ -716,6 +716,25 @@ def test_a_runtime_directory_that_was_deleted_is_made_anew_for_the_next_client(
     assert connect_raw(home).execute("1 + 1").block("result") == "2"
 
 
+def test_a_journal_that_a_later_version_has_written_to_is_told_and_left_as_it_is(
+    home: Home, connect: Connect
+) -> None:
+    home.breaks_journals = True
+    session = connect(home).execute("1").session
+    home.end_hub(signal.SIGTERM)
+    journal = home.storage / ".kernelexec" / f"{session}.jsonl"
+    with journal.open("a") as file:
+        file.write('{"v":2,"event":"submitted","n":8,"code":{"parts":["x"]}}\n{"v":2,"n":8}\n')
+    before = journal.read_bytes()
+    client = connect(home)
+    reply = client.execute("2")
+    assert (reply.state, reply.number) == ("OK", 9), reply.text
+    assert "2 lines of this session's journal were written by a later version" in reply.text
+    assert "later version" not in client.execute("3").text
+    home.end_hub(signal.SIGTERM)
+    assert journal.read_bytes().startswith(before)
+
+
 @pytest.mark.parametrize("what", ["all", "lock", "socket"])
 def test_a_runtime_directory_that_is_deleted_under_a_hub_is_made_anew_by_it(
     home: Home, connect: Connect, connect_raw: ConnectRaw, what: str

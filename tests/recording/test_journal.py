@@ -243,7 +243,6 @@ def test_after_any_torn_end_the_next_event_is_whole(
         b"null",
         b'"x"',
         b"\xff\xfe",
-        b'{"v":2,"event":"newer"}',
         b'{"event":"no format"}',
         b"<<<<<<< HEAD",
         b"\x00" * 100,

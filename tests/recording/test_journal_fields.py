@@ -229,3 +229,24 @@ def test_what_only_a_later_version_knows_is_read_as_what_comes_nearest(tmp_path:
     assert past.history.last_number == 9, "its number is not given again"
     assert past.history.unfinished == []
     assert [summary.state for summary in read_summaries(path)][-1] is State.UNKNOWN
+
+
+def test_of_lines_of_a_later_format_it_is_known_that_they_are_there(tmp_path: Path) -> None:
+    path = tmp_path / "sales@analysis.jsonl"
+    later = [
+        {**LINES[3], "v": 2, "n": 7},
+        {"v": 2, "event": "kernel", "generation": 5},
+        {"v": 3, "event": [], "n": "seven", "generation": None},
+        {"v": "2", "event": "submitted", "n": 90},
+    ]
+    path.write_text("".join([line_of(LINES[2]), *(json.dumps(line) + "\n" for line in later)]))
+    read_by_all(path)
+    journal = Journal(path)
+    try:
+        history = read_past(journal, SESSION, tmp_path).history
+    finally:
+        journal.close()
+    assert history.later == 3
+    assert (history.last_number, history.generation) == (7, 5), "they are not given again"
+    path.write_text("".join(json.dumps({"v": 2, "text": "x" * 1_000}) + "\n" for _ in range(2_000)))
+    Journal(path).close()  # a journal, though not one line of it is understood
