@@ -20,6 +20,7 @@ from pathlib import Path
 from kernelexec import paths
 from kernelexec.bridge import rendezvous
 from kernelexec.errors import HubUnavailable
+from kernelexec.kernels.process import boot_id
 from kernelexec.plain_file import open_plain
 
 _log = logging.getLogger(__name__)
@@ -37,8 +38,7 @@ class Claim:
     """
 
     def __init__(self) -> None:
-        digest = hashlib.sha256(os.fsencode(os.path.realpath(paths.runtime_dir(os.environ)))).hexdigest()[:12]
-        self._path = Path(paths.state_dir(os.environ), f"hub-{digest}.lock")
+        self._path = Path(paths.state_dir(os.environ), f"hub-{_place()}.lock")
         self._lock: int | None = None
 
     def take(self) -> bool:
@@ -52,7 +52,8 @@ class Claim:
         if not _is_free(lock):
             os.close(lock)
             return False
-        self.let_go()
+        if self._lock is not None:
+            os.close(self._lock)
         self._lock = lock
         return True
 
@@ -63,6 +64,8 @@ class Claim:
 
     def let_go(self) -> None:
         if self._lock is not None:
+            if _is_at(str(self._path), os.fstat(self._lock)):  # each boot has one of its own
+                self._path.unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
 
@@ -155,6 +158,19 @@ class Door:
         held = os.open(self._runtime_dir, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(held, fcntl.LOCK_SH)
         return held
+
+
+def _place() -> str:
+    """The runtime directory, in a word, also while it is deleted. A home may be shared by machines and
+    containers, which have directories of the same path and must not wait for each other's hubs."""
+    path = os.path.realpath(paths.runtime_dir(os.environ))
+    parent = os.stat(os.path.dirname(path))
+    try:
+        device = os.stat(path).st_dev  # a container may have it mounted
+    except OSError:
+        device = parent.st_dev
+    said = f"{boot_id()} {device} {parent.st_dev} {parent.st_ino} {path}"
+    return hashlib.sha256(os.fsencode(said)).hexdigest()[:12]
 
 
 def _is_free(lock: int) -> bool:

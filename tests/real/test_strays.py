@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.real.clients import Client
+from tests.real.clients import Client, RawClient
 from tests.real.conftest import Connect
-from tests.real.home import Home, eventually, until
+from tests.real.home import COMMAND, Home, eventually, until
 
 
 def entry_of(home: Home) -> dict[str, Any]:
@@ -143,3 +143,39 @@ def test_a_kernel_elsewhere_is_neither_declared_dead_nor_cleared_up(
     assert entry["kernel_pid"] in kernels(home)
     path.write_text(json.dumps(entry))  # so that the test can end it
     home.command("stop", "--all")
+
+
+@pytest.mark.skipif(os.getuid() != 0 or shutil.which("unshare") is None, reason="makes namespaces")
+def test_a_container_with_the_same_home_has_a_hub_of_its_own_and_harms_nobody_elses(
+    home: Home, client: Client
+) -> None:
+    outside = entry_of(home)["kernel_id"]
+    inside = f"hostname box && mount -t tmpfs none {home.runtime} && exec {COMMAND}"
+    box = [
+        "unshare",
+        "--uts",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        "--kill-child",
+        "sh",
+        "-c",
+        inside,
+    ]
+    container = RawClient(home, command=box)
+    try:
+        container.initialize()
+        assert container.execute("6 * 7", session="inside").block("result") == "42"
+        assert "is in use by another kernelexec hub" in container.execute("kept").text
+        listed = container.call("list_kernels").text
+        assert f"kernel {outside} of main@plain (it runs on another container of this machine" in listed
+    finally:
+        container.process.kill()
+        container.close()
+    assert client.execute("kept").block("result") == "'still'"
+    [theirs] = [path for path in home.registry.glob("*.json") if path.stem != outside]
+    home.end_hub(signal.SIGKILL)
+    assert client.execute("kept").block("result") == "'still'"
+    assert theirs.exists(), "the hub here cannot know how it is there"
+    theirs.unlink()
