@@ -95,6 +95,11 @@ class EnvironmentChoice:
         return " ".join(filter(None, (self.kind, self.value, there)))
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Whether another machine's files are what its code reads and writes."""
+        return bool(self.via) or self.kind == "gateway"
+
+    @property
     def why(self) -> str:
         return f"because of {self.origin}" if self.origin else "because nothing is configured"
 

@@ -58,7 +58,8 @@ def _owed() -> list[Finding]:
     if not owed:
         return []
     where = ", ".join(sorted({each["host"] for each in owed}))
-    what = f"not yet carried out on {where}, where {len(owed)} kernels may run on: their link was down"
+    kernels = "1 kernel" if len(owed) == 1 else f"{len(owed)} kernels"
+    what = f"not yet carried out on {where}, where {kernels} may run on: the link was down"
     return [Finding(Level.NOTE, "stops", what, "kernelexec ps")]
 
 

@@ -113,7 +113,8 @@ def _about_owed(owed: Mapping[str, str]) -> str:
 
 
 def _row(session: Mapping[str, Any]) -> tuple[str, ...]:
-    state = session["state"]
+    # A hub of an earlier version does not say whether it is reached.
+    state = session["state"] if session.get("is_reached", True) else "link down"
     if session["running"]:
         state += f" ({session['running'].rpartition('/')[2]})"
     if session["queued"]:
@@ -141,7 +142,8 @@ def _stop(options: argparse.Namespace) -> int:
             print(f"  kernelexec stop {name}", file=sys.stderr)
         return USAGE
     stopped = ", ".join(answer.get("stopped", ()))
-    print(f"stopped: {stopped}" if stopped else "nothing was running")
+    if stopped or not answer.get("away"):
+        print(f"stopped: {stopped}" if stopped else "nothing was running")
     if answer.get("away"):
         away = ", ".join(answer["away"])
         print(f"not reached now, so ended as soon as a hub runs and the link is back: {away}")

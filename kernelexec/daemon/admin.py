@@ -141,6 +141,7 @@ def _described(session: Session) -> Mapping[str, Any]:
     return {
         "session": session.id,
         "state": session.state,
+        "is_reached": session.kernel is None or session.kernel.lost is None,
         "running": session.current.id if session.current else None,
         "queued": session.queued,
         "generation": session.generation,
@@ -174,7 +175,7 @@ async def _stop(hub: Hub, wanted: str) -> dict[str, Any]:
     await found[0].stop_jobs("Stopped with: kernelexec stop.")
     away = _away(found)
     await found[0].stop_kernel()
-    return {"stopped": [found[0].id], "away": away}
+    return {"stopped": [] if away else [found[0].id], "away": [each.id for each in away]}
 
 
 async def _stop_lost(hub: Hub, lost: LostKernel) -> dict[str, Any]:
@@ -184,9 +185,9 @@ async def _stop_lost(hub: Hub, lost: LostKernel) -> dict[str, Any]:
     return {"stopped": [lost.kernel_id]}
 
 
-def _away(sessions: Sequence[Session]) -> list[str]:
+def _away(sessions: Sequence[Session]) -> list[Session]:
     """Those whose kernels cannot be reached now, and are ended once they can be."""
-    return [each.id for each in sessions if each.kernel is not None and each.kernel.lost is not None]
+    return [each for each in sessions if each.kernel is not None and each.kernel.lost is not None]
 
 
 def _live(hub: Hub) -> list[Session]:
@@ -203,7 +204,8 @@ async def _stop_all(hub: Hub) -> dict[str, Any]:
     lost = [each for each in hub.lost_kernels.all() if each.stray is not None]
     await asyncio.gather(*(hub.lost_kernels.end(each) for each in lost))
     return {
-        "stopped": [each.id for each in live if each not in joined] + [each.kernel_id for each in lost],
+        "stopped": [each.id for each in live if each not in joined + away]
+        + [each.kernel_id for each in lost],
         "left": [session.id for session in joined],
-        "away": away,
+        "away": [session.id for session in away],
     }

@@ -298,7 +298,7 @@ def _own_directories(environ: Mapping[str, str]) -> Iterator[Finding]:
 def _storage(config: Config) -> Iterator[Finding]:
     yield _writable("storage", config.storage_dir, "set CODE_STORAGE_DIR in the MCP configuration")
     directory = config.kernel_dir()
-    if directory == config.storage_dir:
+    if directory == config.storage_dir or config.environment.is_elsewhere:
         return
     problem = why_not_in(directory)
     if problem is not None:

@@ -86,9 +86,10 @@ class Hub:
         try:
             await self._kernels.look_ahead(session, surroundings)
         except (KernelexecError, OSError) as error:
+            there = "" if session.kernel.lost is not None else ", and its variables are there"
             raise KernelFailed(
-                f"{session.id} was not restarted, because no new kernel starts; the one that runs was not "
-                f"ended, and its variables are there.\n{in_words(error)}"
+                f"{session.id} was not restarted, because no new kernel starts; its kernel was not "
+                f"ended{there}.\n{in_words(error)}"
             ) from error
 
     async def admit(self, caller: Caller, session: Session) -> None:

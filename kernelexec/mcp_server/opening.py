@@ -61,9 +61,12 @@ _OF_CLIENT = ("description", "name", "title", "version", "websiteUrl")
 
 
 def where_code_runs(caller: Caller) -> str:
-    """Where a kernel that is started for this caller works; of one that runs the first reply tells it."""
+    """Where a kernel that is started for this caller works; of one that runs the first reply tells it, and of
+    one elsewhere, where the directory is another."""
     try:
         config = caller.config()
+        if config.environment.is_elsewhere:
+            return ""
         directory = config.kernel_dir()
         # The storage directory is made when it is needed.
         problem = why_not_in(directory) if directory != config.storage_dir else None

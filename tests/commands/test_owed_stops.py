@@ -26,7 +26,7 @@ def test_the_doctor_says_where_a_kernel_may_run_on(state_dir: Path) -> None:
     (state_dir / FOLDER / "1a2b3c4d.json").write_text(json.dumps(asdict(place)))
     [finding] = doctor._owed()
     assert finding.subject == "stops"
-    assert "on gpu7, where 1 kernels may run on" in finding.what
+    assert "on gpu7, where 1 kernel may run on" in finding.what
     assert finding.mend == "kernelexec ps"
     [owed] = owed_stops(state_dir)
     assert "kernel 1a2b3c4d on gpu7 was stopped at" in sessions._about_owed(owed)

@@ -64,6 +64,15 @@ def test_a_fresh_home_is_well(environ: dict[str, str], tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())  # it makes nothing for nobody
 
 
+def test_where_code_runs_elsewhere_is_not_said(environ: dict[str, str], tmp_path: Path) -> None:
+    storage = {"CODE_STORAGE_DIR": str(tmp_path / "storage"), "KERNELEXEC_CWD": "."}
+    assert [each.what for each in found({**environ, **storage}, tmp_path, "directory")] == [
+        f"code runs in {tmp_path}"
+    ]
+    elsewhere = {"GATEWAY_URL": "http://127.0.0.1:1"}
+    assert found({**environ, **storage, **elsewhere}, tmp_path, "directory") == []
+
+
 def test_an_environment_that_works_is_told_with_its_installer(
     environ: dict[str, str], tmp_path: Path
 ) -> None:

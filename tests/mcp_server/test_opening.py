@@ -204,6 +204,14 @@ def test_whatever_is_answered_is_answered_so_by_the_sdk(
         assert json.loads(ours) == run(sdks_answer(tmp_path, message))
 
 
+@pytest.mark.parametrize("setting", [("GATEWAY_URL", "http://127.0.0.1:1"), ("KERNELEXEC_VIA", "gpu")])
+def test_where_code_runs_elsewhere_only_its_first_reply_can_tell(
+    setting: tuple[str, str], tmp_path: Path
+) -> None:
+    assert where_code_runs(caller(tmp_path))
+    assert where_code_runs(caller(tmp_path, **dict([setting]))) == ""
+
+
 def test_its_versions_are_the_sdks() -> None:
     assert VERSIONS == HANDSHAKE_PROTOCOL_VERSIONS
     assert VERSIONS[-1] == LATEST_HANDSHAKE_VERSION

@@ -435,7 +435,7 @@ def test_a_kernel_is_not_ended_by_a_restart_that_no_new_one_would_follow(
     for arguments in ({}, {"replay": True}):
         refused = client.call("restart_kernel", arguments)
         assert refused.is_error
-        assert "the one that runs was not ended, and its variables are there" in refused.text
+        assert "its kernel was not ended, and its variables are there" in refused.text
         assert str(project) in refused.text
     project.with_name("elsewhere").rename(project)
     assert client.execute("kept").block("result") == "'still'"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -186,7 +187,9 @@ def test_what_is_asked_while_the_link_is_down_is_answered_with_that(
     assert "The interrupt may not have reached it" in interrupted.text
     asked = client.call("list_variables", {"session": running.session})
     assert "The link to the kernel of" in asked.text
+    assert "Ask again once it is up." in asked.text
     assert "native code" not in asked.text
+    assert "link down (2)" in home.command("ps").stdout
     down.unlink()
     eventually(lambda: "has been down since" not in client.call("list_kernels", {}).text)
     assert client.call("interrupt_kernel", {"session": running.session}).state == "INTERRUPTED"
@@ -207,6 +210,20 @@ def test_what_is_asked_while_the_link_is_down_is_answered_with_that(
     home.command("stop", "--all")
     shutil.rmtree(home.runtime)  # as after a reboot
     assert "may run on" in home.command("ps").stdout
+    down.unlink()
+    client = via(KERNELEXEC_VIA=f"sh {way}", **own_ipykernel)
+    client.call("list_kernels", {})
+    eventually(lambda: not kernel.is_running(), 60)
+    opened = client.call("open_notebook", {"path": "own.ipynb"})
+    assert re.search(r"the first run starts one \(Python [\d.]+\)\. Environment: ", opened.text), opened.text
+    first = client.execute("import os\nos.getpid()")
+    kernel = psutil.Process(int(first.block("result")))
+    down.touch()
+    (relay,) = [pid for pid, line in _processes() if "kernelexec_far" in line and str(there) in _home_of(pid)]
+    psutil.Process(relay).kill()
+    eventually(lambda: "has been down since" in client.call("list_kernels", {}).text)
+    away = f"not reached now, so ended as soon as a hub runs and the link is back: {first.session}\n"
+    assert home.command("stop", "--all").stdout == away
     down.unlink()
     client = via(KERNELEXEC_VIA=f"sh {way}", **own_ipykernel)
     client.call("list_kernels", {})

@@ -33,11 +33,12 @@ def opened(session: Session, found: Found, now: NotebookText, directory: Path) -
     environment = session.environment
     made = "NOTEBOOK MADE" if found.is_new else "OPENED"
     if session.kernel is None:
-        kernel = f"none yet; the first run starts one ({environment.runs}) in {directory}"
-    elif session.kernel.is_joined:
-        kernel = f"{session.state}, {environment.runs}, in {session.directory}; {OF_THE_USERS}"
+        where = "" if environment.host else f" in {directory}"  # elsewhere its first reply tells it
+        kernel = f"none yet; the first run starts one ({environment.runs}){where}"
     else:
-        kernel = f"{session.state}, {environment.runs}, in {session.directory}; its variables are there"
+        what = OF_THE_USERS if session.kernel.is_joined else "its variables are there"
+        where = session.place if session.host else f"in {session.directory}"
+        kernel = f"{session.state}, {environment.runs}, {where}; {what}"
     lines = [
         f"{made}: {found.path}, {_count(now)}; session {session.id}",
         f"Kernel: {kernel}. Environment: {environment.location}",

@@ -58,22 +58,28 @@ async def _list_variables(call: Call, arguments: ListVariables) -> types.CallToo
             "are lost; the next execute_code starts a new one.",
         )
     if found is None:
-        raise BadRequest(_no_answer(session), "wait_for_execution tells when the run is over.")
+        raise BadRequest(*_no_answer(session))
     return said_of_session(call, session, describe_variables(session, found, arguments.pattern))
 
 
-def _no_answer(session: Session) -> str:
+def _no_answer(session: Session) -> tuple[str, str]:
+    """Why there are none, and what to do."""
+    over = "wait_for_execution tells when the run is over."
     doing = f"runs {session.current.id} and " if session.current else ""
     if session.kernel is not None and session.kernel.is_stopped:
-        return f"The kernel of {session.id} is stopped (a signal or a debugger stopped its process)."
+        return f"The kernel of {session.id} is stopped (a signal or a debugger stopped its process).", over
     lost = session.kernel.lost if session.kernel is not None else None
     if lost is not None:
         since = f"has been down since {local_time(lost.since)}: {lost.why}"
-        return f"The link to the kernel of {session.id} {since} Its variables are not lost by that."
-    return (
+        return (
+            f"The link to the kernel of {session.id} {since} Its variables are not lost by that.",
+            f"Ask again once it is up. {lost.next_step}".rstrip(),
+        )
+    busy = (
         f"The kernel of {session.id} {doing}does not answer: it is busy in native code, or cannot tell its "
         "variables while it runs. Its variables are not lost."
     )
+    return busy, over
 
 
 async def _list_kernels(call: Call, arguments: ListKernels) -> types.CallToolResult:
