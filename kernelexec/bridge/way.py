@@ -130,9 +130,10 @@ class FarAway:
             except HubUnavailable as error:
                 if time.monotonic() + pause > deadline:
                     raise HubUnavailable(
-                        f"The link to {self._host.said} has been down since {self._down_since}. {error.what}",
-                        f"{error.next_step} It is not known whether what was open goes on there; once the "
-                        "link is back, list_executions says.".strip(),
+                        f"The link to {self._host.said} has been down since {self._down_since}, and it "
+                        "is not known whether what was open goes on there: list_executions says, once it is "
+                        f"back. {error.what}",
+                        error.next_step,
                     ) from error
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)

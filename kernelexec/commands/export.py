@@ -45,7 +45,8 @@ def add(commands: Commands) -> None:
         description="Make a clean copy of a notebook: the cells that succeeded and those you added, in the "
         "notebook's order and as they are in it now, with their notes; tries that failed, were interrupted "
         "or did not end are left out. Counts begin at 1, kernelexec's metadata and times are removed, the "
-        "kernel is the usual python3, and outputs that are in files beside the notebook are put into it.",
+        "kernel is the usual python3, and outputs that are in files beside the notebook are put into it. A "
+        "notebook that is not in the working directory is looked for in CODE_STORAGE_DIR.",
     )
     command.add_argument("notebook", type=Path, metavar="NOTEBOOK")
     command.add_argument(
@@ -59,7 +60,7 @@ def add(commands: Commands) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
-    notebook = absolute(options.notebook)
+    notebook = _found(absolute(options.notebook))
     output = (
         absolute(options.output) if options.output else notebook.with_name(f"{notebook.stem}.clean.ipynb")
     )
@@ -127,6 +128,13 @@ def _no_garbage_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def _found(notebook: Path) -> Path:
+    """The notebook; where none is in the working directory, the one of this name that sessions write."""
+    written = storage_dir()[0] / notebook.name
+    is_here = notebook.parent == Path.cwd() and not os.path.lexists(notebook)
+    return written if is_here and written.is_file() else notebook
 
 
 def _records(notebook: Path) -> Records | None:

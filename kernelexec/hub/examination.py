@@ -61,8 +61,8 @@ class Finding:
     mend: str = ""
 
     def text(self) -> str:
-        line = f"{self.level.value:8} {self.subject:12} {self.what}"
-        return f"{line}\n{'':22}mend: {self.mend}" if self.mend else line
+        text = f"{self.what}\nmend: {self.mend}" if self.mend else self.what
+        return f"{self.level.value:8} {self.subject:12} " + text.replace("\n", f"\n{'':22}")
 
 
 def is_well(findings: list[Finding]) -> bool:

@@ -51,6 +51,24 @@ def test_the_copy_has_what_succeeded_and_the_notebook_stays_as_it_is(
     assert recorded.read_bytes() == before
 
 
+def test_a_sessions_notebook_is_found_by_its_name_from_elsewhere(
+    recorded: Path,
+    elsewhere: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CODE_STORAGE_DIR", str(recorded.parent))
+    monkeypatch.chdir(elsewhere)
+    assert export(NAME) == 0
+    assert f"{recorded.with_name(CLEAN)}: 2 cells" in capsys.readouterr().out
+    (elsewhere / "sub").mkdir()
+    assert export(f"sub/{NAME}") == 1
+    assert f"{elsewhere}/sub/{NAME} cannot be read" in capsys.readouterr().err
+    (elsewhere / NAME).symlink_to("nowhere")
+    assert export(NAME) == 1
+    assert f"{elsewhere}/{NAME} cannot be read" in capsys.readouterr().err
+
+
 def test_of_a_notebook_of_ones_own_the_journal_has_what_the_notebook_lacks(
     storage: Path,
     elsewhere: Path,

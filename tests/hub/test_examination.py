@@ -233,6 +233,15 @@ def test_only_the_newest_notebooks_and_no_huge_one_are_looked_at(
     assert finding.what.endswith("6 that are older or too large were not looked at")
 
 
+def test_what_has_several_lines_stays_in_its_column() -> None:
+    text = Finding(Level.PROBLEM, "environment", "none could be lent:\nerror: no network", "try again").text()
+    assert text.splitlines() == [
+        "problem  environment  none could be lent:",
+        "                      error: no network",
+        "                      mend: try again",
+    ]
+
+
 def test_the_number_of_problems_comes_first() -> None:
     bad = Finding(Level.PROBLEM, "storage", "it is full", "make room")
     assert summary([HUB, bad]).splitlines() == [
