@@ -142,11 +142,14 @@ def _stop(options: argparse.Namespace) -> int:
             print(f"  kernelexec stop {name}", file=sys.stderr)
         return USAGE
     stopped = ", ".join(answer.get("stopped", ()))
-    if stopped or not answer.get("away"):
+    if stopped or not (answer.get("away") or answer.get("untold")):
         print(f"stopped: {stopped}" if stopped else "nothing was running")
     if answer.get("away"):
         away = ", ".join(answer["away"])
         print(f"not reached now, so ended as soon as a hub runs and the link is back: {away}")
+    if answer.get("untold"):  # a hub of an earlier version does not say it
+        untold = ", ".join(answer["untold"])
+        print(f"let go of, but their server was not reached, so they may run on there: {untold}")
     if answer.get("left"):
         print(f"left as they are, because they are your Jupyter's: {', '.join(answer['left'])}")
     return 0

@@ -175,7 +175,7 @@ async def _stop(hub: Hub, wanted: str) -> dict[str, Any]:
     await found[0].stop_jobs("Stopped with: kernelexec stop.")
     away = _away(found)
     await found[0].stop_kernel()
-    return {"stopped": [] if away else [found[0].id], "away": [each.id for each in away]}
+    return {"stopped": [] if away else [found[0].id], **_not_reached(away)}
 
 
 async def _stop_lost(hub: Hub, lost: LostKernel) -> dict[str, Any]:
@@ -185,8 +185,17 @@ async def _stop_lost(hub: Hub, lost: LostKernel) -> dict[str, Any]:
     return {"stopped": [lost.kernel_id]}
 
 
+def _not_reached(sessions: Sequence[Session]) -> dict[str, list[str]]:
+    """Of these the kernels at the end of a command are ended once they can be reached; a server's are not."""
+    at_servers = [each for each in sessions if each.environment.kind == "gateway"]
+    return {
+        "away": [each.id for each in sessions if each not in at_servers],
+        "untold": [each.id for each in at_servers],
+    }
+
+
 def _away(sessions: Sequence[Session]) -> list[Session]:
-    """Those whose kernels cannot be reached now, and are ended once they can be."""
+    """Those whose kernels cannot be reached now."""
     return [each for each in sessions if each.kernel is not None and each.kernel.lost is not None]
 
 
@@ -207,5 +216,5 @@ async def _stop_all(hub: Hub) -> dict[str, Any]:
         "stopped": [each.id for each in live if each not in joined + away]
         + [each.kernel_id for each in lost],
         "left": [session.id for session in joined],
-        "away": [session.id for session in away],
+        **_not_reached(away),
     }

@@ -228,6 +228,8 @@ def _explain(line: bytes) -> dict[str, Any]:
     request_id = request.get("id") if isinstance(request, dict) else None
     if isinstance(request_id, bool) or not isinstance(request_id, (int, str)):
         request_id = None
+        if isinstance(request, dict) and "id" in request:
+            return _error(_INVALID_REQUEST, "The id of a request is a string or a whole number", None)
     return _error(_INVALID_REQUEST, "Not a JSON-RPC 2.0 message with text that UTF-8 can encode", request_id)
 
 

@@ -110,7 +110,7 @@ PARSE_ERROR, INVALID_REQUEST = -32700, -32600
         (b"5", INVALID_REQUEST, "Not a JSON-RPC 2.0 message", None),
         (b"[]", INVALID_REQUEST, "Not a JSON-RPC 2.0 message", None),
         (b'{"id": 3}', INVALID_REQUEST, "Not a JSON-RPC 2.0 message", 3),
-        (b'{"jsonrpc": "2.0", "id": null, "method": "x"}', INVALID_REQUEST, "Not a JSON-RPC", None),
+        (b'{"jsonrpc": "2.0", "id": null, "method": "x"}', INVALID_REQUEST, "The id of a request is", None),
         (
             b'{"jsonrpc": "2.0", "id": 4, "method": "x", "params": {"code": "\\ud800"}}',
             INVALID_REQUEST,

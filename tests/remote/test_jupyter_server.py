@@ -363,6 +363,17 @@ def test_what_is_submitted_while_the_link_is_down_runs_once_it_is_up_and_runs_on
     assert client.execute("runs").block("result") == "1"
 
 
+def test_a_kernel_whose_server_is_not_reached_is_not_said_to_be_stopped(
+    use: Use, home: Home, shared_server: KernelServer, cutter: WireCutter
+) -> None:
+    client = use(home, shared_server, GATEWAY_URL=f"http://127.0.0.1:{cutter.port}")
+    first = client.execute("1")
+    cutter.part()
+    eventually(lambda: "the link to it has been down" in client.call("list_kernels", {}).text)
+    said = "let go of, but their server was not reached, so they may run on there"
+    assert home.command("stop", first.session).stdout == f"{said}: {first.session}\n"
+
+
 def test_a_server_that_hangs_is_told_and_its_run_goes_on_once_it_does(
     use: Use, home: Home, start_server: Start
 ) -> None:
