@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 _CALL = re.compile(r"\b(?P<tool>[a-z]+(?:_[a-z]+)+)\((?P<arguments>\w+=[^()\n]*)\)")
 _ARGUMENT = re.compile(r'(\w+)=(\[[^\]]*\]|"[^"]*"|[\w.]+)')
 _TEXT = re.compile(r'"([^"]*)"')
+_TO_THE_PERSON_TOO = re.compile(r" The user can answer too: [^\n]*")  # who reads this
 _LEFT_OUT = re.compile(r"^\[\.\.\. .*$", re.MULTILINE)  # what a reply says among the outputs
 
 Given = Mapping[str, list[str]]
@@ -32,6 +33,7 @@ _ONLY_IN_CALLS = {"generation"}  # what no command can be told
 def as_typed(reply: str) -> str:
     """A reply whose recommendations are commands. What code has printed stays as it is."""
     head, gap, body = reply.partition("\n\n")
+    head = _TO_THE_PERSON_TOO.sub("", head)
     return _CALL.sub(_command, head) + gap + _LEFT_OUT.sub(lambda line: _CALL.sub(_command, line[0]), body)
 
 

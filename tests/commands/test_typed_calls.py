@@ -37,6 +37,14 @@ def test_a_call_becomes_the_command_that_does_the_same(call: str, command: str) 
     assert callable(cli.parser().parse_args(shlex.split(command)[1:]).run)
 
 
+def test_a_person_is_not_told_of_the_user() -> None:
+    shown = as_typed((Path(__file__).parents[1] / "replies" / "waiting_for_input.txt").read_text())
+    assert shown.splitlines()[1] == (
+        "Answer with `kernelexec input penguins@demo/19`, "
+        "or end the run: `kernelexec interrupt penguins@demo`."
+    )
+
+
 def test_what_no_command_does_stays_a_call() -> None:
     for call in ('restart_kernel(session="a@b", replay=true, generation=2)', 'read_cells(ids=["below:x"])'):
         assert as_typed(call) == call

@@ -178,7 +178,8 @@ def _how_to_answer(execution: Execution, question: Question) -> str:
     answer = f'Answer with send_input(execution_id="{execution.id}", text=...)'
     if question.is_secret:
         return f"If that is a secret, ask the user to type it in a terminal: {in_terminal}. Else: {answer}."
-    return f"{answer}, or interrupt_kernel ends the run. The user can answer too: {in_terminal}"
+    end = f'interrupt_kernel(session="{execution.session}")'
+    return f"{answer}, or end the run: {end}. The user can answer too: {in_terminal}"
 
 
 def _hindrances(execution: Execution, session: Session) -> list[str]:
