@@ -57,6 +57,12 @@ STOCK = {
     "stock kernel: 200 displays of 5 MB": (
         "for i in range(200): display({'text/plain': 'x' * 5_000_000}, raw=True)"
     ),
+    "stock kernel: 2,000 displays of 500 kB": (
+        "for i in range(2_000): display({'text/plain': 'x' * 500_000}, raw=True)"
+    ),
+    "stock kernel: 20,000 displays of 2 kB": (
+        "for i in range(20_000): display({'text/plain': 'x' * 2_000}, raw=True)"
+    ),
     "stock kernel: an error of 50 MB": (
         "try: raise ValueError('x' * 50_000_000)\nexcept ValueError: get_ipython().showtraceback()"
     ),

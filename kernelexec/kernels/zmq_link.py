@@ -35,7 +35,7 @@ _QUEUED_MESSAGES = 1000
 _QUEUED_MESSAGES_OF_OURS = 50
 _DRAIN_AT_ONCE = 200  # messages, before other sessions and clients get their turn
 _DRAIN_BYTES_AT_ONCE = 1_000_000  # or so much; some 5 ms of work
-_PUT_ASIDE_AT_ONCE = 16_000_000  # bytes; some 10 ms
+_PUT_ASIDE_AT_ONCE = 4_000_000  # bytes; some 4 ms
 # As numbers: the flags of an enumeration are many times as slow.
 _POLLIN, _NOBLOCK, _MORE = int(zmq.POLLIN), int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
 _DESCRIPTORS = 40  # a link takes 17, and what else opens some meanwhile has to find them, too
