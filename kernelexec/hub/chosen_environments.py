@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from kernelexec.config import BESIDE_THE_CLIENT, OF_THE_UV_PROJECT, EnvironmentChoice
@@ -32,7 +33,7 @@ class ChosenEnvironments:
     def __init__(self, state_dir: Path, running_at: Callable[[Source], Environment | None]) -> None:
         self._choices = Choices(state_dir / "choices")
         self._running_at = running_at  # the environment of a running kernel, if this leads there
-        self._preparing: dict[tuple[str, Path], asyncio.Task[Environment]] = {}
+        self._preparing: dict[tuple[str, Path], _Preparation] = {}
 
     def choice_of(self, caller: Caller) -> EnvironmentChoice:
         """Which environment this caller's calls are for.
@@ -86,12 +87,12 @@ class ChosenEnvironments:
     async def prepare(self, source: Source, environ: Mapping[str, str], progress: Progress) -> Environment:
         """Once at a time for each environment; goes on if who asked first gives up."""
         key = (source.kind, source.prefix)
-        task = self._preparing.get(key)
-        if task is None:
-            task = asyncio.create_task(catalog.prepare(source, environ, progress))
-            self._preparing[key] = task
-            task.add_done_callback(lambda _: self._preparing.pop(key, None))
-        return await asyncio.shield(task)
+        preparation = self._preparing.get(key)
+        if preparation is None:
+            preparation = self._preparing[key] = _Preparation(source, environ)
+            preparation.task.add_done_callback(lambda _: self._preparing.pop(key, None))
+        with preparation.told_to(progress):
+            return await asyncio.shield(preparation.task)
 
     def _first_choice(self, caller: Caller) -> EnvironmentChoice:
         config = caller.config()
@@ -141,3 +142,28 @@ class ChosenEnvironments:
 
 def _named(choice: EnvironmentChoice) -> str:
     return choice.named
+
+
+class _Preparation:
+    """Of an environment, for all who wait for it."""
+
+    def __init__(self, source: Source, environ: Mapping[str, str]) -> None:
+        self._listeners: list[Progress] = []
+        self._last_word = ""
+        self.task = asyncio.create_task(catalog.prepare(source, environ, self._tell))
+
+    @contextmanager
+    def told_to(self, progress: Progress) -> Iterator[None]:
+        """Meanwhile this one is told how far it is; who comes late, at once."""
+        if self._last_word:
+            progress(self._last_word)
+        self._listeners.append(progress)
+        try:
+            yield
+        finally:
+            self._listeners.remove(progress)
+
+    def _tell(self, text: str) -> None:
+        self._last_word = text
+        for listener in list(self._listeners):
+            listener(text)
