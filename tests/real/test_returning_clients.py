@@ -65,7 +65,7 @@ def test_who_was_told_of_a_restart_is_not_told_that_its_variables_are_still_ther
     assert "All its variables are lost (shared)" in ann.call("list_variables", {}).text
     reply = ann.execute("'shared' in globals()")
     assert reply.block("result") == "False"
-    assert "none of the kernel before" in reply.text
+    assert "No variables of earlier kernels are left" in reply.text
     assert "still there" not in reply.text
     new = connect(shared_home, project).execute("1")
     assert "none of the kernel before (it ended: it was restarted on request (restart_kernel))" in new.text
