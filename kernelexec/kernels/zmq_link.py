@@ -169,10 +169,11 @@ class ZmqLink(Exchange):
         socket = self._sockets.get(name)
         if socket is None:  # closed while this call was scheduled
             return
-        if name not in self._reading and not self._take_some(name, socket):
-            return
+        # What is put aside first is taken later: a kernel that publishes faster than that does not fill memory.
         is_more = name == "iopub" and self._fetch(socket)
-        if is_more or name not in self._reading:
+        if not is_more and name not in self._reading:
+            is_more = self._take_some(name, socket)
+        if is_more:
             self._loop.call_soon(self._drain, name)
 
     def _take_some(self, name: str, socket: zmq.Socket[bytes]) -> bool:

@@ -29,4 +29,4 @@ def test_what_is_no_command_is_told_as_that(command: str, tmp_path: Path) -> Non
 def test_a_command_that_reaches_no_shell_is_told_with_its_words(tmp_path: Path) -> None:
     said = trouble("sh -c 'echo Permission denied >&2; exit 255'", tmp_path)
     assert said.what.endswith("did not reach a shell: Permission denied.")
-    assert said.next_step.startswith("Try it in a terminal: ")
+    assert "Try it in a terminal: " in said.next_step

@@ -159,7 +159,7 @@ def test_what_a_foreign_kernel_shows_faster_than_it_is_kept_waits_in_a_file(
     kept = sorted(outputs.glob(f"{reply.number:04}-*"), key=lambda file: int(file.stem.split("-")[1]))
     assert [int(file.read_bytes().split(maxsplit=1)[0]) for file in kept] == list(range(120))
     assert sorted(waits)[len(waits) * 9 // 10] < _LONGEST_WAIT
-    assert grown < _ROOM + 150_000_000  # 517 before: zmq's queue had them all
+    assert grown < 450_000_000  # of 600, which were all in zmq's queue before; a busy machine fetches later
     shower.call("stop_kernel", {})
 
 
