@@ -169,7 +169,7 @@ class ZmqLink(Exchange):
         socket = self._sockets.get(name)
         if socket is None:  # closed while this call was scheduled
             return
-        # What is put aside first is taken later: a kernel that publishes faster than that does not fill memory.
+        # First of all it is put aside: what comes faster than it is looked at does not fill memory.
         is_more = name == "iopub" and self._fetch(socket)
         if not is_more and name not in self._reading:
             is_more = self._take_some(name, socket)
