@@ -309,7 +309,9 @@ class Notebooks:
 
     def _has_failed(self, error: Exception) -> None:
         if self.problem is None:
-            _log.error("the notebook of %s cannot be written", self._session, exc_info=error)
+            # What storage refuses its error says; the way to anything else is worth knowing.
+            unforeseen = None if isinstance(error, StorageFailed) else error
+            _log.error("the notebook of %s cannot be written: %s", self._session, error, exc_info=unforeseen)
         self.problem = str(error) or repr(error)
 
     async def _until_due(self) -> None:
