@@ -17,11 +17,11 @@ link is killed, until the next call is answered.
 
 50 MB are 500,000 prints, one of 50 is one print of 50 MB. 30 November 2026, two processors, quiet:
 
-               start        call       50 MB   one of 50   interrupt       death      relink
-    home    158.9 ms      3.1 ms  3,637.8 ms    189.8 ms     42.6 ms     49.6 ms
-    via     354.2 ms      3.8 ms  2,897.0 ms    385.8 ms     49.2 ms     68.5 ms    507.6 ms
-    home    154.9 ms      3.0 ms  3,541.0 ms    192.5 ms     36.4 ms     51.2 ms
-    via     382.4 ms      3.4 ms  2,951.8 ms    356.7 ms     49.1 ms     62.4 ms    501.5 ms
+               start        bare        call       50 MB   one of 50   interrupt       death      relink
+    home    156.8 ms                  3.1 ms  3,603.2 ms    194.8 ms     71.0 ms     50.2 ms
+    server  775.8 ms      4.1 ms      5.2 ms  3,335.9 ms    809.1 ms     61.2 ms  1,470.9 ms     73.5 ms
+    host    143.9 ms                  3.6 ms  2,667.5 ms    232.4 ms     47.7 ms     47.5 ms    224.0 ms
+    via     350.2 ms                  3.3 ms  2,989.9 ms    322.9 ms     72.6 ms     64.3 ms    500.8 ms
 
 29 November 2026, with a load of 10 at the beginning and 16 at the end, so only what lies side by side can be
 compared; at home again after the last, which shows by how much:
