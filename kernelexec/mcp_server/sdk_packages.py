@@ -18,7 +18,6 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -66,8 +65,6 @@ class _Finder(MetaPathFinder):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and type(spec.loader) is SourceFileLoader:  # else it is left as it is
-            # pydantic would look for plugins in the metadata of all that is installed. A hub has none.
-            os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
             spec.loader = _Loader(spec.loader.name, spec.loader.path)
         return spec
 
